@@ -1,0 +1,54 @@
+# Every target works alone on a clean clone: it needs Python >= 3.11, make and a package index.
+PYTHON ?= python3
+JOBS ?= 2
+PYTEST_ARGS ?=
+REPORT_ARGS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+STAMP := $(VENV)/.installed
+HOME_FILE := $(VENV)/.made-in
+
+# A venv is sound if its Python is the one asked for, its pip imports, and it was made right here:
+# the scripts and the editable install inside it hold absolute paths.
+VERSION := import sys; print(sys.version.replace(chr(10), ""))
+WANTED := $(shell $(PYTHON) -c '$(VERSION)' 2>/dev/null)
+FOUND := $(shell $(VENV)/bin/python -c 'import pip; $(VERSION)' 2>/dev/null)
+MADE_IN := $(shell cat $(HOME_FILE) 2>/dev/null || pwd -P)
+HERE := $(shell pwd -P)
+SOUND := $(and $(FOUND),$(findstring $(WANTED),$(FOUND)),$(findstring :$(HERE):,:$(MADE_IN):))
+
+.PHONY: report test lint format clean install unsound
+.DEFAULT_GOAL := test
+
+report: $(STAMP)
+	$(RUN) sipp_cli report $(REPORT_ARGS)
+
+test: lint
+	$(RUN) pytest -n $(JOBS) $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) pyright
+
+format: $(STAMP)
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt $(if $(SOUND),,unsound)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Python 3.11 or later is needed; name one with: make PYTHON=python3.11")'
+	$(if $(SOUND),,$(PYTHON) -m venv --clear $(VENV))
+	printf '%s\n' '$(HERE)' > $(HOME_FILE)
+	$(RUN) pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+# Not a file, so whatever depends on it is made anew.
+unsound:
+
+clean:
+	rm -rf $(VENV) reports/out build dist .hypothesis .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
