@@ -1,0 +1,189 @@
+"""Bounds for provable pruning: numbers in, float64 numbers out, rounded the safe way; no torch."""
+
+from sipp_theory.allocation import (
+    Allocation,
+    allocate,
+    allocate_for_errors,
+    allocate_for_total,
+    bernstein_coefficients,
+    round_allocation,
+)
+from sipp_theory.amplification import (
+    BestOfTau,
+    best_of_tau,
+    candidates,
+    dead_neuron_violation,
+    mean_error_bound,
+    selected_violation,
+)
+from sipp_theory.certificates import (
+    FixedSequence,
+    clopper_pearson,
+    error_quantile,
+    fixed_sequence,
+    points_needed,
+    tolerance_rank,
+    violation_bound,
+)
+from sipp_theory.cramer import (
+    cramer_error,
+    cramer_size,
+)
+from sipp_theory.deterministic import (
+    HybridChoice,
+    Recentring,
+    combine_signs,
+    deterministic_error,
+    deterministic_size,
+    dropped_share,
+    dropped_share_bound,
+    hybrid_error,
+    keep_most_sensitive,
+    recentring,
+)
+from sipp_theory.distinct import (
+    draws_for_distinct,
+    expected_distinct,
+)
+from sipp_theory.exact import (
+    exact_error,
+    exact_size,
+)
+from sipp_theory.front import (
+    KINDS,
+    error,
+    sample_size,
+)
+from sipp_theory.monitoring import (
+    confidence_sequence,
+    e_value,
+    log_e_value,
+)
+from sipp_theory.multinomial import (
+    bernstein_error,
+    bernstein_size,
+    corenet_error,
+    corenet_size,
+    heuristic_error,
+    kl_error,
+    kl_size,
+)
+from sipp_theory.network import (
+    NetworkSize,
+    compose,
+    corenet_network_size,
+    corenet_network_size_bound,
+    corenet_split,
+    delta_hat,
+    delta_ratio,
+    kappa,
+    log_split,
+)
+from sipp_theory.poisson import (
+    INCLUSION_BOUNDS,
+    expected_kept,
+    inclusion_error,
+    inclusion_probabilities,
+    inclusion_rate,
+)
+from sipp_theory.propagation import (
+    absolute_propagation,
+    interval_propagation,
+)
+from sipp_theory.scenario import (
+    exchangeable_violation,
+    scenario_points,
+    scenario_support,
+    scenario_violation,
+    wait_and_judge_violation,
+)
+from sipp_theory.sensitivity import (
+    assumption_factors,
+    calibration_size,
+    sensitivity,
+    sensitivity_sum_bound,
+    shares,
+)
+from sipp_theory.tail import (
+    TailEstimate,
+    hill_tail_index,
+)
+
+__all__ = [
+    "INCLUSION_BOUNDS",
+    "KINDS",
+    "Allocation",
+    "BestOfTau",
+    "FixedSequence",
+    "HybridChoice",
+    "NetworkSize",
+    "Recentring",
+    "TailEstimate",
+    "absolute_propagation",
+    "allocate",
+    "allocate_for_errors",
+    "allocate_for_total",
+    "assumption_factors",
+    "bernstein_coefficients",
+    "bernstein_error",
+    "bernstein_size",
+    "best_of_tau",
+    "calibration_size",
+    "candidates",
+    "clopper_pearson",
+    "combine_signs",
+    "compose",
+    "confidence_sequence",
+    "corenet_error",
+    "corenet_network_size",
+    "corenet_network_size_bound",
+    "corenet_size",
+    "corenet_split",
+    "cramer_error",
+    "cramer_size",
+    "dead_neuron_violation",
+    "delta_hat",
+    "delta_ratio",
+    "deterministic_error",
+    "deterministic_size",
+    "draws_for_distinct",
+    "dropped_share",
+    "dropped_share_bound",
+    "e_value",
+    "error",
+    "error_quantile",
+    "exact_error",
+    "exact_size",
+    "exchangeable_violation",
+    "expected_distinct",
+    "expected_kept",
+    "fixed_sequence",
+    "heuristic_error",
+    "hill_tail_index",
+    "hybrid_error",
+    "inclusion_error",
+    "inclusion_probabilities",
+    "inclusion_rate",
+    "interval_propagation",
+    "kappa",
+    "keep_most_sensitive",
+    "kl_error",
+    "kl_size",
+    "log_e_value",
+    "log_split",
+    "mean_error_bound",
+    "points_needed",
+    "recentring",
+    "round_allocation",
+    "sample_size",
+    "scenario_points",
+    "scenario_support",
+    "scenario_violation",
+    "selected_violation",
+    "sensitivity",
+    "sensitivity_sum_bound",
+    "shares",
+    "tolerance_rank",
+    "violation_bound",
+    "wait_and_judge_violation",
+]

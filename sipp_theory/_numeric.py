@@ -1,0 +1,186 @@
+"""Input checks and safe rounding shared by every bound.
+
+Floating point may only ever cost a promise, never improve it: sample sizes round up, errors round
+up, and a search that fails answers with infinity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Float = NDArray[np.float64]
+
+# Past 2**53 float64 skips integers, so "m - 1 would not do" has no meaning there.
+LARGEST_EXACT = 2.0**53
+
+
+def _first(mask: NDArray[np.bool_]) -> str:
+    """Name the first offending entry: '' for a scalar, ' at index (i, j)' for an array."""
+    if mask.ndim == 0:
+        return ""
+    index = tuple(int(i) for i in np.argwhere(mask)[0])
+    return f" at index {index[0] if len(index) == 1 else index}"
+
+
+def _refuse(name: str, value: Float, bad: NDArray[np.bool_], rule: str) -> None:
+    if bad.any():
+        found = float(value[tuple(np.argwhere(bad)[0])]) if value.ndim else float(value)
+        raise ValueError(f"{name} must be {rule}; found {found!r}{_first(bad)}")
+
+
+def numbers(name: str, value: ArrayLike) -> Float:
+    """Return value as float64; refuse what is not numeric (complex, text, objects)."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers; found dtype {array.dtype}")
+    return array.astype(np.float64)
+
+
+def finite(name: str, value: ArrayLike) -> Float:
+    """Return value as float64; refuse NaN and infinities."""
+    array = numbers(name, value)
+    _refuse(name, array, ~np.isfinite(array), "finite")
+    return array
+
+
+def probability(name: str, value: ArrayLike) -> Float:
+    """Return value as float64; refuse whatever does not lie strictly inside (0, 1)."""
+    array = numbers(name, value)
+    _refuse(name, array, ~((array > 0) & (array < 1)), "strictly between 0 and 1")
+    return array
+
+
+def at_least(name: str, value: ArrayLike, minimum: float) -> Float:
+    """Return value as float64; refuse NaN, infinities and anything below minimum."""
+    array = finite(name, value)
+    _refuse(name, array, array < minimum, f"at least {minimum:g}")
+    return array
+
+
+def integer_at_least(name: str, value: ArrayLike, minimum: float) -> Float:
+    """Return value as float64; refuse anything that is not a whole number >= minimum."""
+    array = at_least(name, value, minimum)
+    _refuse(name, array, array != np.floor(array), "a whole number")
+    return array
+
+
+def sensitivity_sum(value: ArrayLike) -> Float:
+    """Return S_sum as float64: 0 (dead neuron) or at least 1 (ES-2), float32 rounding forgiven."""
+    array = at_least("sensitivity_sum", value, 0.0)
+    wrong = (array > 0) & (array < 1 - 1e-5)
+    _refuse("sensitivity_sum", array, wrong, "0 (a dead neuron) or at least 1 (ES-2)")
+    return np.where((array > 0) & (array < 1), 1.0, array)
+
+
+def up(value: ArrayLike) -> Float:
+    """Step to the next larger float: the safe side for an error."""
+    return np.nextafter(np.asarray(value, dtype=np.float64), np.inf)
+
+
+def down(value: ArrayLike) -> Float:
+    """Step to the next smaller float: the safe side for a rate or a confidence."""
+    return np.nextafter(np.asarray(value, dtype=np.float64), -np.inf)
+
+
+def least_integer(error: Callable[[Float], Float], guess: ArrayLike, eps: ArrayLike) -> Float:
+    """Least whole m >= 1 with error(m) <= eps, for an error that never rises with m.
+
+    The closed-form guess is corrected by a few unit steps, so that the size and the error stay
+    exact inverses of each other whatever the last bit of the guess was. Guesses beyond 2**53 are
+    only rounded up: unit steps no longer exist there.
+
+    Args:
+        error: vectorised map from m (float64, whole) to the promised error.
+        guess: closed-form size, any shape that broadcasts with eps; may be infinite.
+        eps: target error.
+
+    Returns:
+        float64 array of whole numbers (or +inf).
+    """
+    size, target = np.broadcast_arrays(np.asarray(guess, np.float64), np.asarray(eps, np.float64))
+    size = np.maximum(np.ceil(size), 1.0)
+    exact = size < LARGEST_EXACT
+    size = np.where(exact, size, up(size))
+    # Relative rounding of the guess is some 1e-15, so few unit steps are needed below 2**50.
+    for _ in range(64):
+        short = exact & (error(size) > target)
+        if not short.any():
+            break
+        size = np.where(short, size + 1, size)
+    else:
+        size = np.where(exact & (error(size) > target), np.inf, size)
+    for _ in range(64):
+        lower = np.maximum(size - 1, 1.0)
+        spare = exact & (lower < size) & (error(lower) <= target)
+        if not spare.any():
+            break
+        size = np.where(spare, lower, size)
+    return size
+
+
+def bisect_up(
+    holds: Callable[[Float], NDArray[np.bool_]], low: ArrayLike, high: ArrayLike, steps: int = 200
+) -> Float:
+    """Least x in [low, high] at which a monotone predicate holds, taken from the holding side.
+
+    Args:
+        holds: vectorised predicate, False then True as its argument grows.
+        low: lower ends; the predicate need not fail there.
+        high: upper ends; the predicate is taken to hold there (the caller's guarantee).
+        steps: bisection steps; 200 exhausts float64.
+
+    Returns:
+        float64 array: an x at which the predicate was seen to hold (or high).
+    """
+    lo, hi = (np.array(a, np.float64) for a in np.broadcast_arrays(low, high))
+    done = holds(lo)
+    hi = np.where(done, lo, hi)
+    for _ in range(steps):
+        middle = lo + (hi - lo) / 2
+        if not ((middle > lo) & (middle < hi)).any():
+            break
+        good = holds(middle)
+        hi = np.where(good, middle, hi)
+        lo = np.where(good, lo, middle)
+    return hi
+
+
+def search_integer(
+    error: Callable[[float], float], eps: float, enough: float, low: float = 0.0
+) -> float:
+    """Whole m >= 1 with error(m) <= eps and error(m - 1) > eps, near an m that is enough.
+
+    For errors that are costly to evaluate and fall roughly like 1/sqrt(m): interpolation on that
+    law, alternating with bisection so that the interval always shrinks.
+
+    Args:
+        error: map from m to the promised error; error(0) counts as infinite.
+        eps: target error.
+        enough: whole m that is expected to be enough; doubled while it is not.
+        low: an m known not to be enough.
+
+    Returns:
+        The size, or +inf when 2**53 is not enough.
+    """
+    high = max(enough, low + 1)
+    found = error(high)
+    while found > eps:
+        low, high = high, 2 * high
+        if high > LARGEST_EXACT:
+            return np.inf
+        found = error(high)
+    bisecting = False
+    while high - low > 1:
+        step = np.floor((low + high) / 2) if bisecting else np.ceil(high * (found / eps) ** 2)
+        middle = float(min(max(step, low + 1), high - 1))
+        value = error(middle)
+        # The interpolated point fails or holds by a hair, so its neighbour is tried at once.
+        if value > eps:
+            low = middle
+        else:
+            high, found = middle, value
+        bisecting = not bisecting
+    return high
