@@ -1,0 +1,26 @@
+"""Prune trained PyTorch networks with guarantees: sensitivities, samplers, methods, baselines."""
+
+from sipp_core.calibration import Calibration, LayerStatistics, calibrate
+from sipp_core.certify import Certificate, SparsestResult, certify, output_errors, sparsest
+from sipp_core.prune import METHODS, prune
+from sipp_core.result import LayerReport, PruneResult
+from sipp_core.saving import load, save
+from sipp_core.sensitivity import empirical_sensitivity
+
+__all__ = [
+    "METHODS",
+    "Calibration",
+    "Certificate",
+    "LayerReport",
+    "LayerStatistics",
+    "PruneResult",
+    "SparsestResult",
+    "calibrate",
+    "certify",
+    "empirical_sensitivity",
+    "load",
+    "output_errors",
+    "prune",
+    "save",
+    "sparsest",
+]

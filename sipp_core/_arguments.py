@@ -1,0 +1,27 @@
+"""Checks of plain arguments, so that a refusal always names the argument and what was found."""
+
+from __future__ import annotations
+
+import math
+import operator
+
+
+def whole(name: str, value: object, low: int, below: int | None = None) -> int:
+    """Return value as an int; refuse what is no integer or lies outside [low, below)."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer; found {value!r}")
+    number = operator.index(value)  # pyright: ignore[reportArgumentType]
+    if number < low or (below is not None and number >= below):
+        rule = f"at least {low}" if below is None else f"in [{low}, {below})"
+        raise ValueError(f"{name} must be {rule}; found {number}")
+    return number
+
+
+def positive(name: str, value: float) -> float:
+    """Return value as a float; refuse NaN, infinities and anything that is not above 0."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} must be a number; found {value!r}")
+    number = float(value)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be finite and above 0; found {number}")
+    return number

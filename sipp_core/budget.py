@@ -1,0 +1,471 @@
+"""Budget mode: divide a number of weights among layers, neurons and signs, and plan each layer.
+
+A method is a rule that turns the tables of one scope (one layer, or all of them) and a budget into
+plans. The budget counts weights in the expected network; rules that draw weights with replacement
+solve for the draws that leave as many distinct ones (SP-1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import sipp_theory
+from sipp_core import promise
+from sipp_core.plan import Bool, Float, LayerPlan
+from sipp_core.promise import Table
+
+Rule = Callable[[Sequence[Table], float], list[LayerPlan]]
+
+
+def base_plan(table: Table, **changes: Any) -> LayerPlan:
+    """Plan that keeps every weight that ever fired, with some fields replaced.
+
+    Args:
+        table: the layer.
+        changes: fields of LayerPlan to replace.
+
+    Returns:
+        The plan; promised error 0 unless replaced.
+
+    Claim: none (plumbing).
+    """
+    fields: dict[str, Any] = {
+        "scores": table.sensitivity,
+        "probability": (table.sensitivity > 0).astype(np.float64),
+        "draws": np.zeros_like(table.total),
+        "eps": np.zeros_like(table.total),
+        "whole": table.total > 0,
+        "scale": np.ones_like(table.total),
+    } | changes
+    return LayerPlan(
+        name=table.statistics.name,
+        positive=table.weight > 0,
+        nonzero=table.weight != 0,
+        dead=table.dead,
+        **fields,
+    )
+
+
+def _shares_of_budget(tables: Sequence[Table], budget: float) -> list[Float]:
+    """AL-1 over the Bernstein errors of all pairs of the scope: whole numbers of weights."""
+    totals = np.concatenate([t.total.ravel() for t in tables])
+    deltas = np.concatenate([t.delta.ravel() for t in tables])
+    capacity = np.concatenate([t.support.ravel() for t in tables])
+    linear, variance = sipp_theory.bernstein_coefficients(totals, deltas)
+    live = (totals > 0).astype(np.float64)
+    real = sipp_theory.allocate(linear, variance, capacity, budget, importance=live).sizes
+    whole = sipp_theory.round_allocation(real, capacity, budget)
+    cuts = np.cumsum([t.total.size for t in tables])[:-1]
+    return [
+        part.reshape(t.total.shape) for part, t in zip(np.split(whole, cuts), tables, strict=True)
+    ]
+
+
+def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
+    """Plan draws with replacement that leave `sizes` distinct weights in expectation.
+
+    Args:
+        table: the layer.
+        scores: (out, fan_in) >= 0, what draws are proportional to.
+        sizes: (2, out) weights to leave; a pair that may keep all its live weights is not sampled.
+
+    Returns:
+        The plan with its promised errors.
+
+    Claim: SP-1. Source: [SP] arXiv 1910.05422.
+    """
+    whole = (sizes >= table.support) & (table.total > 0)
+    draws = np.zeros_like(table.total)
+    plan = base_plan(table, scores=scores)
+    for sign in (0, 1):
+        wanted = np.where(whole[sign], 0.0, sizes[sign])
+        draws[sign] = sipp_theory.draws_for_distinct(plan.draw_probabilities(sign), wanted)
+    eps = np.where(whole, 0.0, promise.draws_error(table, scores, draws))
+    return base_plan(
+        table,
+        scores=scores,
+        draws=draws,
+        probability=_kept_whole(table, whole),
+        eps=eps,
+        whole=whole,
+    )
+
+
+def _kept_whole(table: Table, whole: Bool) -> Float:
+    """Inclusion probability 1 for the live weights of whole pairs, 0 elsewhere."""
+    mask = (table.sign(0) & whole[0][:, None]) | (table.sign(1) & whole[1][:, None])
+    return (mask & (table.sensitivity > 0)).astype(np.float64)
+
+
+def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) -> LayerPlan:
+    """Plan that keeps a fixed set of weights, unchanged or recentred.
+
+    Dropping loses between 0 and G_D z; a factor 1/(1 - G_D/2) on what is kept puts that range
+    around z and halves the worst case, to G_D/(2 - G_D).
+
+    Args:
+        table: the layer.
+        kept: (out, fan_in) bool.
+        scores: (out, fan_in), what the set was chosen by.
+        recentred: scale the kept weights.
+
+    Returns:
+        The plan with SP-6's promised errors.
+
+    Claim: SP-6. Source: [SP] arXiv 1910.05422.
+    """
+    lost = np.stack([(table.sign(s) & (table.sensitivity > 0) & ~kept).any(axis=1) for s in (0, 1)])
+    eps, scale = promise.dropped_errors(table, kept), np.ones_like(table.total)
+    if recentred:
+        centred = sipp_theory.recentring(eps)
+        eps, scale = np.asarray(centred.error), np.asarray(centred.factor)
+    return base_plan(
+        table,
+        scores=scores,
+        scale=scale,
+        probability=kept.astype(np.float64),
+        eps=eps,
+        whole=(table.total > 0) & ~lost,
+    )
+
+
+def largest(scores: Sequence[Float], budget: float) -> list[Bool]:
+    """Masks of the `budget` largest scores of a scope; ties go to the earlier weight.
+
+    Args:
+        scores: one array a layer, >= 0; zeros are never chosen.
+        budget: how many, rounded down.
+
+    Returns:
+        One mask a layer.
+
+    Claim: AL-1 (its deterministic case). Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> largest([np.array([[0.1, 0.3]]), np.array([[0.2, 0.0]])], 2)
+        [array([[False,  True]]), array([[ True, False]])]
+    """
+    flat = np.concatenate([s.ravel() for s in scores])
+    count = min(int(budget), int((flat > 0).sum()))
+    mask = np.zeros(flat.size, dtype=bool)
+    mask[np.argsort(-flat, kind="stable")[:count]] = True
+    cuts = np.cumsum([s.size for s in scores])[:-1]
+    return [m.reshape(s.shape) for m, s in zip(np.split(mask, cuts), scores, strict=True)]
+
+
+def sipp_det(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+    """Keep the weights of largest sensitivity: it minimises the sum of SP-6's errors (AL-1).
+
+    Args:
+        tables: the layers of one scope.
+        budget: weights to keep.
+
+    Returns:
+        One plan a layer.
+
+    Claim: SP-6, AL-1. Source: [SP] arXiv 1910.05422.
+    """
+    masks = largest([t.sensitivity for t in tables], budget)
+    return [mask_plan(t, m, t.sensitivity) for t, m in zip(tables, masks, strict=True)]
+
+
+def sipp_recentred(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+    """Keep the weights of largest sensitivity, scaled so that the worst case is halved.
+
+    Args:
+        tables: the layers of one scope.
+        budget: weights to keep.
+
+    Returns:
+        One plan a layer.
+
+    Claim: SP-6. Source: [OWN].
+    """
+    masks = largest([t.sensitivity for t in tables], budget)
+    return [
+        mask_plan(t, m, t.sensitivity, recentred=True) for t, m in zip(tables, masks, strict=True)
+    ]
+
+
+def sipp_rand(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+    """Draw weights in proportion to sensitivity, the budget shared by AL-1 on Bernstein's errors.
+
+    Args:
+        tables: the layers of one scope.
+        budget: weights to leave, in expectation.
+
+    Returns:
+        One plan a layer.
+
+    Claim: SP-1, SP-3, AL-1. Source: [SP] arXiv 1910.05422.
+    """
+    sizes = _shares_of_budget(tables, budget)
+    return [draws_plan(t, t.sensitivity, n) for t, n in zip(tables, sizes, strict=True)]
+
+
+def top_per_pair(table: Table, scores: Float, sizes: Float) -> Bool:
+    """Mask of each pair's largest scores, `sizes` of them, among its weights of one sign.
+
+    Args:
+        table: the layer.
+        scores: (out, fan_in) >= 0.
+        sizes: (2, out) whole numbers.
+
+    Returns:
+        (out, fan_in) bool.
+
+    Claim: SP-6. Source: [SP] arXiv 1910.05422.
+    """
+    kept = np.zeros(scores.shape, dtype=bool)
+    for sign in (0, 1):
+        ranked = np.where(table.sign(sign), scores, -1.0)
+        order = np.argsort(-ranked, axis=1, kind="stable")
+        place = np.empty_like(order)
+        np.put_along_axis(place, order, np.arange(order.shape[1])[None, :], axis=1)
+        kept |= (place < sizes[sign][:, None]) & table.sign(sign) & (scores > 0)
+    return kept
+
+
+def merge(table: Table, first: LayerPlan, second: LayerPlan, use_first: Bool) -> LayerPlan:
+    """Take each pair's plan from one of two plans.
+
+    Args:
+        table: the layer.
+        first: one plan.
+        second: the other, with the same scores.
+        use_first: (2, out) bool.
+
+    Returns:
+        The mixed plan.
+
+    Claim: SP-7. Source: [SP] arXiv 1910.05422.
+    """
+    weights = np.where(table.weight > 0, use_first[0][:, None], use_first[1][:, None])
+    return base_plan(
+        table,
+        probability=np.where(weights, first.probability, second.probability),
+        draws=np.where(use_first, first.draws, second.draws),
+        eps=np.where(use_first, first.eps, second.eps),
+        whole=np.where(use_first, first.whole, second.whole),
+        scale=np.where(use_first, first.scale, second.scale),
+    )
+
+
+def sipp_hybrid(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+    """Per pair whichever of draws and dropping promises less, under the better of two allocations.
+
+    Both allocations are tried, AL-1's for draws and the one that is optimal for dropping; the one
+    with the smaller sum of promised errors is taken.
+
+    Args:
+        tables: the layers of one scope.
+        budget: weights to leave, in expectation.
+
+    Returns:
+        One plan a layer.
+
+    Claim: SP-7, AL-1. Source: [SP] arXiv 1910.05422.
+    """
+    masks = largest([t.sensitivity for t in tables], budget)
+    counted = [
+        np.stack([(m & t.sign(s)).sum(axis=1) for s in (0, 1)]).astype(np.float64)
+        for t, m in zip(tables, masks, strict=True)
+    ]
+    candidates = []
+    for sizes in (counted, _shares_of_budget(tables, budget)):
+        plans = []
+        for table, n in zip(tables, sizes, strict=True):
+            drawn = draws_plan(table, table.sensitivity, n)
+            dropped = mask_plan(table, top_per_pair(table, table.sensitivity, n), table.sensitivity)
+            plans.append(merge(table, drawn, dropped, drawn.eps < dropped.eps))
+        candidates.append(plans)
+    totals = [sum(float(p.eps.sum()) for p in plans) for plans in candidates]
+    return candidates[int(np.argmin(totals))]
+
+
+def rates_for_sizes(table: Table, sizes: Float) -> Float:
+    """Rates c with sum_j min(1, c s_j) = sizes, per pair, exactly (water-filling).
+
+    Args:
+        table: the layer.
+        sizes: (2, out) expected weights to keep, at most the pair's support.
+
+    Returns:
+        (2, out) float64 rates; 0 where nothing is to be kept.
+
+    Claim: SP-8. Source: [OWN].
+    """
+    rates = np.zeros_like(table.total)
+    for sign in (0, 1):
+        s = -np.sort(-np.where(table.sign(sign), table.sensitivity, 0.0), axis=1)
+        rest = np.cumsum(s[:, ::-1], axis=1)[:, ::-1]
+        # With the k largest certain, c = (n - k)/rest_k must leave the next one uncertain.
+        n = np.minimum(sizes[sign], table.support[sign])[:, None]
+        k = np.arange(s.shape[1])[None, :]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            c = np.where(rest > 0, (n - k) / rest, np.inf)
+            fits = (n - k > 0) & (c * s <= 1 + 1e-12)
+            every = np.where(s > 0, 1 / s, 0.0).max(axis=1)
+        found = fits.argmax(axis=1)
+        chosen = np.where(fits.any(axis=1), c[np.arange(len(c)), found], every)
+        rates[sign] = np.where((n[:, 0] > 0) & (s[:, 0] > 0), chosen, 0.0)
+    return rates
+
+
+def inclusion_plan(table: Table, rates: Float) -> LayerPlan:
+    """Plan inclusion with p_j = min(1, c s_j) at a rate per pair.
+
+    Args:
+        table: the layer.
+        rates: (2, out) c >= 0.
+
+    Returns:
+        The plan with SP-8's promised errors.
+
+    Claim: SP-8. Source: [OWN].
+    """
+    rate = np.where(table.weight > 0, rates[0][:, None], rates[1][:, None])
+    p = np.minimum(1.0, rate * table.sensitivity)
+    sure = np.stack(
+        [((p >= 1) | (table.sensitivity == 0) | ~table.sign(s)).all(axis=1) for s in (0, 1)]
+    )
+    return base_plan(
+        table,
+        probability=np.where(table.weight != 0, p, 0.0),
+        eps=promise.inclusion_errors(table, rates),
+        whole=sure & (table.total > 0),
+        # The exact law is that of independent weights; every other bound survives the coupling.
+        coupled=table.bound != "exact",
+    )
+
+
+def sipp_poisson(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+    """Include each weight with probability min(1, c s_j), one rate c for the whole scope.
+
+    The weights of a pair are included by pivotal sampling, which keeps SP-8's promise and fixes the
+    count; independently only where the exact law (SP-5x) is what promises.
+
+    Args:
+        tables: the layers of one scope.
+        budget: weights to keep, in expectation.
+
+    Returns:
+        One plan a layer.
+
+    Claim: SP-8. Source: [OWN].
+    """
+    s = np.concatenate([t.sensitivity.ravel() for t in tables])
+    rate = _common_rate(s[s > 0], budget)
+    return [inclusion_plan(t, np.where(t.total > 0, rate, 0.0)) for t in tables]
+
+
+def _common_rate(s: Float, budget: float) -> float:
+    """Rate c with sum min(1, c s_j) = budget over one scope."""
+    if s.size == 0 or budget <= 0:
+        return 0.0
+    ranked = -np.sort(-s)
+    rest = np.cumsum(ranked[::-1])[::-1]
+    c = (min(budget, s.size) - np.arange(s.size)) / rest
+    fits = (c > 0) & (c * ranked <= 1 + 1e-12)
+    return float(c[np.argmax(fits)]) if fits.any() else float(np.nextafter(1 / ranked[-1], np.inf))
+
+
+def corenet(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+    """CoreNet's shares: the same eps for all neurons of a scope, so draws in proportion to S_sum.
+
+    Args:
+        tables: the layers of one scope.
+        budget: weights to leave, in expectation.
+
+    Returns:
+        One plan a layer; nothing is kept deterministically.
+
+    Claim: SP-2, NW-5. Source: [CN] arXiv 1804.05345.
+    """
+    plans = [base_plan(t) for t in tables]
+    q = [np.stack([p.draw_probabilities(s) for s in (0, 1)]) for p in plans]
+
+    def kept(scale: float) -> float:
+        return sum(
+            float(sipp_theory.expected_distinct(qq, np.ceil(scale * t.total)).sum())
+            for qq, t in zip(q, tables, strict=True)
+        )
+
+    low, high = -30.0, 40.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if kept(2.0**middle) < budget else (low, middle)
+    # Of the two scales that bracket the budget, the one nearer to it.
+    below, above = kept(2.0**low), kept(2.0**high)
+    scale = 2.0 ** (low if budget - below <= above - budget else high)
+    result = []
+    for table in tables:
+        draws = np.where(table.total > 0, np.ceil(scale * table.total), 0.0)
+        result.append(
+            base_plan(
+                table,
+                draws=draws,
+                probability=np.zeros_like(table.sensitivity),
+                eps=promise.draws_error(table, table.sensitivity, draws),
+                whole=np.zeros_like(table.dead),
+            )
+        )
+    return result
+
+
+def magnitude(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+    """Keep the weights of largest magnitude; SP-6 says what that promises on S.
+
+    Args:
+        tables: the layers of one scope.
+        budget: weights to keep.
+
+    Returns:
+        One plan a layer.
+
+    Claim: SP-6. Source: Han et al. 2015, arXiv 1506.02626 (the method).
+    """
+    scores = [np.abs(t.weight) for t in tables]
+    masks = largest(scores, budget)
+    return [mask_plan(t, m, w) for t, m, w in zip(tables, masks, scores, strict=True)]
+
+
+def uniform(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+    """Draw weights uniformly, each pair in proportion to its size: CoreNet's weakest baseline.
+
+    Args:
+        tables: the layers of one scope.
+        budget: weights to leave, in expectation.
+
+    Returns:
+        One plan a layer.
+
+    Claim: SP-1. Source: [CN] arXiv 1804.05345 (the baseline).
+    """
+    counts = [np.stack([t.sign(s).sum(axis=1) for s in (0, 1)]).astype(float) for t in tables]
+    total = sum(c.sum() for c in counts)
+    share = min(1.0, budget / total) if total else 0.0
+    plans = []
+    for table, count in zip(tables, counts, strict=True):
+        scores = (table.weight != 0).astype(np.float64)
+        sizes = np.minimum(count, np.maximum(np.rint(share * count), count > 0))
+        plan = draws_plan(table, scores, np.where(sizes >= count, np.inf, sizes))
+        plans.append(plan)
+    return plans
+
+
+RULES: dict[str, Rule] = {
+    "sipp-rand": sipp_rand,
+    "sipp-det": sipp_det,
+    "sipp-recentred": sipp_recentred,
+    "sipp-hybrid": sipp_hybrid,
+    "sipp-poisson": sipp_poisson,
+    "corenet": corenet,
+    "corenet+": corenet,
+    "corenet++": corenet,
+    "magnitude": magnitude,
+    "uniform": uniform,
+}

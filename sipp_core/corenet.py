@@ -1,0 +1,134 @@
+"""CoreNet+ and CoreNet++: dead neurons removed with their edges, and the best of tau candidates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor, nn
+
+import sipp_theory
+from sipp_core.calibration import Calibration, LayerStatistics
+from sipp_core.plan import Float, LayerPlan, draw, generator
+
+# Between two dense layers these act on each neuron by itself, so a neuron stays itself.
+ELEMENTWISE = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Softplus,
+    nn.Hardtanh, nn.Identity, nn.Dropout, nn.AlphaDropout,
+)  # fmt: skip
+
+
+def _chain(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Flatten nested Sequentials to (qualified name, module); empty for any other model."""
+    if not isinstance(model, nn.Sequential):
+        return []
+    flat: list[tuple[str, nn.Module]] = []
+    for name, module in model.named_children():
+        if isinstance(module, nn.Sequential):
+            flat += [(f"{name}.{inner}", m) for inner, m in _chain(module)]
+        else:
+            flat.append((name, module))
+    return flat
+
+
+def dead_neurons(model: nn.Module, calibration: Calibration) -> dict[str, Tensor]:
+    """Find neurons whose activation was 0 on every calibration input.
+
+    A neuron belongs to the dense layer that feeds another dense layer through elementwise modules
+    of a plain Sequential; elsewhere it cannot be told which edges leave it, and none is reported.
+
+    Args:
+        model: the model.
+        calibration: its statistics.
+
+    Returns:
+        For each such layer name a (out,) bool tensor, True where max over S of |a_i| is 0.
+
+    Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet+).
+
+    Example:
+        >>> import torch; from sipp_core.calibration import calibrate
+        >>> net = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> _ = net[0].bias.data.fill_(-9.0)
+        >>> dead_neurons(net, calibrate(net, torch.ones(1, 1)))["0"].tolist()
+        [True, True]
+    """
+    known = {layer.name: layer for layer in calibration.layers}
+    dead: dict[str, Tensor] = {}
+    before: str | None = None
+    for name, module in _chain(model):
+        if isinstance(module, nn.Linear):
+            if before in known and name in known:
+                dead[before] = known[name].input_peak[0] == 0
+            before = name
+        elif not isinstance(module, ELEMENTWISE):
+            before = None
+    return dead
+
+
+def without_dead(statistics: LayerStatistics, dead: Tensor | None) -> LayerStatistics:
+    """Statistics in which dead neurons ask for nothing, so the budget goes to living ones.
+
+    Args:
+        statistics: of one layer.
+        dead: (out,) bool, or None.
+
+    Returns:
+        Statistics whose sensitivity is 0 in dead rows.
+
+    Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet+).
+    """
+    if dead is None or not bool(dead.any()):
+        return statistics
+    sensitivity = statistics.sensitivity.masked_fill(dead[:, None], 0)
+    return replace(statistics, sensitivity=sensitivity)
+
+
+def _mean_errors(plan: LayerPlan, weight: Float, multiplier: Float, points: Float) -> Float:
+    """Mean over the held-out rows of |z^/z - 1| per (sign, neuron); rows with z = 0 count 0."""
+    groups = points.shape[0]
+    per_group = weight.shape[0] // groups
+    errors = np.zeros((2, weight.shape[0]))
+    for sign in (0, 1):
+        kept = np.where(plan.sign(sign), np.abs(weight), 0.0)
+        for group in range(groups):
+            block = slice(group * per_group, (group + 1) * per_group)
+            z = points[group] @ kept[block].T
+            estimate = points[group] @ (kept * multiplier)[block].T
+            ratio = np.divide(estimate - z, z, out=np.zeros_like(z), where=z > 0)
+            errors[sign, block] = np.abs(ratio).mean(axis=0)
+    return errors
+
+
+def best_of(
+    plan: LayerPlan, weight: Float, points: Float, delta: float, seed: int, layer: int
+) -> tuple[Float, int]:
+    """Draw tau candidates and keep, per (sign, neuron), the one of least mean error on held-out T.
+
+    tau = ceil(ln(4/delta)/ln(10/9)). What this promises is `sipp_theory.best_of_tau`: a bound on
+    the mean error over T; at a fresh input the union bound over candidates is all that is left.
+
+    Args:
+        plan: how the layer is kept.
+        weight: (out, fan_in) float64.
+        points: (groups, n, fan_in) float64 non-negative rows of T.
+        delta: failure probability, in (0, 1).
+        seed: the user's seed.
+        layer: index of the layer.
+
+    Returns:
+        ((out, fan_in) multipliers, tau).
+
+    Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet++).
+    """
+    tau = int(sipp_theory.candidates(delta))
+    best = draw(plan, generator(seed, layer, 0))
+    least = _mean_errors(plan, weight, best, points)
+    for candidate in range(1, tau):
+        multiplier = draw(plan, generator(seed, layer, candidate))
+        errors = _mean_errors(plan, weight, multiplier, points)
+        wins = errors < least
+        least = np.where(wins, errors, least)
+        choose = np.where(plan.positive, wins[0][:, None], wins[1][:, None])
+        best = np.where(choose, multiplier, best)
+    return best, tau

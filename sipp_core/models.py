@@ -1,0 +1,135 @@
+"""Small reference networks by name, so that examples, reports and tests speak of the same ones."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn.utils import skip_init
+
+from sipp_core._arguments import whole
+
+__all__ = ["NAMES", "build", "input_shape"]
+
+Layers = OrderedDict[str, nn.Module]
+
+
+def _linear(fan_in: int, fan_out: int) -> nn.Module:
+    # skip_init keeps the constructor's own draws away from the caller's global generator.
+    return skip_init(nn.Linear, fan_in, fan_out)
+
+
+def _conv(channels_in: int, channels_out: int, padding: int) -> nn.Module:
+    return skip_init(nn.Conv2d, channels_in, channels_out, kernel_size=5, padding=padding)
+
+
+def _dense(*widths: int) -> Layers:
+    """Fully connected layers fc1, relu1, fc2, ... with no activation after the last."""
+    layers: Layers = OrderedDict()
+    last = len(widths) - 1
+    for k in range(1, last + 1):
+        layers[f"fc{k}"] = _linear(widths[k - 1], widths[k])
+        if k < last:
+            layers[f"relu{k}"] = nn.ReLU()
+    return layers
+
+
+def _lenet_5() -> Layers:
+    layers: Layers = OrderedDict(
+        conv1=_conv(1, 6, padding=2),
+        relu_conv1=nn.ReLU(),
+        pool1=nn.MaxPool2d(2),
+        conv2=_conv(6, 16, padding=0),
+        relu_conv2=nn.ReLU(),
+        pool2=nn.MaxPool2d(2),
+        flatten=nn.Flatten(),
+    )
+    layers.update(_dense(16 * 5 * 5, 120, 84, 10))
+    return layers
+
+
+# name -> (shape of one input, its layers)
+_MODELS: dict[str, tuple[tuple[int, ...], Callable[[], Layers]]] = {
+    "lenet-300-100": ((784,), lambda: _dense(784, 300, 100, 10)),
+    "digits-mlp": ((64,), lambda: _dense(64, 128, 64, 10)),
+    "lenet-5": ((1, 28, 28), _lenet_5),
+}
+
+NAMES: tuple[str, ...] = tuple(_MODELS)
+"""Names that `build` knows. Claim: none (plumbing)."""
+
+
+def _known(name: str) -> tuple[tuple[int, ...], Callable[[], Layers]]:
+    if name not in _MODELS:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}; found {name!r}")
+    return _MODELS[name]
+
+
+def _initialise(model: nn.Module, seed: int) -> None:
+    """Draw He-normal weights and zero biases from a generator of our own."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+        else:
+            nn.init.zeros_(parameter)
+
+
+def input_shape(name: str) -> tuple[int, ...]:
+    """Shape of one input of a built-in model, without the batch axis.
+
+    Args:
+        name: one of `NAMES`.
+
+    Returns:
+        (d,) for a model of flat inputs, (channels, height, width) for one of images.
+
+    Raises:
+        ValueError: the name is not one of `NAMES`.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> input_shape("lenet-300-100")
+        (784,)
+        >>> input_shape("lenet-5")
+        (1, 28, 28)
+    """
+    return _known(name)[0]
+
+
+def build(name: str, seed: int = 0) -> nn.Module:
+    """Build an untrained reference network whose weights depend on nothing but the seed.
+
+    Every model is a plain Sequential of named layers (fc1, relu1, ...; conv1, ...) in float32 that
+    maps a batch of inputs to 10 class scores. lenet-300-100 is 784-300-100-10, digits-mlp is
+    64-128-64-10, lenet-5 has two 5x5 convolutions (6 and 16 channels, each with ReLU and 2x2
+    max-pooling) and 400-120-84-10 behind them. The global random state is neither read nor moved.
+
+    Args:
+        name: one of `NAMES`.
+        seed: any integer in [0, 2**63).
+
+    Returns:
+        The module, on the CPU, in training mode as every new module.
+
+    Raises:
+        ValueError: the name is unknown, or the seed is out of range.
+        TypeError: the seed is no integer.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> model = build("digits-mlp", seed=3)
+        >>> [name for name, _ in model.named_children()]
+        ['fc1', 'relu1', 'fc2', 'relu2', 'fc3']
+        >>> tuple(model(torch.zeros(5, 64)).shape)
+        (5, 10)
+    """
+    layers = _known(name)[1]
+    start = whole("seed", seed, 0, 2**63)
+    model = nn.Sequential(layers())
+    _initialise(model, start)
+    return model

@@ -1,0 +1,250 @@
+"""What a choice of draws, rates or dropped weights promises each neuron, by the chosen bound.
+
+Works on one layer's tables: arrays over (sign, neuron), with the sign index 0 for positive weights.
+Instance-exact bounds (cramer, exact) look at the activation rows kept by calibration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import sipp_theory
+from sipp_core.calibration import LayerStatistics
+from sipp_core.plan import Bool, Float
+from sipp_theory import poisson
+
+INSTANCE_BOUNDS = ("cramer", "exact")
+BOUNDS = ("corenet", "bernstein", "kl", "cramer", "exact")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Numbers of one layer that planning works on, float64 on the CPU.
+
+    Attributes:
+        statistics: what calibration learnt.
+        weight: (out, fan_in) weights.
+        sensitivity: (out, fan_in) s.
+        total: (2, out) S_sum per sign, 0 for a pair that never fired.
+        support: (2, out) weights with s > 0.
+        failure: failure probability of a neuron at one input; of the network for bound corenet.
+        delta: (2, out) failure probability of each sign: `failure` shared by the live signs.
+        coverage_factor: C.
+        bound: which bound promises.
+        eta: number of neurons of the network.
+        eta_star: widest layer, the input width included.
+
+    Claim: none (plumbing).
+    """
+
+    statistics: LayerStatistics
+    weight: Float
+    sensitivity: Float
+    total: Float
+    support: Float
+    failure: float
+    delta: Float
+    coverage_factor: float
+    bound: str
+    eta: int
+    eta_star: int
+
+    @property
+    def dead(self) -> Bool:
+        """Pairs that never fired."""
+        return self.total == 0
+
+    def sign(self, index: int) -> Bool:
+        """Mask of the nonzero weights of a sign."""
+        return self.weight > 0 if index == 0 else self.weight < 0
+
+    def shares(self, sign: int, neuron: int, columns: Bool) -> Float:
+        """Shares g_j(x) of one pair's weights at the kept points, live rows only."""
+        points = self.statistics.points
+        group = neuron // (self.weight.shape[0] // points.shape[0])
+        weight = np.abs(self.weight[neuron, columns])
+        rows = points[group].numpy()[:, columns] * weight
+        sums = rows.sum(axis=1)
+        return rows[sums > 0] / sums[sums > 0, None]
+
+
+def make_table(
+    statistics: LayerStatistics,
+    *,
+    delta: float,
+    coverage_factor: float,
+    bound: str,
+    eta: int,
+    eta_star: int,
+) -> Table:
+    """Collect the planning numbers of one layer.
+
+    Args:
+        statistics: what calibration learnt of the layer.
+        delta: failure probability of one neuron at one input, in (0, 1).
+        coverage_factor: C with g_j <= C s_j, >= 1.
+        bound: one of BOUNDS.
+        eta: number of neurons of the network.
+        eta_star: widest layer, the input width included.
+
+    Returns:
+        The table.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> import torch; from torch import nn; from sipp_core.calibration import calibrate
+        >>> stats = calibrate(nn.Linear(2, 3), torch.ones(4, 2)).layers[0]
+        >>> table = make_table(
+        ...     stats, delta=0.1, coverage_factor=1.0, bound="kl", eta=3, eta_star=2)
+        >>> table.total.shape
+        (2, 3)
+    """
+    weight = statistics.layer.weight.double().cpu().numpy()
+    s = statistics.sensitivity.double().cpu().numpy()
+    signs = (weight > 0, weight < 0)
+    total = np.stack([np.where(mask, s, 0.0).sum(axis=1) for mask in signs])
+    support = np.stack([(mask & (s > 0)).sum(axis=1) for mask in signs]).astype(np.float64)
+    # ES-2 says a live pair has S_sum >= 1; rounding of single shares may leave it just below.
+    total = np.where(total > 0, np.maximum(total, 1.0), 0.0)
+    live = np.maximum((total > 0).sum(axis=0), 1)
+    return Table(
+        statistics=statistics,
+        weight=weight,
+        sensitivity=s,
+        total=total,
+        support=support,
+        failure=delta,
+        delta=np.broadcast_to(delta / live, total.shape),
+        coverage_factor=coverage_factor,
+        bound=bound,
+        eta=eta,
+        eta_star=eta_star,
+    )
+
+
+def draws_error(table: Table, scores: Float, draws: Float) -> Float:
+    """Error promised to each pair for its number of draws in proportion to scores.
+
+    With other scores than s, one draw lies in [0, M z] for M = C max_j s_j/q_j (S_sum if q = s/S).
+
+    Args:
+        table: the layer.
+        scores: (out, fan_in) >= 0, what draws are proportional to.
+        draws: (2, out) whole draws.
+
+    Returns:
+        (2, out) float64 errors relative to z^s: 0 for dead pairs, 1 for live ones without a draw.
+
+    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: see `sipp_theory.error`.
+    """
+    spans = span(table, scores)
+    live = (table.total > 0) & (draws > 0)
+    eps = np.where(table.total > 0, 1.0, 0.0)
+    if table.bound in INSTANCE_BOUNDS:
+        for sign, neuron in np.argwhere(live):
+            columns = table.sign(sign)[neuron] & (scores[neuron] > 0)
+            q = scores[neuron, columns] / scores[neuron, columns].sum()
+            shares = table.shares(sign, neuron, columns)
+            m = float(draws[sign, neuron])
+            eps[sign, neuron] = sipp_theory.error(
+                table.bound, shares=shares, probabilities=q, m=m, delta=table.delta[sign, neuron]
+            )
+        return eps
+    if table.bound == "corenet":
+        return np.where(
+            live,
+            sipp_theory.error(
+                "corenet", sensitivity_sum=np.where(live, spans, 0), m=np.maximum(draws, 1),
+                delta=table.failure, eta=table.eta, eta_star=table.eta_star,
+            ),
+            eps,
+        )  # fmt: skip
+    promised = sipp_theory.error(
+        table.bound,
+        sensitivity_sum=np.where(live, spans, 0.0),
+        m=np.maximum(draws, 1),
+        delta=table.delta,
+        coverage_factor=table.coverage_factor,
+    )
+    return np.where(live, promised, eps)
+
+
+def span(table: Table, scores: Float) -> Float:
+    """Largest value of one draw over z, per pair and before C: max_j s_j/q_j; S_sum if q = s/S.
+
+    Args:
+        table: the layer.
+        scores: (out, fan_in) >= 0.
+
+    Returns:
+        (2, out) float64, 0 for dead pairs; +inf where a weight with s > 0 can never be drawn.
+
+    Claim: SP-1. Source: [SP] arXiv 1910.05422; any other q [OWN].
+    """
+    result = np.zeros_like(table.total)
+    for sign in (0, 1):
+        mask = table.sign(sign) & (table.sensitivity > 0)
+        part = np.where(table.sign(sign), scores, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(mask, table.sensitivity / part, 0.0).max(axis=1, initial=0.0)
+            result[sign] = ratio * part.sum(axis=1)
+    return np.where(table.total > 0, np.maximum(result, 1.0), 0.0)
+
+
+def inclusion_errors(table: Table, rates: Float) -> Float:
+    """Error promised to each pair by Poisson inclusion at its rate.
+
+    Args:
+        table: the layer.
+        rates: (2, out) c >= 0.
+
+    Returns:
+        (2, out) float64 errors relative to z^s: 0 for dead pairs, 1 at rate 0.
+
+    Claim: SP-8. Source: [OWN].
+    """
+    eps = np.where(table.total > 0, 1.0, 0.0)
+    for sign, neuron in np.argwhere((table.total > 0) & (rates > 0)):
+        columns = table.sign(sign)[neuron] & (table.sensitivity[neuron] > 0)
+        s = table.sensitivity[neuron, columns]
+        shares = table.shares(sign, neuron, columns) if table.bound in INSTANCE_BOUNDS else None
+        eps[sign, neuron] = poisson.inclusion_error(
+            s,
+            float(rates[sign, neuron]),
+            float(table.delta[sign, neuron]),
+            shares=shares,
+            coverage_factor=table.coverage_factor,
+            bound=table.bound,
+        )
+    return eps
+
+
+def dropped_errors(table: Table, kept: Bool) -> Float:
+    """Error promised to each pair when the weights outside `kept` are dropped.
+
+    G_D = max_x sum_{j in D} g_j(x) with an instance-exact bound, else the sum of s_j times C; at
+    most 1, since dropping everything leaves z^ = 0.
+
+    Args:
+        table: the layer.
+        kept: (out, fan_in) bool.
+
+    Returns:
+        (2, out) float64 errors relative to z^s.
+
+    Claim: SP-6. Source: [SP] arXiv 1910.05422 (the sum); [OWN] (the maximum).
+    """
+    eps = np.zeros_like(table.total)
+    for sign in (0, 1):
+        dropped = table.sign(sign) & ~kept & (table.sensitivity > 0)
+        eps[sign] = np.where(dropped, table.sensitivity, 0.0).sum(axis=1) * table.coverage_factor
+        if table.bound in INSTANCE_BOUNDS:
+            for neuron in np.flatnonzero((table.total[sign] > 0) & dropped.any(axis=1)):
+                columns = table.sign(sign)[neuron]
+                shares = table.shares(sign, int(neuron), columns)
+                lost = shares[:, dropped[neuron, columns]].sum(axis=1)
+                eps[sign, neuron] = lost.max(initial=0.0)
+    return np.minimum(np.nextafter(eps, np.inf) * (eps > 0), 1.0)

@@ -1,0 +1,422 @@
+"""`prune`: calibrate -> allocate -> sample -> apply, on a copy of the user's model."""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.utils.prune as torch_prune
+from torch import Tensor, nn
+
+import sipp_theory
+from sipp_core import budget, corenet, guarantee
+from sipp_core.calibration import Calibration, Progress, calibrate
+from sipp_core.layers import LayerChoice, weight_of
+from sipp_core.plan import Float, LayerPlan, draw, generator
+from sipp_core.promise import BOUNDS, INSTANCE_BOUNDS, Table, make_table
+from sipp_core.result import LayerReport, PruneResult
+from sipp_core.streams import Inputs, Provenance, remember
+
+METHODS = tuple(budget.RULES)
+CORENET = ("corenet", "corenet+", "corenet++")
+DEFAULT_DELTA = 0.05
+# Rows kept per layer for instance-exact bounds when the caller does not say.
+DEFAULT_POINTS = 1024
+VALIDATION_EVERY = 5
+
+
+def _fraction(name: str, value: float | None, closed: bool) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number; found {value!r}")
+    if not (0 < value < 1 or (closed and value == 1)):
+        raise ValueError(f"{name} must lie in (0, 1{']' if closed else ')'}; found {value!r}")
+
+
+def _check(
+    method: str, keep: float | None, eps: float | None, delta: float | None, scope: str,
+    bound: str | None, coverage_factor: float, points: int | None,
+) -> str:  # fmt: skip
+    """Validate the arguments of `prune`; return the bound to use."""
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; found {method!r}")
+    if (keep is None) == (eps is None):
+        raise ValueError(
+            "give either keep=... (budget mode) or eps=... and delta=... (guarantee mode); found "
+            f"keep={keep!r}, eps={eps!r}"
+        )
+    _fraction("keep", keep, closed=True)
+    _fraction("eps", eps, closed=False)
+    _fraction("delta", delta, closed=False)
+    if eps is not None and delta is None:
+        raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
+    if scope not in ("layer", "global"):
+        raise ValueError(f"scope must be 'layer' or 'global'; found {scope!r}")
+    if not (math.isfinite(coverage_factor) and coverage_factor >= 1):
+        raise ValueError(f"coverage_factor must be at least 1; found {coverage_factor!r}")
+    chosen = bound or ("corenet" if method in CORENET else "bernstein")
+    if chosen not in BOUNDS:
+        raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; found {chosen!r}")
+    if method in CORENET and eps is not None and chosen != "corenet":
+        raise ValueError(
+            f"method {method!r} in guarantee mode has its own network-wide bound 'corenet' (NW-5); "
+            f"for bound={chosen!r} take method='sipp-rand', which draws the same way"
+        )
+    if method == "sipp-poisson" and chosen == "corenet":
+        raise ValueError("bound 'corenet' is for draws with replacement; sipp-poisson has none")
+    if chosen in INSTANCE_BOUNDS and coverage_factor != 1:
+        raise ValueError(f"bound {chosen!r} speaks of calibration rows only: coverage_factor is 1")
+    if points is not None and points < 1:
+        raise ValueError(f"points must be at least 1; found {points!r}")
+    return chosen
+
+
+def prune(
+    model: nn.Module,
+    calibration: Inputs,
+    *,
+    method: str,
+    keep: float | None = None,
+    eps: float | None = None,
+    delta: float | None = None,
+    scope: str = "layer",
+    bound: str | None = None,
+    coverage_factor: float = 1.0,
+    seed: int = 0,
+    layers: LayerChoice = None,
+    points: int | None = None,
+    batch_size: int = 256,
+    masks: bool = False,
+    progress: Progress | None = None,
+) -> PruneResult:
+    """Prune a trained model, with a promise for every neuron.
+
+    Budget mode (`keep`): the promised errors are as small as the allocation AL-1 makes them.
+    Guarantee mode (`eps`, `delta`): the fewest weights with which the bound promises, for each
+    neuron and each calibration input, Pr(|z^ - z| <= eps z~) >= 1 - delta over the draws; a neuron
+    whose bound asks for as many draws as it has weights is kept whole. Promises are relative to
+    the layer's own input; errors of earlier layers come on top (NW-1, NW-7), and `certify` measures
+    the whole network.
+
+    Weights that no calibration input ever reached (s = 0, all of a dead neuron's) are removed,
+    which changes nothing on the calibration set; they are counted in the report. Biases stay.
+
+    Args:
+        model: nn.Module with Linear or Conv layers; never changed.
+        calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs.
+        method: one of METHODS.
+        keep: fraction of prunable weights to keep, in (0, 1].
+        eps: relative error of each neuron, in (0, 1); of the network's output for CoreNet.
+        delta: failure probability, in (0, 1): per neuron and input, shared by its two signs; of the
+            network for CoreNet's own bound. Budget mode: 0.05 unless given.
+        scope: "layer" keeps the fraction of every layer, "global" of all together.
+        bound: "corenet", "bernstein", "kl", "cramer" or "exact"; default bernstein, for CoreNet
+            methods corenet. cramer and exact use kept activation rows.
+        coverage_factor: C >= 1 assumed of fresh inputs, g_j(x) <= C s_j (ES-4); 1 promises for the
+            calibration inputs.
+        seed: seed of every draw, >= 0.
+        layers: names, globs or a predicate (name, module) to choose layers.
+        points: activation rows kept per layer for cramer, exact and CoreNet++; default 1024.
+        batch_size: inputs a calibration forward pass.
+        masks: add torch.nn.utils.prune-style weight_orig and weight_mask to the new model.
+        progress: callback (done, total, what).
+
+    Returns:
+        The result; `result.model` is a deep copy with pruned weights, same dtype and device.
+
+    Raises:
+        TypeError: wrong types of model, inputs or numbers.
+        ValueError: anything out of range, not finite, tied or unsupported; the culprit is named and
+            nothing has been changed.
+
+    Claim: SP-1 to SP-10, AL-1, NW-5. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(8, 4), nn.Sigmoid(), nn.Linear(4, 2))
+        >>> result = prune(net, torch.rand(16, 8), method="sipp-det", keep=0.5)
+        >>> (result.nnz_before, result.nnz_after)
+        (40, 20)
+    """
+    chosen = _check(method, keep, eps, delta, scope, bound, coverage_factor, points)
+    generator(seed)  # refuses a bad seed before any work
+    amplified = method == "corenet++"
+    wants_points = chosen in INSTANCE_BOUNDS or amplified
+    stats = calibrate(
+        model,
+        calibration,
+        layers=layers,
+        batch_size=batch_size,
+        points=(points or DEFAULT_POINTS) if wants_points else 0,
+        validation_every=VALIDATION_EVERY if amplified else 0,
+        seed=seed,
+        progress=progress,
+    )
+    notes: list[str] = []
+    dead = corenet.dead_neurons(model, stats) if method in CORENET[1:] else {}
+    failure = DEFAULT_DELTA if delta is None else float(delta)
+    tables = _tables(stats, dead, failure, coverage_factor, chosen)
+    if eps is None:
+        assert keep is not None
+        plans = _by_budget(tables, method, float(keep), scope)
+    elif method in CORENET:
+        plans, size = guarantee.corenet_plans(tables, float(eps), failure)
+        notes.append(_network_note(tables, size))
+    else:
+        plans = []
+        for index, table in enumerate(tables):
+            if progress is not None:
+                progress(index, len(tables), "allocate")
+            plans.append(guarantee.RULES[method](table, float(eps)))
+    multipliers = _sample(plans, tables, stats, failure, seed, amplified, notes)
+    pruned, kept_masks = _apply(model, stats, multipliers, masks)
+    reports = tuple(
+        _report(table, plan, mask, dead.get(plan.name))
+        for table, plan, mask in zip(tables, plans, kept_masks.values(), strict=True)
+    )
+    notes += _notes(stats, reports, chosen, keep is None)
+    remember(pruned, Provenance(stats.digests, seed))
+    return PruneResult(
+        model=pruned,
+        layers=reports,
+        method=method,
+        seed=seed,
+        keep=keep,
+        scope=scope,
+        eps=eps,
+        delta=failure,
+        bound=chosen,
+        coverage_factor=float(coverage_factor),
+        inputs=stats.inputs,
+        distinct=stats.distinct,
+        vacuous=_vacuous(plans, reports, keep is None),
+        holds_for=_holds_for(method, chosen, eps is not None, coverage_factor, amplified),
+        notes=tuple(notes),
+        claims=_claims(method, chosen, eps is not None),
+        versions=versions(),
+        masks=kept_masks,
+        plans=tuple(plans),
+        digests=stats.digests,
+    )
+
+
+def _tables(
+    stats: Calibration, dead: dict[str, Tensor], delta: float, factor: float, bound: str
+) -> list[Table]:
+    shapes = [tuple(layer.sensitivity.shape) for layer in stats.layers]
+    eta, eta_star = sum(out for out, _ in shapes), max(fan_in for _, fan_in in shapes)
+    return [
+        make_table(
+            corenet.without_dead(layer, dead.get(layer.name)),
+            delta=delta,
+            coverage_factor=float(factor),
+            bound=bound,
+            eta=eta,
+            eta_star=eta_star,
+        )
+        for layer in stats.layers
+    ]
+
+
+def _by_budget(tables: list[Table], method: str, keep: float, scope: str) -> list[LayerPlan]:
+    if keep == 1:
+        return [budget.base_plan(t, probability=(t.weight != 0).astype(np.float64)) for t in tables]
+    scopes = [[t] for t in tables] if scope == "layer" else [tables]
+    plans: list[LayerPlan] = []
+    for group in scopes:
+        size = sum(t.weight.size for t in group)
+        plans += budget.RULES[method](group, max(1.0, float(np.rint(keep * size))))
+    return plans
+
+
+def _sample(
+    plans: Sequence[LayerPlan], tables: Sequence[Table], stats: Calibration, delta: float,
+    seed: int, amplified: bool, notes: list[str],
+) -> list[Float]:  # fmt: skip
+    if not amplified:
+        return [draw(plan, generator(seed, index, 0)) for index, plan in enumerate(plans)]
+    result, tau = [], 0
+    for index, (plan, table) in enumerate(zip(plans, tables, strict=True)):
+        held_out = stats.validation.get(plan.name)
+        if held_out is None or held_out.shape[1] == 0:
+            raise ValueError(
+                f"corenet++ sets every {VALIDATION_EVERY}th calibration input aside to choose "
+                f"candidates on; found only {stats.inputs} inputs"
+            )
+        multiplier, tau = corenet.best_of(plan, table.weight, held_out.numpy(), delta, seed, index)
+        result.append(multiplier)
+    notes.append(
+        f"the best of tau = {tau} candidates per neuron and sign was chosen on held-out inputs "
+        "(SP-10); at a fresh input the failure probability of the choice is up to tau times that "
+        "of one candidate"
+    )
+    return result
+
+
+def _apply(
+    model: nn.Module, stats: Calibration, multipliers: Sequence[Float], as_masks: bool
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Write the pruned weights into a deep copy; return it with the masks of kept weights."""
+    new = copy.deepcopy(model)
+    modules = dict(new.named_modules())
+    masks: dict[str, Tensor] = {}
+    for layer, multiplier in zip(stats.layers, multipliers, strict=True):
+        module = modules[layer.name]
+        weight = weight_of(module)
+        factor = torch.from_numpy(multiplier).to(weight.device).reshape(weight.shape)
+        with torch.no_grad():
+            value = (weight.detach().double() * factor).to(weight.dtype)
+            if not torch.isfinite(value).all():
+                raise ValueError(
+                    f"layer {layer.name!r}: a reweighted weight leaves the range of "
+                    f"{weight.dtype}; prune the model in float32 or keep more weights"
+                )
+            weight.copy_(value)
+        masks[layer.name] = value != 0
+        if as_masks:
+            torch_prune.custom_from_mask(module, "weight", value != 0)
+    return new, masks
+
+
+def _report(table: Table, plan: LayerPlan, mask: Tensor, dead: Tensor | None) -> LayerReport:
+    kept = mask.flatten(1).cpu().numpy()
+    live = table.total > 0
+    eps = np.where(live, plan.eps, 0.0).max(axis=0)
+    neurons = live.any(axis=0)
+    return LayerReport(
+        name=plan.name,
+        shape=(table.weight.shape[0], table.weight.shape[1]),
+        nnz_before=int((table.weight != 0).sum()),
+        nnz_after=int(kept.sum()),
+        eps=float(eps.max(initial=0.0)),
+        eps_neuron=eps,
+        budgets=np.stack([(kept & plan.sign(s)).sum(axis=1) for s in (0, 1)]),
+        draws=plan.draws,
+        sensitivity_sum=table.total,
+        whole=int((neurons & (plan.whole | ~live).all(axis=0)).sum()),
+        dead=int((~neurons).sum()),
+        removed=0 if dead is None else int(dead.sum()),
+        vacuous_neurons=int((eps >= 1).sum()),
+    )
+
+
+def _vacuous(plans: Sequence[LayerPlan], reports: Sequence[LayerReport], guaranteed: bool) -> bool:
+    if guaranteed:
+        return all(bool((p.whole | p.dead).all()) for p in plans)
+    return any(report.vacuous_neurons for report in reports)
+
+
+def _network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize) -> str:
+    parts = []
+    for table, draws, eps in zip(tables, size.sizes, size.errors, strict=True):
+        worst = float(table.statistics.cancellation.max())
+        parts.append(
+            f"{table.statistics.name}: worst mean Delta {worst:.4g}, eps_l {eps:.2g}, up to "
+            f"{float(np.max(draws)):.2g} draws for {table.weight.shape[1]} weights a neuron"
+        )
+    asked = sum(
+        int(((m >= t.support) & (t.total > 0)).sum())
+        for m, t in zip(size.sizes, tables, strict=True)
+    )
+    live = sum(int((t.total > 0).sum()) for t in tables)
+    verdict = "vacuous: " if asked == live else ""
+    return (
+        f"NW-5 {verdict}{asked} of {live} (neuron, sign) pairs ask for more draws than weights. "
+        + "; ".join(parts)
+    )
+
+
+def _notes(
+    stats: Calibration, reports: Sequence[LayerReport], bound: str, guaranteed: bool
+) -> list[str]:
+    notes = []
+    half = [s.name for s in stats.layers if s.layer.weight.dtype in (torch.float16, torch.bfloat16)]
+    if half:
+        notes.append(f"half-precision layers were measured in float32: {', '.join(half)}")
+    dead = {r.name: r.dead for r in reports if r.dead}
+    if dead:
+        notes.append(
+            "no calibration input reached these many neurons, and their weights were removed "
+            f"(exact on the calibration set): {dead}"
+        )
+    if guaranteed:
+        whole = {r.name: f"{r.whole} of {r.shape[0]}" for r in reports if r.whole}
+        if whole:
+            notes.append(f"neurons kept whole because the bound asks for too much: {whole}")
+    partial = [s.name for s in stats.layers if not s.complete]
+    if bound in INSTANCE_BOUNDS and partial:
+        notes.append(
+            f"bound {bound!r} speaks of a uniform sample of the activation rows in "
+            f"{', '.join(partial)}; raise points= to cover all of them"
+        )
+    if stats.distinct < stats.inputs:
+        notes.append(f"{stats.inputs - stats.distinct} calibration inputs are repeats of others")
+    return notes
+
+
+def _holds_for(method: str, bound: str, guaranteed: bool, factor: float, amplified: bool) -> str:
+    if method in CORENET and guaranteed:
+        return (
+            "the network's output at a fresh input, entrywise, with probability 1 - delta over "
+            "draws and calibration, under assumptions A1 and A2 (ES-4, NW-4)"
+        )
+    where = "each calibration input"
+    if bound in INSTANCE_BOUNDS:
+        where = "each calibration row kept for the bound"
+    elif factor > 1:
+        where = f"each input at which every share g_j is at most {factor:g} times its sensitivity"
+    text = f"|z^ - z| <= eps z~ at {where}, per neuron given the layer's input"
+    if method not in ("sipp-det", "sipp-recentred", "magnitude"):
+        text += ", with probability 1 - delta over the draws"
+    if amplified:
+        text += ", for one candidate (see notes on the choice among tau)"
+    return text
+
+
+def _claims(method: str, bound: str, guaranteed: bool) -> tuple[str, ...]:
+    by_bound = {
+        "corenet": "SP-2",
+        "bernstein": "SP-3",
+        "kl": "SP-4",
+        "cramer": "SP-5",
+        "exact": "SP-5x",
+    }
+    claims = ["ES-1", "SP-9"]
+    if method in ("sipp-rand", "sipp-hybrid", "uniform", *CORENET):
+        claims += ["SP-1", by_bound[bound]]
+    if method in ("sipp-det", "sipp-recentred", "sipp-hybrid", "magnitude"):
+        claims.append("SP-6")
+    if method == "sipp-hybrid":
+        claims.append("SP-7")
+    if method == "sipp-poisson":
+        claims += ["SP-8"] + (["SP-5x"] if bound == "exact" else [])
+    if method in CORENET[1:]:
+        claims.append("SP-10")
+    if method in CORENET and guaranteed:
+        claims.append("NW-5")
+    elif not guaranteed:
+        claims.append("AL-1")
+    return tuple(claims)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed a result.
+
+    Returns:
+        Package name to version, for sipp-theory, torch and numpy.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> sorted(versions())
+        ['numpy', 'sipp-theory', 'torch']
+    """
+    try:
+        own = importlib.metadata.version("sipp-theory")
+    except importlib.metadata.PackageNotFoundError:
+        own = "not installed"
+    return {"sipp-theory": own, "torch": str(torch.__version__), "numpy": np.__version__}

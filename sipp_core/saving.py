@@ -1,0 +1,224 @@
+"""Save and load a pruned network: one safetensors file, report and checksum in its header.
+
+The header carries the report as JSON and a SHA-256 over it and every tensor, so a truncated or
+altered file is refused. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import tempfile
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from sipp_core.plan import LayerPlan
+from sipp_core.result import LayerReport, PruneResult
+from sipp_core.streams import Provenance, remember
+
+FORMAT = "sipp-theory pruned network 1"
+PLAN_FIELDS = ("scores", "positive", "nonzero", "probability", "draws", "eps", "dead", "whole",
+               "scale")  # fmt: skip
+REPORT_ARRAYS = ("eps_neuron", "budgets", "draws", "sensitivity_sum")
+SCALARS = ("method", "seed", "keep", "scope", "eps", "delta", "bound", "coverage_factor", "inputs",
+           "distinct", "vacuous", "holds_for", "versions")  # fmt: skip
+
+
+def write_atomically(path: str | PathLike[str], content: bytes) -> Path:
+    """Write a file so that a reader sees the old content or the new one, never a part.
+
+    Args:
+        path: where; the folder is made if needed.
+        content: the bytes.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: the folder cannot be made or written to; no partial file is left behind.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomically(Path(folder) / "a" / "b.txt", b"x").read_bytes()
+        b'x'
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise OSError(f"cannot write {target}: {error}; choose another folder") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; a saved network gets the permissions of any new file.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _checksum(tensors: dict[str, Tensor], report: str) -> str:
+    digest = hashlib.sha256(report.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save(result: PruneResult, path: str | PathLike[str]) -> Path:
+    """Write a pruned network with its report to one safetensors file, atomically.
+
+    Args:
+        result: what `prune` returned.
+        path: the file; its folder is made if needed.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: the place cannot be written to.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> import tempfile; from sipp_core.prune import prune
+        >>> net = nn.Sequential(nn.Linear(4, 2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = save(prune(net, torch.ones(2, 4), method="sipp-det", keep=0.5),
+        ...                 Path(folder) / "net.safetensors")
+        ...     load(path, net).nnz_after
+        4
+    """
+    tensors = {
+        f"model/{k}": v for k, v in result.model.state_dict().items() if isinstance(v, Tensor)
+    }
+    tensors |= {f"mask/{k}": v for k, v in result.masks.items()}
+    for plan in result.plans:
+        for name in PLAN_FIELDS:
+            tensors[f"plan/{plan.name}/{name}"] = torch.from_numpy(np.asarray(getattr(plan, name)))
+    for report in result.layers:
+        for name in REPORT_ARRAYS:
+            array = np.asarray(getattr(report, name))
+            tensors[f"report/{report.name}/{name}"] = torch.from_numpy(array)
+    marks = np.frombuffer(b"".join(sorted(result.digests)), dtype=np.uint8).reshape(-1, 8)
+    tensors["calibration/digests"] = torch.from_numpy(marks.copy())
+    # safetensors refuses tensors that share memory; a state_dict of views would.
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    report = json.dumps(_report(result), sort_keys=True)
+    header = {"format": FORMAT, "report": report, "sha256": _checksum(tensors, report)}
+    return write_atomically(path, to_bytes(tensors, metadata=header))
+
+
+def _report(result: PruneResult) -> dict[str, Any]:
+    layers = [layer.summary() for layer in result.layers]
+    return {name: getattr(result, name) for name in SCALARS} | {
+        "notes": list(result.notes),
+        "claims": list(result.claims),
+        "layers": layers,
+        "coupled": [plan.name for plan in result.plans if plan.coupled],
+        "masked": any(k.endswith("weight_mask") for k in result.model.state_dict()),
+    }
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no saved network at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is truncated or no safetensors file ({error}); save the network again"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{path} was not written by sipp: format is {header.get('format')!r}")
+    if _checksum(tensors, header.get("report", "")) != header.get("sha256"):
+        raise ValueError(f"{path} has been altered: its checksum does not match; save it again")
+    return tensors, json.loads(header["report"])
+
+
+def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
+    """Read a saved network into a copy of a model of the same architecture.
+
+    Args:
+        path: file written by `PruneResult.save`.
+        model: the architecture; not changed (a deep copy receives the weights).
+
+    Returns:
+        The result as it was saved.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a truncated, altered or foreign file, or a model whose parameters differ.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> load("no/such/file", nn.Linear(1, 1))
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: no saved network at no/such/file
+    """
+    source = Path(path)
+    tensors, report = _read(source)
+    state = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
+    masks = {k.removeprefix("mask/"): v for k, v in tensors.items() if k.startswith("mask/")}
+    new = copy.deepcopy(model)
+    if report["masked"]:
+        from torch.nn.utils.prune import custom_from_mask
+
+        modules = dict(new.named_modules())
+        for name, mask in masks.items():
+            if name not in modules or not hasattr(modules[name], "weight"):
+                raise ValueError(f"{source} does not fit the model: it has no layer {name!r}")
+            custom_from_mask(modules[name], "weight", mask)
+    try:
+        new.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{source} does not fit the model: {error}") from error
+    layers, plans = [], []
+    for entry in report["layers"]:
+        name = entry["name"]
+        arrays: dict[str, Any] = {f: tensors[f"report/{name}/{f}"].numpy() for f in REPORT_ARRAYS}
+        entry["shape"] = (entry["shape"][0], entry["shape"][1])
+        layers.append(LayerReport(**entry, **arrays))
+        plans.append(
+            LayerPlan(
+                name,
+                *(tensors[f"plan/{name}/{f}"].numpy() for f in PLAN_FIELDS),
+                coupled=name in report["coupled"],
+            )
+        )
+    digests = frozenset(row.tobytes() for row in tensors["calibration/digests"].numpy())
+    remember(new, Provenance(digests, report["seed"]))
+    return PruneResult(
+        model=new,
+        layers=tuple(layers),
+        **{name: report[name] for name in SCALARS},
+        notes=tuple(report["notes"]),
+        claims=tuple(report["claims"]),
+        masks=masks,
+        plans=tuple(plans),
+        digests=digests,
+    )

@@ -1,0 +1,159 @@
+"""Calibration and held-out inputs: any iterable of batches, re-cut to one fixed shape."""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Inputs = Iterable[Any]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a pruned model came from, as far as a certificate must know.
+
+    Attributes:
+        digests: fingerprints of the inputs it was calibrated on.
+        seed: seed of its draws.
+
+    Claim: none (plumbing).
+    """
+
+    digests: frozenset[bytes]
+    seed: int
+
+
+# Entries vanish with their model; a copy of the model is a stranger.
+_provenance: weakref.WeakKeyDictionary[nn.Module, Provenance] = weakref.WeakKeyDictionary()
+
+
+def remember(pruned: nn.Module, provenance: Provenance) -> None:
+    """Note where a pruned model came from, so that `certify` can refuse its calibration inputs.
+
+    Args:
+        pruned: the new model.
+        provenance: its calibration inputs and seed.
+
+    Returns:
+        None.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Linear(1, 1); remember(net, Provenance(frozenset(), 7)); recall(net).seed
+        7
+    """
+    _provenance[pruned] = provenance
+
+
+def recall(pruned: nn.Module) -> Provenance | None:
+    """Return what is known of a model's origin, None for one that `prune` did not make here.
+
+    Args:
+        pruned: any model.
+
+    Returns:
+        Its provenance, or None.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> recall(nn.Linear(1, 1)) is None
+        True
+    """
+    return _provenance.get(pruned)
+
+
+def _as_tensor(batch: object, where: str) -> Tensor:
+    if isinstance(batch, tuple | list) and batch and isinstance(batch[0], Tensor | np.ndarray):
+        batch = batch[0]
+    if isinstance(batch, np.ndarray):
+        batch = torch.from_numpy(np.ascontiguousarray(batch))
+    if not isinstance(batch, Tensor):
+        raise TypeError(
+            f"{where} must be a tensor or an (input, target) pair; found {type(batch).__name__}"
+        )
+    if batch.ndim == 0:
+        raise ValueError(f"{where} is a single number; the first dimension must count the inputs")
+    return batch.detach()
+
+
+def batches(inputs: Inputs, batch_size: int, name: str = "calibration") -> Iterator[Tensor]:
+    """Cut a stream of inputs into batches of one fixed size, however it came.
+
+    Rounding in a forward pass can depend on the batch it runs in, so the same inputs must always
+    run in the same batches: only the last one may be smaller.
+
+    Args:
+        inputs: one tensor (n, ...), or an iterable of tensors or (input, target) pairs.
+        batch_size: inputs a batch, >= 1.
+        name: what to call the stream in error messages.
+
+    Returns:
+        An iterator of (batch_size, ...) tensors on the device they came on.
+
+    Raises:
+        TypeError: not iterable, or an element that is no tensor.
+        ValueError: an empty stream, or batches whose shapes or dtypes disagree.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> [len(b) for b in batches([torch.ones(3, 2), torch.ones(2, 2)], 4)]
+        [4, 1]
+    """
+    if isinstance(inputs, Tensor | np.ndarray):
+        inputs = [inputs]
+    if not isinstance(inputs, Iterable) or isinstance(inputs, str | bytes | dict):
+        raise TypeError(f"{name} must be a tensor or an iterable of batches; found {type(inputs)}")
+    waiting: list[Tensor] = []
+    held, first = 0, None
+    for number, raw in enumerate(inputs):
+        batch = _as_tensor(raw, f"{name} batch {number}")
+        if first is None:
+            first = batch
+        elif batch.shape[1:] != first.shape[1:] or batch.dtype != first.dtype:
+            raise ValueError(
+                f"{name} batch {number} has inputs of shape {tuple(batch.shape[1:])} and dtype "
+                f"{batch.dtype}; batch 0 has {tuple(first.shape[1:])} and {first.dtype}. (A pair "
+                "(inputs, targets) of whole arrays must be passed as [(inputs, targets)].)"
+            )
+        waiting.append(batch)
+        held += batch.shape[0]
+        if held >= batch_size:
+            joined = torch.cat(waiting) if len(waiting) > 1 else waiting[0]
+            full = held - held % batch_size
+            yield from joined[:full].split(batch_size)
+            waiting, held = [joined[full:]], held - full
+    if held:
+        yield torch.cat(waiting)
+    elif first is None or first.shape[0] == 0:
+        raise ValueError(f"{name} is empty: at least one input is needed")
+
+
+def digests(batch: Tensor) -> list[bytes]:
+    """Fingerprint each input, to see whether held-out inputs were calibration inputs.
+
+    Args:
+        batch: (n, ...) tensor.
+
+    Returns:
+        n fingerprints of 8 bytes; equal inputs give equal ones whatever float type carries them.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> a, b = digests(torch.tensor([[1.0], [1.0]])); a == b
+        True
+    """
+    if batch.is_floating_point():
+        batch = batch.to(torch.float32) + 0.0  # -0.0 and 0.0 are one input
+    flat = batch.reshape(batch.shape[0], -1).cpu().contiguous().numpy()
+    return [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in flat]
