@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import sipp_theory
-from sipp_core.calibration import Progress, evaluating, model_device
-from sipp_core.prune import prune, versions
+from sipp_core.describing import versions
+from sipp_core.prune import prune
 from sipp_core.result import PruneResult
+from sipp_core.running import Progress, evaluating, forward, model_device
 from sipp_core.streams import Inputs, batches, digests, recall
 
 BATCH = 256
@@ -89,10 +90,15 @@ class Certificate:
 
 
 def _outputs(model: nn.Module, batch: Tensor) -> Tensor:
-    output = model(batch.to(model_device(model)))
+    output = forward(model, batch.to(model_device(model)), "inputs")
     if not isinstance(output, Tensor):
         raise TypeError(f"the model must return one tensor; found {type(output).__name__}")
-    return output.detach().double().cpu().flatten(1)
+    if output.ndim == 0 or output.shape[0] != batch.shape[0]:
+        raise ValueError(
+            f"the model must answer each of {batch.shape[0]} inputs; found an output of shape "
+            f"{tuple(output.shape)}"
+        )
+    return output.detach().double().cpu().reshape(batch.shape[0], -1)
 
 
 def output_errors(
@@ -122,6 +128,11 @@ def output_errors(
         >>> output_errors(net, net, torch.ones(3, 2))[0].tolist()
         [0.0, 0.0, 0.0]
     """
+    for name, module in (("model", model), ("pruned", pruned)):
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"{name} must be an nn.Module (a result's .model); found {type(module).__name__}"
+            )
     errors, changed = [], []
     with evaluating(model), evaluating(pruned):
         for batch in batches(inputs, batch_size, "inputs"):

@@ -8,8 +8,9 @@ import numpy as np
 from torch import Tensor, nn
 
 import sipp_theory
-from sipp_core.calibration import Calibration, LayerStatistics
+from sipp_core.calibration import Calibration
 from sipp_core.plan import Float, LayerPlan, draw, generator
+from sipp_core.statistics import LayerStatistics
 
 # Between two dense layers these act on each neuron by itself, so a neuron stays itself.
 ELEMENTWISE = (

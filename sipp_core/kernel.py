@@ -102,6 +102,14 @@ def _extreme(weight: Tensor, activations: Tensor) -> bool:
     return False
 
 
+def _normalised(rows: Tensor) -> Tensor:
+    """Scale each row by a power of two so that its largest magnitude lies in [1, 2)."""
+    peak = rows.abs().amax(dim=1, keepdim=True)
+    # Exact, also for subnormal and for the largest numbers; torch.ldexp forms 2^e in float32.
+    unit = torch.where(peak > 0, peak / (2 * torch.frexp(peak).mantissa), 1.0)
+    return rows / unit
+
+
 def _update_nonnegative(
     acc: Accumulator, weight: Tensor, activations: Tensor, origin: Tensor | None
 ) -> None:
@@ -110,8 +118,7 @@ def _update_nonnegative(
         weight, activations = weight.double(), activations.double()
     if weight.dtype == torch.float64:
         # ES-3: scaling a row by a power of two changes no share, and keeps z inside the exponents.
-        peak = activations.amax(dim=1, keepdim=True)
-        activations = torch.ldexp(activations, -torch.frexp(peak).exponent)
+        weight, activations = _normalised(weight), _normalised(activations)
     acc.rows += activations.shape[0]
     for sign, part in enumerate((weight.clamp(min=0), (-weight).clamp(min=0))):
         z = activations @ part.T
@@ -120,7 +127,9 @@ def _update_nonnegative(
         acc.total += (part * (inverse.T @ activations)).to(dtype)
         # Where 1/z^2 would overflow, the rms (a ranking statistic) is cut; the maximum never is.
         cut = inverse.clamp(max=0.1 * torch.finfo(inverse.dtype).max ** 0.5)
-        acc.square += (part * (part * (cut.square().T @ activations.square()))).to(dtype)
+        square = part * (part * (cut.square().T @ activations.square()))
+        # A weight of 0 bounds no a/z, and 0 times an overflow would be NaN.
+        acc.square += torch.where(part > 0, square, 0.0).to(dtype)
         update_maxima(acc, part, inverse, activations, origin)
 
 

@@ -84,6 +84,14 @@ def _chosen(layers: LayerChoice) -> Callable[[str, nn.Module], bool]:
     return lambda name, module: any(fnmatch.fnmatchcase(name, p) for p in patterns)
 
 
+def _check_patterns(layers: LayerChoice, found: list[PrunableLayer]) -> None:
+    if layers is None or callable(layers):
+        return
+    for pattern in [layers] if isinstance(layers, str) else layers:
+        if not any(fnmatch.fnmatchcase(layer.name, pattern) for layer in found):
+            raise ValueError(f"layers: {pattern!r} matches no Linear or Conv layer of the model")
+
+
 def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[PrunableLayer, ...]:
     """Find the layers to prune, in the order of `named_modules`, and validate all of them.
 
@@ -98,7 +106,8 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
     Raises:
         TypeError: no nn.Module, or a weight that is complex or integer.
         ValueError: no prunable layer, an unsupported layer among the chosen, weights shared
-            between layers, a weight that is not finite, or a pattern that matches nothing.
+            between layers, a weight that is not finite or that other tensors make (weight_norm,
+            masks), or a pattern that matches nothing.
 
     Claim: none (plumbing).
 
@@ -108,6 +117,8 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module; found {type(model).__name__}")
+    if layers is not None and not callable(layers) and not isinstance(layers, str):
+        layers = list(layers)
     wanted = _chosen(layers)
     found: list[PrunableLayer] = []
     inside_refused: tuple[str, ...] = ()
@@ -128,8 +139,10 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
             "the model has no layer to prune: it needs a Linear or Conv layer"
             + ("" if layers is None else f" that layers={layers!r} selects")
         )
+    _check_patterns(layers, found)
     _check_shared(model, found)
     for layer in found:
+        _check_plain(layer)
         _check_weight(layer)
     return tuple(found)
 
@@ -145,6 +158,16 @@ def _check_shared(model: nn.Module, found: list[PrunableLayer]) -> None:
                     f"weights are tied: {first!r} and {name!r} are one tensor; a pruned copy would "
                     "change both. Untie them, or leave them out with layers=[...]"
                 )
+
+
+def _check_plain(layer: PrunableLayer) -> None:
+    """Refuse a weight that is computed anew in each forward pass: writing to it changes nothing."""
+    if "weight" not in layer.module._parameters:
+        raise ValueError(
+            f"layer {layer.name!r} computes its weight from other tensors (weight_norm, a mask of "
+            "torch.nn.utils.prune, ...); make it a plain parameter first, with "
+            "torch.nn.utils.parametrize.remove_parametrizations or torch.nn.utils.prune.remove"
+        )
 
 
 def _check_weight(layer: PrunableLayer) -> None:
@@ -174,7 +197,7 @@ def rows(layer: PrunableLayer, inputs: Tensor) -> Tensor:
         (groups, n_rows, fan_in) of the same dtype and device; one row a token or patch.
 
     Raises:
-        ValueError: the input has the wrong number of dimensions for a convolution.
+        ValueError: the input's dimensions or channels are not the layer's.
 
     Claim: none (THEORY section 0: each patch of each input is one row).
 
@@ -185,13 +208,21 @@ def rows(layer: PrunableLayer, inputs: Tensor) -> Tensor:
     """
     module = layer.module
     if isinstance(module, nn.Linear):
+        if inputs.ndim == 0 or inputs.shape[-1] != module.in_features:
+            raise ValueError(
+                f"layer {layer.name!r} got an input of shape {tuple(inputs.shape)}; its last "
+                f"dimension must be {module.in_features}"
+            )
         return inputs.reshape(1, -1, module.in_features)
     assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
     dims = len(module.kernel_size)
     if inputs.ndim == dims + 1:
         inputs = inputs.unsqueeze(0)
-    if inputs.ndim != dims + 2:
-        raise ValueError(f"layer {layer.name!r} got an input of shape {tuple(inputs.shape)}")
+    if inputs.ndim != dims + 2 or inputs.shape[1] != module.in_channels:
+        raise ValueError(
+            f"layer {layer.name!r} got an input of shape {tuple(inputs.shape)}; it takes (n, "
+            f"{module.in_channels}, ...) with {dims} more dimensions"
+        )
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
     patches = F.pad(inputs, module._reversed_padding_repeated_twice, mode=mode)
     for axis in range(dims):

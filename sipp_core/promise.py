@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 import sipp_theory
-from sipp_core.calibration import LayerStatistics
 from sipp_core.plan import Bool, Float
+from sipp_core.statistics import LayerStatistics
 from sipp_theory import poisson
 
 INSTANCE_BOUNDS = ("cramer", "exact")

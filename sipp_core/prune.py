@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.metadata
 import math
 from collections.abc import Sequence
 
@@ -12,17 +11,17 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-import sipp_theory
-from sipp_core import budget, corenet, guarantee
-from sipp_core.calibration import Calibration, Progress, calibrate
+from sipp_core import budget, corenet, describing, guarantee
+from sipp_core._arguments import whole
+from sipp_core.calibration import Calibration, calibrate
 from sipp_core.layers import LayerChoice, weight_of
 from sipp_core.plan import Float, LayerPlan, draw, generator
 from sipp_core.promise import BOUNDS, INSTANCE_BOUNDS, Table, make_table
-from sipp_core.result import LayerReport, PruneResult
+from sipp_core.result import PruneResult
+from sipp_core.running import Progress
 from sipp_core.streams import Inputs, Provenance, remember
 
 METHODS = tuple(budget.RULES)
-CORENET = ("corenet", "corenet+", "corenet++")
 DEFAULT_DELTA = 0.05
 # Rows kept per layer for instance-exact bounds when the caller does not say.
 DEFAULT_POINTS = 1024
@@ -57,12 +56,14 @@ def _check(
         raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
     if scope not in ("layer", "global"):
         raise ValueError(f"scope must be 'layer' or 'global'; found {scope!r}")
+    if isinstance(coverage_factor, bool) or not isinstance(coverage_factor, int | float):
+        raise TypeError(f"coverage_factor must be a number; found {coverage_factor!r}")
     if not (math.isfinite(coverage_factor) and coverage_factor >= 1):
         raise ValueError(f"coverage_factor must be at least 1; found {coverage_factor!r}")
-    chosen = bound or ("corenet" if method in CORENET else "bernstein")
+    chosen = bound or ("corenet" if method in describing.CORENET else "bernstein")
     if chosen not in BOUNDS:
         raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; found {chosen!r}")
-    if method in CORENET and eps is not None and chosen != "corenet":
+    if method in describing.CORENET and eps is not None and chosen != "corenet":
         raise ValueError(
             f"method {method!r} in guarantee mode has its own network-wide bound 'corenet' (NW-5); "
             f"for bound={chosen!r} take method='sipp-rand', which draws the same way"
@@ -71,8 +72,8 @@ def _check(
         raise ValueError("bound 'corenet' is for draws with replacement; sipp-poisson has none")
     if chosen in INSTANCE_BOUNDS and coverage_factor != 1:
         raise ValueError(f"bound {chosen!r} speaks of calibration rows only: coverage_factor is 1")
-    if points is not None and points < 1:
-        raise ValueError(f"points must be at least 1; found {points!r}")
+    if points is not None:
+        whole("points", points, 1)
     return chosen
 
 
@@ -143,7 +144,7 @@ def prune(
         (40, 20)
     """
     chosen = _check(method, keep, eps, delta, scope, bound, coverage_factor, points)
-    generator(seed)  # refuses a bad seed before any work
+    seed = whole("seed", seed, 0)
     amplified = method == "corenet++"
     wants_points = chosen in INSTANCE_BOUNDS or amplified
     stats = calibrate(
@@ -157,15 +158,18 @@ def prune(
         progress=progress,
     )
     notes: list[str] = []
-    dead = corenet.dead_neurons(model, stats) if method in CORENET[1:] else {}
+    removing = (
+        method in describing.CORENET[1:] and keep != 1
+    )  # keep=1 leaves every weight where it is
+    dead = corenet.dead_neurons(model, stats) if removing else {}
     failure = DEFAULT_DELTA if delta is None else float(delta)
     tables = _tables(stats, dead, failure, coverage_factor, chosen)
     if eps is None:
         assert keep is not None
         plans = _by_budget(tables, method, float(keep), scope)
-    elif method in CORENET:
+    elif method in describing.CORENET:
         plans, size = guarantee.corenet_plans(tables, float(eps), failure)
-        notes.append(_network_note(tables, size))
+        notes.append(describing.network_note(tables, size))
     else:
         plans = []
         for index, table in enumerate(tables):
@@ -175,10 +179,10 @@ def prune(
     multipliers = _sample(plans, tables, stats, failure, seed, amplified, notes)
     pruned, kept_masks = _apply(model, stats, multipliers, masks)
     reports = tuple(
-        _report(table, plan, mask, dead.get(plan.name))
+        describing.layer_report(table, plan, mask, dead.get(plan.name))
         for table, plan, mask in zip(tables, plans, kept_masks.values(), strict=True)
     )
-    notes += _notes(stats, reports, chosen, keep is None)
+    notes += describing.notes_on(stats, reports, chosen, keep is None)
     remember(pruned, Provenance(stats.digests, seed))
     return PruneResult(
         model=pruned,
@@ -193,11 +197,11 @@ def prune(
         coverage_factor=float(coverage_factor),
         inputs=stats.inputs,
         distinct=stats.distinct,
-        vacuous=_vacuous(plans, reports, keep is None),
-        holds_for=_holds_for(method, chosen, eps is not None, coverage_factor, amplified),
+        vacuous=describing.is_vacuous(plans, reports, keep is None),
+        holds_for=describing.holds_for(method, chosen, eps is not None, coverage_factor, amplified),
         notes=tuple(notes),
-        claims=_claims(method, chosen, eps is not None),
-        versions=versions(),
+        claims=describing.claims_of(method, chosen, eps is not None),
+        versions=describing.versions(),
         masks=kept_masks,
         plans=tuple(plans),
         digests=stats.digests,
@@ -280,143 +284,3 @@ def _apply(
         if as_masks:
             torch_prune.custom_from_mask(module, "weight", value != 0)
     return new, masks
-
-
-def _report(table: Table, plan: LayerPlan, mask: Tensor, dead: Tensor | None) -> LayerReport:
-    kept = mask.flatten(1).cpu().numpy()
-    live = table.total > 0
-    eps = np.where(live, plan.eps, 0.0).max(axis=0)
-    neurons = live.any(axis=0)
-    return LayerReport(
-        name=plan.name,
-        shape=(table.weight.shape[0], table.weight.shape[1]),
-        nnz_before=int((table.weight != 0).sum()),
-        nnz_after=int(kept.sum()),
-        eps=float(eps.max(initial=0.0)),
-        eps_neuron=eps,
-        budgets=np.stack([(kept & plan.sign(s)).sum(axis=1) for s in (0, 1)]),
-        draws=plan.draws,
-        sensitivity_sum=table.total,
-        whole=int((neurons & (plan.whole | ~live).all(axis=0)).sum()),
-        dead=int((~neurons).sum()),
-        removed=0 if dead is None else int(dead.sum()),
-        vacuous_neurons=int((eps >= 1).sum()),
-    )
-
-
-def _vacuous(plans: Sequence[LayerPlan], reports: Sequence[LayerReport], guaranteed: bool) -> bool:
-    if guaranteed:
-        return all(bool((p.whole | p.dead).all()) for p in plans)
-    return any(report.vacuous_neurons for report in reports)
-
-
-def _network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize) -> str:
-    parts = []
-    for table, draws, eps in zip(tables, size.sizes, size.errors, strict=True):
-        worst = float(table.statistics.cancellation.max())
-        parts.append(
-            f"{table.statistics.name}: worst mean Delta {worst:.4g}, eps_l {eps:.2g}, up to "
-            f"{float(np.max(draws)):.2g} draws for {table.weight.shape[1]} weights a neuron"
-        )
-    asked = sum(
-        int(((m >= t.support) & (t.total > 0)).sum())
-        for m, t in zip(size.sizes, tables, strict=True)
-    )
-    live = sum(int((t.total > 0).sum()) for t in tables)
-    verdict = "vacuous: " if asked == live else ""
-    return (
-        f"NW-5 {verdict}{asked} of {live} (neuron, sign) pairs ask for more draws than weights. "
-        + "; ".join(parts)
-    )
-
-
-def _notes(
-    stats: Calibration, reports: Sequence[LayerReport], bound: str, guaranteed: bool
-) -> list[str]:
-    notes = []
-    half = [s.name for s in stats.layers if s.layer.weight.dtype in (torch.float16, torch.bfloat16)]
-    if half:
-        notes.append(f"half-precision layers were measured in float32: {', '.join(half)}")
-    dead = {r.name: r.dead for r in reports if r.dead}
-    if dead:
-        notes.append(
-            "no calibration input reached these many neurons, and their weights were removed "
-            f"(exact on the calibration set): {dead}"
-        )
-    if guaranteed:
-        whole = {r.name: f"{r.whole} of {r.shape[0]}" for r in reports if r.whole}
-        if whole:
-            notes.append(f"neurons kept whole because the bound asks for too much: {whole}")
-    partial = [s.name for s in stats.layers if not s.complete]
-    if bound in INSTANCE_BOUNDS and partial:
-        notes.append(
-            f"bound {bound!r} speaks of a uniform sample of the activation rows in "
-            f"{', '.join(partial)}; raise points= to cover all of them"
-        )
-    if stats.distinct < stats.inputs:
-        notes.append(f"{stats.inputs - stats.distinct} calibration inputs are repeats of others")
-    return notes
-
-
-def _holds_for(method: str, bound: str, guaranteed: bool, factor: float, amplified: bool) -> str:
-    if method in CORENET and guaranteed:
-        return (
-            "the network's output at a fresh input, entrywise, with probability 1 - delta over "
-            "draws and calibration, under assumptions A1 and A2 (ES-4, NW-4)"
-        )
-    where = "each calibration input"
-    if bound in INSTANCE_BOUNDS:
-        where = "each calibration row kept for the bound"
-    elif factor > 1:
-        where = f"each input at which every share g_j is at most {factor:g} times its sensitivity"
-    text = f"|z^ - z| <= eps z~ at {where}, per neuron given the layer's input"
-    if method not in ("sipp-det", "sipp-recentred", "magnitude"):
-        text += ", with probability 1 - delta over the draws"
-    if amplified:
-        text += ", for one candidate (see notes on the choice among tau)"
-    return text
-
-
-def _claims(method: str, bound: str, guaranteed: bool) -> tuple[str, ...]:
-    by_bound = {
-        "corenet": "SP-2",
-        "bernstein": "SP-3",
-        "kl": "SP-4",
-        "cramer": "SP-5",
-        "exact": "SP-5x",
-    }
-    claims = ["ES-1", "SP-9"]
-    if method in ("sipp-rand", "sipp-hybrid", "uniform", *CORENET):
-        claims += ["SP-1", by_bound[bound]]
-    if method in ("sipp-det", "sipp-recentred", "sipp-hybrid", "magnitude"):
-        claims.append("SP-6")
-    if method == "sipp-hybrid":
-        claims.append("SP-7")
-    if method == "sipp-poisson":
-        claims += ["SP-8"] + (["SP-5x"] if bound == "exact" else [])
-    if method in CORENET[1:]:
-        claims.append("SP-10")
-    if method in CORENET and guaranteed:
-        claims.append("NW-5")
-    elif not guaranteed:
-        claims.append("AL-1")
-    return tuple(claims)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computed a result.
-
-    Returns:
-        Package name to version, for sipp-theory, torch and numpy.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> sorted(versions())
-        ['numpy', 'sipp-theory', 'torch']
-    """
-    try:
-        own = importlib.metadata.version("sipp-theory")
-    except importlib.metadata.PackageNotFoundError:
-        own = "not installed"
-    return {"sipp-theory": own, "torch": str(torch.__version__), "numpy": np.__version__}

@@ -126,7 +126,9 @@ def save(result: PruneResult, path: str | PathLike[str]) -> Path:
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     report = json.dumps(_report(result), sort_keys=True)
     header = {"format": FORMAT, "report": report, "sha256": _checksum(tensors, report)}
-    return write_atomically(path, to_bytes(tensors, metadata=header))
+    # One key only: several are written in no fixed order, and equal results make equal files.
+    content = to_bytes(tensors, metadata={"sipp": json.dumps(header, sort_keys=True)})
+    return write_atomically(path, content)
 
 
 def _report(result: PruneResult) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise FileNotFoundError(f"no saved network at {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            header = json.loads((file.metadata() or {}).get("sipp", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, UnicodeDecodeError) as error:
         raise ValueError(
@@ -190,13 +192,30 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
 
         modules = dict(new.named_modules())
         for name, mask in masks.items():
-            if name not in modules or not hasattr(modules[name], "weight"):
+            weight = getattr(modules.get(name), "weight", None)
+            if not isinstance(weight, Tensor):
                 raise ValueError(f"{source} does not fit the model: it has no layer {name!r}")
+            if weight.shape != mask.shape:
+                raise ValueError(
+                    f"{source} does not fit the model: layer {name!r} has shape "
+                    f"{tuple(weight.shape)}, the saved one {tuple(mask.shape)}"
+                )
             custom_from_mask(modules[name], "weight", mask)
+    for name, tensor in new.state_dict().items():
+        if name in state and tensor.dtype != state[name].dtype:
+            raise ValueError(
+                f"{source} does not fit the model: {name!r} is {tensor.dtype}, the saved one "
+                f"{state[name].dtype}; convert the model first"
+            )
     try:
         new.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"{source} does not fit the model: {error}") from error
+    if report["masked"]:
+        # The masked weight is else made anew only in the next forward pass.
+        for name in masks:
+            module = dict(new.named_modules())[name]
+            module.weight = module.weight_orig * module.weight_mask  # type: ignore[operator]
     layers, plans = [], []
     for entry in report["layers"]:
         name = entry["name"]

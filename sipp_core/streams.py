@@ -85,6 +85,11 @@ def _as_tensor(batch: object, where: str) -> Tensor:
     return batch.detach()
 
 
+def _fresh(batch: Tensor) -> Tensor:
+    """Copy to memory of one layout: the rounding of a product depends on strides and alignment."""
+    return batch.clone(memory_format=torch.contiguous_format)
+
+
 def batches(inputs: Inputs, batch_size: int, name: str = "calibration") -> Iterator[Tensor]:
     """Cut a stream of inputs into batches of one fixed size, however it came.
 
@@ -114,7 +119,7 @@ def batches(inputs: Inputs, batch_size: int, name: str = "calibration") -> Itera
     if not isinstance(inputs, Iterable) or isinstance(inputs, str | bytes | dict):
         raise TypeError(f"{name} must be a tensor or an iterable of batches; found {type(inputs)}")
     waiting: list[Tensor] = []
-    held, first = 0, None
+    held, seen, first = 0, 0, None
     for number, raw in enumerate(inputs):
         batch = _as_tensor(raw, f"{name} batch {number}")
         if first is None:
@@ -127,14 +132,15 @@ def batches(inputs: Inputs, batch_size: int, name: str = "calibration") -> Itera
             )
         waiting.append(batch)
         held += batch.shape[0]
+        seen += batch.shape[0]
         if held >= batch_size:
             joined = torch.cat(waiting) if len(waiting) > 1 else waiting[0]
             full = held - held % batch_size
-            yield from joined[:full].split(batch_size)
+            yield from (_fresh(part) for part in joined[:full].split(batch_size))
             waiting, held = [joined[full:]], held - full
     if held:
-        yield torch.cat(waiting)
-    elif first is None or first.shape[0] == 0:
+        yield _fresh(torch.cat(waiting))
+    elif seen == 0:
         raise ValueError(f"{name} is empty: at least one input is needed")
 
 

@@ -1,10 +1,10 @@
-"""Train a reference network, the same to the last bit for the same seed, data and thread count."""
+"""Train a reference network, the same to the last bit for the same seed and data."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from sipp_core._arguments import positive, whole
 from sipp_core.datasets import Dataset
+from sipp_core.running import Progress, evaluating, model_device, one_thread
 
 __all__ = ["Recipe", "TrainResult", "accuracy", "recipe", "train"]
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +101,6 @@ def recipe(model_name: str, dataset_name: str) -> Recipe:
     return found
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model in evaluation mode for a while; every submodule gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _device(model: nn.Module) -> torch.device:
-    parameter = next(model.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
-
-
 def accuracy(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int = 1024) -> float:
     """Fraction of inputs whose largest class score is the target's.
 
@@ -150,8 +131,8 @@ def accuracy(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int 
             f"found {len(inputs)} inputs and {len(targets)} targets"
         )
     size = whole("batch_size", batch_size, 1)
-    device, right = _device(model), 0
-    with _evaluating(model):
+    device, right = model_device(model), 0
+    with evaluating(model):
         for rows, wanted in zip(inputs.split(size), targets.split(size), strict=True):
             scores = model(rows.to(device))
             right += int((scores.argmax(dim=1) == wanted.to(device)).sum())
@@ -164,9 +145,9 @@ def _check(model: nn.Module, dataset: Dataset) -> None:
         raise ValueError(
             "model must have a parameter to train; found none that requires a gradient"
         )
-    one = dataset.train_inputs[:1].to(_device(model))
+    one = dataset.train_inputs[:1].to(model_device(model))
     try:
-        with _evaluating(model):
+        with evaluating(model):
             scores = model(one)
     except RuntimeError as error:
         raise ValueError(
@@ -205,7 +186,7 @@ def _run(
     model: nn.Module, dataset: Dataset, asked: Recipe, seed: int, progress: Progress | None
 ) -> float:
     """Train in place; return the mean loss of the last epoch."""
-    device = _device(model)
+    device = model_device(model)
     inputs, targets = dataset.train_inputs.to(device), dataset.train_targets.to(device)
     generator = torch.Generator().manual_seed(seed)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -248,9 +229,9 @@ def train(
 ) -> TrainResult:
     """Train a classifier in place with Adam, a warm-up and a cosine down to zero.
 
-    The same seed, data and starting weights give the same weights, bit for bit, on one machine and
-    one number of threads; another number of threads or a GPU may differ by float rounding. The
-    global random state is left as it was. The model is left in evaluation mode.
+    The same seed, data and starting weights give the same weights, bit for bit, on any number of
+    cores (training runs in one thread); another kind of processor or a GPU may differ by float
+    rounding. The global random state is left as it was. The model is left in evaluation mode.
 
     Args:
         model: maps (batch, ...) float32 inputs to (batch, classes) scores; changed in place.
@@ -285,7 +266,7 @@ def train(
     _check(model, dataset)
     started = time.perf_counter()
     model.train()
-    with _own_randomness(_device(model), order):
+    with _own_randomness(model_device(model), order), one_thread():
         loss = _run(model, dataset, asked, order, progress)
     model.eval()
     return TrainResult(

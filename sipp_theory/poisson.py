@@ -87,7 +87,10 @@ def _convolution_error(values: Float, p: Float, delta: float) -> float:
     if variance == 0:
         return 0.0
     log = float(np.log(1 / (BOOKKEEPING * delta)))
-    step = np.sqrt(variance) / max(128.0, 32.0 * np.sqrt(values.size))
+    # Residues add up like sqrt(weights), so a finer grid for more of them keeps their share fixed.
+    active = np.flatnonzero(values)
+    values, p = values[active], p[active]
+    step = np.sqrt(variance) / max(128.0, 16.0 * np.sqrt(values.size))
     grid = np.rint(values / step)
     residue = values - step * grid
     rounded = bernstein_radius(float((p * (1 - p)) @ residue**2), float(np.abs(residue).max()), log)
@@ -98,8 +101,13 @@ def _convolution_error(values: Float, p: Float, delta: float) -> float:
     centre = int(np.rint(float(grid @ p)))
     pmf = np.zeros(size)
     pmf[-centre % size] = 1.0
-    for jump, chance in zip(np.mod(grid, size).astype(np.int64), p, strict=True):
-        pmf = (1 - chance) * pmf + chance * np.roll(pmf, int(jump))
+    moved = np.empty_like(pmf)
+    # A weight that rounds to 0 moves nothing; its residue is in the radius.
+    for jump, chance in zip(grid[grid > 0].astype(np.int64) % size, p[grid > 0], strict=True):
+        moved[jump:], moved[:jump] = pmf[: size - jump], pmf[size - jump :]
+        pmf *= 1 - chance
+        moved *= chance
+        pmf += moved
     steps = tail_quantile(pmf, 4 * BOOKKEEPING * delta + 1e-14 * values.size, delta)
     shift = abs(float(grid @ p) - centre) * step
     return float(nm.up((step * steps + shift + rounded) * (1 + 1e-12)))

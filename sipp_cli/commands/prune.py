@@ -1,0 +1,177 @@
+"""`sipp prune`: prune a network and say what is promised, and for which inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sipp_cli import edge, inputs, networks, options, render
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sipp_core import PruneResult
+    from sipp_core.datasets import Dataset
+
+
+class _AllRight(Exception):
+    """Everything was checked, and the first input is about to be read."""
+
+
+class _NoInputs:
+    def __iter__(self) -> Iterator[Any]:
+        raise _AllRight
+
+
+def _refuse_early(model: nn.Module, asked: dict[str, Any]) -> None:
+    """Let `prune` check its arguments before minutes are spent on training: it reads no input."""
+    import sipp_core
+
+    with contextlib.suppress(_AllRight):
+        sipp_core.prune(model, _NoInputs(), **asked)
+
+
+def _measured(network: networks.Network, result: PruneResult, data: Dataset | None) -> Any:
+    """Test accuracies before and after, where inputs and classes are known to fit."""
+    if data is None or not network.built_in:
+        return None
+    from sipp_core.training import accuracy
+
+    return {
+        when: accuracy(model, data.test_inputs, data.test_targets)
+        for when, model in (("before", network.model), ("after", result.model))
+    }
+
+
+def _promise(result: PruneResult) -> str:
+    """Say in one line what is promised, and for which inputs."""
+    if result.eps is not None and result.vacuous:
+        return "Promised: nothing; the bound is vacuous and lets no live weight go."
+    empty = sum(layer.vacuous_neurons for layer in result.layers)
+    neurons = sum(layer.shape[0] for layer in result.layers)
+    if empty == neurons:
+        return "Promised: nothing; at this budget every neuron's eps is 1 or more (vacuous)."
+    but = f" Nothing for {empty:,} of {neurons:,} neurons, whose eps is 1 or more." if empty else ""
+    return f"Promised (delta = {result.delta:g}): {result.holds_for}.{but}"
+
+
+def _show(result: PruneResult, measured: dict[str, float] | None, out: Path | None) -> None:
+    rows = [
+        (
+            layer.name,
+            render.number(layer.nnz_before),
+            render.number(layer.nnz_after),
+            f"{layer.nnz_after / max(1, math.prod(layer.shape)):.1%}",
+            render.number(layer.eps),
+            render.number(layer.whole),
+            render.number(layer.dead),
+            render.number(layer.vacuous_neurons),
+        )
+        for layer in result.layers
+    ]
+    columns = ("<layer", "before", "after", "kept", "worst eps", "whole", "dead", "vacuous")
+    render.show_table(f"{result.method}, bound {result.bound}, seed {result.seed}", columns, rows)
+    render.show(
+        f"{result.nnz_after:,} of {result.nnz_before:,} weights are left "
+        f"({result.kept:.1%} of all), calibrated on {result.inputs:,} inputs."
+    )
+    if measured is not None:
+        render.show(
+            f"Test accuracy {measured['before']:.2%} before, {measured['after']:.2%} after "
+            "(measured, not promised)."
+        )
+    render.show(_promise(result))
+    for line in result.notes:
+        render.show(f"Note: {line}")
+    if out is not None:
+        render.show(f"Saved to {out}")
+
+
+def command(
+    model: Annotated[str, typer.Option(help="Built-in model, or package.module:factory.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            "--calibration",
+            help="Calibration inputs: a .npz, .npy or .pt file, or digits, mnist, fashion-mnist.",
+        ),
+    ],
+    method: Annotated[str, typer.Option(help="Pruning method.")] = "sipp-poisson",
+    keep: Annotated[
+        float | None, typer.Option(help="Budget mode: fraction of weights to keep.")
+    ] = None,
+    eps: Annotated[float | None, typer.Option(help="Guarantee mode: relative error.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Failure probability; 0.05 if unset.")] = None,
+    bound: Annotated[
+        str | None, typer.Option(help="corenet, bernstein, kl, cramer or exact.")
+    ] = None,
+    scope: Annotated[str, typer.Option(help="Budget per layer, or global.")] = "layer",
+    points: Annotated[
+        int | None, typer.Option(help="Activation rows kept per layer for cramer and exact.")
+    ] = None,
+    coverage_factor: Annotated[
+        float, typer.Option(help="C of g <= C s assumed of fresh inputs.")
+    ] = 1.0,
+    calibration_size: Annotated[
+        int | None, typer.Option(help="Use a random choice of so many calibration inputs.")
+    ] = None,
+    weights: options.Weights = None,
+    train: options.Train = None,
+    data_dir: options.DataDir = None,
+    images: options.Images = False,
+    out: Annotated[Path | None, typer.Option(help="Write the pruned network here.")] = None,
+    save_weights: Annotated[
+        Path | None, typer.Option(help="Write the original's weights here, for `sipp certify`.")
+    ] = None,
+    json: options.Json = False,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+) -> None:
+    """Prune a trained network with a promise for every neuron.
+
+    Exit code 1: guarantee mode (--eps) in which the bound lets no live weight go.
+    """
+    for path in (out, save_weights):
+        if path is not None:
+            inputs.refuse_unwritable(path, folder=False)
+    named = inputs.is_dataset(data)
+    network = networks.build(model, seed, networks.device(device), images)
+    asked = {
+        "method": method,
+        "keep": keep,
+        "eps": eps,
+        "delta": 0.05 if delta is None else delta,
+        "scope": scope,
+        "bound": bound,
+        "coverage_factor": coverage_factor,
+        "points": points,
+        "seed": seed,
+    }
+    _refuse_early(network.model, asked)
+    data_set = inputs.dataset(data, data_dir, network.flat) if named else None
+    given = inputs.tensor(Path(data)) if data_set is None else data_set.train_inputs
+    given = inputs.fitted(given, network.model, data)
+    given = inputs.some(given, calibration_size, seed, "--calibration-size")
+    networks.give_weights(network, weights, data_set, train, data_dir, seed)
+
+    import sipp_core
+
+    with render.progress() as progress:
+        result = sipp_core.prune(network.model, given, **asked, progress=progress)
+    if save_weights is not None:
+        networks.save_weights(network, save_weights)
+    if out is not None:
+        result.save(out)
+    measured = _measured(network, result, data_set)
+    if json:
+        render.show_json(result.summary() | {"accuracy": measured, "out": out})
+    else:
+        _show(result, measured, out)
+    if result.eps is not None and result.vacuous:
+        raise typer.Exit(edge.UNMET)

@@ -1,0 +1,59 @@
+"""`sipp report`: train, prune, bound, check, certify, and write the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sipp_cli import edge, inputs, networks, options, render
+
+
+def command(
+    dataset: Annotated[
+        str, typer.Option("--dataset", "--data", help="digits, mnist or fashion-mnist.")
+    ] = "digits",
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports/out"),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer seeds and ratios.")] = False,
+    data_dir: options.DataDir = None,
+    json: options.Json = False,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+) -> None:
+    """Build the report: one page to read, results.json behind it, and the figures.
+
+    Exit code 1: a guarantee was violated. Vacuous bounds are part of the report and told there.
+    """
+    if dataset not in networks.USUAL:
+        raise ValueError(f"--dataset must be one of {', '.join(networks.USUAL)}; found {dataset!r}")
+    inputs.refuse_unwritable(out, folder=True)
+    networks.device(device)
+
+    import reports
+
+    with render.progress() as progress:
+        built = reports.build(
+            dataset,
+            out,
+            data_dir=data_dir,
+            seed=seed,
+            device=device,
+            quick=quick,
+            progress=progress,
+        )
+    if json:
+        render.show_json(
+            {
+                "index": built.index,
+                "results": built.results,
+                "vacuous": built.vacuous,
+                "violated": built.violated,
+            }
+        )
+    else:
+        render.show(f"The report is at {built.index}")
+        if built.violated:
+            render.show("A guarantee was violated; the page says which.")
+    if built.violated:
+        raise typer.Exit(edge.UNMET)

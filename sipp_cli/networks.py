@@ -1,0 +1,200 @@
+"""Networks that the user names: built in or made by a factory, with weights read or trained."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sipp_cli import inputs, render
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from sipp_core.datasets import Dataset
+
+# What a data set is shown on when nobody names a network.
+USUAL = {"digits": "digits-mlp", "mnist": "lenet-300-100", "fashion-mnist": "lenet-300-100"}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as the user named it.
+
+    Attributes:
+        name: the built-in name or the factory.
+        model: the module, on its device.
+        built_in: whether the name is a built-in one.
+        flat: whether inputs of a named data set are given flat.
+    """
+
+    name: str
+    model: nn.Module
+    built_in: bool
+    flat: bool
+
+
+def device(name: str) -> torch.device:
+    """Return the device of that name; refuse one that is not there."""
+    import torch
+
+    try:
+        found = torch.device(name)
+        torch.zeros(1, device=found).add_(1).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"--device {name!r} is not available here: {reason}") from error
+    return found
+
+
+def _factory(name: str, seed: int) -> nn.Module:
+    import torch
+    from torch import nn
+
+    module_name, _, attribute = name.partition(":")
+    # A console script looks for modules beside itself; users keep theirs where they stand.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--model {name}: there is no module {error.name!r}") from error
+    except Exception as error:
+        raise ValueError(
+            f"--model {name}: importing {module_name!r} failed with {type(error).__name__}: {error}"
+        ) from error
+    try:
+        factory = functools.reduce(getattr, attribute.split("."), module)
+    except AttributeError as error:
+        raise ValueError(f"--model {name}: module {module_name!r} has no {attribute!r}") from error
+    if not callable(factory):
+        raise TypeError(f"--model {name}: {attribute!r} is a {type(factory).__name__}, no function")
+    torch.manual_seed(seed)
+    try:
+        model = factory()
+    except Exception as error:
+        raise ValueError(
+            f"--model {name}: the factory failed with {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"--model {name}: the factory must return an nn.Module; found {type(model).__name__}"
+        )
+    return model
+
+
+def build(name: str, seed: int, where: torch.device, images: bool = False) -> Network:
+    """Build a network by its built-in name or by its factory, as yet without weights of the user's.
+
+    A factory runs with torch's generator seeded.
+    """
+    from sipp_core import models
+
+    if all(name.partition(":")):
+        return Network(name, _factory(name, seed).to(where), built_in=False, flat=not images)
+    if name not in models.NAMES:
+        raise ValueError(
+            f"--model must be one of {', '.join(models.NAMES)}, or package.module:factory; "
+            f"found {name!r}"
+        )
+    flat = len(models.input_shape(name)) == 1
+    return Network(name, models.build(name, seed).to(where), built_in=True, flat=flat)
+
+
+def load_weights(network: Network, path: Path) -> None:
+    """Read a state_dict from a safetensors file into the network; refuse one that does not fit."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no weights file {path}")
+    try:
+        state = load_file(path)
+    except (SafetensorError, ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is truncated or no safetensors file ({error})") from error
+    wanted = network.model.state_dict()
+    if "calibration/digests" in state:
+        raise ValueError(
+            f"{path} is a pruned network written by sipp; --weights takes the original's"
+        )
+    for name, value in wanted.items():
+        if name not in state:
+            raise ValueError(f"{path} does not fit {network.name}: it has no {name!r}")
+        if state[name].shape != value.shape:
+            raise ValueError(
+                f"{path} does not fit {network.name}: {name!r} has shape "
+                f"{tuple(state[name].shape)}, not {tuple(value.shape)}"
+            )
+    if strange := sorted(set(state) - set(wanted)):
+        raise ValueError(f"{path} does not fit {network.name}: {strange[0]!r} is not in the model")
+    network.model.load_state_dict(state)
+
+
+def save_weights(network: Network, path: Path) -> None:
+    """Write the network's state_dict to a safetensors file, whole or not at all."""
+    from safetensors.torch import save
+
+    from sipp_core.saving import write_atomically
+
+    state = network.model.state_dict()
+    # Views of one tensor cannot be written, so each gets memory of its own.
+    write_atomically(path, save({k: v.cpu().contiguous().clone() for k, v in state.items()}))
+
+
+def train(network: Network, data: Dataset, seed: int) -> None:
+    """Train a built-in network by its recipe, and say so."""
+    from sipp_core import training
+
+    asked = training.recipe(network.name, data.name)
+    render.note(
+        f"no --weights: training {network.name} on {data.name} first "
+        f"({asked.epochs} epochs, seed {seed})"
+    )
+    with render.progress() as progress:
+        try:
+            done = training.train(
+                network.model,
+                data,
+                epochs=asked.epochs,
+                batch_size=asked.batch_size,
+                lr=asked.lr,
+                seed=seed,
+                progress=progress,
+            )
+        except RuntimeError as error:
+            raise ValueError(f"{network.name} on {data.name}: {error}") from error
+    render.note(f"trained in {done.seconds:.1f} s: {done.test_accuracy:.2%} of test inputs right")
+
+
+def give_weights(
+    network: Network, weights: Path | None, data: Dataset | None, on: str | None,
+    data_dir: Path | None, seed: int,
+) -> None:  # fmt: skip
+    """Read the weights or train for them, as the user asked.
+
+    `data` is the data set that the inputs came from, if any; `on` the one that --train names.
+    """
+    if weights is not None:
+        if on is not None:
+            raise ValueError("give either --weights or --train, not both")
+        load_weights(network, weights)
+    elif not network.built_in:
+        if on is not None:
+            raise ValueError(
+                f"--train trains built-in models only; give --weights for {network.name}"
+            )
+        render.note(f"no --weights: {network.name} is taken as its factory made it")
+    else:
+        if on is not None and (data is None or data.name != on):
+            data = inputs.dataset(on, data_dir, network.flat)
+        if data is None:
+            raise ValueError(
+                f"{network.name} needs --weights FILE.safetensors, or --train with the name of a "
+                "data set to train it on"
+            )
+        train(network, data, seed)

@@ -1,0 +1,35 @@
+"""Options that several commands share, so that they read and mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[
+    bool, typer.Option("--json", help='Print JSON (infinite numbers as "inf") instead of tables.')
+]
+Seed = Annotated[int, typer.Option(help="Seed of every draw and of training.")]
+Device = Annotated[str, typer.Option(help="Where torch computes: cpu, cuda, cuda:1, mps.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the IDX files of mnist or fashion-mnist; else SIPP_DATA_DIR."),
+]
+Images = Annotated[
+    bool,
+    typer.Option(
+        "--images",
+        help="Give inputs of a named data set to your own model as (n, 1, h, w) images, not flat.",
+    ),
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="The model's trained weights: a safetensors file (state_dict).")
+]
+Train = Annotated[
+    str | None,
+    typer.Option(
+        help="Data set to train a built-in model on when there are no --weights; --data if it is "
+        "one."
+    ),
+]

@@ -1,0 +1,118 @@
+"""Run a user's model for a while and leave it exactly as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Called with (done, total or 0 where unknown, what is being done).
+Progress = Callable[[int, int, str], None]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run a block with the model in eval mode and without gradients; restore every flag after.
+
+    Args:
+        model: the module; each submodule's own training flag is put back as it was.
+
+    Returns:
+        A context manager.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Sequential(nn.Dropout())
+        >>> with evaluating(net):
+        ...     net.training
+        False
+        >>> net.training
+        True
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run a block in one CPU thread: the same bits on every machine, whatever its cores.
+
+    Small layers gain nothing from more threads, and sums split among them round differently.
+
+    Returns:
+        A context manager; the thread count is put back.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
+    """
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def model_device(model: nn.Module) -> torch.device:
+    """Return the device of the model's first parameter or buffer, the CPU if it has none.
+
+    Args:
+        model: the module.
+
+    Returns:
+        The device its inputs must be on.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> model_device(nn.Linear(1, 1))
+        device(type='cpu')
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def forward(model: nn.Module, batch: Tensor, name: str) -> Any:
+    """Run a model on one batch; inputs that do not fit it are refused by name.
+
+    Args:
+        model: the module.
+        batch: (n, ...) tensor on the model's device.
+        name: what to call the inputs in error messages.
+
+    Returns:
+        Whatever the model returns.
+
+    Raises:
+        ValueError: torch could not run the model on inputs of this shape and dtype.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> forward(nn.Linear(2, 1), torch.ones(4, 2), "inputs").shape
+        torch.Size([4, 1])
+    """
+    try:
+        return model(batch)
+    except RuntimeError as error:
+        if type(error) is not RuntimeError:  # out of memory and its like are what they are
+            raise
+        raise ValueError(
+            f"the model cannot run on {name} of shape {tuple(batch.shape)} and dtype "
+            f"{batch.dtype}: {error}"
+        ) from error

@@ -1,0 +1,88 @@
+"""`sipp report`: what it passes on, where it says the page is, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reports
+
+Call = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Built:
+    index: Path
+    results: Path
+    vacuous: bool
+    violated: bool
+
+
+@pytest.fixture
+def builds(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Stand in for the builder, which takes minutes; what it was called with and how it ends."""
+    seen: dict[str, Any] = {"violated": False, "error": None}
+
+    def build(dataset: str, out: Path, **asked: Any) -> Built:
+        seen.update(asked, dataset=dataset, out=out)
+        if seen["error"] is not None:
+            raise seen["error"]
+        return Built(out / "index.html", out / "results.json", True, seen["violated"])
+
+    monkeypatch.setattr(reports, "build", build, raising=False)
+    return seen
+
+
+def test_it_says_where_the_page_is(sipp: Call, builds: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    ended = sipp("report", "--out", out, "--quick", "--seed", 3)
+    # Vacuous bounds are what the report is there to show.
+    assert ended.code == 0 and str(out / "index.html") in ended.out
+    assert (builds["dataset"], builds["out"], builds["seed"]) == ("digits", out, 3)
+    assert (builds["quick"], builds["device"], builds["data_dir"]) == (True, "cpu", None)
+    assert builds["progress"] is None
+    found = sipp(
+        "report", "--out", out, "--dataset", "mnist", "--data-dir", tmp_path, "--json"
+    ).json
+    assert found["index"] == str(out / "index.html") and found["violated"] is False
+    assert (builds["dataset"], builds["data_dir"]) == ("mnist", tmp_path)
+
+
+def test_a_violated_guarantee_is_told_by_the_exit_code(
+    sipp: Call, builds: dict[str, Any], tmp_path: Path
+) -> None:
+    builds["violated"] = True
+    ended = sipp("report", "--out", tmp_path)
+    assert ended.code == 1 and "violated" in ended.out
+
+
+def test_interrupted(sipp: Call, builds: dict[str, Any], tmp_path: Path) -> None:
+    builds["error"] = KeyboardInterrupt()
+    ended = sipp("report", "--out", tmp_path)
+    assert ended.code == 130 and "interrupted" in ended.err and ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "culprit"),
+    [
+        (("--out", "/dev/null/out"), "/dev/null"),
+        (("--dataset", "cifar"), "'cifar'"),
+        (("--device", "abacus"), "'abacus'"),
+        (("--seed", "x"), "--seed"),
+    ],
+)
+def test_bad_options_are_refused_before_any_work(
+    refused: Callable[..., str],
+    builds: dict[str, Any],
+    words: tuple[object, ...],
+    culprit: str,
+    tmp_path: Path,
+) -> None:
+    place = () if "--out" in words else ("--out", tmp_path)
+    assert culprit in refused("report", *place, *words)
+    assert "dataset" not in builds
+    assert list(tmp_path.iterdir()) == []
