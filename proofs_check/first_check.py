@@ -1,0 +1,371 @@
+"""The first check: what each bound asks of real neurons, beside what Monte Carlo needs.
+
+For a few neurons of a trained network every claim SP-2 to SP-8 is asked for its size at the same
+(eps, delta) of one sign of one neuron at one input. The yardstick `needed` is the smallest size
+with which the worst calibration row meets (eps, delta) in the trials. Two readings need care:
+
+- SP-2's delta is that of the whole network in the paper, and what it promises one neuron is
+  3 delta/(8 eta). It is asked at the same printed (eps, delta) and checked against delta, which it
+  implies: 3 delta/(8 eta) is far below what an affordable number of trials can tell from 0.
+- On fresh inputs a claim with coverage factor C = 1 speaks only of those with g_j(x) <= s_j for all
+  j ("fresh-covered"), and SP-5, SP-5x of none. Counts over all fresh inputs ("fresh") show how
+  far a promise made for the calibration rows carries; they refute nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+import sipp_theory
+from proofs_check.coverage import Coverage, Where, trials_for_power
+from proofs_check.needed import needed_size
+from proofs_check.neuron import Points, Scheme, neuron_coverage
+from sipp_core import calibrate
+from sipp_core.plan import Bool, Float
+from sipp_core.promise import Table, make_table
+from sipp_core.streams import digests
+
+Progress = Callable[[int, int, str], None]
+
+CLAIMS = ("SP-2", "SP-3", "SP-4", "SP-5", "SP-5x", "SP-6", "SP-8")
+SCHEMES: dict[str, Scheme] = {"SP-6": "dropping", "SP-8": "inclusion"}
+# These speak of the calibration rows alone, whatever the coverage factor.
+ON_ROWS_ONLY = ("SP-5", "SP-5x")
+LARGEST_ROWS = 1024
+# Failures wanted at the needed size: it then repeats within some 1.4% (one standard deviation).
+NEEDED_FAILURES = 1_000
+COVERED_SLACK = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronCheck:
+    """All claims at one sign of one neuron.
+
+    Attributes:
+        layer: name of its layer.
+        neuron: index in the layer.
+        sign: +1 or -1.
+        sensitivity_sum: S_sum.
+        weights: weights with s_j > 0.
+        points: calibration rows that reach this sign.
+        fresh_points: fresh rows that reach it.
+        uncovered: share of the fresh rows with g_j > s_j for some j, of which claims with C = 1 do
+            not speak.
+        needed: smallest number of draws that Monte Carlo needs at the worst calibration row.
+        needed_rate: smallest inclusion rate c likewise.
+        needed_kept: smallest number of most sensitive weights whose keeping meets eps on all rows.
+        sizes: asked by each claim: draws, for SP-8 the rate c, for SP-6 weights kept.
+        tightness: asked over needed, 1 at best.
+        coverages: verdicts at the asked sizes, see the module's docstring.
+
+    Claim: SP-2 to SP-8. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
+    """
+
+    layer: str
+    neuron: int
+    sign: int
+    sensitivity_sum: float
+    weights: int
+    points: int
+    fresh_points: int
+    uncovered: float
+    needed: float
+    needed_rate: float
+    needed_kept: float
+    sizes: dict[str, float]
+    tightness: dict[str, float]
+    coverages: tuple[Coverage, ...]
+
+    def summary(self) -> dict[str, object]:
+        """All fields, ready for JSON."""
+        names = ("layer", "neuron", "sign", "sensitivity_sum", "weights", "points",
+                 "fresh_points", "uncovered", "needed", "needed_rate", "needed_kept", "sizes",
+                 "tightness")  # fmt: skip
+        fields: dict[str, object] = {name: getattr(self, name) for name in names}
+        return fields | {"coverages": [coverage.summary() for coverage in self.coverages]}
+
+
+@dataclass(frozen=True, eq=False)
+class FirstCheck:
+    """Result of `first_check`.
+
+    Attributes:
+        rows: one entry a neuron and sign.
+        eps: relative error asked for.
+        delta: failure probability asked for.
+        trials: pruned versions behind each verdict at the worst row.
+        seed: seed of everything.
+        eta: neurons of the network, in SP-2.
+        eta_star: widest layer, the input width included, in SP-2.
+
+    Claim: SP-2 to SP-8. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
+    """
+
+    rows: tuple[NeuronCheck, ...]
+    eps: float
+    delta: float
+    trials: int
+    seed: int
+    eta: int
+    eta_star: int
+
+    @property
+    def refuted(self) -> tuple[str, ...]:
+        """Claims refuted on the calibration rows, in the order of CLAIMS."""
+        found = {
+            c.claim
+            for row in self.rows
+            for c in row.coverages
+            if c.where == "calibration" and c.verdict == "refuted"
+        }
+        return tuple(claim for claim in CLAIMS if claim in found)
+
+    def summary(self) -> dict[str, object]:
+        """All numbers, and per claim the range of tightness and the verdicts, ready for JSON."""
+        names = ("eps", "delta", "trials", "seed", "eta", "eta_star")
+        return {name: getattr(self, name) for name in names} | {
+            "refuted": list(self.refuted),
+            "claims": {claim: self._of(claim) for claim in CLAIMS},
+            "rows": [row.summary() for row in self.rows],
+        }
+
+    def _of(self, claim: str) -> dict[str, object]:
+        ratios = np.array([row.tightness[claim] for row in self.rows])
+        counts: dict[str, dict[str, int]] = {}
+        worst_fresh = 0.0
+        for coverage in (c for row in self.rows for c in row.coverages if c.claim == claim):
+            if coverage.where == "fresh" and coverage.points != "random":
+                worst_fresh = max(worst_fresh, coverage.rate)
+                continue
+            place = counts.setdefault(coverage.where, {})
+            place[coverage.verdict] = place.get(coverage.verdict, 0) + 1
+        return {
+            "tightness": {
+                "least": float(ratios.min()),
+                "median": float(np.median(ratios)),
+                "largest": float(ratios.max()),
+            },
+            "verdicts": counts,
+            # At single fresh inputs nothing is promised: a rate, no verdict.
+            "worst_fresh_rate": worst_fresh,
+        }
+
+
+def first_check(
+    model: nn.Module,
+    calibration: Tensor,
+    fresh: Tensor,
+    *,
+    eps: float,
+    delta: float,
+    neurons_per_layer: int = 2,
+    trials: int = 20_000,
+    seed: int = 0,
+    rows: int = LARGEST_ROWS,
+    progress: Progress | None = None,
+) -> FirstCheck:
+    """Ask SP-2 to SP-8 for their sizes at real neurons; find what is needed; judge each promise.
+
+    Chosen in each layer, among the signs of neurons with at least two live weights: the one of
+    largest S_sum, and others down to the median, evenly spaced in rank. Per claim the verdicts are
+
+    - where "calibration", points "worst" and "each": the claim itself (see `neuron_coverage`; for
+      SP-6, which draws nothing, "each" alone, as a deterministic claim);
+    - where "fresh-covered", points "random": the claim over draws and those fresh inputs that it
+      speaks of (SP-2, SP-3, SP-4, SP-6, SP-8; left out where there is no such input);
+    - where "fresh", points "random": over draws and all fresh inputs; and "worst": the fresh row of
+      largest mean square error. Both for information: nothing is promised there.
+
+    Args:
+        model: trained network with Linear or Conv layers; not changed.
+        calibration: (n, ...) inputs that the sensitivities are taken over.
+        fresh: (k, ...) other inputs of the same kind.
+        eps: relative error of one sign of one neuron, in (0, 1).
+        delta: failure probability at one row, in (0, 1); of the network in SP-2's size.
+        neurons_per_layer: pairs (neuron, sign) a layer, >= 1.
+        trials: pruned versions per verdict, >= 1; at all rows at once as many as the power needs.
+        seed: seed of every draw, >= 0.
+        rows: largest number of activation rows kept per layer, >= 1; a uniform sample beyond.
+        progress: callback (pairs done, pairs, "first check").
+
+    Returns:
+        Sizes, needed sizes, ratios and verdicts.
+
+    Raises:
+        TypeError: inputs that are no tensors.
+        ValueError: an argument is out of range, or the fresh inputs are calibration inputs.
+
+    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x, SP-6, SP-8. Source: see `sipp_theory`.
+
+    Example:
+        >>> import torch; from torch import nn; at = torch.Generator().manual_seed(0)
+        >>> net = nn.Linear(6, 2, bias=False); _ = net.weight.data.normal_(generator=at)
+        >>> x = torch.rand(40, 6, generator=at)
+        >>> check = first_check(net, x[:30], x[30:], eps=0.3, delta=0.1, trials=2000)
+        >>> check.refuted
+        ()
+    """
+    _check(calibration, fresh, eps, delta, neurons_per_layer, trials, rows)
+    stats = calibrate(model, calibration, points=rows, seed=seed)
+    news = calibrate(model, fresh, points=rows, seed=seed)
+    shapes = [tuple(layer.sensitivity.shape) for layer in stats.layers]
+    eta, eta_star = sum(out for out, _ in shapes), max(fan_in for _, fan_in in shapes)
+    work: list[tuple[Table, Table, int, int, int]] = []
+    for index, (old, new) in enumerate(zip(stats.layers, news.layers, strict=True)):
+        tables = [
+            make_table(
+                layer, delta=delta, coverage_factor=1.0, bound="exact", eta=eta, eta_star=eta_star
+            )
+            for layer in (old, new)
+        ]
+        for sign, neuron in _chosen(tables[0], neurons_per_layer):
+            work.append((tables[0], tables[1], index, sign, neuron))
+    if not work:
+        raise ValueError("no neuron has a sign with two live weights: nothing can be checked")
+    checks: list[NeuronCheck] = []
+    for table, new, index, sign, neuron in work:
+        stream = seed + 7919 * (index + 1) + 2 * neuron + sign
+        checks.append(_neuron(table, new, sign, neuron, eps, delta, trials, stream))
+        if progress is not None:
+            progress(len(checks), len(work), "first check")
+    return FirstCheck(tuple(checks), eps, delta, trials, seed, eta, eta_star)
+
+
+def _chosen(table: Table, wanted: int) -> list[tuple[int, int]]:
+    """Pairs of largest S_sum down to the median, evenly spaced in rank; ties to the first."""
+    # Rows may be a sample, so a live pair need not have a live row among them.
+    pairs = [
+        (int(sign), int(neuron))
+        for sign, neuron in np.argwhere(table.support >= 2)
+        if len(table.shares(sign, neuron, table.sign(sign)[neuron]))
+    ]
+    pairs.sort(key=lambda pair: -table.total[pair])
+    if not pairs:
+        return []
+    ranks = np.rint(np.linspace(0, len(pairs) // 2, wanted)).astype(int) if wanted > 1 else [0]
+    return [pairs[rank] for rank in dict.fromkeys(int(r) for r in ranks)]
+
+
+def _sizes(table: Table, shares: Float, s: Float, eps: float, delta: float) -> dict[str, float]:
+    """What each claim asks for, at the same eps and delta."""
+    total = max(1.0, float(s.sum()))
+    live = s > 0
+    g, q = shares[:, live], s[live] / s.sum()
+    ask = sipp_theory.sample_size
+    sizes = {
+        "SP-2": ask("corenet", sensitivity_sum=total, eps=eps, delta=delta,
+                    eta=table.eta, eta_star=table.eta_star),
+        "SP-3": ask("bernstein", sensitivity_sum=total, eps=eps, delta=delta),
+        "SP-4": ask("kl", sensitivity_sum=total, eps=eps, delta=delta),
+        "SP-5": ask("cramer", shares=g, probabilities=q, eps=eps, delta=delta),
+        "SP-5x": ask("exact", shares=g, probabilities=q, eps=eps, delta=delta),
+        "SP-6": sipp_theory.deterministic_size(s[live], eps),
+        "SP-8": sipp_theory.inclusion_rate(s[live], eps, delta, shares=g),
+    }  # fmt: skip
+    return {claim: float(size) for claim, size in sizes.items()}
+
+
+def _neuron(
+    table: Table, new: Table, sign: int, neuron: int, eps: float, delta: float, trials: int,
+    seed: int,
+) -> NeuronCheck:  # fmt: skip
+    columns = table.sign(sign)[neuron]
+    s = table.sensitivity[neuron, columns]
+    shares = table.shares(sign, neuron, columns)
+    fresh = new.shares(sign, neuron, columns)
+    covered = (fresh <= s * (1 + COVERED_SLACK)).all(axis=1)
+    sizes = _sizes(table, shares, s, eps, delta)
+    many = max(trials, int(np.ceil(NEEDED_FAILURES / delta)))
+    schemes: tuple[Scheme, ...] = ("draws", "inclusion", "dropping")
+    needed = {
+        scheme: needed_size(
+            shares, s, eps=eps, delta=delta, scheme=scheme, trials=many, seed=seed
+        ).size
+        for scheme in schemes
+    }
+    coverages: list[Coverage] = []
+    for claim in CLAIMS:
+        coverages += _verdicts(
+            claim, sizes[claim], shares, fresh, covered, s, eps, delta, trials, seed
+        )
+    return NeuronCheck(
+        layer=table.statistics.name,
+        neuron=neuron,
+        sign=1 if sign == 0 else -1,
+        sensitivity_sum=float(table.total[sign, neuron]),
+        weights=int((s > 0).sum()),
+        points=len(shares),
+        fresh_points=len(fresh),
+        uncovered=float(1 - covered.mean()) if len(fresh) else 0.0,
+        needed=needed["draws"],
+        needed_rate=needed["inclusion"],
+        needed_kept=needed["dropping"],
+        sizes=sizes,
+        tightness={c: _ratio(sizes[c], needed[SCHEMES.get(c, "draws")]) for c in CLAIMS},
+        coverages=tuple(coverages),
+    )
+
+
+def _ratio(asked: float, needed: float) -> float:
+    """Asked over needed; 1 where nothing is needed and nothing asked."""
+    return asked / needed if needed > 0 else (1.0 if asked == 0 else float("inf"))
+
+
+def _verdicts(
+    claim: str, size: float, shares: Float, fresh: Float, covered: Bool, s: Float, eps: float,
+    delta: float, trials: int, seed: int,
+) -> list[Coverage]:  # fmt: skip
+    """Judge one claim at the size that it asked for."""
+    level = 1 - 1e-3 / max(1, len(shares))
+    # Looking at all rows costs more, so it is done as often as its verdict needs, with a margin.
+    joint = min(trials, int(1.2 * trials_for_power(delta, level)))
+    covering = fresh[covered]
+    if claim == "SP-6":
+        # No draws: every row is looked at once, and no row that the claim speaks of may fail.
+        plan: list[tuple[Where, Points, Float, int]] = [
+            ("calibration", "each", shares, trials),
+            ("fresh-covered", "each", covering, trials),
+            ("fresh", "random", fresh, trials),
+        ]
+    else:
+        plan = [
+            ("calibration", "worst", shares, trials),
+            ("calibration", "each", shares, joint),
+            ("fresh-covered", "random", covering, joint),
+            ("fresh", "random", fresh, joint),
+            ("fresh", "worst", fresh, trials),
+        ]
+    # The pruner includes weights coupled to a fixed count; SP-8 is promised for that as well.
+    extra: tuple[Scheme, ...] = ("coupled",) if claim == "SP-8" else ()
+    return [
+        neuron_coverage(
+            rows, s, scheme=way, size=size, eps=eps, delta=delta,
+            trials=count, seed=seed, points=points, claim=claim, where=where,
+        )
+        for where, points, rows, count in plan
+        for way in (SCHEMES.get(claim, "draws"), *(extra if where == "calibration" else ()))
+        if len(rows) and not (where == "fresh-covered" and claim in ON_ROWS_ONLY)
+    ]  # fmt: skip
+
+
+def _check(
+    calibration: Tensor, fresh: Tensor, eps: float, delta: float, neurons: int, trials: int,
+    rows: int,
+) -> None:  # fmt: skip
+    for name, value in (("eps", eps), ("delta", delta)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must lie in (0, 1); found {value!r}")
+    for name, value in (("neurons_per_layer", neurons), ("trials", trials), ("rows", rows)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number >= 1; found {value!r}")
+    for name, value in (("calibration", calibration), ("fresh", fresh)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor; found {type(value).__name__}")
+        if value.ndim < 2 or len(value) == 0:
+            raise ValueError(f"{name} must be (n, ...) with n >= 1; found {tuple(value.shape)}")
+    if set(digests(fresh)) <= set(digests(calibration)):
+        raise ValueError("fresh inputs are calibration inputs: give others of the same kind")
