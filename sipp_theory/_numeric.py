@@ -13,8 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
 
-# Past 2**53 float64 skips integers, so "m - 1 would not do" has no meaning there.
+# Past 2**53 float64 skips integers, so "m - 1 would not do" has no meaning there; from 2**49 on the
+# guards of the errors (some 1e-14) are worth more than a few units, and a size is only rounded up.
 LARGEST_EXACT = 2.0**53
+LARGEST_CORRECTED = 2.0**49
+CORRECTION = 4e-14
 
 
 def _first(mask: NDArray[np.bool_]) -> str:
@@ -89,8 +92,8 @@ def least_integer(error: Callable[[Float], Float], guess: ArrayLike, eps: ArrayL
     """Least whole m >= 1 with error(m) <= eps, for an error that never rises with m.
 
     The closed-form guess is corrected by a few unit steps, so that the size and the error stay
-    exact inverses of each other whatever the last bit of the guess was. Guesses beyond 2**53 are
-    only rounded up: unit steps no longer exist there.
+    exact inverses of each other whatever the last bit of the guess was. Guesses beyond 2**49 are
+    only rounded up, by a relative 4e-14.
 
     Args:
         error: vectorised map from m (float64, whole) to the promised error.
@@ -102,16 +105,19 @@ def least_integer(error: Callable[[Float], Float], guess: ArrayLike, eps: ArrayL
     """
     size, target = np.broadcast_arrays(np.asarray(guess, np.float64), np.asarray(eps, np.float64))
     size = np.maximum(np.ceil(size), 1.0)
-    exact = size < LARGEST_EXACT
-    size = np.where(exact, size, up(size))
-    # Relative rounding of the guess is some 1e-15, so few unit steps are needed below 2**50.
+    exact = size < LARGEST_CORRECTED
+    size = np.where(exact, size, np.ceil(size * (1 + CORRECTION)))
+    if not exact.any():
+        return size
+    # Guess and guard differ by a relative 1e-14 or so, at most some 10 units below 2**49.
+    short = exact
     for _ in range(64):
-        short = exact & (error(size) > target)
+        short = exact & (error(np.where(exact, size, 1.0)) > target)
         if not short.any():
             break
         size = np.where(short, size + 1, size)
-    else:
-        size = np.where(exact & (error(size) > target), np.inf, size)
+    exact = exact & ~short
+    size = np.where(short, np.inf, size)
     for _ in range(64):
         lower = np.maximum(size - 1, 1.0)
         spare = exact & (lower < size) & (error(lower) <= target)

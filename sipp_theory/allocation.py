@@ -35,6 +35,8 @@ class Allocation:
             draws.
         multiplier: mu >= 0, what one more draw would take off the objective; 0 if the budget is
             slack.
+
+    Claim: AL-1. Source: [SP] arXiv 1910.05422 (OptAlloc), closed form [OWN].
     """
 
     sizes: Float

@@ -26,6 +26,8 @@ class BestOfTau:
     Attributes:
         mean_error: float64 array, bound on its mean relative error over T, rounded up.
         failure: float64 array, probability over the draws that this fails, rounded up.
+
+    Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet++), statement [OWN].
     """
 
     mean_error: Float

@@ -20,6 +20,8 @@ class FixedSequence:
         last: index of the last network accepted, -1 if the first already failed.
         level: level of each test and of the whole family, 1 - confidence.
         p_values: (k,) float64, Pr(Bin(n, delta) <= violations), one a network, also past the stop.
+
+    Claim: CT-3. Source: Maurer et al. (1995), fixed-sequence testing.
     """
 
     last: int

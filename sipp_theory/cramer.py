@@ -68,8 +68,8 @@ def inverse_rate(log_mgf: LogMgf, variance: Float, exponent: Float, largest: Flo
         inside = (proposal > low) & (proposal < high)
         fallback = np.where(np.isfinite(high), (low + high) / 2, 2 * mu)
         mu = np.where(settled, mu, np.where(inside, proposal, fallback))
-    # K is a difference of logarithms, accurate to a few 1e-16 of its largest term.
-    return np.where(flat, 0.0, nm.up(best * (1 + 1e-12)))
+    # The last term is what rounding leaves of a mean that is 0.
+    return np.where(flat, 0.0, nm.up(best * (1 + 1e-12) + 1e-16))
 
 
 def cramer_row_errors(instance: Instance, m: float, delta: float) -> Float:
@@ -198,9 +198,27 @@ def _worst_cramer(
     return worst_error(instance, screen, lambda part, _: cramer_row_errors(part, m, delta), floor)
 
 
-def _scalar(name: str, value: Float) -> float:
+def one_number(name: str, value: Float) -> float:
+    """Take a checked argument as one number; an instance-exact bound answers one question a call.
+
+    Args:
+        name: what to call it.
+        value: float64, hopefully of no dimension.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: an array.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> one_number("eps", np.array(0.5))
+        0.5
+    """
     if value.ndim:
-        raise ValueError(f"{name} must be one number for an instance-exact bound; found an array")
+        raise ValueError(f"{name} must be one number here; found an array of shape {value.shape}")
     return float(value)
 
 
@@ -230,8 +248,8 @@ def cramer_error(
         >>> bool(cramer_error([[1.0, 0.0], [0.5, 0.5]], [0.5, 0.5], 400, 0.05) < 0.14)
         True
     """
-    failure = _scalar("delta", nm.probability("delta", delta))
-    draws = _scalar("m", nm.at_least("m", m, 0.0))
+    failure = one_number("delta", nm.probability("delta", delta))
+    draws = one_number("m", nm.at_least("m", m, 0.0))
     instance = draws_instance(shares, probabilities)
     if instance.shares.size == 0:
         return np.float64(0.0)
@@ -271,8 +289,8 @@ def cramer_size(
         >>> float(cramer_size([[1.0, 0.0], [0.5, 0.5]], [0.5, 0.5], 0.5, 0.05))
         29.0
     """
-    target = _scalar("eps", nm.probability("eps", eps))
-    failure = _scalar("delta", nm.probability("delta", delta))
+    target = one_number("eps", nm.probability("eps", eps))
+    failure = one_number("delta", nm.probability("delta", delta))
     instance = draws_instance(shares, probabilities)
     if instance.shares.size == 0:
         return np.float64(0.0)

@@ -20,6 +20,8 @@ class Recentring:
     Attributes:
         factor: float64 array, multiplies every kept weight, in [1, 2].
         error: float64 array, relative error promised after that, rounded up, in [0, 1].
+
+    Claim: SP-6. Source: [OWN].
     """
 
     factor: Float
@@ -33,6 +35,8 @@ class HybridChoice:
     Attributes:
         error: float64 array, relative error promised.
         deterministic: bool array, True where the deterministic method is taken (also on ties).
+
+    Claim: SP-7. Source: [SP] arXiv 1910.05422.
     """
 
     error: Float

@@ -17,10 +17,10 @@ from scipy import fft
 from sipp_theory import _numeric as nm
 from sipp_theory._numeric import Float
 from sipp_theory.cramer import (
-    _scalar,
     bernstein_row_errors,
     bernstein_start,
     cramer_row_errors,
+    one_number,
     search_rows,
     worst_error,
 )
@@ -165,7 +165,8 @@ def exact_error(
     """Least error whose exact tail is at most delta for m draws, at the worst of the given inputs.
 
     max over x of min{eps : Pr(|z^/z - 1| > eps) <= delta}, the probability bounded from above by a
-    convolution on a grid (relative loss in eps below about 1%); never above Cramer's.
+    convolution on a grid (relative loss in eps below about 1%); never above Cramer's, and equal to
+    it where the grid would need more than 2**24 points (m beyond some 1e7).
 
     Args:
         shares: (n, k) or (k,) g_j(x) in [0, 1]; each row adds up to 1 or is all 0.
@@ -185,8 +186,8 @@ def exact_error(
         >>> bool(exact_error([[1.0, 0.0], [0.5, 0.5]], [0.5, 0.5], 400, 0.05) < 0.11)
         True
     """
-    failure = _scalar("delta", nm.probability("delta", delta))
-    draws = _scalar("m", nm.integer_at_least("m", m, 0.0))
+    failure = one_number("delta", nm.probability("delta", delta))
+    draws = one_number("m", nm.integer_at_least("m", m, 0.0))
     instance = draws_instance(shares, probabilities)
     if instance.shares.size == 0:
         return np.float64(0.0)
@@ -224,8 +225,8 @@ def exact_size(
         >>> float(exact_size([[1.0, 0.0], [0.5, 0.5]], [0.5, 0.5], 0.5, 0.05))
         15.0
     """
-    target = _scalar("eps", nm.probability("eps", eps))
-    failure = _scalar("delta", nm.probability("delta", delta))
+    target = one_number("eps", nm.probability("eps", eps))
+    failure = one_number("delta", nm.probability("delta", delta))
     instance = draws_instance(shares, probabilities)
     if instance.shares.size == 0:
         return np.float64(0.0)

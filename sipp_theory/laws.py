@@ -18,6 +18,9 @@ from sipp_theory._numeric import Float
 
 # Shares that come from a float32 network add up to 1 only this closely; rows are renormalised.
 ROW_SUM_TOLERANCE = 1e-4
+SMALL_TILT = 0.5
+# Bound on the relative rounding of a sum of a few thousand positive terms, added pairwise.
+ROUNDING = 1e-14
 
 LogMgf = Callable[[Float], tuple[Float, Float, Float]]
 
@@ -174,7 +177,7 @@ def draws_log_mgf(instance: Instance, side: float) -> LogMgf:
         side: +1 for the upper tail, -1 for the lower.
 
     Returns:
-        A map from mu (n,), >= 0, to three (n,) float64 arrays.
+        A map from mu (n,), >= 0, to three (n,) float64 arrays, K rounded up.
 
     Claim: SP-5. Source: Cramer 1938; [OWN] in this use.
 
@@ -184,18 +187,34 @@ def draws_log_mgf(instance: Instance, side: float) -> LogMgf:
         0.0
     """
     deviation = side * (instance.shares / instance.probabilities - 1)
-    log_q = np.log(instance.probabilities)
+    q = instance.probabilities
+    log_q = np.log(q)
 
     def moments(mu: Float) -> tuple[Float, Float, Float]:
-        exponent = mu[:, None] * deviation + log_q
+        tilt = mu[:, None] * deviation
+        exponent = tilt + log_q
         shift = exponent.max(axis=1)
         mass = np.exp(exponent - shift[:, None])
         total = mass.sum(axis=1)
         first = (mass * deviation).sum(axis=1) / total
         second = (mass * deviation**2).sum(axis=1) / total
-        return shift + np.log(total), first, np.maximum(second - first**2, 0.0)
+        # Where all tilts are small, ln of a sum near 1 has no digits left: the mean of the tilt is
+        # 0, so K is ln(1 + mean of (e^t - 1 - t)), whose terms are all positive.
+        small = np.abs(tilt).max(axis=1) <= SMALL_TILT
+        k = shift + np.log(total) + ROUNDING * (1 + np.abs(shift))
+        if small.any():
+            k[small] = np.log1p(_exp_excess(tilt[small]) @ q) * (1 + ROUNDING)
+        return k, first, np.maximum(second - first**2, 0.0)
 
     return moments
+
+
+def _exp_excess(t: Float) -> Float:
+    """Compute e^t - 1 - t for |t| <= SMALL_TILT by its series, to the last bit."""
+    series = np.zeros_like(t)
+    for k in range(16, 2, -1):
+        series = (series + 1) * t / k
+    return (series + 1) * t**2 / 2
 
 
 def inclusion_log_mgf(instance: Instance, side: float) -> LogMgf:

@@ -214,18 +214,15 @@ def bernoulli_divergence(span: Float, eps: Float) -> Float:
     Written as p h(e) + (1-p) h(-e p/(1-p)) with h(t) = (1+t) ln(1+t) - t, whose two terms are both
     positive, so nothing cancels for small eps.
     """
-    p = 1 / span
+    rest = span - 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        upper = np.where(
-            (1 + eps) * p > 1, np.inf, p * _excess(eps) + (1 - p) * _excess(-eps * p / (1 - p))
+        # p = 1/M and 1 - p = (M-1)/M: taken from M itself, no digit is lost as M falls to 1.
+        upper = np.where(eps > rest, np.inf, _excess(eps) + rest * _excess(-eps / rest)) / span
+        lower = (
+            np.where(eps > 1, np.inf, _excess(-np.minimum(eps, 1.0)) + rest * _excess(eps / rest))
+            / span
         )
-        lower = np.where(
-            eps > 1,
-            np.inf,
-            p * _excess(-np.minimum(eps, 1.0)) + (1 - p) * _excess(eps * p / (1 - p)),
-        )
-    sure = p >= 1
-    return np.where(sure & (eps > 0), np.inf, np.minimum(upper, lower))
+    return np.where((rest <= 0) & (eps > 0), np.inf, np.minimum(upper, lower))
 
 
 def kl_error(
@@ -260,8 +257,9 @@ def kl_error(
     live = np.where(span == 0, 1.0, span)
     # Beyond M - 1 above and 1 below, a deviation has probability 0: the bound holds trivially.
     high = np.maximum(live - 1, 1.0)
+    used = np.maximum(draws, 1.0)
     eps = nm.bisect_up(
-        lambda e: draws * bernoulli_divergence(live, e) >= log, np.zeros_like(live), high
+        lambda e: used * bernoulli_divergence(live, e) >= log, np.zeros_like(live), high
     )
     eps = np.where(live <= 1, 0.0, eps)
     return np.where(span == 0, 0.0, np.where(draws == 0, np.inf, eps))[()]
@@ -343,6 +341,6 @@ def heuristic_error(
         / nm.probability("delta", delta)
     )
     scale = 2 * _range(sensitivity_sum, coverage_factor) * log
-    with np.errstate(divide="ignore"):
-        ratio = scale / (3 * _draws(m))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(scale == 0, 0.0, scale / (3 * _draws(m)))
     return (0.5 * (np.sqrt(ratio**2 + 6 * ratio) + ratio))[()]

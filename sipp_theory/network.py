@@ -25,6 +25,8 @@ class NetworkSize:
         sizes: one float64 array a layer, of the shape given: draws for each neuron and sign.
         nnz: bound on the number of nonzero weights, sum of (size + 1) over live pairs; may be +inf.
         vacuous: whether a factor is infinite, so that nothing is promised.
+
+    Claim: NW-5. Source: [CN] arXiv 1804.05345, theorem 4.
     """
 
     errors: Float

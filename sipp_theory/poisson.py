@@ -8,18 +8,24 @@ of Chernoff's bound, never worse; `cramer` and `exact` use the shares at the giv
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sipp_theory import _numeric as nm
 from sipp_theory._numeric import Float
-from sipp_theory.cramer import inverse_rate, search_rows, worst_error
+from sipp_theory.cramer import inverse_rate, one_number, search_rows, worst_error
 from sipp_theory.exact import BOOKKEEPING, LARGEST_WINDOW, bernstein_radius, tail_quantile
 from sipp_theory.laws import Instance, checked_shares, inclusion_instance, inclusion_log_mgf
 from sipp_theory.multinomial import SLACK, _excess
 
 INCLUSION_BOUNDS = ("bernstein", "kl", "cramer", "exact")
 RATE_TOLERANCE = 2e-3
+# Rates at which the likeliest weight is kept less often than this are not told apart.
+LEAST_CERTAINTY = 1e-6
+# A float32 network's sensitivities and shares agree to this.
+PREMISE_TOLERANCE = 1e-4
 # Keeps the rate on the promising side of the error's own rounding; 1e-12 of c costs nothing.
 CLOSED_SLACK = 1.0 + 1e-12
 
@@ -44,24 +50,24 @@ def inclusion_probabilities(sensitivity: ArrayLike, rate: float) -> Float:
         [1.0, 0.4, 0.0]
     """
     s = nm.at_least("sensitivity", sensitivity, 0.0)
-    if not rate >= 0:
-        raise ValueError(f"rate must be at least 0; found {rate!r}")
+    _check_rate(rate)
     if np.isinf(rate):
         return np.where(s > 0, 1.0, 0.0)
     return np.minimum(1.0, rate * s)
 
 
-def _random_share(s: Float, p: Float, shares: ArrayLike | None, coverage_factor: float) -> float:
+def _check_rate(rate: float) -> None:
+    if not rate >= 0:
+        raise ValueError(f"rate must be at least 0; found {rate!r}")
+
+
+def _random_share(s: Float, p: Float, shares: Float | None, coverage_factor: float) -> float:
     """G_R: from the shares where they are given, else from the sensitivities (and at most 1)."""
     moving = p < 1
     total = min(1.0, float(s[moving].sum()) * coverage_factor)
     if shares is None:
         return total
-    table = checked_shares(shares)
-    if table.shape[1] != s.size:
-        raise ValueError(f"shares must have {s.size} columns, one a weight; found {table.shape[1]}")
-    seen = float(table[:, moving].sum(axis=1).max(initial=0.0))
-    return min(total, coverage_factor * seen)
+    return min(total, float(shares[:, moving].sum(axis=1).max(initial=0.0)))
 
 
 def _closed_error(share: float, rate: float, log: float, factor: float, bound: str) -> float:
@@ -189,9 +195,13 @@ def _instance_rate(
                 low = middle
         return high
 
-    return search_rows(
-        lambda rate: _failing_row(instance_at(rate), delta, bound, eps), solve, enough / 64
-    )
+    def failing(rate: float) -> int:
+        return _failing_row(instance_at(rate), delta, bound, eps)
+
+    start = enough / 64
+    while failing(start) < 0 and start * s.max() > LEAST_CERTAINTY:
+        start /= 8
+    return search_rows(failing, solve, start)
 
 
 def inclusion_error(
@@ -213,10 +223,9 @@ def inclusion_error(
         sensitivity: (k,) s_j in [0, 1] of one sign of one neuron.
         rate: c >= 0, weights kept per unit of sensitivity; +inf keeps everything.
         delta: failure probability at one input, in (0, 1).
-        shares: (n, k) g_j(x), each row adding up to 1 or all 0; needed by cramer and exact,
-            sharpens G_R for the others.
-        coverage_factor: C with g_j <= C s_j; 1 on the calibration points themselves. The
-            instance-exact bounds speak of the given inputs only and take 1.
+        shares: (n, k) g_j(x), each row adding up to 1 or all 0; needed by cramer and exact. With
+            shares any bound speaks of these inputs only (G_R seen there says nothing of others).
+        coverage_factor: C with g_j <= C s_j; 1 with shares and on the calibration points.
         bound: "bernstein", "kl", "cramer" or "exact".
 
     Returns:
@@ -232,33 +241,78 @@ def inclusion_error(
         >>> bool(inclusion_error(s, 4.0, 0.05, bound="kl") <= inclusion_error(s, 4.0, 0.05))
         True
     """
-    failure = float(nm.probability("delta", delta))
-    factor = float(nm.at_least("coverage_factor", coverage_factor, 1.0))
-    s = nm.at_least("sensitivity", sensitivity, 0.0)
-    _check_bound(bound, shares, factor)
-    p = inclusion_probabilities(s, rate)
+    _check_rate(rate)
+    asked = _question(sensitivity, delta, shares, coverage_factor, bound)
+    p = inclusion_probabilities(asked.s, rate)
     if rate == 0:
-        return np.float64(np.inf if s.any() else 0.0)
+        return np.float64(np.inf if asked.s.any() else 0.0)
     if bound in ("cramer", "exact"):
-        assert shares is not None
-        return np.float64(_instance_error(inclusion_instance(shares, p), failure, bound))
-    share = _random_share(s, p, shares, factor)
-    return np.float64(_closed_error(share, rate, float(np.log(2 / failure)), factor, bound))
+        assert asked.shares is not None
+        instance = inclusion_instance(asked.shares, p)
+        return np.float64(_instance_error(instance, asked.delta, bound))
+    share = _random_share(asked.s, p, asked.shares, asked.factor)
+    return np.float64(_closed_error(share, rate, asked.log, asked.factor, bound))
 
 
-def _check_bound(bound: str, shares: ArrayLike | None, factor: float) -> None:
+@dataclass(frozen=True)
+class _Question:
+    """Validated arguments of the two front functions of this module."""
+
+    s: Float
+    delta: float
+    factor: float
+    shares: Float | None
+    log: float
+
+
+def _question(
+    sensitivity: ArrayLike, delta: float, shares: ArrayLike | None, coverage_factor: float,
+    bound: str,
+) -> _Question:  # fmt: skip
     if bound not in INCLUSION_BOUNDS:
         raise ValueError(
             f"bound must be one of {', '.join(INCLUSION_BOUNDS)} for Poisson inclusion; "
             f"found {bound!r}"
         )
-    if bound in ("cramer", "exact"):
-        if shares is None:
+    failure = one_number("delta", nm.probability("delta", delta))
+    factor = one_number("coverage_factor", nm.at_least("coverage_factor", coverage_factor, 1.0))
+    s = nm.at_least("sensitivity", sensitivity, 0.0)
+    if s.ndim != 1:
+        raise ValueError(f"sensitivity must be (k,), of one neuron; found shape {s.shape}")
+    if (s > 1 + PREMISE_TOLERANCE).any():
+        worst = int(np.argmax(s))
+        raise ValueError(f"sensitivity must not exceed 1; found {s[worst]!r} at index {worst}")
+    closed = bound in ("bernstein", "kl")
+    if closed and 0 < s.sum() < 1 - PREMISE_TOLERANCE:
+        raise ValueError(f"sensitivity must add up to 0 or at least 1 (ES-2); found {s.sum()!r}")
+    table = None
+    if shares is None:
+        if not closed:
             raise ValueError(f"bound {bound!r} needs shares (n, k) at the inputs it speaks of")
-        if factor != 1:
-            raise ValueError(
-                f"bound {bound!r} holds at the given inputs: coverage_factor must be 1"
-            )
+    else:
+        table = _premise(checked_shares(shares), s, factor, bound)
+    return _Question(np.minimum(s, 1.0), failure, factor, table, float(np.log(2 / failure)))
+
+
+def _premise(table: Float, s: Float, factor: float, bound: str) -> Float:
+    """Check what a promise at given inputs rests on: g_j <= s_j there, and nothing beyond."""
+    if factor != 1:
+        raise ValueError(
+            f"with shares, bound {bound!r} holds at the given inputs: coverage_factor must be 1; "
+            f"found {factor!r}"
+        )
+    if table.shape[1] != s.size:
+        raise ValueError(f"shares must have {s.size} columns, one a weight; found {table.shape[1]}")
+    over = table > s * (1 + PREMISE_TOLERANCE) + 1e-12
+    lost = (table > 0) & (s == 0)
+    broken = lost if bound not in ("bernstein", "kl") else over | lost
+    if broken.any():
+        row, column = (int(i) for i in np.argwhere(broken)[0])
+        raise ValueError(
+            f"shares: weight {column} has share {table[row, column]!r} at input {row} but "
+            f"sensitivity {s[column]!r}, which must be no smaller"
+        )
+    return table
 
 
 def _closed_rate(
@@ -271,7 +325,7 @@ def _closed_rate(
     tail = factor * np.concatenate([np.cumsum(ranked[::-1])[::-1], [0.0]])
     if shares is not None and shares.shape[0]:
         seen = np.cumsum(shares[:, order[:k]][:, ::-1], axis=1)[:, ::-1].max(axis=0)
-        tail = np.minimum(tail, factor * np.concatenate([seen, [0.0]]))
+        tail = np.minimum(tail, np.concatenate([seen, [0.0]]))
     share = np.minimum(tail, 1.0)
     if bound == "bernstein":
         needed = 2 * factor * (share + eps / 3) * log / eps**2
@@ -306,8 +360,9 @@ def inclusion_rate(
         sensitivity: (k,) s_j in [0, 1] of one sign of one neuron.
         eps: relative error, in (0, 1).
         delta: failure probability at one input, in (0, 1).
-        shares: (n, k) g_j(x); needed by cramer and exact, sharpens G_R for the others.
-        coverage_factor: C with g_j <= C s_j; 1 on the calibration points themselves.
+        shares: (n, k) g_j(x); needed by cramer and exact, sharpens G_R for the others. With shares
+            any bound speaks of these inputs only.
+        coverage_factor: C with g_j <= C s_j; 1 with shares and on the calibration points.
         bound: "bernstein", "kl", "cramer" or "exact".
 
     Returns:
@@ -325,20 +380,15 @@ def inclusion_rate(
         >>> bool(inclusion_error(s, float(c), 0.05) <= 0.5)
         True
     """
-    target = float(nm.probability("eps", eps))
-    failure = float(nm.probability("delta", delta))
-    factor = float(nm.at_least("coverage_factor", coverage_factor, 1.0))
-    s = nm.at_least("sensitivity", sensitivity, 0.0)
-    _check_bound(bound, shares, factor)
-    if not s.any():
+    target = one_number("eps", nm.probability("eps", eps))
+    asked = _question(sensitivity, delta, shares, coverage_factor, bound)
+    if not asked.s.any():
         return np.float64(0.0)
-    table = None if shares is None else checked_shares(shares)
-    log = float(np.log(2 / failure))
     closed = bound if bound in ("bernstein", "kl") else "kl"
-    high = _closed_rate(s, target, log, table, factor, closed)
-    if bound == closed or table is None:
-        return np.float64(high)
-    return np.float64(_instance_rate(table, s, target, failure, bound, high))
+    rate = _closed_rate(asked.s, target, asked.log, asked.shares, asked.factor, closed)
+    if bound == closed or asked.shares is None:
+        return np.float64(rate)
+    return np.float64(_instance_rate(asked.shares, asked.s, target, asked.delta, bound, rate))
 
 
 def expected_kept(sensitivity: ArrayLike, rate: float) -> np.float64:

@@ -23,6 +23,8 @@ class TailEstimate:
         threshold: largest sample not among the k used, in the samples' unit.
         k: number of samples above the threshold that were used.
         confidence: of the interval, two-sided.
+
+    Claim: NW-6. Source: Hill, Ann. Stat. 3 (1975).
     """
 
     index: float
