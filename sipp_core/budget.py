@@ -81,7 +81,8 @@ def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
     draws = np.zeros_like(table.total)
     plan = base_plan(table, scores=scores)
     for sign in (0, 1):
-        wanted = np.where(whole[sign], 0.0, sizes[sign])
+        # A pair without a weight, or that never fired, is drawn from no more than a whole one.
+        wanted = np.where(whole[sign] | (table.total[sign] == 0), 0.0, sizes[sign])
         draws[sign] = sipp_theory.draws_for_distinct(plan.draw_probabilities(sign), wanted)
     eps = np.where(whole, 0.0, promise.draws_error(table, scores, draws))
     return base_plan(

@@ -101,6 +101,14 @@ def _outputs(model: nn.Module, batch: Tensor) -> Tensor:
     return output.detach().double().cpu().reshape(batch.shape[0], -1)
 
 
+def _check_models(model: object, pruned: object) -> None:
+    for name, module in (("model", model), ("pruned", pruned)):
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"{name} must be an nn.Module (a result's .model); found {type(module).__name__}"
+            )
+
+
 def output_errors(
     model: nn.Module, pruned: nn.Module, inputs: Inputs, *, batch_size: int = BATCH
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -128,11 +136,7 @@ def output_errors(
         >>> output_errors(net, net, torch.ones(3, 2))[0].tolist()
         [0.0, 0.0, 0.0]
     """
-    for name, module in (("model", model), ("pruned", pruned)):
-        if not isinstance(module, nn.Module):
-            raise TypeError(
-                f"{name} must be an nn.Module (a result's .model); found {type(module).__name__}"
-            )
+    _check_models(model, pruned)
     errors, changed = [], []
     with evaluating(model), evaluating(pruned):
         for batch in batches(inputs, batch_size, "inputs"):
@@ -180,7 +184,7 @@ def _refuse_reuse(pruned: nn.Module, inputs: Inputs, allow_repeats: bool) -> Non
 
 def _gathered(inputs: Inputs) -> Inputs:
     """Keep a one-shot iterator for the two passes that certifying makes."""
-    if isinstance(inputs, Tensor | np.ndarray | Sequence) or hasattr(inputs, "__len__"):
+    if hasattr(inputs, "__len__") or not hasattr(inputs, "__iter__"):
         return inputs
     return list(inputs)
 
@@ -228,6 +232,7 @@ def certify(
     """
     if eps is not None and not eps > 0:
         raise ValueError(f"eps must be greater than 0; found {eps!r}")
+    _check_models(model, pruned)
     needed = int(sipp_theory.points_needed(delta, confidence))
     held = _gathered(inputs)
     _refuse_reuse(pruned, held, allow_repeats)

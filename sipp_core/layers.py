@@ -171,9 +171,9 @@ def _check_plain(layer: PrunableLayer) -> None:
 
 
 def _check_weight(layer: PrunableLayer) -> None:
-    weight = layer.weight
-    if isinstance(weight, nn.parameter.UninitializedParameter):
+    if isinstance(weight_of(layer.module), nn.parameter.UninitializedParameter):
         raise ValueError(f"layer {layer.name!r} is lazy and not initialised; run one forward pass")
+    weight = layer.weight
     if not weight.is_floating_point():
         raise TypeError(f"layer {layer.name!r} has weights of dtype {weight.dtype}; floats needed")
     bad = ~torch.isfinite(weight)

@@ -282,5 +282,6 @@ def _apply(
             weight.copy_(value)
         masks[layer.name] = value != 0
         if as_masks:
-            torch_prune.custom_from_mask(module, "weight", value != 0)
+            with torch.no_grad():  # a weight that is no graph leaf could not be copied
+                torch_prune.custom_from_mask(module, "weight", value != 0)
     return new, masks

@@ -214,8 +214,9 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
     if report["masked"]:
         # The masked weight is else made anew only in the next forward pass.
         for name in masks:
-            module = dict(new.named_modules())[name]
-            module.weight = module.weight_orig * module.weight_mask  # type: ignore[operator]
+            module = new.get_submodule(name)
+            orig, mask = module.get_parameter("weight_orig"), module.get_buffer("weight_mask")
+            module.weight = orig.detach() * mask
     layers, plans = [], []
     for entry in report["layers"]:
         name = entry["name"]

@@ -143,7 +143,8 @@ def convolutions(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
     kernel = [draw(st.integers(1, 3)) for _ in range(dims)]
     dilation = [draw(st.integers(1, 2)) for _ in range(dims)]
     stride = tuple(draw(st.integers(1, 3)) for _ in range(dims))
-    mode = draw(st.sampled_from(["zeros", "reflect", "replicate", "circular"]))
+    modes: list[Any] = ["zeros", "reflect", "replicate", "circular"]
+    mode = draw(st.sampled_from(modes))
     reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
     sizes = [draw(st.integers(r, r + 3)) for r in reach]
     # Reflection needs less padding than there are cells, circular padding no more.
