@@ -8,45 +8,15 @@ solve for the draws that leave as many distinct ones (SP-1).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 import sipp_theory
-from sipp_core import promise
+from sipp_core import planning, promise
 from sipp_core.plan import Bool, Float, LayerPlan
 from sipp_core.promise import Table
 
 Rule = Callable[[Sequence[Table], float], list[LayerPlan]]
-
-
-def base_plan(table: Table, **changes: Any) -> LayerPlan:
-    """Plan that keeps every weight that ever fired, with some fields replaced.
-
-    Args:
-        table: the layer.
-        changes: fields of LayerPlan to replace.
-
-    Returns:
-        The plan; promised error 0 unless replaced.
-
-    Claim: none (plumbing).
-    """
-    fields: dict[str, Any] = {
-        "scores": table.sensitivity,
-        "probability": (table.sensitivity > 0).astype(np.float64),
-        "draws": np.zeros_like(table.total),
-        "eps": np.zeros_like(table.total),
-        "whole": table.total > 0,
-        "scale": np.ones_like(table.total),
-    } | changes
-    return LayerPlan(
-        name=table.statistics.name,
-        positive=table.weight > 0,
-        nonzero=table.weight != 0,
-        dead=table.dead,
-        **fields,
-    )
 
 
 def _shares_of_budget(tables: Sequence[Table], budget: float) -> list[Float]:
@@ -62,75 +32,6 @@ def _shares_of_budget(tables: Sequence[Table], budget: float) -> list[Float]:
     return [
         part.reshape(t.total.shape) for part, t in zip(np.split(whole, cuts), tables, strict=True)
     ]
-
-
-def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
-    """Plan draws with replacement that leave `sizes` distinct weights in expectation.
-
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0, what draws are proportional to.
-        sizes: (2, out) weights to leave; a pair that may keep all its live weights is not sampled.
-
-    Returns:
-        The plan with its promised errors.
-
-    Claim: SP-1. Source: [SP] arXiv 1910.05422.
-    """
-    whole = (sizes >= table.support) & (table.total > 0)
-    draws = np.zeros_like(table.total)
-    plan = base_plan(table, scores=scores)
-    for sign in (0, 1):
-        # A pair without a weight, or that never fired, is drawn from no more than a whole one.
-        wanted = np.where(whole[sign] | (table.total[sign] == 0), 0.0, sizes[sign])
-        draws[sign] = sipp_theory.draws_for_distinct(plan.draw_probabilities(sign), wanted)
-    eps = np.where(whole, 0.0, promise.draws_error(table, scores, draws))
-    return base_plan(
-        table,
-        scores=scores,
-        draws=draws,
-        probability=_kept_whole(table, whole),
-        eps=eps,
-        whole=whole,
-    )
-
-
-def _kept_whole(table: Table, whole: Bool) -> Float:
-    """Inclusion probability 1 for the live weights of whole pairs, 0 elsewhere."""
-    mask = (table.sign(0) & whole[0][:, None]) | (table.sign(1) & whole[1][:, None])
-    return (mask & (table.sensitivity > 0)).astype(np.float64)
-
-
-def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) -> LayerPlan:
-    """Plan that keeps a fixed set of weights, unchanged or recentred.
-
-    Dropping loses between 0 and G_D z; a factor 1/(1 - G_D/2) on what is kept puts that range
-    around z and halves the worst case, to G_D/(2 - G_D).
-
-    Args:
-        table: the layer.
-        kept: (out, fan_in) bool.
-        scores: (out, fan_in), what the set was chosen by.
-        recentred: scale the kept weights.
-
-    Returns:
-        The plan with SP-6's promised errors.
-
-    Claim: SP-6. Source: [SP] arXiv 1910.05422.
-    """
-    lost = np.stack([(table.sign(s) & (table.sensitivity > 0) & ~kept).any(axis=1) for s in (0, 1)])
-    eps, scale = promise.dropped_errors(table, kept), np.ones_like(table.total)
-    if recentred:
-        centred = sipp_theory.recentring(eps)
-        eps, scale = np.asarray(centred.error), np.asarray(centred.factor)
-    return base_plan(
-        table,
-        scores=scores,
-        scale=scale,
-        probability=kept.astype(np.float64),
-        eps=eps,
-        whole=(table.total > 0) & ~lost,
-    )
 
 
 def largest(scores: Sequence[Float], budget: float) -> list[Bool]:
@@ -170,7 +71,7 @@ def sipp_det(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     Claim: SP-6, AL-1. Source: [SP] arXiv 1910.05422.
     """
     masks = largest([t.sensitivity for t in tables], budget)
-    return [mask_plan(t, m, t.sensitivity) for t, m in zip(tables, masks, strict=True)]
+    return [planning.mask_plan(t, m, t.sensitivity) for t, m in zip(tables, masks, strict=True)]
 
 
 def sipp_recentred(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
@@ -187,7 +88,8 @@ def sipp_recentred(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     """
     masks = largest([t.sensitivity for t in tables], budget)
     return [
-        mask_plan(t, m, t.sensitivity, recentred=True) for t, m in zip(tables, masks, strict=True)
+        planning.mask_plan(t, m, t.sensitivity, recentred=True)
+        for t, m in zip(tables, masks, strict=True)
     ]
 
 
@@ -204,55 +106,7 @@ def sipp_rand(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     Claim: SP-1, SP-3, AL-1. Source: [SP] arXiv 1910.05422.
     """
     sizes = _shares_of_budget(tables, budget)
-    return [draws_plan(t, t.sensitivity, n) for t, n in zip(tables, sizes, strict=True)]
-
-
-def top_per_pair(table: Table, scores: Float, sizes: Float) -> Bool:
-    """Mask of each pair's largest scores, `sizes` of them, among its weights of one sign.
-
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0.
-        sizes: (2, out) whole numbers.
-
-    Returns:
-        (out, fan_in) bool.
-
-    Claim: SP-6. Source: [SP] arXiv 1910.05422.
-    """
-    kept = np.zeros(scores.shape, dtype=bool)
-    for sign in (0, 1):
-        ranked = np.where(table.sign(sign), scores, -1.0)
-        order = np.argsort(-ranked, axis=1, kind="stable")
-        place = np.empty_like(order)
-        np.put_along_axis(place, order, np.arange(order.shape[1])[None, :], axis=1)
-        kept |= (place < sizes[sign][:, None]) & table.sign(sign) & (scores > 0)
-    return kept
-
-
-def merge(table: Table, first: LayerPlan, second: LayerPlan, use_first: Bool) -> LayerPlan:
-    """Take each pair's plan from one of two plans.
-
-    Args:
-        table: the layer.
-        first: one plan.
-        second: the other, with the same scores.
-        use_first: (2, out) bool.
-
-    Returns:
-        The mixed plan.
-
-    Claim: SP-7. Source: [SP] arXiv 1910.05422.
-    """
-    weights = np.where(table.weight > 0, use_first[0][:, None], use_first[1][:, None])
-    return base_plan(
-        table,
-        probability=np.where(weights, first.probability, second.probability),
-        draws=np.where(use_first, first.draws, second.draws),
-        eps=np.where(use_first, first.eps, second.eps),
-        whole=np.where(use_first, first.whole, second.whole),
-        scale=np.where(use_first, first.scale, second.scale),
-    )
+    return [planning.draws_plan(t, t.sensitivity, n) for t, n in zip(tables, sizes, strict=True)]
 
 
 def sipp_hybrid(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
@@ -279,68 +133,14 @@ def sipp_hybrid(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     for sizes in (counted, _shares_of_budget(tables, budget)):
         plans = []
         for table, n in zip(tables, sizes, strict=True):
-            drawn = draws_plan(table, table.sensitivity, n)
-            dropped = mask_plan(table, top_per_pair(table, table.sensitivity, n), table.sensitivity)
-            plans.append(merge(table, drawn, dropped, drawn.eps < dropped.eps))
+            drawn = planning.draws_plan(table, table.sensitivity, n)
+            dropped = planning.mask_plan(
+                table, planning.top_per_pair(table, table.sensitivity, n), table.sensitivity
+            )
+            plans.append(planning.merge(table, drawn, dropped, drawn.eps < dropped.eps))
         candidates.append(plans)
     totals = [sum(float(p.eps.sum()) for p in plans) for plans in candidates]
     return candidates[int(np.argmin(totals))]
-
-
-def rates_for_sizes(table: Table, sizes: Float) -> Float:
-    """Rates c with sum_j min(1, c s_j) = sizes, per pair, exactly (water-filling).
-
-    Args:
-        table: the layer.
-        sizes: (2, out) expected weights to keep, at most the pair's support.
-
-    Returns:
-        (2, out) float64 rates; 0 where nothing is to be kept.
-
-    Claim: SP-8. Source: [OWN].
-    """
-    rates = np.zeros_like(table.total)
-    for sign in (0, 1):
-        s = -np.sort(-np.where(table.sign(sign), table.sensitivity, 0.0), axis=1)
-        rest = np.cumsum(s[:, ::-1], axis=1)[:, ::-1]
-        # With the k largest certain, c = (n - k)/rest_k must leave the next one uncertain.
-        n = np.minimum(sizes[sign], table.support[sign])[:, None]
-        k = np.arange(s.shape[1])[None, :]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            c = np.where(rest > 0, (n - k) / rest, np.inf)
-            fits = (n - k > 0) & (c * s <= 1 + 1e-12)
-            every = np.where(s > 0, 1 / s, 0.0).max(axis=1)
-        found = fits.argmax(axis=1)
-        chosen = np.where(fits.any(axis=1), c[np.arange(len(c)), found], every)
-        rates[sign] = np.where((n[:, 0] > 0) & (s[:, 0] > 0), chosen, 0.0)
-    return rates
-
-
-def inclusion_plan(table: Table, rates: Float) -> LayerPlan:
-    """Plan inclusion with p_j = min(1, c s_j) at a rate per pair.
-
-    Args:
-        table: the layer.
-        rates: (2, out) c >= 0.
-
-    Returns:
-        The plan with SP-8's promised errors.
-
-    Claim: SP-8. Source: [OWN].
-    """
-    rate = np.where(table.weight > 0, rates[0][:, None], rates[1][:, None])
-    p = np.minimum(1.0, rate * table.sensitivity)
-    sure = np.stack(
-        [((p >= 1) | (table.sensitivity == 0) | ~table.sign(s)).all(axis=1) for s in (0, 1)]
-    )
-    return base_plan(
-        table,
-        probability=np.where(table.weight != 0, p, 0.0),
-        eps=promise.inclusion_errors(table, rates),
-        whole=sure & (table.total > 0),
-        # The exact law is that of independent weights; every other bound survives the coupling.
-        coupled=table.bound != "exact",
-    )
 
 
 def sipp_poisson(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
@@ -360,7 +160,7 @@ def sipp_poisson(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     """
     s = np.concatenate([t.sensitivity.ravel() for t in tables])
     rate = _common_rate(s[s > 0], budget)
-    return [inclusion_plan(t, np.where(t.total > 0, rate, 0.0)) for t in tables]
+    return [planning.inclusion_plan(t, np.where(t.total > 0, rate, 0.0)) for t in tables]
 
 
 def _common_rate(s: Float, budget: float) -> float:
@@ -386,7 +186,7 @@ def corenet(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
 
     Claim: SP-2, NW-5. Source: [CN] arXiv 1804.05345.
     """
-    plans = [base_plan(t) for t in tables]
+    plans = [planning.base_plan(t) for t in tables]
     q = [np.stack([p.draw_probabilities(s) for s in (0, 1)]) for p in plans]
 
     def kept(scale: float) -> float:
@@ -406,7 +206,7 @@ def corenet(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     for table in tables:
         draws = np.where(table.total > 0, np.ceil(scale * table.total), 0.0)
         result.append(
-            base_plan(
+            planning.base_plan(
                 table,
                 draws=draws,
                 probability=np.zeros_like(table.sensitivity),
@@ -431,7 +231,7 @@ def magnitude(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     """
     scores = [np.abs(t.weight) for t in tables]
     masks = largest(scores, budget)
-    return [mask_plan(t, m, w) for t, m, w in zip(tables, masks, scores, strict=True)]
+    return [planning.mask_plan(t, m, w) for t, m, w in zip(tables, masks, scores, strict=True)]
 
 
 def uniform(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
@@ -453,7 +253,7 @@ def uniform(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     for table, count in zip(tables, counts, strict=True):
         scores = (table.weight != 0).astype(np.float64)
         sizes = np.minimum(count, np.maximum(np.rint(share * count), count > 0))
-        plan = draws_plan(table, scores, np.where(sizes >= count, np.inf, sizes))
+        plan = planning.draws_plan(table, scores, np.where(sizes >= count, np.inf, sizes))
         plans.append(plan)
     return plans
 

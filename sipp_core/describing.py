@@ -75,23 +75,26 @@ def is_vacuous(
     return any(report.vacuous_neurons for report in reports)
 
 
-def network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize) -> str:
+def network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize, delta: float) -> str:
     """Say what CoreNet's network theorem asks for, layer by layer with the factors that make it.
 
     Args:
         tables: the layers.
         size: NW-5's answer.
+        delta: failure probability of the network.
 
     Returns:
         One paragraph; it begins with "NW-5 vacuous" where every pair asks for too much.
 
     Claim: NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
     """
+    added = float(sipp_theory.kappa(tables[0].eta, tables[0].eta_star, delta))
     parts = []
     for table, draws, eps in zip(tables, size.sizes, size.errors, strict=True):
         worst = float(table.statistics.cancellation.max())
         parts.append(
-            f"{table.statistics.name}: worst mean Delta {worst:.4g}, eps_l {eps:.2g}, up to "
+            f"{table.statistics.name}: worst mean Delta {worst:.4g} (Delta^ adds kappa = "
+            f"{added:.4g}), eps_l {eps:.2g}, up to "
             f"{float(np.max(draws)):.2g} draws for {table.weight.shape[1]} weights a neuron"
         )
     asked = sum(

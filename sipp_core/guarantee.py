@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import sipp_theory
-from sipp_core import budget, promise
+from sipp_core import planning, promise
 from sipp_core.plan import Float, LayerPlan
 from sipp_core.promise import INSTANCE_BOUNDS, Table
 from sipp_theory import poisson
@@ -25,11 +25,11 @@ def _finish_draws(table: Table, scores: Float, sizes: Float) -> LayerPlan:
     whole = live & (sizes >= table.support)
     draws = np.where(live & ~whole, sizes, 0.0)
     eps = np.where(whole, 0.0, promise.draws_error(table, scores, draws))
-    return budget.base_plan(
+    return planning.base_plan(
         table,
         scores=scores,
         draws=draws,
-        probability=budget._kept_whole(table, whole),
+        probability=planning.kept_whole(table, whole),
         eps=eps,
         whole=whole,
     )
@@ -71,6 +71,9 @@ def draw_sizes(table: Table, scores: Float, eps: float) -> Float:
     for sign, neuron in np.argwhere(table.total > 0):
         columns = table.sign(sign)[neuron] & (scores[neuron] > 0)
         shares = table.shares(sign, neuron, columns)
+        if len(shares) == 0:  # live only on rows that were not kept: nothing to go by
+            sizes[sign, neuron] = np.inf
+            continue
         q = scores[neuron, columns] / scores[neuron, columns].sum()
         failure = float(table.delta[sign, neuron])
         # A size of the whole support or more is of no use: the pair is then kept whole.
@@ -120,11 +123,10 @@ def _dropping(table: Table, scores: Float, eps: float, recentred: bool = False) 
         for neuron in np.flatnonzero(table.total[sign] > 0):
             columns = order[neuron, : int(mask[neuron].sum())]
             if table.bound in INSTANCE_BOUNDS:
-                shares = table.shares(sign, int(neuron), np.arange(scores.shape[1]))
-                mine = np.where(table.sign(sign)[neuron], shares, 0.0)
-                live = mine.sum(axis=1) > 0
-                mine = mine[live] / mine[live].sum(axis=1, keepdims=True)
-                lost = np.cumsum(mine[:, columns], axis=1).max(axis=0, initial=0.0)
+                shares = table.shares(sign, int(neuron), columns)
+                # A pair that lives only on rows that were not kept has nothing to go by: all stays.
+                unseen = 0.0 if len(shares) else np.inf
+                lost = np.cumsum(shares, axis=1).max(axis=0, initial=unseen)
             else:
                 lost = np.cumsum(table.sensitivity[neuron, columns]) * table.coverage_factor
             # Recentring promises G/(2 - G), so G may go up to 2 eps/(1 + eps).
@@ -132,7 +134,7 @@ def _dropping(table: Table, scores: Float, eps: float, recentred: bool = False) 
             # The promise is recomputed in another order of summation, hence the hair of slack.
             spare = int(np.searchsorted(lost, target * (1 - 1e-9), side="right"))
             kept[neuron, columns[spare:]] = True
-    return budget.mask_plan(table, kept, scores, recentred)
+    return planning.mask_plan(table, kept, scores, recentred)
 
 
 def by_dropping(table: Table, eps: float) -> LayerPlan:
@@ -203,7 +205,7 @@ def by_hybrid(table: Table, eps: float) -> LayerPlan:
             random = sipp_theory.expected_distinct(np.minimum(q, 1.0), plan.draws[sign])
             per_sign.append(np.where(plan.draws[sign] > 0, random, fixed))
         counts.append(np.stack(per_sign))
-    return budget.merge(table, drawn, dropped, counts[0] < counts[1])
+    return planning.merge(table, drawn, dropped, counts[0] < counts[1])
 
 
 def by_inclusion(table: Table, eps: float) -> LayerPlan:
@@ -221,16 +223,20 @@ def by_inclusion(table: Table, eps: float) -> LayerPlan:
     rates = np.zeros_like(table.total)
     for sign, neuron in np.argwhere(table.total > 0):
         columns = table.sign(sign)[neuron] & (table.sensitivity[neuron] > 0)
+        s = table.sensitivity[neuron, columns]
         shares = table.shares(sign, neuron, columns) if table.bound in INSTANCE_BOUNDS else None
+        if shares is not None and len(shares) == 0:
+            rates[sign, neuron] = 2 / s.min()  # live only on rows that were not kept: all stays
+            continue
         rates[sign, neuron] = poisson.inclusion_rate(
-            table.sensitivity[neuron, columns],
+            s,
             eps,
             float(table.delta[sign, neuron]),
             shares=shares,
             coverage_factor=table.coverage_factor,
             bound=table.bound,
         )
-    return budget.inclusion_plan(table, rates)
+    return planning.inclusion_plan(table, rates)
 
 
 def corenet_plans(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 import sipp_theory
 from sipp_core.plan import Bool, Float
@@ -60,8 +61,11 @@ class Table:
         """Mask of the nonzero weights of a sign."""
         return self.weight > 0 if index == 0 else self.weight < 0
 
-    def shares(self, sign: int, neuron: int, columns: Bool) -> Float:
-        """Shares g_j(x) of one pair's weights at the kept points, live rows only."""
+    def shares(self, sign: int, neuron: int, columns: Bool | NDArray[np.intp]) -> Float:
+        """Shares g_j(x) of one pair's weights at the kept points, live rows only.
+
+        No rows are left if the pair lives only on activation rows that were not kept.
+        """
         points = self.statistics.points
         group = neuron // (self.weight.shape[0] // points.shape[0])
         weight = np.abs(self.weight[neuron, columns])
@@ -148,6 +152,8 @@ def draws_error(table: Table, scores: Float, draws: Float) -> Float:
             columns = table.sign(sign)[neuron] & (scores[neuron] > 0)
             q = scores[neuron, columns] / scores[neuron, columns].sum()
             shares = table.shares(sign, neuron, columns)
+            if len(shares) == 0:
+                continue
             m = float(draws[sign, neuron])
             eps[sign, neuron] = sipp_theory.error(
                 table.bound, shares=shares, probabilities=q, m=m, delta=table.delta[sign, neuron]
@@ -210,14 +216,18 @@ def inclusion_errors(table: Table, rates: Float) -> Float:
     for sign, neuron in np.argwhere((table.total > 0) & (rates > 0)):
         columns = table.sign(sign)[neuron] & (table.sensitivity[neuron] > 0)
         s = table.sensitivity[neuron, columns]
-        shares = table.shares(sign, neuron, columns) if table.bound in INSTANCE_BOUNDS else None
+        shares, bound = None, table.bound
+        if bound in INSTANCE_BOUNDS:
+            shares = table.shares(sign, neuron, columns)
+            if len(shares) == 0:
+                shares, bound = None, "bernstein"
         eps[sign, neuron] = poisson.inclusion_error(
             s,
             float(rates[sign, neuron]),
             float(table.delta[sign, neuron]),
             shares=shares,
             coverage_factor=table.coverage_factor,
-            bound=table.bound,
+            bound=bound,
         )
     return eps
 
@@ -245,6 +255,6 @@ def dropped_errors(table: Table, kept: Bool) -> Float:
             for neuron in np.flatnonzero((table.total[sign] > 0) & dropped.any(axis=1)):
                 columns = table.sign(sign)[neuron]
                 shares = table.shares(sign, int(neuron), columns)
-                lost = shares[:, dropped[neuron, columns]].sum(axis=1)
-                eps[sign, neuron] = lost.max(initial=0.0)
+                if len(shares):
+                    eps[sign, neuron] = shares[:, dropped[neuron, columns]].sum(axis=1).max()
     return np.minimum(np.nextafter(eps, np.inf) * (eps > 0), 1.0)

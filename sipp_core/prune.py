@@ -11,7 +11,7 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from sipp_core import budget, corenet, describing, guarantee
+from sipp_core import budget, corenet, describing, guarantee, planning
 from sipp_core._arguments import whole
 from sipp_core.calibration import Calibration, calibrate
 from sipp_core.layers import LayerChoice, weight_of
@@ -19,6 +19,7 @@ from sipp_core.plan import Float, LayerPlan, draw, generator
 from sipp_core.promise import BOUNDS, INSTANCE_BOUNDS, Table, make_table
 from sipp_core.result import PruneResult
 from sipp_core.running import Progress
+from sipp_core.saving import fingerprint
 from sipp_core.streams import Inputs, Provenance, remember
 
 METHODS = tuple(budget.RULES)
@@ -169,7 +170,7 @@ def prune(
         plans = _by_budget(tables, method, float(keep), scope)
     elif method in describing.CORENET:
         plans, size = guarantee.corenet_plans(tables, float(eps), failure)
-        notes.append(describing.network_note(tables, size))
+        notes.append(describing.network_note(tables, size, failure))
     else:
         plans = []
         for index, table in enumerate(tables):
@@ -202,6 +203,7 @@ def prune(
         notes=tuple(notes),
         claims=describing.claims_of(method, chosen, eps is not None),
         versions=describing.versions(),
+        original=fingerprint(model),
         masks=kept_masks,
         plans=tuple(plans),
         digests=stats.digests,
@@ -228,7 +230,9 @@ def _tables(
 
 def _by_budget(tables: list[Table], method: str, keep: float, scope: str) -> list[LayerPlan]:
     if keep == 1:
-        return [budget.base_plan(t, probability=(t.weight != 0).astype(np.float64)) for t in tables]
+        return [
+            planning.base_plan(t, probability=(t.weight != 0).astype(np.float64)) for t in tables
+        ]
     scopes = [[t] for t in tables] if scope == "layer" else [tables]
     plans: list[LayerPlan] = []
     for group in scopes:

@@ -81,6 +81,7 @@ class PruneResult:
         notes: what a reader should know (vacuous bounds and their factors, dead neurons, dtypes).
         claims: THEORY ids that the promises rest on.
         versions: versions of the packages used.
+        original: fingerprint of the network that was pruned (SHA-256 of its state).
         masks: bool masks of the kept weights by layer name.
         plans: how each layer was sparsified, for drawing again.
         digests: fingerprints of the calibration inputs.
@@ -105,6 +106,7 @@ class PruneResult:
     notes: tuple[str, ...]
     claims: tuple[str, ...]
     versions: dict[str, str]
+    original: str
     masks: dict[str, Tensor] = field(repr=False)
     plans: tuple[LayerPlan, ...] = field(repr=False)
     digests: frozenset[bytes] = field(repr=False)
@@ -134,7 +136,8 @@ class PruneResult:
     def summary(self) -> dict[str, object]:
         """Everything but arrays and weights, ready for JSON."""
         names = ("method", "seed", "keep", "scope", "eps", "delta", "bound", "coverage_factor",
-                 "inputs", "distinct", "vacuous", "holds_for", "versions", "nnz_before",
+                 "inputs", "distinct", "vacuous", "holds_for", "versions", "original",
+                 "nnz_before",
                  "nnz_after", "kept")  # fmt: skip
         return {name: getattr(self, name) for name in names} | {
             "notes": list(self.notes),

@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
+from torch.nn.utils.prune import custom_from_mask
 
 from sipp_core.plan import LayerPlan
 from sipp_core.result import LayerReport, PruneResult
@@ -30,7 +31,7 @@ PLAN_FIELDS = ("scores", "positive", "nonzero", "probability", "draws", "eps", "
                "scale")  # fmt: skip
 REPORT_ARRAYS = ("eps_neuron", "budgets", "draws", "sensitivity_sum")
 SCALARS = ("method", "seed", "keep", "scope", "eps", "delta", "bound", "coverage_factor", "inputs",
-           "distinct", "vacuous", "holds_for", "versions")  # fmt: skip
+           "distinct", "vacuous", "holds_for", "versions", "original")  # fmt: skip
 
 
 def write_atomically(path: str | PathLike[str], content: bytes) -> Path:
@@ -85,6 +86,25 @@ def _checksum(tensors: dict[str, Tensor], report: str) -> str:
     return digest.hexdigest()
 
 
+def fingerprint(model: nn.Module) -> str:
+    """SHA-256 of a model's parameters and buffers, to tell whether two networks are the same.
+
+    Args:
+        model: any module.
+
+    Returns:
+        64 hexadecimal digits; they depend on names, shapes, dtypes and values.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Linear(2, 2); fingerprint(net) == fingerprint(copy.deepcopy(net))
+        True
+    """
+    state = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
+    return _checksum(state, "")
+
+
 def save(result: PruneResult, path: str | PathLike[str]) -> Path:
     """Write a pruned network with its report to one safetensors file, atomically.
 
@@ -131,6 +151,12 @@ def save(result: PruneResult, path: str | PathLike[str]) -> Path:
     return write_atomically(path, content)
 
 
+def _masked(result: PruneResult) -> list[str]:
+    """Names of the pruned layers that carry weight_orig and weight_mask."""
+    state = result.model.state_dict()
+    return [k for k in result.masks if f"{k}.weight_mask".lstrip(".") in state]
+
+
 def _report(result: PruneResult) -> dict[str, Any]:
     layers = [layer.summary() for layer in result.layers]
     return {name: getattr(result, name) for name in SCALARS} | {
@@ -138,7 +164,7 @@ def _report(result: PruneResult) -> dict[str, Any]:
         "claims": list(result.claims),
         "layers": layers,
         "coupled": [plan.name for plan in result.plans if plan.coupled],
-        "masked": any(k.endswith("weight_mask") for k in result.model.state_dict()),
+        "masked": _masked(result),
     }
 
 
@@ -158,6 +184,21 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if _checksum(tensors, header.get("report", "")) != header.get("sha256"):
         raise ValueError(f"{path} has been altered: its checksum does not match; save it again")
     return tensors, json.loads(header["report"])
+
+
+def _wear_masks(model: nn.Module, masks: dict[str, Tensor], source: Path) -> None:
+    """Give layers the weight_orig and weight_mask that the file has for them."""
+    modules = dict(model.named_modules())
+    for name, mask in masks.items():
+        weight = getattr(modules.get(name), "weight", None)
+        if not isinstance(weight, Tensor):
+            raise ValueError(f"{source} does not fit the model: it has no layer {name!r}")
+        if weight.shape != mask.shape:
+            raise ValueError(
+                f"{source} does not fit the model: layer {name!r} has shape "
+                f"{tuple(weight.shape)}, the saved one {tuple(mask.shape)}"
+            )
+        custom_from_mask(modules[name], "weight", mask)
 
 
 def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
@@ -187,20 +228,7 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
     state = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
     masks = {k.removeprefix("mask/"): v for k, v in tensors.items() if k.startswith("mask/")}
     new = copy.deepcopy(model)
-    if report["masked"]:
-        from torch.nn.utils.prune import custom_from_mask
-
-        modules = dict(new.named_modules())
-        for name, mask in masks.items():
-            weight = getattr(modules.get(name), "weight", None)
-            if not isinstance(weight, Tensor):
-                raise ValueError(f"{source} does not fit the model: it has no layer {name!r}")
-            if weight.shape != mask.shape:
-                raise ValueError(
-                    f"{source} does not fit the model: layer {name!r} has shape "
-                    f"{tuple(weight.shape)}, the saved one {tuple(mask.shape)}"
-                )
-            custom_from_mask(modules[name], "weight", mask)
+    _wear_masks(new, {name: masks[name] for name in report["masked"]}, source)
     for name, tensor in new.state_dict().items():
         if name in state and tensor.dtype != state[name].dtype:
             raise ValueError(
@@ -211,12 +239,11 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
         new.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"{source} does not fit the model: {error}") from error
-    if report["masked"]:
+    for name in report["masked"]:
         # The masked weight is else made anew only in the next forward pass.
-        for name in masks:
-            module = new.get_submodule(name)
-            orig, mask = module.get_parameter("weight_orig"), module.get_buffer("weight_mask")
-            module.weight = orig.detach() * mask
+        module = new.get_submodule(name)
+        orig, mask = module.get_parameter("weight_orig"), module.get_buffer("weight_mask")
+        module.weight = orig.detach() * mask
     layers, plans = [], []
     for entry in report["layers"]:
         name = entry["name"]

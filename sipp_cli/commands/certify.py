@@ -35,21 +35,15 @@ def _fitting(path: Path, where: torch.device) -> networks.Network:
     raise ValueError(f"{path} fits no built-in model; name its model with --model and --weights")
 
 
-def _warn_of_strangers(network: networks.Network, result: PruneResult, path: Path) -> None:
-    """Say so if what pruning leaves alone differs: these are hardly the original's weights."""
-    import torch
+def _refuse_stranger(network: networks.Network, result: PruneResult, path: Path) -> None:
+    """Refuse a model that is not the one that the file was pruned from."""
+    from sipp_core.saving import fingerprint
 
-    pruned = result.model.state_dict()
-    for name, value in network.model.state_dict().items():
-        # Bit for bit as it was saved, unless someone trained in between.
-        if name.removesuffix(".weight") in result.masks or name not in pruned:
-            continue
-        if not torch.equal(value.cpu(), pruned[name].cpu()):
-            render.note(
-                f"{name!r}, which pruning leaves alone, differs between the model and {path}: "
-                "was it pruned from other weights?"
-            )
-            return
+    if fingerprint(network.model) != result.original:
+        raise ValueError(
+            f"{path} was pruned from another network than {network.name!r} as it is here; give the "
+            "weights it was pruned from with --weights (prune --save-weights writes them)"
+        )
 
 
 def _show(certificate: Certificate) -> None:
@@ -128,7 +122,7 @@ def command(
     held_out = inputs.fitted(held_out, network.model, data)
     start = result.seed if seed is None else seed
     networks.give_weights(network, weights, data_set, train, data_dir, start)
-    _warn_of_strangers(network, result, pruned)
+    _refuse_stranger(network, result, pruned)
     certificate = sipp_core.certify(
         network.model,
         result.model,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from sipp_core import budget, calibrate
+from sipp_core import budget, calibrate, planning
 from sipp_core.plan import LayerPlan, draw, expected_nonzeros, generator
 from sipp_core.promise import Table, make_table
 
@@ -124,14 +124,14 @@ def test_det_minimises_the_sum_of_promised_errors() -> None:
     for choice in combinations(range(6), 3):
         kept = np.zeros((1, 6), dtype=bool)
         kept[0, list(choice)] = True
-        found.append(float(budget.mask_plan(table, kept, table.sensitivity).eps.sum()))
+        found.append(float(planning.mask_plan(table, kept, table.sensitivity).eps.sum()))
     assert best == pytest.approx(min(found), rel=1e-12)
 
 
 def test_draws_leave_the_distinct_weights_asked_for() -> None:
     table = make(6, 40, 30, 5)
     sizes = np.array([[5.0, 3, 8, 1, 0, 2], [4.0, 0, 2, 7, 6, 3]])
-    plan = budget.draws_plan(table, table.sensitivity, np.where(table.total > 0, sizes, 0))
+    plan = planning.draws_plan(table, table.sensitivity, np.where(table.total > 0, sizes, 0))
     for sign in (0, 1):
         q, m = plan.draw_probabilities(sign), plan.draws[sign]
         expected = (1 - (1 - q) ** m[:, None]).sum(axis=1)
@@ -153,7 +153,7 @@ def test_one_rate_meets_the_budget_exactly(s: np.ndarray, fraction: float) -> No
 def test_rates_for_sizes_fill_each_pair() -> None:
     table = make(6, 40, 30, 6)
     sizes = np.minimum(np.array([[5.5, 3, 8, 1, 0, 99], [4.0, 0, 2, 7, 6, 3]]), table.support)
-    rates = budget.rates_for_sizes(table, sizes)
+    rates = planning.rates_for_sizes(table, sizes)
     for sign in (0, 1):
         s = np.where(table.sign(sign), table.sensitivity, 0)
         np.testing.assert_allclose(
