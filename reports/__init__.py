@@ -1,0 +1,5 @@
+"""Paper-validation experiments and the report builder."""
+
+from reports.build import BuildResult, build
+
+__all__ = ["BuildResult", "build"]

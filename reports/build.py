@@ -1,0 +1,159 @@
+"""`build`: compute everything, then write it, the page last."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reports import experiment, figures, page, plain
+from reports.findings import findings
+from reports.settings import SETTINGS
+from sipp_core.saving import write_atomically
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a report came to.
+
+    Attributes:
+        index: the page, one self-contained HTML file.
+        results: the JSON file that every number in the page comes from.
+        vacuous: whether the certificate of the chosen network says nothing. Bounds that say nothing
+            are shown in the page and do not count here: CoreNet's network theorem always does.
+        violated: whether a promise was broken where it holds: a claim that Monte Carlo refutes on
+            the calibration inputs, or a worst case that was exceeded.
+
+    Claim: none (plumbing).
+    """
+
+    index: Path
+    results: Path
+    vacuous: bool
+    violated: bool
+
+
+def build(
+    dataset: str,
+    out: str | PathLike[str],
+    *,
+    data_dir: str | PathLike[str] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    quick: bool = False,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Train, prune by every method, bound, check, certify; write the page that shows it.
+
+    The folder receives index.html, results.json and each figure as PNG and SVG. Everything is
+    computed before the first file is written, each file appears whole, and the page comes last, so
+    an interruption leaves no half-written report.
+
+    Args:
+        dataset: "digits", "mnist" or "fashion-mnist".
+        out: folder to write to; made if needed.
+        data_dir: folder of the data files, as in `sipp_core.datasets.load`.
+        seed: seed of everything: split, training, draws and trials; >= 0.
+        device: torch device to train and prune on, such as "cpu" or "cuda".
+        quick: few weights, seeds and trials, in seconds: to try out, not to cite.
+        progress: callback (done, total, what).
+
+    Returns:
+        Where the page is, and whether it reports a vacuous certificate or a broken promise.
+
+    Raises:
+        ValueError: an unknown data set, a device or seed that cannot be used.
+        TypeError: the seed is no integer.
+        OSError: the folder cannot be written to (found before any work is done), or the data are
+            missing.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> build("no such data", "out")
+        Traceback (most recent call last):
+        ...
+        ValueError: dataset must be one of digits, mnist, fashion-mnist; found 'no such data'
+    """
+    if dataset not in SETTINGS:
+        raise ValueError(f"dataset must be one of {', '.join(SETTINGS)}; found {dataset!r}")
+    _check_device(device)
+    folder = Path(out)
+    made = _claim_folder(folder)
+    try:
+        with _one_thread():
+            results = experiment.run(
+                dataset, data_dir=data_dir, seed=seed, device=device, quick=quick, progress=progress
+            )
+        # Figures and page are made from what a reader of results.json will find there.
+        written = json.loads(plain.dump(results))
+        drawn = figures.draw(written)
+        written["findings"] = findings(written)
+        written["figures"] = [{"name": f.name, "alt": f.alt} for f in drawn]
+        text = plain.dump(written)
+        html = page.render(json.loads(text), drawn)
+    except BaseException:
+        _unclaim(made)
+        raise
+    for figure in drawn:
+        write_atomically(folder / f"{figure.name}.png", figure.png)
+        write_atomically(folder / f"{figure.name}.svg", figure.svg)
+    data = write_atomically(folder / "results.json", text.encode())
+    index = write_atomically(folder / "index.html", html.encode())
+    verdict: dict[str, Any] = written["verdict"]
+    return BuildResult(index, data, verdict["vacuous"], verdict["violated"])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread: sums then do not depend on the machine's number of cores.
+
+    The networks are small enough to lose nothing by it.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device!r} cannot be used: {error}") from error
+
+
+def _claim_folder(folder: Path) -> list[Path]:
+    """Make the folder and try to write to it; return the folders that were made, deepest first."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        _unclaim(made)
+        raise type(error)(
+            f"cannot write a report to {folder}: {error.strerror or error}; "
+            "name another folder with out"
+        ) from error
+    return made
+
+
+def _unclaim(made: list[Path]) -> None:
+    """Remove the folders that we made, as far as they are empty."""
+    for path in made:
+        try:
+            path.rmdir()
+        except OSError:
+            return

@@ -1,0 +1,133 @@
+"""One look for all figures: Okabe and Ito's colours, and a second sign for every colour."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, SOFT, FAINT = "#1b1f24", "#57606a", "#d8dee4"
+ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
+VERMILLION, PURPLE, BLACK, GREY = "#D55E00", "#CC79A7", "#000000", "#7a7f85"
+
+Dashes = str | tuple[int, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a series is drawn: told apart by colour, by marker and by line style."""
+
+    colour: str
+    marker: str
+    line: Dashes = "-"
+
+
+METHODS = {
+    "sipp-rand": Look(ORANGE, "o"),
+    "sipp-det": Look(SKY, "s", (0, (5, 1.5))),
+    "sipp-recentred": Look(PURPLE, "v", (0, (5, 1.5, 1, 1.5))),
+    "sipp-hybrid": Look(GREEN, "^", (0, (3, 1, 1, 1))),
+    "sipp-poisson": Look(VERMILLION, "D"),
+    "corenet": Look(BLUE, "o"),
+    "corenet+": Look(PURPLE, "s", (0, (5, 1.5))),
+    "corenet++": Look(BLACK, "^", (0, (3, 1, 1, 1))),
+    "magnitude": Look(GREY, "x", (0, (1, 1))),
+    "uniform": Look(GREY, "+", (0, (4, 2))),
+}
+SPARE = Look(BLACK, "*")
+CLAIMS = {
+    "SP-2": Look(PURPLE, "P"),
+    "SP-3": Look(ORANGE, "s"),
+    "SP-4": Look(GREEN, "^"),
+    "SP-5": Look(BLUE, "D"),
+    "SP-5x": Look(VERMILLION, "o"),
+}
+LAYERS = (Look(BLUE, "o"), Look(ORANGE, "s"), Look(GREEN, "^"), Look(PURPLE, "D"))
+
+_RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.7,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 4.6,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    # The same picture gives the same file.
+    "svg.hashsalt": "sipp",
+    "svg.fonttype": "path",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the style of the report, leaving matplotlib's settings as they were."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_RC)
+        yield
+
+
+def encoded(figure: Figure, kind: str) -> bytes:
+    """The figure as a PNG (200 dots an inch) or SVG file, without a date in it."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
+    return buffer.getvalue()
+
+
+def spread(places: list[float], gap: float, low: float, high: float) -> list[float]:
+    """Move labels apart to at least `gap`, as little as their order allows, within [low, high]."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    moved = list(places)
+    floor = low
+    for i in order:
+        moved[i] = max(places[i], floor)
+        floor = moved[i] + gap
+    ceiling = high
+    for i in reversed(order):
+        moved[i] = min(moved[i], ceiling)
+        ceiling = moved[i] - gap
+    return moved
+
+
+def label_ends(axes: Axes, ends: list[tuple[float, float, str, str]], size: float = 9) -> None:
+    """Write each (x, y, text, colour) to the right of the axes, on a thin line from its curve."""
+    to_axes = axes.transData + axes.transAxes.inverted()
+    spots = [to_axes.transform((x, y)) for x, y, _, _ in ends]
+    height = axes.get_window_extent().height / axes.figure.dpi * 72
+    rows = spread([float(s[1]) for s in spots], 1.28 * size / height, 0.0, 1.0)
+    for (_, _, text, colour), spot, row in zip(ends, spots, rows, strict=True):
+        axes.plot(
+            [spot[0], 1.0, 1.03], [spot[1], row, row], transform=axes.transAxes, color=colour,
+            linewidth=0.6, clip_on=False, zorder=1, scalex=False, scaley=False,
+        )  # fmt: skip
+        axes.text(
+            1.04, row, text, transform=axes.transAxes, va="center", ha="left", fontsize=size,
+            color=INK,
+        )  # fmt: skip
