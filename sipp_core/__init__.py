@@ -1,11 +1,13 @@
 """Prune trained PyTorch networks with guarantees: sensitivities, samplers, methods, baselines."""
 
 from sipp_core.calibration import Calibration, calibrate
-from sipp_core.certify import Certificate, SparsestResult, certify, output_errors, sparsest
+from sipp_core.certificate import Certificate
+from sipp_core.certify import certify, output_errors
 from sipp_core.prune import METHODS, prune
 from sipp_core.result import LayerReport, PruneResult
 from sipp_core.saving import load, save
 from sipp_core.sensitivity import empirical_sensitivity
+from sipp_core.sparsest import SparsestResult, sparsest
 from sipp_core.statistics import LayerStatistics
 
 __all__ = [

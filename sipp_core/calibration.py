@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core._arguments import whole
+from sipp_core.fingerprints import fingerprint
 from sipp_core.layers import LayerChoice, prunable_layers
 from sipp_core.running import Progress, evaluating, forward, model_device
 from sipp_core.statistics import LayerStatistics, Watcher
@@ -27,6 +28,8 @@ class Calibration:
         inputs: number of inputs seen (|S|).
         distinct: number of distinct inputs among them.
         digests: fingerprints of the inputs, to refuse them as held-out ones.
+        original: fingerprint of the network that was measured.
+        points: activation rows kept per layer, as asked for.
         validation: statistics-free activation rows of the inputs set aside (CoreNet++'s T), per
             layer name; empty when none were.
 
@@ -37,6 +40,8 @@ class Calibration:
     inputs: int
     distinct: int
     digests: frozenset[bytes]
+    original: str
+    points: int
     validation: dict[str, Tensor]
 
 
@@ -120,6 +125,8 @@ def calibrate(
         inputs=len(seen),
         distinct=len(distinct),
         digests=distinct,
+        original=fingerprint(model),
+        points=points,
         validation={w.layer.name: w.aside.rows(w.peak) for w in watchers if w.aside.seen},
     )
 

@@ -2,91 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 import sipp_theory
-from sipp_core.describing import versions
-from sipp_core.prune import prune
-from sipp_core.result import PruneResult
-from sipp_core.running import Progress, evaluating, forward, model_device
+from sipp_core.certificate import Certificate, make_certificate
+from sipp_core.running import evaluating, forward, model_device
 from sipp_core.streams import Inputs, batches, digests, recall
 
 BATCH = 256
 KEEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02)
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """A statement about fresh inputs that held-out inputs prove at a confidence.
-
-    Attributes:
-        kind: "CT-2" (eps found for a given delta), "CT-1" (violation rate found for a given eps) or
-            "CT-3" (both given, the network found; see `sparsest`).
-        eps: relative L2 output error |f^(x) - f(x)|/|f(x)|; +inf where nothing can be certified.
-        delta: share of fresh inputs that may exceed eps (kind CT-1: the bound found).
-        confidence: over the draw of the held-out inputs; of the eps statement and of the
-            disagreement statement each.
-        n: held-out inputs.
-        violations: held-out inputs whose error exceeds eps.
-        observed_mean: mean error over the held-out inputs.
-        observed_max: largest error over them.
-        disagreement: bound on the share of fresh inputs whose predicted class changes (CT-1); None
-            for a model without at least two outputs.
-        observed_disagreement: share of the held-out inputs whose class changed, or None.
-        vacuous: whether nothing is certified.
-        needed_n: least number of held-out inputs at which this kind can certify anything.
-        holds_for: in words, which inputs the statement speaks of.
-        assumptions: what it rests on.
-        claims: THEORY ids.
-        versions: versions of the packages used.
-        seed: seed of the pruning run, or None where unknown.
-
-    Claim: CT-1, CT-2, CT-3. Source: Clopper and Pearson 1934; Wilks 1941; Maurer et al. 1995.
-    """
-
-    kind: str
-    eps: float
-    delta: float
-    confidence: float
-    n: int
-    violations: int
-    observed_mean: float
-    observed_max: float
-    disagreement: float | None
-    observed_disagreement: float | None
-    vacuous: bool
-    needed_n: int
-    holds_for: str
-    assumptions: tuple[str, ...]
-    claims: tuple[str, ...]
-    versions: dict[str, str] = field(repr=False)
-    seed: int | None
-
-    def sentence(self) -> str:
-        """The certificate in one plain sentence."""
-        if self.vacuous:
-            return (
-                f"Nothing can be certified from {self.n} held-out inputs: "
-                f"at least {self.needed_n} are needed."
-                if self.n < self.needed_n
-                else f"Nothing can be certified: the error is unbounded on the {self.n} inputs."
-            )
-        share = f"at most {self.delta:.2%} of fresh inputs"
-        return (
-            f"With {self.confidence:.0%} confidence, {share} move the output by more than "
-            f"eps = {self.eps:.4g} (relative L2), from {self.n} held-out inputs."
-        )
-
-    def summary(self) -> dict[str, object]:
-        """All fields, ready for JSON."""
-        plain: dict[str, object] = asdict(self)
-        return plain | {"assumptions": list(self.assumptions), "claims": list(self.claims)}
 
 
 def _outputs(model: nn.Module, batch: Tensor) -> Tensor:
@@ -165,7 +91,22 @@ def _compare(
         changed.append((before.argmax(1) != after.argmax(1)).numpy())
 
 
-def _refuse_reuse(pruned: nn.Module, inputs: Inputs, allow_repeats: bool) -> None:
+def refuse_reuse(pruned: nn.Module, inputs: Inputs, allow_repeats: bool) -> None:
+    """Refuse held-out inputs that the pruned model was calibrated on, where that is known.
+
+    Args:
+        pruned: the pruned model.
+        inputs: held-out inputs, re-iterable.
+        allow_repeats: the caller vouches that repeats are fresh draws.
+
+    Returns:
+        None.
+
+    Raises:
+        ValueError: some input was a calibration input.
+
+    Claim: none (plumbing).
+    """
     origin = recall(pruned)
     if origin is None or allow_repeats:
         return
@@ -182,8 +123,17 @@ def _refuse_reuse(pruned: nn.Module, inputs: Inputs, allow_repeats: bool) -> Non
         )
 
 
-def _gathered(inputs: Inputs) -> Inputs:
-    """Keep a one-shot iterator for the two passes that certifying makes."""
+def gathered(inputs: Inputs) -> Inputs:
+    """Keep a one-shot iterator for the two passes that certifying makes.
+
+    Args:
+        inputs: any stream of inputs.
+
+    Returns:
+        The same, or a list of its batches.
+
+    Claim: none (plumbing).
+    """
     if hasattr(inputs, "__len__") or not hasattr(inputs, "__iter__"):
         return inputs
     return list(inputs)
@@ -234,8 +184,8 @@ def certify(
         raise ValueError(f"eps must be greater than 0; found {eps!r}")
     _check_models(model, pruned)
     needed = int(sipp_theory.points_needed(delta, confidence))
-    held = _gathered(inputs)
-    _refuse_reuse(pruned, held, allow_repeats)
+    held = gathered(inputs)
+    refuse_reuse(pruned, held, allow_repeats)
     errors, changed = output_errors(model, pruned, held)
     origin = recall(pruned)
     seed = None if origin is None else origin.seed
@@ -249,161 +199,7 @@ def certify(
         violations = int((errors > eps).sum())
         kind, found, needed = "CT-1", float(eps), 1
         share = float(sipp_theory.violation_bound(violations, len(errors), confidence))
-    return _certificate(
+    return make_certificate(
         kind, errors, changed, eps=found, delta=share, confidence=confidence, needed=needed,
         seed=seed,
     )  # fmt: skip
-
-
-def _certificate(
-    kind: str, errors: np.ndarray, changed: np.ndarray, *, eps: float, delta: float,
-    confidence: float, needed: int, seed: int | None, family: int = 1,
-) -> Certificate:  # fmt: skip
-    """Put a certificate together; `family` counts the networks the hold-out chose among."""
-    n = len(errors)
-    switched = int(changed.sum()) if changed.size else None
-    # The chosen network is one of `family`: its disagreement is bounded for all of them at once.
-    level = 1 - (1 - confidence) / family
-    return Certificate(
-        kind=kind,
-        eps=eps,
-        delta=delta,
-        confidence=confidence,
-        n=n,
-        violations=int((errors > eps).sum()),
-        observed_mean=float(errors.mean()),
-        observed_max=float(errors.max()),
-        disagreement=None
-        if switched is None
-        else float(sipp_theory.violation_bound(switched, n, level)),
-        observed_disagreement=None if switched is None else switched / n,
-        vacuous=not np.isfinite(eps) or delta >= 1,
-        needed_n=needed,
-        holds_for="fresh inputs from the population that the held-out inputs were drawn from",
-        assumptions=(
-            "the held-out inputs are i.i.d. draws from that population",
-            "they played no part in training or calibration"
-            + (
-                ", nor in the choice of the pruned network"
-                if family == 1
-                else "; the choice among the keep ratios is paid for"
-            ),
-        ),
-        claims=tuple(dict.fromkeys((kind, "CT-1"))),
-        versions=versions(),
-        seed=seed,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class SparsestResult:
-    """The sparsest network of a path that provably meets (eps, delta).
-
-    Attributes:
-        result: the pruning result, or None if not even the densest passed.
-        certificate: its CT-3 certificate, or None.
-        keeps: keep ratios tested, dense to sparse, up to and including the first that failed.
-        violations: held-out violations of each.
-        confidence: family-wise: the chance that the accepted network misses (eps, delta) is at most
-            1 - confidence, all tests taken together.
-        eps: the target error.
-        delta: the target share.
-
-    Claim: CT-3. Source: Maurer et al. 1995, fixed-sequence testing.
-    """
-
-    result: PruneResult | None
-    certificate: Certificate | None
-    keeps: tuple[float, ...]
-    violations: tuple[int, ...]
-    confidence: float
-    eps: float
-    delta: float
-
-
-def sparsest(
-    model: nn.Module,
-    calibration: Inputs,
-    holdout: Inputs,
-    *,
-    eps: float,
-    delta: float,
-    confidence: float = 0.99,
-    method: str = "sipp-hybrid",
-    keeps: Sequence[float] = KEEPS,
-    scope: str = "layer",
-    seed: int = 0,
-    allow_repeats: bool = False,
-    progress: Progress | None = None,
-) -> SparsestResult:
-    """Find the sparsest pruned network that provably meets a target on fresh inputs.
-
-    Keep ratios are tested from dense to sparse, each at level 1 - confidence, and the first failure
-    ends the search; the family-wise error stays at that level because the order was fixed before.
-
-    Args:
-        model: the trained network; not changed.
-        calibration: inputs to prune on, as in `prune`; re-iterable.
-        holdout: held-out inputs, i.i.d., disjoint from the calibration inputs.
-        eps: target relative L2 output error, > 0.
-        delta: share of fresh inputs that may exceed it, in (0, 1).
-        confidence: 1 - alpha of the whole search, in (0, 1).
-        method: pruning method, as in `prune`.
-        keeps: keep ratios in (0, 1], strictly decreasing; fixed before looking at the hold-out.
-        scope: as in `prune`.
-        seed: as in `prune`.
-        allow_repeats: as in `certify`.
-        progress: callback (done, total, what).
-
-    Returns:
-        The sparsest accepted network with its certificate, and the path of the search.
-
-    Raises:
-        TypeError: as `prune`.
-        ValueError: as `prune` and `certify`; or keeps not strictly decreasing.
-
-    Claim: CT-3. Source: Maurer et al. 1995, fixed-sequence testing.
-
-    Example:
-        >>> net = nn.Sequential(nn.Linear(4, 3))
-        >>> found = sparsest(net, torch.rand(32, 4), torch.rand(200, 4), eps=0.5, delta=0.1,
-        ...                  keeps=(1.0,))
-        >>> found.certificate.violations
-        0
-    """
-    if not eps > 0:
-        raise ValueError(f"eps must be greater than 0; found {eps!r}")
-    ratios = list(keeps)
-    if not ratios or any(b >= a for a, b in itertools.pairwise(ratios)):
-        raise ValueError(f"keeps must be strictly decreasing and not empty; found {ratios!r}")
-    calibration, held = _gathered(calibration), _gathered(holdout)
-    best: tuple[PruneResult, np.ndarray, np.ndarray] | None = None
-    counts: list[int] = []
-    for index, keep in enumerate(ratios):
-        if progress is not None:
-            progress(index, len(ratios), f"keep {keep:g}")
-        candidate = prune(model, calibration, method=method, keep=keep, scope=scope, seed=seed)
-        if index == 0:
-            _refuse_reuse(candidate.model, held, allow_repeats)
-        errors, changed = output_errors(model, candidate.model, held)
-        counts.append(int((errors > eps).sum()))
-        tested = sipp_theory.fixed_sequence(counts, len(errors), delta, confidence)
-        if tested.last != index:
-            break
-        best = candidate, errors, changed
-    certificate = None
-    if best is not None:
-        needed = int(sipp_theory.points_needed(delta, confidence))
-        certificate = _certificate(
-            "CT-3", best[1], best[2], eps=eps, delta=delta, confidence=confidence, needed=needed,
-            seed=seed, family=len(ratios),
-        )  # fmt: skip
-    return SparsestResult(
-        result=None if best is None else best[0],
-        certificate=certificate,
-        keeps=tuple(ratios[: len(counts)]),
-        violations=tuple(counts),
-        confidence=confidence,
-        eps=eps,
-        delta=delta,
-    )

@@ -85,20 +85,28 @@ def without_dead(statistics: LayerStatistics, dead: Tensor | None) -> LayerStati
     return replace(statistics, sensitivity=sensitivity)
 
 
-def _mean_errors(plan: LayerPlan, weight: Float, multiplier: Float, points: Float) -> Float:
-    """Mean over the held-out rows of |z^/z - 1| per (sign, neuron); rows with z = 0 count 0."""
-    groups = points.shape[0]
-    per_group = weight.shape[0] // groups
-    errors = np.zeros((2, weight.shape[0]))
-    for sign in (0, 1):
-        kept = np.where(plan.sign(sign), np.abs(weight), 0.0)
-        for group in range(groups):
-            block = slice(group * per_group, (group + 1) * per_group)
-            z = points[group] @ kept[block].T
-            estimate = points[group] @ (kept * multiplier)[block].T
-            ratio = np.divide(estimate - z, z, out=np.zeros_like(z), where=z > 0)
-            errors[sign, block] = np.abs(ratio).mean(axis=0)
-    return errors
+class _HeldOut:
+    """Errors of candidates on the rows of T, with what all candidates share computed once."""
+
+    def __init__(self, plan: LayerPlan, weight: Float, points: Float) -> None:
+        per_group = weight.shape[0] // points.shape[0]
+        self.blocks = []
+        for sign in (0, 1):
+            part = np.where(plan.sign(sign), np.abs(weight), 0.0)
+            for group, rows in enumerate(points):
+                block = slice(group * per_group, (group + 1) * per_group)
+                z = rows @ part[block].T
+                # Rows with z = 0 lose nothing to pruning: their error counts 0.
+                inverse = np.divide(1.0, z, out=np.zeros_like(z), where=z > 0)
+                self.blocks.append((sign, block, part[block], rows, z, inverse))
+
+    def mean_errors(self, multiplier: Float) -> Float:
+        """Mean over the rows of |z^/z - 1|, (2, out)."""
+        errors = np.zeros((2, multiplier.shape[0]))
+        for sign, block, part, rows, z, inverse in self.blocks:
+            estimate = rows @ (part * multiplier[block]).T
+            errors[sign, block] = (np.abs(estimate - z) * inverse).mean(axis=0)
+        return errors
 
 
 def best_of(
@@ -123,11 +131,12 @@ def best_of(
     Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet++).
     """
     tau = int(sipp_theory.candidates(delta))
+    held_out = _HeldOut(plan, weight, points)
     best = draw(plan, generator(seed, layer, 0))
-    least = _mean_errors(plan, weight, best, points)
+    least = held_out.mean_errors(best)
     for candidate in range(1, tau):
         multiplier = draw(plan, generator(seed, layer, candidate))
-        errors = _mean_errors(plan, weight, multiplier, points)
+        errors = held_out.mean_errors(multiplier)
         wins = errors < least
         least = np.where(wins, errors, least)
         choose = np.where(plan.positive, wins[0][:, None], wins[1][:, None])

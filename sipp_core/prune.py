@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from sipp_core import budget, corenet, describing, guarantee, planning
 from sipp_core._arguments import whole
 from sipp_core.calibration import Calibration, calibrate
+from sipp_core.fingerprints import fingerprint
 from sipp_core.layers import LayerChoice, weight_of
 from sipp_core.plan import Float, LayerPlan, draw, generator
 from sipp_core.promise import BOUNDS, INSTANCE_BOUNDS, Table, make_table
 from sipp_core.result import PruneResult
 from sipp_core.running import Progress
-from sipp_core.saving import fingerprint
 from sipp_core.streams import Inputs, Provenance, remember
 
 METHODS = tuple(budget.RULES)
@@ -80,7 +80,7 @@ def _check(
 
 def prune(
     model: nn.Module,
-    calibration: Inputs,
+    calibration: Inputs | Calibration,
     *,
     method: str,
     keep: float | None = None,
@@ -110,7 +110,8 @@ def prune(
 
     Args:
         model: nn.Module with Linear or Conv layers; never changed.
-        calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs.
+        calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs; or what
+            `calibrate` made of them, to prune many times for one measurement.
         method: one of METHODS.
         keep: fraction of prunable weights to keep, in (0, 1].
         eps: relative error of each neuron, in (0, 1); of the network's output for CoreNet.
@@ -147,21 +148,23 @@ def prune(
     chosen = _check(method, keep, eps, delta, scope, bound, coverage_factor, points)
     seed = whole("seed", seed, 0)
     amplified = method == "corenet++"
-    wants_points = chosen in INSTANCE_BOUNDS or amplified
-    stats = calibrate(
-        model,
-        calibration,
-        layers=layers,
-        batch_size=batch_size,
-        points=(points or DEFAULT_POINTS) if wants_points else 0,
-        validation_every=VALIDATION_EVERY if amplified else 0,
-        seed=seed,
-        progress=progress,
-    )
+    wanted = (points or DEFAULT_POINTS) if chosen in INSTANCE_BOUNDS or amplified else 0
+    if isinstance(calibration, Calibration):
+        stats = _ready(calibration, model, layers, wanted, amplified)
+    else:
+        stats = calibrate(
+            model,
+            calibration,
+            layers=layers,
+            batch_size=batch_size,
+            points=wanted,
+            validation_every=VALIDATION_EVERY if amplified else 0,
+            seed=seed,
+            progress=progress,
+        )
     notes: list[str] = []
-    removing = (
-        method in describing.CORENET[1:] and keep != 1
-    )  # keep=1 leaves every weight where it is
+    # keep=1 leaves every weight where it is
+    removing = method in describing.CORENET[1:] and keep != 1
     dead = corenet.dead_neurons(model, stats) if removing else {}
     failure = DEFAULT_DELTA if delta is None else float(delta)
     tables = _tables(stats, dead, failure, coverage_factor, chosen)
@@ -184,6 +187,8 @@ def prune(
         for table, plan, mask in zip(tables, plans, kept_masks.values(), strict=True)
     )
     notes += describing.notes_on(stats, reports, chosen, keep is None)
+    if amplified and keep is not None:
+        notes.append(describing.overshoot_note(reports, float(keep)))
     remember(pruned, Provenance(stats.digests, seed))
     return PruneResult(
         model=pruned,
@@ -208,6 +213,30 @@ def prune(
         plans=tuple(plans),
         digests=stats.digests,
     )
+
+
+def _ready(
+    calibration: Calibration, model: nn.Module, layers: LayerChoice, points: int, amplified: bool
+) -> Calibration:
+    """Check that a calibration made beforehand is of this network and holds what is needed."""
+    if calibration.original != fingerprint(model):
+        raise ValueError(
+            "the calibration is of another network, or its weights have changed since; calibrate "
+            "this one"
+        )
+    if layers is not None:
+        raise ValueError("layers= was settled when the calibration was made; give it to calibrate")
+    if points and not calibration.points:
+        raise ValueError(
+            "the calibration kept no activation rows, which this bound or method looks at; "
+            f"calibrate with points={points}"
+        )
+    if bool(calibration.validation) != amplified:
+        raise ValueError(
+            f"corenet++ and nothing else needs calibrate(validation_every={VALIDATION_EVERY}), "
+            "which sets inputs aside"
+        )
+    return calibration
 
 
 def _tables(

@@ -7,7 +7,6 @@ altered file is refused. Nothing is unpickled.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 import tempfile
@@ -22,6 +21,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.utils.prune import custom_from_mask
 
+from sipp_core.fingerprints import checksum
 from sipp_core.plan import LayerPlan
 from sipp_core.result import LayerReport, PruneResult
 from sipp_core.streams import Provenance, remember
@@ -77,34 +77,6 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> Path:
     return target
 
 
-def _checksum(tensors: dict[str, Tensor], report: str) -> str:
-    digest = hashlib.sha256(report.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def fingerprint(model: nn.Module) -> str:
-    """SHA-256 of a model's parameters and buffers, to tell whether two networks are the same.
-
-    Args:
-        model: any module.
-
-    Returns:
-        64 hexadecimal digits; they depend on names, shapes, dtypes and values.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> net = nn.Linear(2, 2); fingerprint(net) == fingerprint(copy.deepcopy(net))
-        True
-    """
-    state = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
-    return _checksum(state, "")
-
-
 def save(result: PruneResult, path: str | PathLike[str]) -> Path:
     """Write a pruned network with its report to one safetensors file, atomically.
 
@@ -145,7 +117,7 @@ def save(result: PruneResult, path: str | PathLike[str]) -> Path:
     # safetensors refuses tensors that share memory; a state_dict of views would.
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     report = json.dumps(_report(result), sort_keys=True)
-    header = {"format": FORMAT, "report": report, "sha256": _checksum(tensors, report)}
+    header = {"format": FORMAT, "report": report, "sha256": checksum(tensors, report)}
     # One key only: several are written in no fixed order, and equal results make equal files.
     content = to_bytes(tensors, metadata={"sipp": json.dumps(header, sort_keys=True)})
     return write_atomically(path, content)
@@ -181,7 +153,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     if header.get("format") != FORMAT:
         raise ValueError(f"{path} was not written by sipp: format is {header.get('format')!r}")
-    if _checksum(tensors, header.get("report", "")) != header.get("sha256"):
+    if checksum(tensors, header.get("report", "")) != header.get("sha256"):
         raise ValueError(f"{path} has been altered: its checksum does not match; save it again")
     return tensors, json.loads(header["report"])
 

@@ -37,7 +37,7 @@ def _fitting(path: Path, where: torch.device) -> networks.Network:
 
 def _refuse_stranger(network: networks.Network, result: PruneResult, path: Path) -> None:
     """Refuse a model that is not the one that the file was pruned from."""
-    from sipp_core.saving import fingerprint
+    from sipp_core.fingerprints import fingerprint
 
     if fingerprint(network.model) != result.original:
         raise ValueError(

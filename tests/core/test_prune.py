@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
-from sipp_core import METHODS, PruneResult, prune
+from sipp_core import METHODS, PruneResult, calibrate, prune
 from sipp_core.plan import expected_nonzeros
 
 CERTAIN = ("sipp-det", "magnitude")
@@ -409,3 +409,33 @@ def test_a_gpu_prunes_alike(method: str) -> None:
     there = prune(copy.deepcopy(model).to("cuda"), x, method=method, keep=0.3)
     assert next(there.model.parameters()).is_cuda
     assert abs(here.nnz_after - there.nnz_after) <= 0.02 * here.nnz_after
+
+
+# ---- a calibration made beforehand --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["sipp-rand", "sipp-det", "sipp-poisson", "corenet+"])
+def test_a_ready_calibration_prunes_to_the_same_bits(method: str) -> None:
+    net = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
+    inputs = torch.rand(64, 12, generator=torch.Generator().manual_seed(1))
+    ready = calibrate(net, inputs)
+    first = prune(net, inputs, method=method, keep=0.5, seed=3)
+    again = prune(net, ready, method=method, keep=0.5, seed=3)
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name])
+
+
+def test_a_calibration_that_does_not_fit_is_refused() -> None:
+    net = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
+    inputs = torch.rand(64, 12, generator=torch.Generator().manual_seed(1))
+    ready = calibrate(net, inputs)
+    with pytest.raises(ValueError, match="kept no activation rows"):
+        prune(net, ready, method="sipp-det", eps=0.3, delta=0.1, bound="exact")
+    with pytest.raises(ValueError, match="sets inputs aside"):
+        prune(net, calibrate(net, inputs, points=9), method="corenet++", keep=0.5)
+    with pytest.raises(ValueError, match="settled when the calibration was made"):
+        prune(net, ready, method="sipp-det", keep=0.5, layers=["0"])
+    with torch.no_grad():
+        next(net.parameters())[0, 0] += 1
+    with pytest.raises(ValueError, match="another network, or its weights have changed"):
+        prune(net, ready, method="sipp-det", keep=0.5)
