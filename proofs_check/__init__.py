@@ -7,11 +7,12 @@ from proofs_check.coverage import (
     refuting_failures,
     trials_for_power,
 )
-from proofs_check.first_check import FirstCheck, NeuronCheck, first_check
+from proofs_check.first_check import FirstCheck, first_check
 from proofs_check.layer import LayerCoverage, layer_coverage
 from proofs_check.needed import Needed, needed_size
 from proofs_check.network import NetworkCoverage, network_coverage
 from proofs_check.neuron import neuron_coverage
+from proofs_check.neuron_check import NeuronCheck
 
 __all__ = [
     "Coverage",

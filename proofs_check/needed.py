@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from proofs_check.neuron import TIE, Pair, Scheme, _check, make_pair
+from proofs_check.neuron import TIE, check_question
+from proofs_check.pair import Pair, Scheme, make_pair
 from proofs_check.sampling import Law, blocks, draw_law, draw_sums, inclusion_estimates
 from sipp_core.plan import Float
 
@@ -81,7 +82,7 @@ def needed_size(
         >>> needed_size([[1.0, 0.0]], [0.5, 0.5], eps=0.5, delta=0.05, trials=4000).size
         12.0
     """
-    _check(scheme, "worst", 1, eps, delta, trials, 1)
+    check_question(scheme, "worst", 1, eps, delta, trials, 1)
     pair = make_pair(shares, scores)
     limit = eps + TIE
     if scheme == "coupled":

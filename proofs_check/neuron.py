@@ -2,115 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from proofs_check.coverage import CONFIDENCE, Coverage, Where, judge
-from proofs_check.sampling import (
-    BLOCK,
-    LARGEST_CHUNK,
-    blocks,
-    coupled_estimates,
-    draw_estimates,
-    draw_law,
-    inclusion_estimates,
+from proofs_check.failures import (
+    WORST_STREAM,
+    estimates_at,
+    failures_at_each,
+    failures_at_random,
 )
-from sipp_core.pivotal import pivotal
-from sipp_core.plan import Float
+from proofs_check.pair import Scheme, make_pair
+from proofs_check.sampling import LARGEST_CHUNK
 
-Scheme = Literal["draws", "inclusion", "coupled", "dropping"]
 Points = Literal["worst", "each", "random"]
 
 # An error that equals eps is no failure, so rounding must not push it over: lattice laws do attain
 # eps exactly, and a neuron kept whole has eps = 0. Failures by less than this are missed.
 TIE = 1e-9
-ROW_SUM_TOLERANCE = 1e-4
-# First entries of the random streams, so that no two purposes share one.
-WORST_STREAM, EACH_STREAM, RANDOM_STREAM, CHOICE_STREAM = 11, 12, 13, 14
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """One sign of one neuron: shares at the live inputs, and what its weights are drawn by.
-
-    Attributes:
-        shares: (n, k) float64, rows add up to 1.
-        scores: (k,) float64 >= 0.
-        rows: (n,) index of each live row in what the caller gave.
-
-    Claim: none (plumbing).
-    """
-
-    shares: Float
-    scores: Float
-    rows: np.ndarray
-
-    def probabilities(self, scheme: str, size: float) -> Float:
-        """Draw probabilities, inclusion probabilities, or 0 and 1 for dropped and kept."""
-        if scheme == "draws":
-            return self.scores / self.scores.sum()
-        if scheme in ("inclusion", "coupled"):
-            return np.minimum(1.0, size * self.scores)
-        kept = np.zeros(self.scores.size)
-        kept[np.argsort(-self.scores, kind="stable")[: int(size)]] = 1.0
-        return kept
-
-    def mean_square(self, scheme: str, size: float) -> Float:
-        """E (z^/z - 1)^2 at each row, exactly; for coupled inclusion as if it were independent."""
-        p = self.probabilities(scheme, size)
-        reached = self.shares[:, p > 0]
-        kept = reached.sum(axis=1)
-        bias = (1 - kept) ** 2
-        if scheme == "dropping":
-            return bias
-        second = reached**2 @ (1 / p[p > 0])
-        if scheme in ("inclusion", "coupled"):
-            return bias + second - (reached**2).sum(axis=1)
-        return bias + (second - kept**2) / size if size > 0 else np.ones(len(kept))
-
-
-def make_pair(shares: ArrayLike, scores: ArrayLike) -> Pair:
-    """Check shares and scores; leave out rows that never reach this sign.
-
-    Args:
-        shares: (n, k) or (k,) g_j(x) >= 0; each row adds up to 1 or is all 0.
-        scores: (k,) >= 0, what draws and inclusion are proportional to (the sensitivities s).
-
-    Returns:
-        The pair.
-
-    Raises:
-        ValueError: wrong shapes, entries out of range, no live row, or no positive score.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> make_pair([[0.5, 0.5], [0.0, 0.0]], [0.5, 0.5]).rows.tolist()
-        [0]
-    """
-    table = np.atleast_2d(np.asarray(shares, np.float64))
-    s = np.asarray(scores, np.float64)
-    if table.ndim != 2 or s.shape != table.shape[1:]:
-        raise ValueError(
-            f"shares must be (n, k) and scores (k,); found {table.shape} and {s.shape}"
-        )
-    for name, value in (("shares", table), ("scores", s)):
-        bad = ~(np.isfinite(value) & (value >= 0))
-        if bad.any():
-            index = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(f"{name} must be finite and >= 0; found {value[index]} at {index}")
-    sums = table.sum(axis=1)
-    off = (sums > 0) & (np.abs(sums - 1) > ROW_SUM_TOLERANCE)
-    if off.any():
-        row = int(np.argmax(off))
-        raise ValueError(f"shares row {row} must add up to 1 or be all 0; found sum {sums[row]}")
-    live = np.flatnonzero(sums > 0)
-    if live.size == 0 or not s.any():
-        raise ValueError("shares and scores must not be all 0: this sign never fires")
-    return Pair(table[live] / sums[live, None], s, live)
 
 
 def neuron_coverage(
@@ -171,7 +82,7 @@ def neuron_coverage(
         ...                 trials=2000).verdict
         'refuted'
     """
-    _check(scheme, points, size, eps, delta, trials, chunk)
+    check_question(scheme, points, size, eps, delta, trials, chunk)
     pair = make_pair(shares, scores)
     limit = eps + TIE
     looks, point = 1, -1
@@ -186,11 +97,11 @@ def neuron_coverage(
         failures = int((np.abs(estimates - 1) > limit).sum())
         point = int(pair.rows[worst])
     elif points == "each":
-        counts = _failures_at_each(pair, scheme, size, limit, trials, seed, chunk)
+        counts = failures_at_each(pair, scheme, size, limit, trials, seed, chunk)
         failures, looks = int(counts.max()), len(counts)
         point = int(pair.rows[np.argmax(counts)])
     else:
-        failures = _failures_at_random(pair, scheme, size, limit, trials, seed, chunk)
+        failures = failures_at_random(pair, scheme, size, limit, trials, seed, chunk)
     low, high, level, verdict = judge(failures, trials, delta, looks=looks, confidence=confidence)
     return Coverage(
         claim, scheme, where, float(eps), float(delta), float(size), trials, failures,
@@ -198,98 +109,28 @@ def neuron_coverage(
     )  # fmt: skip
 
 
-def estimates_at(
-    pair: Pair, row: int, scheme: str, size: float, trials: int, seed: int, *stream: int
-) -> Float:
-    """Estimates z^/z of many pruned versions at one live row.
-
-    Args:
-        pair: the pair.
-        row: index of the live row.
-        scheme: "draws", "inclusion" or "coupled".
-        size: draws m (whole) or rate c.
-        trials: how many.
-        seed: seed, >= 0.
-        stream: whole numbers that name the purpose.
-
-    Returns:
-        (trials,) float64.
-
-    Claim: SP-1, SP-8. Source: [SP] arXiv 1910.05422, [OWN].
-
-    Example:
-        >>> estimates_at(make_pair([[0.5, 0.5]], [0.5, 0.5]), 0, "draws", 3, 2, 0).tolist()
-        [1.0, 1.0]
-    """
-    p = pair.probabilities(scheme, size)
-    if scheme == "draws":
-        return draw_estimates(draw_law(pair.shares[row], p), int(size), trials, seed, *stream)
-    if scheme == "coupled":
-        return coupled_estimates(pair.shares[row], p, trials, seed, *stream)
-    return inclusion_estimates(pair.shares[row], p, trials, seed, *stream)
-
-
-def _multipliers(p: Float, scheme: str, size: float, count: int, rng: np.random.Generator) -> Float:
-    """Multipliers N_j/(m q_j) or B_j/p_j of `count` pruned versions, (count, k)."""
-    if scheme == "inclusion":
-        return (rng.random((count, p.size)) < p) / p
-    if scheme == "coupled":
-        return pivotal(np.broadcast_to(p, (count, p.size)), rng) / p
-    if size == 0:
-        return np.zeros((count, p.size))
-    return rng.multinomial(int(size), p, size=count) / (size * p)
-
-
-def _on_support(pair: Pair, scheme: str, size: float) -> tuple[Float, Float]:
-    """Shares and probabilities of the weights that can be kept at all, the likeliest last.
-
-    The multinomial sampler gives rounding's leftover to the last weight, hence the order.
-    """
-    p = pair.probabilities(scheme, size)
-    order = np.flatnonzero(p) if scheme == "coupled" else np.argsort(p, kind="stable")
-    order = order[p[order] > 0]
-    chance = p[order] / p.sum() if scheme == "draws" else p[order]
-    return pair.shares[:, order], chance
-
-
-def _width(scheme: str, chunk: int, numbers: int) -> int:
-    """Pruned versions held at once; coupled sampling takes a block's random numbers together."""
-    return BLOCK if scheme == "coupled" else max(1, chunk // max(1, numbers))
-
-
-def _failures_at_each(
-    pair: Pair, scheme: str, size: float, limit: float, trials: int, seed: int, chunk: int
-) -> np.ndarray:
-    shares, p = _on_support(pair, scheme, size)
-    counts = np.zeros(len(shares), np.int64)
-    width = _width(scheme, chunk, p.size + len(shares))
-    for part, rng in blocks(trials, seed, EACH_STREAM):
-        for start in range(part.start, part.stop, width):
-            versions = _multipliers(p, scheme, size, min(width, part.stop - start), rng)
-            counts += (np.abs(versions @ shares.T - 1) > limit).sum(axis=0)
-    return counts
-
-
-def _failures_at_random(
-    pair: Pair, scheme: str, size: float, limit: float, trials: int, seed: int, chunk: int
-) -> int:
-    shares, p = _on_support(pair, scheme, size)
-    failures, width = 0, _width(scheme, chunk, 2 * p.size)
-    chosen = np.empty(trials, np.int64)
-    for part, rng in blocks(trials, seed, CHOICE_STREAM):
-        chosen[part] = rng.integers(len(shares), size=part.stop - part.start)
-    for part, rng in blocks(trials, seed, RANDOM_STREAM):
-        for start in range(part.start, part.stop, width):
-            stop = min(start + width, part.stop)
-            versions = _multipliers(p, scheme, size, stop - start, rng)
-            estimates = np.einsum("tk,tk->t", versions, shares[chosen[start:stop]])
-            failures += int((np.abs(estimates - 1) > limit).sum())
-    return failures
-
-
-def _check(
+def check_question(
     scheme: str, points: str, size: float, eps: float, delta: float, trials: int, chunk: int
 ) -> None:
+    """Refuse what no coverage and no search can be asked.
+
+    Args:
+        scheme: one of Scheme.
+        points: one of Points.
+        size: draws or weights kept (whole), or a rate; finite, >= 0.
+        eps: relative error, > 0, no unit.
+        delta: failure probability, in (0, 1).
+        trials: pruned versions, whole, >= 1.
+        chunk: float64 held at once, whole, >= 1.
+
+    Raises:
+        ValueError: an argument is out of range; the message names it and the value.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> check_question("draws", "worst", 20, 0.1, 0.05, 2000, 1)
+    """
     if scheme not in get_args(Scheme):
         raise ValueError(f"scheme must be one of {get_args(Scheme)}; found {scheme!r}")
     if points not in get_args(Points):

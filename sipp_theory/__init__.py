@@ -1,13 +1,6 @@
 """Bounds for provable pruning: numbers in, float64 numbers out, rounded the safe way; no torch."""
 
-from sipp_theory.allocation import (
-    Allocation,
-    allocate,
-    allocate_for_errors,
-    allocate_for_total,
-    bernstein_coefficients,
-    round_allocation,
-)
+from sipp_theory.allocation import Allocation, allocate, allocate_for_errors, allocate_for_total
 from sipp_theory.amplification import (
     BestOfTau,
     best_of_tau,
@@ -16,6 +9,7 @@ from sipp_theory.amplification import (
     mean_error_bound,
     selected_violation,
 )
+from sipp_theory.cancellation import delta_hat, delta_ratio, kappa
 from sipp_theory.certificates import (
     FixedSequence,
     clopper_pearson,
@@ -25,19 +19,15 @@ from sipp_theory.certificates import (
     tolerance_rank,
     violation_bound,
 )
+from sipp_theory.chernoff import kl_error, kl_size
 from sipp_theory.cramer import (
     cramer_error,
     cramer_size,
 )
 from sipp_theory.deterministic import (
-    HybridChoice,
     Recentring,
-    combine_signs,
     deterministic_error,
     deterministic_size,
-    dropped_share,
-    dropped_share_bound,
-    hybrid_error,
     keep_most_sensitive,
     recentring,
 )
@@ -45,6 +35,7 @@ from sipp_theory.distinct import (
     draws_for_distinct,
     expected_distinct,
 )
+from sipp_theory.dropped import dropped_share, dropped_share_bound
 from sipp_theory.exact import (
     exact_error,
     exact_size,
@@ -54,6 +45,8 @@ from sipp_theory.front import (
     error,
     sample_size,
 )
+from sipp_theory.inclusion import expected_kept, inclusion_probabilities
+from sipp_theory.joining import HybridChoice, combine_signs, hybrid_error
 from sipp_theory.monitoring import (
     confidence_sequence,
     e_value,
@@ -65,31 +58,16 @@ from sipp_theory.multinomial import (
     corenet_error,
     corenet_size,
     heuristic_error,
-    kl_error,
-    kl_size,
 )
-from sipp_theory.network import (
-    NetworkSize,
-    compose,
-    corenet_network_size,
-    corenet_network_size_bound,
-    corenet_split,
-    delta_hat,
-    delta_ratio,
-    kappa,
-    log_split,
-)
-from sipp_theory.poisson import (
-    INCLUSION_BOUNDS,
-    expected_kept,
-    inclusion_error,
-    inclusion_probabilities,
-    inclusion_rate,
-)
+from sipp_theory.network import compose, corenet_split, log_split
+from sipp_theory.network_size import NetworkSize, corenet_network_size, corenet_network_size_bound
+from sipp_theory.pairs import bernstein_coefficients
+from sipp_theory.poisson import INCLUSION_BOUNDS, inclusion_error, inclusion_rate
 from sipp_theory.propagation import (
     absolute_propagation,
     interval_propagation,
 )
+from sipp_theory.rounding import round_allocation
 from sipp_theory.scenario import (
     exchangeable_violation,
     scenario_points,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
+UNIT = 2.0**-53
 
 # Past 2**53 float64 skips integers, so "m - 1 would not do" has no meaning there; from 2**49 on the
 # guards of the errors (some 1e-14) are worth more than a few units, and a size is only rounded up.
@@ -76,6 +77,26 @@ def sensitivity_sum(value: ArrayLike) -> Float:
     wrong = (array > 0) & (array < 1 - 1e-5)
     _refuse("sensitivity_sum", array, wrong, "0 (a dead neuron) or at least 1 (ES-2)")
     return np.where((array > 0) & (array < 1), 1.0, array)
+
+
+def in_unit(name: str, value: ArrayLike) -> Float:
+    """Return value as float64; refuse anything outside [0, 1], float32 rounding forgiven."""
+    array = at_least(name, value, 0.0)
+    # Shares and sensitivities that come from float32 may stand a rounding above 1.
+    if (array > 1 + 1e-5).any():
+        raise ValueError(f"{name} must lie in [0, 1]; found {float(array.max())!r}")
+    return np.minimum(array, 1.0)
+
+
+def draw_range(total: ArrayLike, coverage_factor: ArrayLike) -> Float:
+    """M = C S_sum, the largest value of one draw on the coverage event; 0 for a dead neuron."""
+    factor = at_least("coverage_factor", coverage_factor, 1.0)
+    return sensitivity_sum(total) * factor
+
+
+def dead_is_free(span: Float, size: Float) -> Float:
+    """A dead neuron (M = 0) needs no weight at all: both its sides are 0."""
+    return np.where(span == 0, 0.0, size)[()]
 
 
 def up(value: ArrayLike) -> Float:

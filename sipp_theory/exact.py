@@ -16,15 +16,15 @@ from scipy import fft
 
 from sipp_theory import _numeric as nm
 from sipp_theory._numeric import Float
-from sipp_theory.cramer import (
+from sipp_theory.cramer import cramer_row_errors
+from sipp_theory.laws import Instance, draws_instance
+from sipp_theory.search import (
     bernstein_row_errors,
     bernstein_start,
-    cramer_row_errors,
     one_number,
     search_rows,
     worst_error,
 )
-from sipp_theory.laws import Instance, draws_instance
 
 # Share of delta spent on each of the four bookkeeping events: grid residue and window, two sides.
 BOOKKEEPING = 1e-3

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sipp_theory import cramer, exact, multinomial
+from sipp_theory import chernoff, cramer, exact, multinomial
 from sipp_theory._numeric import Float
 
 KINDS = ("corenet", "bernstein", "kl", "cramer", "exact")
@@ -95,7 +95,7 @@ def sample_size(
         return multinomial.corenet_size(sensitivity_sum, eps, delta, eta, eta_star)
     if kind in ("bernstein", "kl"):
         assert sensitivity_sum is not None
-        size = multinomial.bernstein_size if kind == "bernstein" else multinomial.kl_size
+        size = multinomial.bernstein_size if kind == "bernstein" else chernoff.kl_size
         return size(sensitivity_sum, eps, delta, coverage_factor)
     assert shares is not None and probabilities is not None
     instance_size = cramer.cramer_size if kind == "cramer" else exact.exact_size
@@ -154,7 +154,7 @@ def error(
         return multinomial.corenet_error(sensitivity_sum, m, delta, eta, eta_star)
     if kind in ("bernstein", "kl"):
         assert sensitivity_sum is not None
-        closed = multinomial.bernstein_error if kind == "bernstein" else multinomial.kl_error
+        closed = multinomial.bernstein_error if kind == "bernstein" else chernoff.kl_error
         return closed(sensitivity_sum, m, delta, coverage_factor)
     assert shares is not None and probabilities is not None
     instance_error = cramer.cramer_error if kind == "cramer" else exact.exact_error

@@ -1,152 +1,18 @@
-"""From neurons to the network (NW-1 to NW-5): how relative errors compose, and CoreNet's size."""
+"""From neurons to the network (NW-1 to NW-3): how relative errors compose and may be divided.
+
+Each layer adds its own error and multiplies what came before by its cancellation Delta; a division
+of the network's error among the layers undoes that. `network_size` counts the draws it costs.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sipp_theory import _binomial as binomial
 from sipp_theory import _numeric as numeric
-from sipp_theory._numeric import Float
-from sipp_theory.sensitivity import sensitivity_sum_bound
-
-UNIT = 2.0**-53
-
-
-@dataclass(frozen=True)
-class NetworkSize:
-    """CoreNet's network theorem, layer by layer.
-
-    Attributes:
-        errors: (L,) float64, the error eps_l of each neuron and sign (NW-2).
-        sizes: one float64 array a layer, of the shape given: draws for each neuron and sign.
-        nnz: bound on the number of nonzero weights, sum of (size + 1) over live pairs; may be +inf.
-        vacuous: whether a factor is infinite, so that nothing is promised.
-
-    Claim: NW-5. Source: [CN] arXiv 1804.05345, theorem 4.
-    """
-
-    errors: Float
-    sizes: tuple[Float, ...]
-    nnz: float
-    vacuous: bool
-
-
-def _ratios(name: str, value: ArrayLike) -> Float:
-    array = numeric.numbers(name, value)
-    if array.ndim == 0 or array.shape[-1] == 0:
-        raise ValueError(f"{name} must have one entry a layer; found shape {array.shape}")
-    if not (array >= 1).all():
-        bad = np.argwhere(~(array >= 1))[0]
-        raise ValueError(
-            f"{name} must be at least 1 (+inf allowed); found {float(array[tuple(bad)])!r} "
-            f"at index {tuple(int(i) for i in bad)}"
-        )
-    return array
-
-
-def delta_ratio(positive: ArrayLike, negative: ArrayLike, bias: ArrayLike = 0.0) -> Float:
-    """Cancellation of a pre-activation: by how much relative errors grow there.
-
-    Delta = max(1, (z+ + z-)/|z+ - z- + b|): +inf where the pre-activation is 0 but its parts are
-    not, and 1 where both parts are 0. An exact bias has no error of its own, yet it moves the
-    denominator. Where it is large the quotient falls below 1 and is replaced by 1, which NW-2 and
-    NW-3 need.
-
-    Args:
-        positive: z+ >= 0, any unit and shape.
-        negative: z- >= 0, the same unit; broadcasts.
-        bias: b, the same unit; broadcasts.
-
-    Returns:
-        float64 array, no unit, >= 1, +inf allowed, rounded up (relatively to the z given).
-
-    Raises:
-        ValueError: a part that is negative or not finite.
-
-    Claim: NW-1. Source: [CN] arXiv 1804.05345; with a bias [OWN].
-
-    Example:
-        >>> delta_ratio([3.0, 1.0, 0.0], [1.0, 1.0, 0.0]).tolist()[1:]
-        [inf, 1.0]
-    """
-    plus = numeric.at_least("positive", positive, 0.0)
-    minus = numeric.at_least("negative", negative, 0.0)
-    shift = numeric.finite("bias", bias)
-    parts, total = plus + minus, np.abs(plus - minus + shift)
-    parts, total = np.broadcast_arrays(parts, total)
-    with np.errstate(over="ignore"):
-        ratio = np.divide(parts, total, out=np.full(parts.shape, np.inf), where=total > 0)
-    ratio = np.where(parts > 0, ratio * (1 + 4 * UNIT), 1.0)
-    return np.maximum(ratio, 1.0)[()]
-
-
-def kappa(eta: ArrayLike, eta_star: ArrayLike, delta: ArrayLike) -> Float:
-    """CoreNet's allowance for a fresh input's Delta over the mean on S.
-
-    kappa = sqrt(2 lam) (1 + sqrt(2 lam) ln(8 eta eta*/delta)), lam = ln(eta eta*)/2.
-
-    Args:
-        eta: number of neurons of the network, >= 1; any shape.
-        eta_star: largest layer width, the input's included, >= 1; broadcasts.
-        delta: failure probability of the network, in (0, 1); broadcasts.
-
-    Returns:
-        float64 array, no unit, rounded up.
-
-    Raises:
-        ValueError: a value out of range.
-
-    Claim: NW-4. Source: [CN] arXiv 1804.05345. Under assumption A2, see delta_hat.
-
-    Example:
-        >>> round(float(kappa(410, 784, 0.1)), 2)
-        219.92
-    """
-    edges = np.log(numeric.at_least("eta", eta, 1)) + np.log(
-        numeric.at_least("eta_star", eta_star, 1)
-    )
-    tail = np.log(8.0) + edges - np.log(numeric.probability("delta", delta))
-    root = np.sqrt(edges)
-    return (root * (1 + root * tail) * (1 + 16 * UNIT))[()]
-
-
-def delta_hat(
-    mean_delta: ArrayLike, eta: ArrayLike, eta_star: ArrayLike, delta: ArrayLike
-) -> np.float64:
-    """One layer's Delta^: the worst neuron's mean Delta on S plus kappa.
-
-    Delta^_l = max_i mean_{x in S} Delta_i(x) + kappa. Assumption A2 (Delta_i - E Delta_i
-    subexponential with parameter <= ln(eta eta*)/2) makes it cover a fresh x for all neurons of the
-    layer with probability 1 - delta/(4 eta), S as large as calibration_size(rule="corenet"). NW-6:
-    A2 is false wherever a pre-activation has a positive density at 0; then this is an estimate, not
-    a bound.
-
-    Args:
-        mean_delta: (out,) real >= 0, no unit, mean of Delta over S for each neuron; +inf allowed.
-        eta: number of neurons of the network, >= 1, a scalar.
-        eta_star: largest layer width, the input's included, >= 1, a scalar.
-        delta: failure probability of the network, in (0, 1), a scalar.
-
-    Returns:
-        numpy.float64, no unit, >= 1; +inf if any mean is.
-
-    Raises:
-        ValueError: NaN, a negative mean, no neuron, other values out of range.
-
-    Claim: NW-4. Source: [CN] arXiv 1804.05345.
-
-    Example:
-        >>> round(float(delta_hat([3.0, 5.0], 410, 784, 0.1)), 2)
-        224.92
-    """
-    means = numeric.numbers("mean_delta", mean_delta)
-    if means.ndim != 1 or means.size == 0 or not (means >= 0).all():
-        raise ValueError(f"mean_delta must be (out,), each 0 or more; found {mean_delta!r}")
-    return np.float64(np.maximum(numeric.up(means.max() + kappa(eta, eta_star, delta)), 1.0))
+from sipp_theory._numeric import UNIT, Float
+from sipp_theory.cancellation import checked_ratios, log_growth
 
 
 def compose(errors: ArrayLike, delta_hats: ArrayLike) -> Float:
@@ -172,7 +38,7 @@ def compose(errors: ArrayLike, delta_hats: ArrayLike) -> Float:
         >>> compose([0.01, 0.02], [2.0, 3.0]).round(6).tolist()
         [0.02, 0.1212]
     """
-    ratios = _ratios("delta_hats", delta_hats)
+    ratios = checked_ratios("delta_hats", delta_hats)
     steps = numeric.numbers("errors", errors)
     if not (steps >= 0).all():
         raise ValueError(f"errors must be 0 or more (+inf allowed); found {errors!r}")
@@ -189,13 +55,9 @@ def compose(errors: ArrayLike, delta_hats: ArrayLike) -> Float:
     return result
 
 
-def _log_suffix(ratios: Float) -> Float:
-    return np.log(ratios)[..., ::-1].cumsum(axis=-1)[..., ::-1]
-
-
 def _scaled(shares: Float, ratios: Float) -> Float:
     """Shares / prod_{k >= l} Delta_k, rounded down; 0 where a factor is infinite."""
-    logs = _log_suffix(ratios)
+    logs = log_growth(ratios)
     slack = 16 * UNIT * (ratios.shape[-1] + np.where(np.isfinite(logs), logs, 0.0))
     return shares * np.exp(-logs) * (1 - np.minimum(slack, 1.0))
 
@@ -223,8 +85,8 @@ def corenet_split(eps: ArrayLike, delta_hats: ArrayLike) -> Float:
         >>> corenet_split(0.4, [2.0, 5.0]).round(6).tolist()
         [0.01, 0.02]
     """
-    ratios = _ratios("delta_hats", delta_hats)
-    wanted = _network_error(eps)
+    ratios = checked_ratios("delta_hats", delta_hats)
+    wanted = checked_network_error(eps)
     return _scaled(wanted[..., None] / (2 * ratios.shape[-1]), ratios)
 
 
@@ -254,8 +116,8 @@ def log_split(eps: ArrayLike, delta_hats: ArrayLike, costs: ArrayLike | None = N
         >>> log_split(0.4, [2.0, 5.0], [1.0, 8.0]).round(6).tolist()
         [0.011216, 0.044863]
     """
-    ratios = _ratios("delta_hats", delta_hats)
-    wanted = np.log1p(_network_error(eps))[..., None]
+    ratios = checked_ratios("delta_hats", delta_hats)
+    wanted = np.log1p(checked_network_error(eps))[..., None]
     if costs is None:
         return _scaled(wanted / ratios.shape[-1], ratios)
     prices = binomial.positive("costs", costs)
@@ -265,110 +127,27 @@ def log_split(eps: ArrayLike, delta_hats: ArrayLike, costs: ArrayLike | None = N
     return _scaled(wanted * roots / roots.sum(axis=-1, keepdims=True), ratios)
 
 
-def _network_error(eps: ArrayLike) -> Float:
+def checked_network_error(eps: ArrayLike) -> Float:
+    """Check the relative error wanted of the output.
+
+    Args:
+        eps: in (0, 1], no unit; any shape.
+
+    Returns:
+        float64 array of that shape.
+
+    Raises:
+        ValueError: a value outside (0, 1].
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> float(checked_network_error(1))
+        1.0
+    """
     wanted = binomial.positive("eps", eps)
     if (wanted > 1).any():
         raise ValueError(
             f"eps must be at most 1 (ReLU keeps no relative error beyond); found {eps!r}"
         )
     return wanted
-
-
-def corenet_network_size(
-    sensitivity_sums: Sequence[ArrayLike],
-    delta_hats: ArrayLike,
-    eps: float,
-    delta: float,
-    eta: float,
-    eta_star: float,
-) -> NetworkSize:
-    """CoreNet's network theorem: draws for each neuron and sign, and a bound on the nonzeros.
-
-    m = ceil(32 L^2 (prod_{k>=l} Delta^_k)^2 S_sum K ln(8 eta/delta)/eps^2), K = ln(eta eta*);
-    Pr(f^(x) in (1 +- eps) f(x) entrywise) >= 1 - delta and nnz <= sum (m + 1), under A1, A2 and eps
-    <= 1.
-
-    Args:
-        sensitivity_sums: one array a layer, any shape (say (out, 2)): S_sum of each neuron and
-            sign, 0 (dead: no draw, no nonzero) or >= 1.
-        delta_hats: (L,) Delta^_l >= 1, +inf allowed (then vacuous).
-        eps: relative error wanted of the output, in (0, 1].
-        delta: failure probability of the network, in (0, 1).
-        eta: number of neurons of the network, >= 1.
-        eta_star: largest layer width, the input's included, >= 1.
-
-    Returns:
-        NetworkSize(errors, sizes, nnz, vacuous). Vacuous here means infinite; whether a layer asks
-        for more draws than it has weights is for the caller to say.
-
-    Raises:
-        ValueError: a value out of range, or lists of different length.
-
-    Claim: NW-5. Source: [CN] arXiv 1804.05345, theorem 4.
-
-    Example:
-        >>> size = corenet_network_size([[[9.0, 4.0]]], [3.0], 0.5, 0.1, 1, 10)
-        >>> size.sizes[0].tolist(), size.nnz
-        ([[104614.0, 46495.0]], 151111.0)
-    """
-    ratios = _ratios("delta_hats", delta_hats)
-    if ratios.shape != (len(sensitivity_sums),):
-        raise ValueError(
-            f"delta_hats must have one entry for each of the {len(sensitivity_sums)} layers; "
-            f"found shape {ratios.shape}"
-        )
-    wanted = float(_network_error(eps))
-    share = float(numeric.probability("delta", delta))
-    neurons = float(numeric.at_least("eta", eta, 1))
-    factor = np.log(neurons) + np.log(float(numeric.at_least("eta_star", eta_star, 1)))
-    constant = 32 * len(ratios) ** 2 * factor * np.log(8 * neurons / share) / wanted**2
-    growth = 2 * _log_suffix(ratios)
-    sizes: list[Float] = []
-    for layer, value in enumerate(sensitivity_sums):
-        total = numeric.sensitivity_sum(value)
-        with np.errstate(over="ignore", invalid="ignore"):
-            size = np.ceil(total * constant * np.exp(growth[layer]) * (1 + 1e-13))
-        sizes.append(np.where(total > 0, size, 0.0))
-    nnz = float(sum(np.where(s > 0, s + 1, 0.0).sum() for s in sizes))
-    return NetworkSize(corenet_split(eps, ratios), tuple(sizes), nnz, not np.isfinite(nnz))
-
-
-def corenet_network_size_bound(
-    fan_in: Sequence[ArrayLike],
-    points: int,
-    delta_hats: ArrayLike,
-    eps: float,
-    delta: float,
-    eta: float,
-    eta_star: float,
-) -> NetworkSize:
-    """The instance-independent form of CoreNet's network theorem.
-
-    corenet_network_size with S_sum replaced by its bound min(|I|, |S|) (ES-2).
-
-    Args:
-        fan_in: one array a layer, any shape: number of weights of each neuron and sign, whole, >=
-            0.
-        points: |S|, whole, >= 1; a signed row counts twice.
-        delta_hats: (L,) Delta^_l >= 1, +inf allowed (then vacuous).
-        eps: relative error wanted of the output, in (0, 1].
-        delta: failure probability of the network, in (0, 1).
-        eta: number of neurons of the network, >= 1.
-        eta_star: largest layer width, the input's included, >= 1.
-
-    Returns:
-        NetworkSize(errors, sizes, nnz, vacuous).
-
-    Raises:
-        ValueError: a value out of range, or lists of different length.
-
-    Claim: NW-5. Source: [CN] arXiv 1804.05345, theorem 4.
-
-    Example:
-        >>> size = corenet_network_size_bound([[[9, 4]]], 100, [3.0], 0.5, 0.1, 1, 10)
-        >>> size.nnz
-        151111.0
-    """
-    numeric.integer_at_least("points", points, 1)
-    sums = [sensitivity_sum_bound(edges, points) for edges in fan_in]
-    return corenet_network_size(sums, delta_hats, eps, delta, eta, eta_star)

@@ -3,7 +3,8 @@
 Large weights are kept for certain, small ones by a coin, and no draw is wasted on a duplicate.
 R = {j : p_j < 1} is where randomness lives and G_R = max_x sum_{j in R} g_j(x) how much of the
 neuron it carries. `bernstein` is the claim as written; `kl` is its Bennett form, the Poisson limit
-of Chernoff's bound, never worse; `cramer` and `exact` use the shares at the given inputs.
+of Chernoff's bound, never worse. Both are closed and computed here; `cramer` and `exact` use the
+shares at the given inputs and come from `inclusion_tail`.
 """
 
 from __future__ import annotations
@@ -11,54 +12,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sipp_theory import _numeric as nm
 from sipp_theory._numeric import Float
-from sipp_theory.cramer import inverse_rate, one_number, search_rows, worst_error
-from sipp_theory.exact import BOOKKEEPING, LARGEST_WINDOW, bernstein_radius, tail_quantile
-from sipp_theory.laws import Instance, checked_shares, inclusion_instance, inclusion_log_mgf
-from sipp_theory.multinomial import SLACK, _excess
+from sipp_theory.chernoff import excess
+from sipp_theory.inclusion import check_rate, inclusion_probabilities
+from sipp_theory.inclusion_tail import instance_error, instance_rate
+from sipp_theory.laws import checked_shares, inclusion_instance
+from sipp_theory.multinomial import SLACK
+from sipp_theory.search import one_number
 
 INCLUSION_BOUNDS = ("bernstein", "kl", "cramer", "exact")
-RATE_TOLERANCE = 2e-3
-# Rates at which the likeliest weight is kept less often than this are not told apart.
-LEAST_CERTAINTY = 1e-6
 # A float32 network's sensitivities and shares agree to this.
 PREMISE_TOLERANCE = 1e-4
 # Keeps the rate on the promising side of the error's own rounding; 1e-12 of c costs nothing.
 CLOSED_SLACK = 1.0 + 1e-12
-
-
-def inclusion_probabilities(sensitivity: ArrayLike, rate: float) -> Float:
-    """Inclusion probability of each weight, p_j = min(1, c s_j).
-
-    Args:
-        sensitivity: (k,) s_j in [0, 1].
-        rate: c >= 0; may be +inf (keep every weight with s_j > 0).
-
-    Returns:
-        (k,) float64 in [0, 1].
-
-    Raises:
-        ValueError: a negative or non-finite sensitivity, or a negative rate.
-
-    Claim: SP-8. Source: [OWN].
-
-    Example:
-        >>> inclusion_probabilities([0.5, 0.1, 0.0], 4.0).tolist()
-        [1.0, 0.4, 0.0]
-    """
-    s = nm.at_least("sensitivity", sensitivity, 0.0)
-    _check_rate(rate)
-    if np.isinf(rate):
-        return np.where(s > 0, 1.0, 0.0)
-    return np.minimum(1.0, rate * s)
-
-
-def _check_rate(rate: float) -> None:
-    if not rate >= 0:
-        raise ValueError(f"rate must be at least 0; found {rate!r}")
 
 
 def _random_share(s: Float, p: Float, shares: Float | None, coverage_factor: float) -> float:
@@ -79,129 +48,9 @@ def _closed_error(share: float, rate: float, log: float, factor: float, bound: s
     if bound == "bernstein":
         return float(nm.up(bernstein))
     eps = nm.bisect_up(
-        lambda e: share * _excess(e / share) >= scale * SLACK, np.float64(0), np.float64(bernstein)
+        lambda e: share * excess(e / share) >= scale * SLACK, np.float64(0), np.float64(bernstein)
     )
     return float(nm.up(eps))
-
-
-def _convolution_error(values: Float, p: Float, delta: float) -> float:
-    """Exact-tail error of sum_j v_j (B_j - p_j): two-point laws folded in one after the other.
-
-    Direct convolution adds only non-negative numbers, so its float error is relative and tiny.
-    """
-    variance = float((p * (1 - p)) @ values**2)
-    if variance == 0:
-        return 0.0
-    log = float(np.log(1 / (BOOKKEEPING * delta)))
-    # Residues add up like sqrt(weights), so a finer grid for more of them keeps their share fixed.
-    active = np.flatnonzero(values)
-    values, p = values[active], p[active]
-    step = np.sqrt(variance) / max(128.0, 16.0 * np.sqrt(values.size))
-    grid = np.rint(values / step)
-    residue = values - step * grid
-    rounded = bernstein_radius(float((p * (1 - p)) @ residue**2), float(np.abs(residue).max()), log)
-    reach = bernstein_radius(variance, float(values.max()), log) + rounded
-    size = int(2 * np.ceil(reach / step) + 8)
-    if size > LARGEST_WINDOW:
-        return np.inf
-    centre = int(np.rint(float(grid @ p)))
-    pmf = np.zeros(size)
-    pmf[-centre % size] = 1.0
-    moved = np.empty_like(pmf)
-    # A weight that rounds to 0 moves nothing; its residue is in the radius.
-    for jump, chance in zip(grid[grid > 0].astype(np.int64) % size, p[grid > 0], strict=True):
-        moved[jump:], moved[:jump] = pmf[: size - jump], pmf[size - jump :]
-        pmf *= 1 - chance
-        moved *= chance
-        pmf += moved
-    steps = tail_quantile(pmf, 4 * BOOKKEEPING * delta + 1e-14 * values.size, delta)
-    shift = abs(float(grid @ p) - centre) * step
-    return float(nm.up((step * steps + shift + rounded) * (1 + 1e-12)))
-
-
-def _screen(instance: Instance, delta: float) -> Float:
-    """Bernstein with each input's own variance: an upper bound of every instance-exact error."""
-    values, p = instance.shares / instance.probabilities, instance.probabilities
-    log = np.log(2 / delta)
-    linear = values.max(axis=1, initial=0.0) * log / 3
-    variance = values**2 @ (p * (1 - p))
-    return nm.up((linear + np.sqrt(linear**2 + 2 * variance * log)) * (1 + 1e-12))
-
-
-def _row_errors(part: Instance, delta: float, bound: str, floor: float) -> Float:
-    """Errors by Cramer's bound; by the exact tail where that does not show them at most floor."""
-    values, p = part.shares / part.probabilities, part.probabilities
-    variance = values**2 @ (p * (1 - p))
-    exponent = np.full(variance.size, np.log(2 / delta))
-    above = inverse_rate(
-        inclusion_log_mgf(part, 1.0), variance, exponent, (values * (1 - p)).sum(1)
-    )
-    below = inverse_rate(inclusion_log_mgf(part, -1.0), variance, exponent, (values * p).sum(1))
-    errors = np.maximum(above, below)
-    if bound == "exact":
-        for row in np.flatnonzero(errors > floor):
-            errors[row] = min(errors[row], _convolution_error(values[row], p, delta))
-    return errors
-
-
-def _instance_error(instance: Instance, delta: float, bound: str) -> float:
-    """Worst error over the inputs by Cramer's bound or by the exact tail."""
-    if instance.shares.size == 0:
-        return 0.0
-    screen = _screen(instance, delta)
-    return worst_error(
-        instance, screen, lambda part, floor: _row_errors(part, delta, bound, floor), 0.0
-    )[0]
-
-
-def _failing_row(instance: Instance, delta: float, bound: str, eps: float) -> int:
-    """An input whose error exceeds eps, the likeliest looked at first; -1 if there is none."""
-    if instance.shares.size == 0:
-        return -1
-    screen = _screen(instance, delta)
-    order = np.argsort(-screen, kind="stable")
-    order = order[screen[order] > eps]
-    for start in range(0, order.size, 8):
-        rows = order[start : start + 8]
-        part = Instance(instance.shares[rows], instance.probabilities)
-        failing = _row_errors(part, delta, bound, eps) > eps
-        if failing.any():
-            return int(rows[np.argmax(failing)])
-    return -1
-
-
-def _instance_rate(
-    table: Float, s: Float, eps: float, delta: float, bound: str, enough: float
-) -> float:
-    """Least rate that holds at every input to a relative RATE_TOLERANCE, from the holding side."""
-
-    def instance_at(rate: float, rows: slice | NDArray[np.intp] = slice(None)) -> Instance:
-        return inclusion_instance(table[rows], inclusion_probabilities(s, rate))
-
-    def solve(row: int, low: float) -> float:
-        rows = np.array([row])
-        high, step = max(enough, low * (1 + RATE_TOLERANCE)), 1.5
-        # Climb from the failing side, then halve the bracket in log c.
-        while low * step < high:
-            if _instance_error(instance_at(low * step, rows), delta, bound) <= eps:
-                high = low * step
-                break
-            low *= step
-        while high / low > 1 + RATE_TOLERANCE:
-            middle = float(np.sqrt(low * high))
-            if _instance_error(instance_at(middle, rows), delta, bound) <= eps:
-                high = middle
-            else:
-                low = middle
-        return high
-
-    def failing(rate: float) -> int:
-        return _failing_row(instance_at(rate), delta, bound, eps)
-
-    start = enough / 64
-    while failing(start) < 0 and start * s.max() > LEAST_CERTAINTY:
-        start /= 8
-    return search_rows(failing, solve, start)
 
 
 def inclusion_error(
@@ -241,7 +90,7 @@ def inclusion_error(
         >>> bool(inclusion_error(s, 4.0, 0.05, bound="kl") <= inclusion_error(s, 4.0, 0.05))
         True
     """
-    _check_rate(rate)
+    check_rate(rate)
     asked = _question(sensitivity, delta, shares, coverage_factor, bound)
     p = inclusion_probabilities(asked.s, rate)
     if rate == 0:
@@ -249,7 +98,7 @@ def inclusion_error(
     if bound in ("cramer", "exact"):
         assert asked.shares is not None
         instance = inclusion_instance(asked.shares, p)
-        return np.float64(_instance_error(instance, asked.delta, bound))
+        return np.float64(instance_error(instance, asked.delta, bound))
     share = _random_share(asked.s, p, asked.shares, asked.factor)
     return np.float64(_closed_error(share, rate, asked.log, asked.factor, bound))
 
@@ -331,7 +180,7 @@ def _closed_rate(
         needed = 2 * factor * (share + eps / 3) * log / eps**2
     else:
         with np.errstate(divide="ignore", invalid="ignore"):
-            needed = factor * log / (share * _excess(eps / np.where(share > 0, share, 1.0)))
+            needed = factor * log / (share * excess(eps / np.where(share > 0, share, 1.0)))
     # Two floats past 1/s_j, so that c s_j >= 1 holds in float64 as well.
     certain = nm.up(nm.up(1 / ranked))
     starts = np.concatenate([[0.0], certain])
@@ -388,26 +237,4 @@ def inclusion_rate(
     rate = _closed_rate(asked.s, target, asked.log, asked.shares, asked.factor, closed)
     if bound == closed or asked.shares is None:
         return np.float64(rate)
-    return np.float64(_instance_rate(asked.shares, asked.s, target, asked.delta, bound, rate))
-
-
-def expected_kept(sensitivity: ArrayLike, rate: float) -> np.float64:
-    """Expected number of weights that Poisson inclusion keeps, sum_j min(1, c s_j).
-
-    Args:
-        sensitivity: (k,) s_j in [0, 1].
-        rate: c >= 0, may be +inf.
-
-    Returns:
-        float64, expected nonzeros.
-
-    Raises:
-        ValueError: a negative or non-finite sensitivity, or a negative rate.
-
-    Claim: SP-8. Source: [OWN].
-
-    Example:
-        >>> float(expected_kept([0.5, 0.1], 4.0))
-        1.4
-    """
-    return np.float64(inclusion_probabilities(sensitivity, rate).sum())
+    return np.float64(instance_rate(asked.shares, asked.s, target, asked.delta, bound, rate))

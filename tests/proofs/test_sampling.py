@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from proofs_check import neuron_coverage, sampling
-from proofs_check.neuron import TIE, Scheme
+from proofs_check.neuron import TIE
+from proofs_check.pair import Scheme
 from proofs_check.sampling import (
     coupled_estimates,
     draw_estimates,

@@ -8,13 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sipp_theory.allocation import (
-    allocate,
-    allocate_for_errors,
-    allocate_for_total,
-    bernstein_coefficients,
-    round_allocation,
-)
+from sipp_theory.allocation import allocate, allocate_for_errors, allocate_for_total
+from sipp_theory.pairs import bernstein_coefficients
+from sipp_theory.rounding import round_allocation
 
 SEEDS = st.integers(0, 2**32)
 

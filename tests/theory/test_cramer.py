@@ -7,13 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sipp_theory.cramer import (
-    bernstein_row_errors,
-    cramer_error,
-    cramer_row_errors,
-    cramer_size,
-    inverse_rate,
-)
+from sipp_theory.chernoff import kl_size
+from sipp_theory.cramer import cramer_error, cramer_row_errors, cramer_size, inverse_rate
 from sipp_theory.laws import (
     draw_moments,
     draws_instance,
@@ -21,7 +16,8 @@ from sipp_theory.laws import (
     inclusion_instance,
     inclusion_log_mgf,
 )
-from sipp_theory.multinomial import bernstein_size, kl_size
+from sipp_theory.multinomial import bernstein_size
+from sipp_theory.search import bernstein_row_errors
 
 INSTANCES = {
     "plain": ([[0.7, 0.2, 0.1]], [0.5, 0.3, 0.2]),

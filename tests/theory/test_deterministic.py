@@ -9,15 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipp_theory.deterministic import (
-    combine_signs,
     deterministic_error,
     deterministic_size,
-    dropped_share,
-    dropped_share_bound,
-    hybrid_error,
     keep_most_sensitive,
     recentring,
 )
+from sipp_theory.dropped import dropped_share, dropped_share_bound
+from sipp_theory.joining import combine_signs, hybrid_error
 
 SEEDS = st.integers(0, 2**32)
 

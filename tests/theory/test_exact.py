@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
+from sipp_theory.chernoff import kl_size
 from sipp_theory.cramer import cramer_error, cramer_size
 from sipp_theory.exact import bernstein_radius, exact_error, exact_row_error, exact_size
 from sipp_theory.exact import tail_quantile as steps_quantile
 from sipp_theory.laws import draws_instance
-from sipp_theory.multinomial import bernstein_size, kl_size
+from sipp_theory.multinomial import bernstein_size
 
 
 def quantile(deviations, masses, delta):

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from sipp_theory import cramer, exact, multinomial
+from sipp_theory import chernoff, cramer, exact, multinomial
 from sipp_theory.front import KINDS, error, sample_size
 
 SHARES = np.array([[0.6, 0.3, 0.1], [0.1, 0.3, 0.6]])
@@ -24,7 +24,7 @@ def test_every_kind_reaches_its_own_bound():
     )
     for kind, size, promise in (
         ("bernstein", multinomial.bernstein_size, multinomial.bernstein_error),
-        ("kl", multinomial.kl_size, multinomial.kl_error),
+        ("kl", chernoff.kl_size, chernoff.kl_error),
     ):
         for c in (1.0, 3.0):
             given = {"sensitivity_sum": total, "coverage_factor": c}

@@ -7,15 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from sipp_theory.chernoff import bernoulli_divergence, kl_error, kl_size
 from sipp_theory.multinomial import (
-    bernoulli_divergence,
     bernstein_error,
     bernstein_size,
     corenet_error,
     corenet_size,
     heuristic_error,
-    kl_error,
-    kl_size,
 )
 
 SPANS = [1.0, 1.5, 2.0, 2.0000001, 9.0, 237.5, 1e6, 1e12]

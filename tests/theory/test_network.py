@@ -8,16 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sipp_theory.network import (
-    compose,
-    corenet_network_size,
-    corenet_network_size_bound,
-    corenet_split,
-    delta_hat,
-    delta_ratio,
-    kappa,
-    log_split,
-)
+from sipp_theory.cancellation import delta_hat, delta_ratio, kappa
+from sipp_theory.network import compose, corenet_split, log_split
+from sipp_theory.network_size import corenet_network_size, corenet_network_size_bound
 
 SEEDS = st.integers(0, 2**32)
 RATIOS = st.lists(st.floats(1, 1e4), min_size=1, max_size=6)

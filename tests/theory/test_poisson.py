@@ -10,13 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sipp_theory.poisson import (
-    INCLUSION_BOUNDS,
-    expected_kept,
-    inclusion_error,
-    inclusion_probabilities,
-    inclusion_rate,
-)
+from sipp_theory.inclusion import expected_kept, inclusion_probabilities
+from sipp_theory.poisson import INCLUSION_BOUNDS, inclusion_error, inclusion_rate
 
 CLOSED = ("bernstein", "kl")
 PAIR: Any = np.array([0.1, 0.2])

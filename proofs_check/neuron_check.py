@@ -1,0 +1,217 @@
+"""All claims at one sign of one neuron: what each asks for, what is needed, and the verdicts.
+
+The yardstick `needed` is the smallest size with which the worst calibration row meets (eps, delta)
+in the trials. Two readings need care:
+
+- SP-2's delta is that of the whole network in the paper, and what it promises one neuron is
+  3 delta/(8 eta). It is asked at the same printed (eps, delta) and checked against delta, which it
+  implies: 3 delta/(8 eta) is far below what an affordable number of trials can tell from 0.
+- On fresh inputs a claim with coverage factor C = 1 speaks only of those with g_j(x) <= s_j for all
+  j ("fresh-covered"), and SP-5, SP-5x of none. Counts over all fresh inputs ("fresh") show how
+  far a promise made for the calibration rows carries; they refute nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import sipp_theory
+from proofs_check.coverage import Coverage, Where, trials_for_power
+from proofs_check.needed import needed_size
+from proofs_check.neuron import Points, neuron_coverage
+from proofs_check.pair import Scheme
+from sipp_core.plan import Bool, Float
+from sipp_core.promise import Table
+
+CLAIMS = ("SP-2", "SP-3", "SP-4", "SP-5", "SP-5x", "SP-6", "SP-8")
+SCHEMES: dict[str, Scheme] = {"SP-6": "dropping", "SP-8": "inclusion"}
+# These speak of the calibration rows alone, whatever the coverage factor.
+ON_ROWS_ONLY = ("SP-5", "SP-5x")
+# Failures wanted at the needed size: it then repeats within some 1.4% (one standard deviation).
+NEEDED_FAILURES = 1_000
+COVERED_SLACK = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronCheck:
+    """All claims at one sign of one neuron.
+
+    Attributes:
+        layer: name of its layer.
+        neuron: index in the layer.
+        sign: +1 or -1.
+        sensitivity_sum: S_sum.
+        weights: weights with s_j > 0.
+        points: calibration rows that reach this sign.
+        fresh_points: fresh rows that reach it.
+        uncovered: share of the fresh rows with g_j > s_j for some j, of which claims with C = 1 do
+            not speak.
+        needed: smallest number of draws that Monte Carlo needs at the worst calibration row.
+        needed_rate: smallest inclusion rate c likewise.
+        needed_kept: smallest number of most sensitive weights whose keeping meets eps on all rows.
+        sizes: asked by each claim: draws, for SP-8 the rate c, for SP-6 weights kept.
+        tightness: asked over needed, 1 at best.
+        coverages: verdicts at the asked sizes, see the module's docstring.
+
+    Claim: SP-2 to SP-8. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
+    """
+
+    layer: str
+    neuron: int
+    sign: int
+    sensitivity_sum: float
+    weights: int
+    points: int
+    fresh_points: int
+    uncovered: float
+    needed: float
+    needed_rate: float
+    needed_kept: float
+    sizes: dict[str, float]
+    tightness: dict[str, float]
+    coverages: tuple[Coverage, ...]
+
+    def summary(self) -> dict[str, object]:
+        """All fields, ready for JSON."""
+        names = ("layer", "neuron", "sign", "sensitivity_sum", "weights", "points",
+                 "fresh_points", "uncovered", "needed", "needed_rate", "needed_kept", "sizes",
+                 "tightness")  # fmt: skip
+        fields: dict[str, object] = {name: getattr(self, name) for name in names}
+        return fields | {"coverages": [coverage.summary() for coverage in self.coverages]}
+
+
+def check_neuron(
+    table: Table, new: Table, sign: int, neuron: int, eps: float, delta: float, trials: int,
+    seed: int,
+) -> NeuronCheck:  # fmt: skip
+    """Ask every claim for its size at one sign of one neuron; find what is needed; judge each.
+
+    Args:
+        table: the layer at the calibration rows, as `sipp_core.promise.make_table` gives it.
+        new: the same layer at fresh rows.
+        sign: 0 for positive, 1 for negative.
+        neuron: index in the layer.
+        eps: relative error, in (0, 1), no unit.
+        delta: failure probability at one row, in (0, 1); of the network in SP-2's size.
+        trials: pruned versions per verdict, >= 1.
+        seed: seed of every draw, >= 0.
+
+    Returns:
+        Sizes, needed sizes, ratios and verdicts.
+
+    Raises:
+        ValueError: this sign of this neuron never fires, or an argument is out of range.
+
+    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x, SP-6, SP-8. Source: see `sipp_theory`.
+
+    Example:
+        >>> import torch; from torch import nn; at = torch.Generator().manual_seed(0)
+        >>> from sipp_core import calibrate; from sipp_core.promise import make_table
+        >>> net = nn.Linear(6, 1, bias=False); _ = net.weight.data.uniform_(generator=at)
+        >>> old, new = (
+        ...     make_table(calibrate(net, torch.rand(20, 6, generator=at), points=20).layers[0],
+        ...                delta=0.1, coverage_factor=1.0, bound="exact", eta=1, eta_star=6)
+        ...     for _ in range(2)
+        ... )
+        >>> check = check_neuron(old, new, 0, 0, 0.3, 0.1, 2000, 0)
+        >>> check.sizes["SP-5x"] <= check.sizes["SP-5"] <= check.sizes["SP-4"]
+        True
+    """
+    columns = table.sign(sign)[neuron]
+    s = table.sensitivity[neuron, columns]
+    shares = table.shares(sign, neuron, columns)
+    fresh = new.shares(sign, neuron, columns)
+    covered = (fresh <= s * (1 + COVERED_SLACK)).all(axis=1)
+    sizes = _sizes(table, shares, s, eps, delta)
+    many = max(trials, int(np.ceil(NEEDED_FAILURES / delta)))
+    schemes: tuple[Scheme, ...] = ("draws", "inclusion", "dropping")
+    needed = {
+        scheme: needed_size(
+            shares, s, eps=eps, delta=delta, scheme=scheme, trials=many, seed=seed
+        ).size
+        for scheme in schemes
+    }
+    coverages: list[Coverage] = []
+    for claim in CLAIMS:
+        coverages += _verdicts(
+            claim, sizes[claim], shares, fresh, covered, s, eps, delta, trials, seed
+        )
+    return NeuronCheck(
+        layer=table.statistics.name,
+        neuron=neuron,
+        sign=1 if sign == 0 else -1,
+        sensitivity_sum=float(table.total[sign, neuron]),
+        weights=int((s > 0).sum()),
+        points=len(shares),
+        fresh_points=len(fresh),
+        uncovered=float(1 - covered.mean()) if len(fresh) else 0.0,
+        needed=needed["draws"],
+        needed_rate=needed["inclusion"],
+        needed_kept=needed["dropping"],
+        sizes=sizes,
+        tightness={c: _ratio(sizes[c], needed[SCHEMES.get(c, "draws")]) for c in CLAIMS},
+        coverages=tuple(coverages),
+    )
+
+
+def _sizes(table: Table, shares: Float, s: Float, eps: float, delta: float) -> dict[str, float]:
+    """What each claim asks for, at the same eps and delta."""
+    total = max(1.0, float(s.sum()))
+    live = s > 0
+    g, q = shares[:, live], s[live] / s.sum()
+    ask = sipp_theory.sample_size
+    sizes = {
+        "SP-2": ask("corenet", sensitivity_sum=total, eps=eps, delta=delta,
+                    eta=table.eta, eta_star=table.eta_star),
+        "SP-3": ask("bernstein", sensitivity_sum=total, eps=eps, delta=delta),
+        "SP-4": ask("kl", sensitivity_sum=total, eps=eps, delta=delta),
+        "SP-5": ask("cramer", shares=g, probabilities=q, eps=eps, delta=delta),
+        "SP-5x": ask("exact", shares=g, probabilities=q, eps=eps, delta=delta),
+        "SP-6": sipp_theory.deterministic_size(s[live], eps),
+        "SP-8": sipp_theory.inclusion_rate(s[live], eps, delta, shares=g),
+    }  # fmt: skip
+    return {claim: float(size) for claim, size in sizes.items()}
+
+
+def _ratio(asked: float, needed: float) -> float:
+    """Asked over needed; 1 where nothing is needed and nothing asked."""
+    return asked / needed if needed > 0 else (1.0 if asked == 0 else float("inf"))
+
+
+def _verdicts(
+    claim: str, size: float, shares: Float, fresh: Float, covered: Bool, s: Float, eps: float,
+    delta: float, trials: int, seed: int,
+) -> list[Coverage]:  # fmt: skip
+    """Judge one claim at the size that it asked for."""
+    level = 1 - 1e-3 / max(1, len(shares))
+    # Looking at all rows costs more, so it is done as often as its verdict needs, with a margin.
+    joint = min(trials, int(1.2 * trials_for_power(delta, level)))
+    covering = fresh[covered]
+    if claim == "SP-6":
+        # No draws: every row is looked at once, and no row that the claim speaks of may fail.
+        plan: list[tuple[Where, Points, Float, int]] = [
+            ("calibration", "each", shares, trials),
+            ("fresh-covered", "each", covering, trials),
+            ("fresh", "random", fresh, trials),
+        ]
+    else:
+        plan = [
+            ("calibration", "worst", shares, trials),
+            ("calibration", "each", shares, joint),
+            ("fresh-covered", "random", covering, joint),
+            ("fresh", "random", fresh, joint),
+            ("fresh", "worst", fresh, trials),
+        ]
+    # The pruner includes weights coupled to a fixed count; SP-8 is promised for that as well.
+    extra: tuple[Scheme, ...] = ("coupled",) if claim == "SP-8" else ()
+    return [
+        neuron_coverage(
+            rows, s, scheme=way, size=size, eps=eps, delta=delta,
+            trials=count, seed=seed, points=points, claim=claim, where=where,
+        )
+        for where, points, rows, count in plan
+        for way in (SCHEMES.get(claim, "draws"), *(extra if where == "calibration" else ()))
+        if len(rows) and not (where == "fresh-covered" and claim in ON_ROWS_ONLY)
+    ]  # fmt: skip
