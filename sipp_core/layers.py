@@ -234,4 +234,4 @@ def rows(layer: PrunableLayer, inputs: Tensor) -> Tensor:
     positions = list(range(3, 3 + dims))
     kernel = list(range(3 + dims, 3 + 2 * dims))
     patches = patches.permute(1, 0, *positions, 2, *kernel)
-    return patches.reshape(layer.groups, -1, layer.module.weight[0].numel())  # type: ignore[index,union-attr]
+    return patches.reshape(layer.groups, -1, layer.weight.shape[1])

@@ -162,7 +162,10 @@ class Watcher:
                 f"layer {self.layer.name!r} was never called in a forward pass; leave it out with "
                 "layers=[...]"
             )
-        join = lambda field: torch.cat([getattr(a, field) for a in self.accumulators])  # noqa: E731
+
+        def join(field: str) -> Tensor:
+            return torch.cat([getattr(a, field) for a in self.accumulators])
+
         count = max(1, self.accumulators[0].rows)
         argmax = None
         if self.accumulators[0].argmax is not None:
