@@ -12,7 +12,8 @@ import sipp_core
 from reports.settings import Settings, method_facts
 from reports.splits import Splits
 from sipp_core import training
-from sipp_core.prune import DEFAULT_POINTS, VALIDATION_EVERY
+from sipp_core.fitting import VALIDATION_EVERY
+from sipp_core.prune import DEFAULT_POINTS
 
 Progress = Callable[[int, int, str], None]
 Json = dict[str, Any]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import sipp_theory
 from sipp_core.datasets import Dataset
-from sipp_core.prune import VALIDATION_EVERY
+from sipp_core.fitting import VALIDATION_EVERY
 from sipp_core.streams import digests
 
 

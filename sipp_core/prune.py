@@ -6,17 +6,17 @@ import copy
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from sipp_core import budget, corenet, describing, guarantee, planning
+from sipp_core import budget, corenet, describing, fitting, guarantee
 from sipp_core._arguments import whole
 from sipp_core.calibration import Calibration, calibrate
 from sipp_core.fingerprints import fingerprint
+from sipp_core.fitting import VALIDATION_EVERY
 from sipp_core.layers import LayerChoice, weight_of
-from sipp_core.plan import Float, LayerPlan, draw, generator
+from sipp_core.plan import Float
 from sipp_core.promise import BOUNDS, INSTANCE_BOUNDS, Table, make_table
 from sipp_core.result import PruneResult
 from sipp_core.running import Progress
@@ -26,7 +26,6 @@ METHODS = tuple(budget.RULES)
 DEFAULT_DELTA = 0.05
 # Rows kept per layer for instance-exact bounds when the caller does not say.
 DEFAULT_POINTS = 1024
-VALIDATION_EVERY = 5
 
 
 def _fraction(name: str, value: float | None, closed: bool) -> None:
@@ -170,7 +169,10 @@ def prune(
     tables = _tables(stats, dead, failure, coverage_factor, chosen)
     if eps is None:
         assert keep is not None
-        plans = _by_budget(tables, method, float(keep), scope)
+        asked = [float(keep)] * (len(tables) if scope == "layer" else 1)
+        plans = fitting.by_budget(tables, method, asked)
+        if amplified and keep != 1:
+            plans = fitting.mended(plans, tables, stats, method, asked, failure, seed)
     elif method in describing.CORENET:
         plans, size = guarantee.corenet_plans(tables, float(eps), failure)
         notes.append(describing.network_note(tables, size, failure))
@@ -180,15 +182,15 @@ def prune(
             if progress is not None:
                 progress(index, len(tables), "allocate")
             plans.append(guarantee.RULES[method](table, float(eps)))
-    multipliers = _sample(plans, tables, stats, failure, seed, amplified, notes)
+    if amplified:
+        notes.append(describing.amplified_note(failure))
+    multipliers = fitting.sample(plans, tables, stats, failure, seed, amplified)
     pruned, kept_masks = _apply(model, stats, multipliers, masks)
     reports = tuple(
         describing.layer_report(table, plan, mask, dead.get(plan.name))
         for table, plan, mask in zip(tables, plans, kept_masks.values(), strict=True)
     )
     notes += describing.notes_on(stats, reports, chosen, keep is None)
-    if amplified and keep is not None:
-        notes.append(describing.overshoot_note(reports, float(keep)))
     remember(pruned, Provenance(stats.digests, seed))
     return PruneResult(
         model=pruned,
@@ -255,43 +257,6 @@ def _tables(
         )
         for layer in stats.layers
     ]
-
-
-def _by_budget(tables: list[Table], method: str, keep: float, scope: str) -> list[LayerPlan]:
-    if keep == 1:
-        return [
-            planning.base_plan(t, probability=(t.weight != 0).astype(np.float64)) for t in tables
-        ]
-    scopes = [[t] for t in tables] if scope == "layer" else [tables]
-    plans: list[LayerPlan] = []
-    for group in scopes:
-        size = sum(t.weight.size for t in group)
-        plans += budget.RULES[method](group, max(1.0, float(np.rint(keep * size))))
-    return plans
-
-
-def _sample(
-    plans: Sequence[LayerPlan], tables: Sequence[Table], stats: Calibration, delta: float,
-    seed: int, amplified: bool, notes: list[str],
-) -> list[Float]:  # fmt: skip
-    if not amplified:
-        return [draw(plan, generator(seed, index, 0)) for index, plan in enumerate(plans)]
-    result, tau = [], 0
-    for index, (plan, table) in enumerate(zip(plans, tables, strict=True)):
-        held_out = stats.validation.get(plan.name)
-        if held_out is None or held_out.shape[1] == 0:
-            raise ValueError(
-                f"corenet++ sets every {VALIDATION_EVERY}th calibration input aside to choose "
-                f"candidates on; found only {stats.inputs} inputs"
-            )
-        multiplier, tau = corenet.best_of(plan, table.weight, held_out.numpy(), delta, seed, index)
-        result.append(multiplier)
-    notes.append(
-        f"the best of tau = {tau} candidates per neuron and sign was chosen on held-out inputs "
-        "(SP-10); at a fresh input the failure probability of the choice is up to tau times that "
-        "of one candidate"
-    )
-    return result
 
 
 def _apply(

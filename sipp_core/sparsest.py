@@ -13,7 +13,8 @@ import sipp_theory
 from sipp_core.calibration import calibrate
 from sipp_core.certificate import Certificate, make_certificate
 from sipp_core.certify import gathered, output_errors, refuse_reuse
-from sipp_core.prune import DEFAULT_POINTS, VALIDATION_EVERY, prune
+from sipp_core.fitting import VALIDATION_EVERY
+from sipp_core.prune import DEFAULT_POINTS, prune
 from sipp_core.result import PruneResult
 from sipp_core.running import Progress
 from sipp_core.streams import Inputs

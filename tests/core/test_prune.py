@@ -77,16 +77,24 @@ def test_budget_mode(kind: str, method: str, keep: float, scope: str) -> None:
     )
     expected = [expected_nonzeros(plan) for plan in result.plans]
     expected = expected if scope == "layer" else [sum(expected)]
-    pairs = 2 * sum(report.shape[0] for report in result.layers)
-    for found, asked in zip(expected, wanted, strict=True):
-        exact = method in ("sipp-det", "sipp-recentred", "magnitude", "sipp-poisson")
-        # Else draws are whole numbers a pair: off by half a weight each at the very most.
-        assert abs(found - asked) <= (1e-6 * asked if exact else min(pairs / 2, 0.1 * asked + 2))
-    # Each weight is kept or not: the count strays less than that of independent coins. Choosing
-    # among candidates (++) favours those with more distinct weights.
-    spread = 6 * math.sqrt(sum(wanted) / 4)
-    extra = 0.25 * sum(wanted) if method == "corenet++" else 0.0
-    assert -spread <= result.nnz_after - sum(expected) <= spread + extra
+    if method == "corenet++":
+        # Choosing among candidates favours those with more distinct weights; the plan asks for
+        # less, so that what is chosen meets the budget.
+        left = [report.nnz_after for report in result.layers]
+        left = left if scope == "layer" else [sum(left)]
+        for found, asked in zip(left, wanted, strict=True):
+            assert 0.85 * asked - 3 <= found <= 1.03 * asked + 3
+    else:
+        pairs = 2 * sum(report.shape[0] for report in result.layers)
+        for found, asked in zip(expected, wanted, strict=True):
+            exact = method in ("sipp-det", "sipp-recentred", "magnitude", "sipp-poisson")
+            # Else draws are whole numbers a pair: off by half a weight each at the very most.
+            assert abs(found - asked) <= (
+                1e-6 * asked if exact else min(pairs / 2, 0.1 * asked + 2)
+            )
+        # Each weight is kept or not: the count strays less than that of independent coins.
+        spread = 6 * math.sqrt(sum(wanted) / 4)
+        assert abs(result.nnz_after - sum(expected)) <= spread
 
     for report, plan in zip(result.layers, result.plans, strict=True):
         old = model.get_parameter(f"{report.name}.weight").detach().flatten(1)
