@@ -20,7 +20,7 @@ CLAIM_TITLES = {
     "SP-5": "Cramér, at the calibration inputs",
     "SP-5x": "exact tail, at the calibration inputs",
     "SP-6": "keeping the most sensitive weights",
-    "SP-8": "independent inclusion",
+    "SP-8": "inclusion by probability",
 }
 
 

@@ -189,8 +189,9 @@ METHOD_FACTS = {
     ),
     "sipp-poisson": Method(
         "SiPP Poisson", "sipp", True,
-        "Each weight stays with a probability proportional to its sensitivity, at most 1, "
-        "independently of the others, and is reweighted.", "SP-8",
+        "Each weight stays with a probability proportional to its sensitivity, at most 1, and is "
+        "reweighted. The choices within a neuron are coupled so that the number of weights that "
+        "stay is fixed; the promise is that of independent ones.", "SP-8",
     ),
     "corenet": Method(
         "CoreNet", "corenet", True,
