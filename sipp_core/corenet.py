@@ -110,8 +110,8 @@ class _HeldOut:
 
 
 def best_of(
-    plan: LayerPlan, weight: Float, points: Float, delta: float, seed: int, layer: int
-) -> tuple[Float, int]:
+    plan: LayerPlan, weight: Float, points: Float, delta: float, seed: int, *stream: int
+) -> Float:
     """Draw tau candidates and keep, per (sign, neuron), the one of least mean error on held-out T.
 
     tau = ceil(ln(4/delta)/ln(10/9)). What this promises is `sipp_theory.best_of_tau`: a bound on
@@ -123,22 +123,23 @@ def best_of(
         points: (groups, n, fan_in) float64 non-negative rows of T.
         delta: failure probability, in (0, 1).
         seed: the user's seed.
-        layer: index of the layer.
+        stream: names the dice: the layer, then which rehearsal, if it is one.
 
     Returns:
-        ((out, fan_in) multipliers, tau).
+        (out, fan_in) multipliers.
 
     Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet++).
     """
     tau = int(sipp_theory.candidates(delta))
     held_out = _HeldOut(plan, weight, points)
-    best = draw(plan, generator(seed, layer, 0))
+    layer, *rehearsal = stream
+    best = draw(plan, generator(seed, layer, 0, *rehearsal))
     least = held_out.mean_errors(best)
     for candidate in range(1, tau):
-        multiplier = draw(plan, generator(seed, layer, candidate))
+        multiplier = draw(plan, generator(seed, layer, candidate, *rehearsal))
         errors = held_out.mean_errors(multiplier)
         wins = errors < least
         least = np.where(wins, errors, least)
         choose = np.where(plan.positive, wins[0][:, None], wins[1][:, None])
         best = np.where(choose, multiplier, best)
-    return best, tau
+    return best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ VALIDATION_EVERY = 5
 # It plans again while what it chose exceeds the budget by more than this share of it.
 OVERSHOOT = 0.01
 MENDING_PASSES = 3
+
+Layer = TypeVar("Layer")
 
 
 def by_budget(tables: list[Table], method: str, asked: Sequence[float]) -> list[LayerPlan]:
@@ -42,8 +45,8 @@ def by_budget(tables: list[Table], method: str, asked: Sequence[float]) -> list[
     return plans
 
 
-def _scopes(tables: list[Table], count: int) -> list[list[Table]]:
-    return [tables] if count == 1 else [[t] for t in tables]
+def _scopes(layers: list[Layer], count: int) -> list[list[Layer]]:
+    return [layers] if count == 1 else [[layer] for layer in layers]
 
 
 def mended(
@@ -53,7 +56,8 @@ def mended(
     """Ask for less until the candidates that are chosen leave what was asked for.
 
     A candidate with more distinct weights tends to have the smaller error, so choosing the best of
-    several prefers it and overshoots the budget that a single draw meets in expectation.
+    several prefers it and overshoots the budget that a single draw meets in expectation. Each
+    rehearsal throws dice of its own: SP-10 speaks of a plan that was settled before its draws.
 
     Args:
         plans: plans that meet the budget for a single draw.
@@ -70,11 +74,11 @@ def mended(
     Claim: SP-10. Source: [OWN], an observation.
     """
     fractions = list(asked)
-    for _ in range(MENDING_PASSES):
-        multipliers = sample(plans, tables, stats, delta, seed, amplified=True)
+    for rehearsal in range(1, MENDING_PASSES + 1):
+        multipliers = sample(plans, tables, stats, delta, seed, True, rehearsal)
         left = [
             sum(np.count_nonzero(m) for m in group) / sum(m.size for m in group)
-            for group in ([multipliers] if len(asked) == 1 else [[m] for m in multipliers])
+            for group in _scopes(multipliers, len(asked))
         ]
         if all(x <= a * (1 + OVERSHOOT) for x, a in zip(left, asked, strict=True)):
             break
@@ -85,7 +89,7 @@ def mended(
 
 def sample(
     plans: Sequence[LayerPlan], tables: Sequence[Table], stats: Calibration, delta: float,
-    seed: int, amplified: bool,
+    seed: int, amplified: bool, *rehearsal: int,
 ) -> list[Float]:  # fmt: skip
     """Draw every layer once, or choose each pair's best candidate on the inputs set aside.
 
@@ -96,6 +100,7 @@ def sample(
         delta: failure probability, which fixes the number of candidates.
         seed: the user's seed.
         amplified: whether to choose among candidates (CoreNet++).
+        rehearsal: which rehearsal this is, if it is one.
 
     Returns:
         (out, fan_in) multipliers, one array a layer.
@@ -115,5 +120,6 @@ def sample(
                 f"corenet++ sets every {VALIDATION_EVERY}th calibration input aside to choose "
                 f"candidates on; found only {stats.inputs} inputs"
             )
-        result.append(corenet.best_of(plan, table.weight, held_out.numpy(), delta, seed, index)[0])
+        points = held_out.numpy()
+        result.append(corenet.best_of(plan, table.weight, points, delta, seed, index, *rehearsal))
     return result

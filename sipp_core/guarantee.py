@@ -24,15 +24,7 @@ def _finish_draws(table: Table, scores: Float, sizes: Float) -> LayerPlan:
     live = table.total > 0
     whole = live & (sizes >= table.support)
     draws = np.where(live & ~whole, sizes, 0.0)
-    eps = np.where(whole, 0.0, promise.draws_error(table, scores, draws))
-    return planning.base_plan(
-        table,
-        scores=scores,
-        draws=draws,
-        probability=planning.kept_whole(table, whole),
-        eps=eps,
-        whole=whole,
-    )
+    return planning.whole_or_drawn(table, scores, draws, whole)
 
 
 def draw_sizes(table: Table, scores: Float, eps: float) -> Float:

@@ -61,18 +61,34 @@ def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
         # A pair without a weight, or that never fired, is drawn from no more than a whole one.
         wanted = np.where(whole[sign] | (table.total[sign] == 0), 0.0, sizes[sign])
         draws[sign] = sipp_theory.draws_for_distinct(plan.draw_probabilities(sign), wanted)
-    eps = np.where(whole, 0.0, promise.draws_error(table, scores, draws))
+    return whole_or_drawn(table, scores, draws, whole)
+
+
+def whole_or_drawn(table: Table, scores: Float, draws: Float, whole: Bool) -> LayerPlan:
+    """Plan that keeps some pairs whole and draws the others with replacement.
+
+    Args:
+        table: the layer.
+        scores: (out, fan_in) >= 0, what draws are proportional to.
+        draws: (2, out) whole numbers of draws, 0 where a pair is kept whole.
+        whole: (2, out) bool.
+
+    Returns:
+        The plan with its promised errors.
+
+    Claim: SP-1. Source: [SP] arXiv 1910.05422.
+    """
     return base_plan(
         table,
         scores=scores,
         draws=draws,
-        probability=kept_whole(table, whole),
-        eps=eps,
+        probability=_kept_whole(table, whole),
+        eps=np.where(whole, 0.0, promise.draws_error(table, scores, draws)),
         whole=whole,
     )
 
 
-def kept_whole(table: Table, whole: Bool) -> Float:
+def _kept_whole(table: Table, whole: Bool) -> Float:
     """Inclusion probability 1 for the live weights of whole pairs, 0 elsewhere."""
     mask = (table.sign(0) & whole[0][:, None]) | (table.sign(1) & whole[1][:, None])
     return (mask & (table.sensitivity > 0)).astype(np.float64)

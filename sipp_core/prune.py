@@ -210,7 +210,7 @@ def prune(
         notes=tuple(notes),
         claims=describing.claims_of(method, chosen, eps is not None),
         versions=describing.versions(),
-        original=fingerprint(model),
+        original=stats.original,
         masks=kept_masks,
         plans=tuple(plans),
         digests=stats.digests,
