@@ -7,15 +7,15 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from proofs_check.coverage import CONFIDENCE, Coverage, Where, judge
-from proofs_check.failures import (
+from proofs_check.judging import CONFIDENCE, Coverage, Where, judge
+from proofs_check.monte_carlo.failures import (
     WORST_STREAM,
     estimates_at,
     failures_at_each,
     failures_at_random,
 )
-from proofs_check.pair import Scheme, make_pair
-from proofs_check.sampling import LARGEST_CHUNK
+from proofs_check.monte_carlo.pair import Scheme, make_pair
+from proofs_check.monte_carlo.sampling import LARGEST_CHUNK
 
 Points = Literal["worst", "each", "random"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from proofs_check.coverage import CONFIDENCE, Coverage, Where, judge
-from proofs_check.neuron import TIE
-from proofs_check.sampling import (
+from proofs_check.judging import CONFIDENCE, Coverage, Where, judge
+from proofs_check.monte_carlo.neuron import TIE
+from proofs_check.monte_carlo.sampling import (
     LARGEST_CHUNK,
     coupled_estimates,
     draw_estimates,

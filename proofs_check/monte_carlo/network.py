@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from proofs_check.coverage import CONFIDENCE, Coverage, Where, judge
-from proofs_check.neuron import TIE
+from proofs_check.judging import CONFIDENCE, Coverage, Where, judge
+from proofs_check.monte_carlo.neuron import TIE
 from sipp_core import PruneResult
 from sipp_core.plan import Float, LayerPlan, draw, generator
 from sipp_core.running import Progress, evaluating, model_device

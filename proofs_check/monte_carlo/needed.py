@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from proofs_check.neuron import TIE, check_question
-from proofs_check.pair import Pair, Scheme, make_pair
-from proofs_check.sampling import Law, blocks, draw_law, draw_sums, inclusion_estimates
+from proofs_check.monte_carlo.neuron import TIE, check_question
+from proofs_check.monte_carlo.pair import Pair, Scheme, make_pair
+from proofs_check.monte_carlo.sampling import Law, blocks, draw_law, draw_sums, inclusion_estimates
 from sipp_core.plan import Float
 
 ROUGH_TRIALS = 4096

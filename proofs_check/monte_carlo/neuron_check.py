@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 import sipp_theory
-from proofs_check.coverage import Coverage, Where, trials_for_power
-from proofs_check.needed import needed_size
-from proofs_check.neuron import Points, neuron_coverage
-from proofs_check.pair import Scheme
+from proofs_check.judging import Coverage, Where, trials_for_power
+from proofs_check.monte_carlo.needed import needed_size
+from proofs_check.monte_carlo.neuron import Points, neuron_coverage
+from proofs_check.monte_carlo.pair import Scheme
 from sipp_core.plan import Bool, Float
 from sipp_core.promise import Table
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from proofs_check.pair import Pair
-from proofs_check.sampling import (
+from proofs_check.monte_carlo.pair import Pair
+from proofs_check.monte_carlo.sampling import (
     BLOCK,
     blocks,
     coupled_estimates,
@@ -40,7 +40,7 @@ def estimates_at(
     Claim: SP-1, SP-8. Source: [SP] arXiv 1910.05422, [OWN].
 
     Example:
-        >>> from proofs_check.pair import make_pair
+        >>> from proofs_check.monte_carlo.pair import make_pair
         >>> estimates_at(make_pair([[0.5, 0.5]], [0.5, 0.5]), 0, "draws", 3, 2, 0).tolist()
         [1.0, 1.0]
     """
@@ -72,7 +72,7 @@ def failures_at_each(
     Claim: none (plumbing).
 
     Example:
-        >>> from proofs_check.pair import make_pair
+        >>> from proofs_check.monte_carlo.pair import make_pair
         >>> pair = make_pair([[1.0, 0.0], [0.5, 0.5]], [0.5, 0.5])
         >>> failures_at_each(pair, "draws", 1, 0.5, 100, 0, 1000).tolist()
         [100, 0]
@@ -107,7 +107,7 @@ def failures_at_random(
     Claim: none (plumbing).
 
     Example:
-        >>> from proofs_check.pair import make_pair
+        >>> from proofs_check.monte_carlo.pair import make_pair
         >>> pair = make_pair([[1.0, 0.0], [0.5, 0.5]], [0.5, 0.5])
         >>> 30 < failures_at_random(pair, "draws", 1, 0.5, 100, 0, 1000) < 70
         True

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from proofs_check import Coverage, judge, power, refuting_failures, trials_for_power
-from proofs_check.coverage import CONFIDENCE, POWER
+from proofs_check.judging import CONFIDENCE, POWER
 
 
 @pytest.mark.parametrize("trials", [0, 1, 7, 200, 1000, 20_000])

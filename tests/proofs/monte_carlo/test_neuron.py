@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import sipp_theory
 from proofs_check import needed_size, neuron_coverage
-from proofs_check.pair import Scheme, make_pair
+from proofs_check.monte_carlo.pair import Scheme, make_pair
 
 Float = NDArray[np.float64]
 EPS, DELTA = 0.2, 0.05

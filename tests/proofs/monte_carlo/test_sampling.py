@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from proofs_check import neuron_coverage, sampling
-from proofs_check.neuron import TIE
-from proofs_check.pair import Scheme
-from proofs_check.sampling import (
+from proofs_check import neuron_coverage
+from proofs_check.monte_carlo import sampling
+from proofs_check.monte_carlo.neuron import TIE
+from proofs_check.monte_carlo.pair import Scheme
+from proofs_check.monte_carlo.sampling import (
     coupled_estimates,
     draw_estimates,
     draw_law,

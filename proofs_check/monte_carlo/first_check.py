@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from proofs_check.neuron_check import CLAIMS, NeuronCheck, check_neuron
+from proofs_check.monte_carlo.neuron_check import CLAIMS, NeuronCheck, check_neuron
 from sipp_core import calibrate
 from sipp_core.promise import Table, make_table
 from sipp_core.streams import digests
