@@ -16,6 +16,7 @@ it speaks of was looked at without one.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -148,15 +149,17 @@ def power(trials: int, delta: float, confidence: float = CONFIDENCE) -> float:
     return float(stats.binom.sf(least - 1, trials, min(1.0, FACTOR * delta)))
 
 
-def trials_for_power(delta: float, confidence: float = CONFIDENCE) -> int:
+@cache
+def trials_for_power(delta: float, confidence: float = CONFIDENCE, wanted: float = POWER) -> int:
     """Number of trials from which "consistent" can be said.
 
-    An n, found by doubling and bisection, with power(n) >= POWER (the power is a saw of n; within
+    An n, found by doubling and bisection, with power(n) >= wanted (the power is a saw of n; within
     a per cent of the least n).
 
     Args:
         delta: failure probability promised, in (0, 1).
         confidence: one-sided, in (0, 1).
+        wanted: power, in (0, 1).
 
     Returns:
         The number of trials.
@@ -173,11 +176,11 @@ def trials_for_power(delta: float, confidence: float = CONFIDENCE) -> int:
     if not 0 < delta < 1:
         raise ValueError(f"delta must lie in (0, 1); found {delta!r}")
     low, high = 0, 1
-    while power(high, delta, confidence) < POWER:
+    while power(high, delta, confidence) < wanted:
         low, high = high, 2 * high
     while high - low > max(1, high // 200):
         middle = (low + high) // 2
-        low, high = (low, middle) if power(middle, delta, confidence) >= POWER else (middle, high)
+        low, high = (low, middle) if power(middle, delta, confidence) >= wanted else (middle, high)
     return high
 
 

@@ -1,0 +1,7 @@
+"""Claims of the family AL."""
+
+from __future__ import annotations
+
+from proofs_check.claims.claim import Claim
+
+CLAIMS: tuple[Claim, ...] = ()

@@ -1,0 +1,62 @@
+"""One entry of the ledger: what is claimed, by whom, under what, and which code computes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a proof.
+
+    Attributes:
+        says: the step, prose with LaTeX between dollars.
+        proved_by: name of the symbolic check that derives it, "" if no machine did.
+        why_not: where `proved_by` is empty, why it is not done by machine (a cited theorem, a
+            measure-theoretic step).
+
+    Claim: none (plumbing).
+    """
+
+    says: str
+    proved_by: str = ""
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the ledger.
+
+    Attributes:
+        id: as in THEORY.md, "SP-3"; assumptions are "A1", "A2", "A-iid", ...
+        name: what the field calls it.
+        statement: prose with LaTeX between dollars.
+        plain: the same for a reader who is no theorist, one sentence.
+        source: paper with version and number.
+        assumptions: ids of the assumptions that the statement itself needs.
+        depends: ids of the claims that its proof uses.
+        computes: the functions that compute it, "sipp_theory.bernstein_size"; for an assumption
+            those that measure it.
+        steps: of its proof.
+        probabilistic: whether it promises a probability, so that it must have coverage.
+        use_instead: id of a sharper claim for the same question, "" if none.
+
+    Claim: none (plumbing).
+    """
+
+    id: str
+    name: str
+    statement: str
+    plain: str
+    source: str
+    assumptions: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
+    computes: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    probabilistic: bool = False
+    use_instead: str = ""
+
+    @property
+    def family(self) -> str:
+        """The id up to its dash: "SP" of "SP-3"."""
+        return self.id.partition("-")[0]

@@ -1,0 +1,168 @@
+"""Evidence: what one check has to say about one claim, and the trials that a check may ask for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["symbolic", "laws", "oracles", "coverage", "mutations", "assumptions"]
+Outcome = Literal[
+    "proved",  # symbolic: every step of the check was derived by machine
+    "open",  # symbolic: a step that the machine could not derive; `found` says which
+    "passed",  # laws, oracles: no counterexample among the cases looked at
+    "consistent",  # coverage: not refuted, and a rate of 2 delta would have been seen
+    "undecided",  # coverage: not refuted, but too few trials to have noticed
+    "holds",  # assumptions: not refuted on this network
+    "killed",  # mutations: the weakened copy was refuted
+    "survived",  # mutations: nothing noticed it
+    "refuted",  # any kind but mutations: a counterexample, or a p-value beyond doubt
+    "skipped",  # what it needs is not here; `found` says what
+]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one check found about one claim.
+
+    Attributes:
+        claim: id in the ledger, as "SP-3".
+        kind: which of the kinds of evidence.
+        check: name of the check, as "oracles.sp.bernstein"; what `sipp check` runs again.
+        says: what was looked at, one sentence.
+        outcome: see `Outcome`.
+        found: what was found, in words with numbers; "" if the outcome says it all.
+        counterexample: smallest one found, as something to paste into Python; "" if none.
+        trials: independent trials (coverage), cases compared or drawn (oracles, laws); 0 if none.
+        failures: trials that failed.
+        delta: failure probability that was promised to the trials; NaN outside coverage.
+        low: lower limit of the failure rate, valid at whatever trial the count stopped.
+        high: upper limit likewise.
+        p_value: chance of so much evidence against the claim if it holds; NaN outside coverage.
+        promised: what the bound asks for or promises, in its own unit; NaN if not measured.
+        needed: what the truth needs, same unit; NaN if not measured.
+        series: numbers behind a picture, by name.
+
+    Claim: none (plumbing).
+    """
+
+    claim: str
+    kind: Kind
+    check: str
+    says: str
+    outcome: Outcome
+    found: str = ""
+    counterexample: str = ""
+    trials: int = 0
+    failures: int = 0
+    delta: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p_value: float = math.nan
+    promised: float = math.nan
+    needed: float = math.nan
+    series: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def tightness(self) -> float:
+        """Promised over needed, 1 at best; NaN if not measured."""
+        return self.promised / self.needed if self.needed > 0 else math.nan
+
+    def summary(self) -> dict[str, Any]:
+        """All fields and the tightness, ready for JSON: what was not measured is None."""
+        fields = asdict(self) | {"tightness": self.tightness}
+        return {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in fields.items()
+        }
+
+
+def read_evidence(fields: dict[str, Any]) -> Evidence:
+    """Make evidence of what `Evidence.summary` wrote.
+
+    Args:
+        fields: the summary; None stands for what was not measured.
+
+    Returns:
+        The evidence.
+
+    Raises:
+        TypeError: a field is missing or unknown.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> one = Evidence("SP-3", "laws", "laws.sp.monotone", "m falls in eps.", "passed")
+        >>> read_evidence(one.summary()).outcome
+        'passed'
+    """
+    given: dict[str, Any] = {n: math.nan if v is None else v for n, v in fields.items()}
+    given.pop("tightness", None)
+    return Evidence(**given)
+
+
+class Refuted(Exception):
+    """A check found a counterexample; the message holds it, the smallest that was found."""
+
+
+class Unproved(Exception):
+    """A symbolic check could not derive a step; the message names the step."""
+
+
+class Unavailable(Exception):
+    """What a check needs is not on this machine; the message says what and how to get it."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a check returns when nothing was refuted and there are numbers to tell.
+
+    Attributes:
+        found: what was found, in words with numbers.
+        cases: cases looked at.
+        promised: as in `Evidence`.
+        needed: as in `Evidence`.
+        series: numbers behind a picture, by name.
+
+    Claim: none (plumbing).
+    """
+
+    found: str = ""
+    cases: int = 0
+    promised: float = math.nan
+    needed: float = math.nan
+    series: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Trials that a coverage check asks for: a claim "fails with probability at most delta".
+
+    Attributes:
+        says: what is counted, one sentence.
+        delta: failure probability promised to one trial, in (0, 1).
+        count: (block, size) -> failures among the `size` trials of that block. Its randomness comes
+            from its own seed and the block's number alone, so that a run is the same on any
+            number of machines; it can be pickled, and it does not call the bound under test.
+        block: trials a block; a trial that takes long has a block of few.
+        most: largest number of trials wanted, 0 for as many as the power needs.
+        promised: what the bound asks for, in its own unit; NaN if nothing is compared.
+        needed: what the trials need, by a search that uses no bound; NaN if nothing is compared.
+
+    Claim: none (plumbing).
+    """
+
+    says: str
+    delta: float
+    count: Callable[[int, int], int]
+    block: int = 1024
+    most: int = 0
+    promised: float = math.nan
+    needed: float = math.nan
+
+    def __post_init__(self) -> None:
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta must lie in (0, 1); found {self.delta!r}")
+        if self.block < 1:
+            raise ValueError(f"block must be at least 1; found {self.block!r}")

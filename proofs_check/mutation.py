@@ -1,0 +1,103 @@
+"""Mutations: a weakened copy of the code under test, which the checks must refute."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+OURS = ("sipp_theory", "sipp_core", "proofs_check")
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A weakened copy of one function.
+
+    Attributes:
+        claim: id of the claim that it breaks.
+        name: of the mutation, unique in its module, "constant_halved".
+        says: what is weakened, one sentence.
+        target: "package:function" or "package.module:function".
+        wrong: (original) -> the weakened function.
+        by: names of the checks that must refute it, the cheapest first; one is enough.
+
+    Claim: none (plumbing).
+    """
+
+    claim: str
+    name: str
+    says: str
+    target: str
+    wrong: Callable[[Function], Function]
+    by: tuple[str, ...]
+
+
+def resolve(target: str) -> Function:
+    """Find a function by name.
+
+    Args:
+        target: "package:function" or "package.module:function".
+
+    Returns:
+        The function.
+
+    Raises:
+        ValueError: there is no such function.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> resolve("sipp_theory:bernstein_size").__name__
+        'bernstein_size'
+    """
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"target {target!r} names no function: {error}") from error
+
+
+@contextmanager
+def substituted(target: str, wrong: Callable[[Function], Function]) -> Iterator[None]:
+    """Put another function in the place of one, wherever our packages have it by name.
+
+    Args:
+        target: "package:function" or "package.module:function".
+        wrong: (original) -> the function to put there.
+
+    Yields:
+        Nothing; the original is back when the block ends.
+
+    Raises:
+        ValueError: there is no such function.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> import sipp_theory
+        >>> with substituted("sipp_theory:points_needed", lambda f: lambda d, c: 7):
+        ...     sipp_theory.points_needed(0.05, 0.99)
+        7
+        >>> int(sipp_theory.points_needed(0.05, 0.99))
+        90
+    """
+    original = resolve(target)
+    other = wrong(original)
+    places = [
+        (module, name)
+        for key, module in list(sys.modules.items())
+        if key.partition(".")[0] in OURS
+        for name, value in list(vars(module).items())
+        if value is original
+    ]
+    for module, name in places:
+        setattr(module, name, other)
+    try:
+        yield
+    finally:
+        for module, name in places:
+            setattr(module, name, original)

@@ -1,0 +1,215 @@
+"""The checks: each a function with the ids of the claims that it bears on.
+
+A check lives in proofs_check/<kind>/<family>.py and is called <kind>.<family>.<function>. Its
+docstring's first line is what the ledger says about it. It returns None or `Found` if nothing was
+refuted, and for coverage one or several `Experiment`; it raises `Refuted` with the smallest
+counterexample, `Unproved` with the step, or `Unavailable` with what is missing. It calls the code
+under test as `sipp_theory.name`, so that a mutation is seen.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal, TypeVar, cast, get_args
+
+from proofs_check.evidence import (
+    Evidence,
+    Experiment,
+    Found,
+    Kind,
+    Outcome,
+    Refuted,
+    Unavailable,
+    Unproved,
+)
+
+Profile = Literal["quick", "full"]
+Body = Callable[["Setting"], "Found | Experiment | Sequence[Experiment] | None"]
+AnyBody = TypeVar("AnyBody", bound=Body)
+
+FINE: dict[str, Outcome] = {
+    "symbolic": "proved",
+    "laws": "passed",
+    "oracles": "passed",
+    "assumptions": "holds",
+    "coverage": "consistent",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a check may depend on, and nothing else.
+
+    Attributes:
+        profile: "quick" (embedded data, two minutes for all) or "full" (half an hour, MNIST).
+        seed: seed of everything random, >= 0.
+        data_dir: folder of the data files, "" for none.
+        cache: folder where trained networks are kept, "" for none.
+
+    Claim: none (plumbing).
+    """
+
+    profile: Profile = "quick"
+    seed: int = 0
+    data_dir: str = ""
+    cache: str = ""
+
+    @property
+    def full(self) -> bool:
+        """Whether time is there to look longer."""
+        return self.profile == "full"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check and what it bears on.
+
+    Attributes:
+        name: "<kind>.<family>.<function>".
+        claims: ids of the claims.
+        kind: kind of evidence.
+        profile: "full" if it is left out of the quick profile.
+        says: first line of its docstring.
+        body: the function.
+
+    Claim: none (plumbing).
+    """
+
+    name: str
+    claims: tuple[str, ...]
+    kind: Kind
+    profile: Profile
+    says: str
+    body: Body
+
+    def run(self, setting: Setting) -> list[Evidence] | list[Experiment]:
+        """Run the check: one piece of evidence a claim, or the experiments that it asks for."""
+        try:
+            result = self.body(setting)
+        except Refuted as refuted:
+            return self._all("refuted", counterexample=str(refuted))
+        except Unproved as step:
+            return self._all("open", found=str(step))
+        except Unavailable as missing:
+            return self._all("skipped", found=str(missing))
+        if isinstance(result, Experiment):
+            return [result]
+        if result is None or isinstance(result, Found):
+            return self._all(FINE[self.kind], seen=result or Found())
+        return list(result)
+
+    def evidence(self, claim: str, outcome: Outcome) -> Evidence:
+        """Blank evidence of this check for one claim."""
+        return Evidence(claim, self.kind, self.name, self.says, outcome)
+
+    def _all(
+        self, outcome: Outcome, found: str = "", counterexample: str = "", seen: Found | None = None
+    ) -> list[Evidence]:
+        seen = seen or Found(found)
+        return [
+            replace(
+                self.evidence(claim, outcome),
+                found=seen.found, counterexample=counterexample, trials=seen.cases,
+                promised=seen.promised, needed=seen.needed, series=dict(seen.series),
+            )
+            for claim in self.claims
+        ]  # fmt: skip
+
+
+_CHECKS: dict[str, Check] = {}
+
+
+def check(*claims: str, profile: Profile = "quick") -> Callable[[AnyBody], AnyBody]:
+    """Register a function as a check of these claims; its module says the kind and the family.
+
+    Args:
+        claims: ids, at least one.
+        profile: "full" to leave it out of the quick profile.
+
+    Returns:
+        A decorator that gives the function back as it was.
+
+    Raises:
+        ValueError: no claim, a module that belongs to no kind, a function without a docstring, or a
+            name that is taken.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> check()
+        Traceback (most recent call last):
+        ...
+        ValueError: a check bears on at least one claim; found none
+    """
+    if not claims:
+        raise ValueError("a check bears on at least one claim; found none")
+
+    def register(body: AnyBody) -> AnyBody:
+        kind, _, family = body.__module__.removeprefix("proofs_check.").partition(".")
+        name = f"{kind}.{family}.{body.__name__.strip('_')}"
+        says = (body.__doc__ or "").strip().partition("\n")[0]
+        if kind not in get_args(Kind) or not says or name in _CHECKS:
+            raise ValueError(
+                f"check {name!r} must lie in a module of a kind, have a docstring and a name of "
+                "its own"
+            )
+        _CHECKS[name] = Check(name, claims, cast(Kind, kind), profile, says, body)
+        return body
+
+    return register
+
+
+@cache
+def _load() -> None:
+    for kind in FINE:
+        package = importlib.import_module(f"proofs_check.{kind}")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+def all_checks() -> dict[str, Check]:
+    """Every registered check by name, in the order of kinds, families and source.
+
+    Returns:
+        The checks; mutations are no checks, see `proofs_check.mutations`.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> all_checks()["symbolic.sp_draws.bernstein_inverse"].claims
+        ('SP-3',)
+    """
+    _load()
+    return dict(_CHECKS)
+
+
+def checks_of(claim: str, profile: Profile = "full") -> list[Check]:
+    """Checks that bear on a claim.
+
+    Args:
+        claim: id in the ledger.
+        profile: "quick" to leave out what takes long.
+
+    Returns:
+        The checks, in the order of `all_checks`.
+
+    Raises:
+        ValueError: an unknown profile.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> {c.kind for c in checks_of("SP-3")} >= {"symbolic", "coverage"}
+        True
+    """
+    if profile not in get_args(Profile):
+        raise ValueError(f"profile must be one of {get_args(Profile)}; found {profile!r}")
+    return [
+        one
+        for one in all_checks().values()
+        if claim in one.claims and (profile == "full" or one.profile == "quick")
+    ]
