@@ -1,5 +1,8 @@
-"""The claims ledger and the evidence for each claim: Monte-Carlo coverage and needed sizes."""
+"""The claims ledger, the evidence for each claim, and the Monte Carlo behind it."""
 
+from proofs_check.claims import LEDGER, Claim
+from proofs_check.evidence import Evidence
+from proofs_check.harness import LedgerRun, run
 from proofs_check.judging import (
     Coverage,
     judge,
@@ -13,11 +16,17 @@ from proofs_check.monte_carlo.needed import Needed, needed_size
 from proofs_check.monte_carlo.network import NetworkCoverage, network_coverage
 from proofs_check.monte_carlo.neuron import neuron_coverage
 from proofs_check.monte_carlo.neuron_check import NeuronCheck
+from proofs_check.status import Entry
 
 __all__ = [
+    "LEDGER",
+    "Claim",
     "Coverage",
+    "Entry",
+    "Evidence",
     "FirstCheck",
     "LayerCoverage",
+    "LedgerRun",
     "Needed",
     "NetworkCoverage",
     "NeuronCheck",
@@ -29,5 +38,6 @@ __all__ = [
     "neuron_coverage",
     "power",
     "refuting_failures",
+    "run",
     "trials_for_power",
 ]

@@ -103,7 +103,15 @@ def read_evidence(fields: dict[str, Any]) -> Evidence:
 
 
 class Refuted(Exception):
-    """A check found a counterexample; the message holds it, the smallest that was found."""
+    """A check found a counterexample; the message holds it, the smallest that was found.
+
+    Attributes:
+        series: numbers behind a picture of it, by name.
+    """
+
+    def __init__(self, message: str = "", series: dict[str, list[float]] | None = None) -> None:
+        super().__init__(message)
+        self.series = series or {}
 
 
 class Unproved(Exception):

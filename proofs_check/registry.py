@@ -49,6 +49,7 @@ class Setting:
         seed: seed of everything random, >= 0.
         data_dir: folder of the data files, "" for none.
         cache: folder where trained networks are kept, "" for none.
+        device: where the trained networks compute.
 
     Claim: none (plumbing).
     """
@@ -57,6 +58,7 @@ class Setting:
     seed: int = 0
     data_dir: str = ""
     cache: str = ""
+    device: str = "cpu"
 
     @property
     def full(self) -> bool:
@@ -91,7 +93,9 @@ class Check:
         try:
             result = self.body(setting)
         except Refuted as refuted:
-            return self._all("refuted", counterexample=str(refuted))
+            return self._all(
+                "refuted", counterexample=str(refuted), seen=Found(series=refuted.series)
+            )
         except Unproved as step:
             return self._all("open", found=str(step))
         except Unavailable as missing:

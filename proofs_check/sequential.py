@@ -31,6 +31,8 @@ LEVEL = FAMILY_ERROR / FAMILY
 # with at most 5% by the binomial test: together the power is at least 90%.
 MISSED = 0.05
 PRIOR = (0.5, 0.5)
+# Held where a mutation of CT-4 cannot reach: a judge that is itself weakened would acquit anything.
+JUDGE = {"evidence": sipp_theory.log_e_value, "limits": sipp_theory.confidence_sequence}
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,13 @@ def counted(experiment: Experiment, count: Count, failures: int, trials: int) ->
         ('refuted', 'consistent')
     """
     k, n, delta = count.failures + failures, count.trials + trials, experiment.delta
-    against = float(sipp_theory.log_e_value(k, n, delta, prior=PRIOR))
+    against = float(JUDGE["evidence"](k, n, delta, prior=PRIOR))
     largest = max(count.largest, against)
     stopped = ""
     if largest >= math.log(2 / LEVEL):
         stopped = "refuted"
     elif 2 * delta < 1 and float(
-        sipp_theory.log_e_value(k, n, 2 * delta, "below", prior=PRIOR)
+        JUDGE["evidence"](k, n, 2 * delta, "below", prior=PRIOR)
     ) >= math.log(1 / MISSED):
         stopped = "consistent"
     elif n >= planned_trials(experiment):
@@ -156,7 +158,7 @@ def verdict(blank: Evidence, experiment: Experiment, count: Count) -> Evidence:
     outcome: Outcome = "consistent" if count.stopped == "consistent" or enough else "undecided"
     if p_value <= LEVEL:
         outcome = "refuted"
-    low, high = sipp_theory.confidence_sequence(count.failures, count.trials, 0.99, prior=PRIOR)
+    low, high = JUDGE["limits"](count.failures, count.trials, 0.99, prior=PRIOR)
     return replace(
         blank,
         says=f"{blank.says} {experiment.says}".strip(),

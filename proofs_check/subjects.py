@@ -28,7 +28,7 @@ class Subject:
 
     Attributes:
         name: of the data set, "digits" or "mnist".
-        model: the trained network, on the CPU, in eval mode.
+        model: the trained network, on the device of the setting, in eval mode.
         train: (n, ...) inputs that it was trained on.
         fresh: (n, ...) inputs that had no say in anything.
         targets: (n,) classes of the fresh inputs.
@@ -45,12 +45,12 @@ class Subject:
     @property
     def weights(self) -> list[np.ndarray]:
         """Weight matrices, float64, (out, fan_in) each."""
-        return [layer.weight.detach().double().numpy() for layer in self._layers]
+        return [layer.weight.detach().cpu().double().numpy() for layer in self._layers]
 
     @property
     def biases(self) -> list[np.ndarray]:
         """Biases, float64, (out,) each."""
-        return [layer.bias.detach().double().numpy() for layer in self._layers]
+        return [layer.bias.detach().cpu().double().numpy() for layer in self._layers]
 
     @property
     def eta(self) -> int:
@@ -104,11 +104,11 @@ def subject(setting: Setting, name: str = "digits") -> Subject:
         >>> subject(Setting()).eta
         202
     """
-    return _subject(name, setting.seed, setting.data_dir, setting.cache)
+    return _subject(name, setting.seed, setting.data_dir, setting.cache, setting.device)
 
 
 @lru_cache(maxsize=4)
-def _subject(name: str, seed: int, data_dir: str, cache: str) -> Subject:
+def _subject(name: str, seed: int, data_dir: str, cache: str, device: str) -> Subject:
     if name != "digits" and not data_dir:
         raise Unavailable(f"no folder with the {name} files was given: name one with --data-dir")
     try:
@@ -123,16 +123,29 @@ def _subject(name: str, seed: int, data_dir: str, cache: str) -> Subject:
         training.train(model, data, **asdict(training.recipe(NETWORKS[name], name)), seed=seed)
         if kept is not None:
             _keep(kept, model)
-    return Subject(name, model.eval(), data.train_inputs, data.test_inputs, data.test_targets)
+    return Subject(
+        name, model.eval().to(device), data.train_inputs, data.test_inputs, data.test_targets
+    )
 
 
 @lru_cache(maxsize=8)
 def _calibration(
-    name: str, seed: int, data_dir: str, cache: str, points: int
+    name: str, seed: int, data_dir: str, cache: str, device: str, points: int
 ) -> tuple[LayerStatistics, ...]:
-    found = _subject(name, seed, data_dir, cache)
+    found = _subject(name, seed, data_dir, cache, device)
     rows = np.random.default_rng([seed, 5]).permutation(len(found.train))[:points]
     return tuple(calibrate(found.model, found.train[rows], points=points, seed=seed).layers)
+
+
+def forget_calibration() -> None:
+    """Calibrate anew at the next call; the trained networks stay.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> forget_calibration()
+    """
+    _calibration.cache_clear()
 
 
 def tables(setting: Setting, name: str = "digits", points: int = CALIBRATION) -> list[Table]:
@@ -156,7 +169,9 @@ def tables(setting: Setting, name: str = "digits", points: int = CALIBRATION) ->
         [(2, 128), (2, 64), (2, 10)]
     """
     found = subject(setting, name)
-    layers = _calibration(name, setting.seed, setting.data_dir, setting.cache, points)
+    layers = _calibration(
+        name, setting.seed, setting.data_dir, setting.cache, setting.device, points
+    )
     return [
         make_table(layer, delta=0.05, coverage_factor=1.0, bound="exact", eta=found.eta,
                    eta_star=found.eta_star)

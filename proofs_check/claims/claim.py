@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 
@@ -58,5 +59,5 @@ class Claim:
 
     @property
     def family(self) -> str:
-        """The id up to its dash: "SP" of "SP-3"."""
-        return self.id.partition("-")[0]
+        """Letters that the id begins with: "SP" of "SP-3", "A" of "A1"."""
+        return "".join(itertools.takewhile(str.isalpha, self.id))
