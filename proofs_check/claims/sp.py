@@ -1,7 +1,7 @@
-"""Claims of the family SP."""
+"""Claims of the family SP: sparsifying one sign of one neuron, by drawing and by keeping."""
 
 from __future__ import annotations
 
-from proofs_check.claims.claim import Claim
+from proofs_check.claims import sp_draws, sp_keeping
 
-CLAIMS: tuple[Claim, ...] = ()
+CLAIMS = sp_draws.CLAIMS + sp_keeping.CLAIMS
