@@ -1,4 +1,4 @@
-"""Pivotal sampling: its exact law as a decision tree, and why SP-8's Chernoff bounds hold."""
+"""Pivotal sampling: the sampler follows its exact law; what that law promises is in the ledger."""
 
 from __future__ import annotations
 
@@ -8,79 +8,18 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 
+from proofs_check.oracles.sp_keeping_laws import (
+    Law,
+    independent_law,
+    joint,
+    pivotal_law,
+    positively_dependent,
+)
 from sipp_core.pivotal import pivotal
 
-Law = dict[frozenset[int], Fraction]
-
-
-def decision_tree(p: list[Fraction]) -> Law:
-    """Law of the kept set under the sequential pivotal method (Deville and Tille 1998).
-
-    State: the sure ones, and the one undecided index with the probability that it carries. The next
-    fractional index duels with it: if the two probabilities a, b add up to less than 1 one drops
-    out (the first with b/(a+b)), else one is kept for sure (the first with (1-b)/(2-a-b)).
-    """
-    states: dict[tuple[frozenset[int], int, Fraction], Fraction] = {
-        (frozenset(), -1, Fraction(0)): Fraction(1)
-    }
-    for j, b in enumerate(p):
-        following: dict[tuple[frozenset[int], int, Fraction], Fraction] = defaultdict(Fraction)
-        for (sure, holder, a), mass in states.items():
-            if b in (0, 1):
-                following[(sure | {j} if b == 1 else sure, holder, a)] += mass
-            elif a == 0:
-                following[(sure, j, b)] += mass
-            elif a + b < 1:
-                following[(sure, holder, a + b)] += mass * a / (a + b)
-                following[(sure, j, a + b)] += mass * b / (a + b)
-            else:
-                first = (1 - b) / (2 - a - b)
-                following[(sure | {holder}, j, a + b - 1)] += mass * first
-                following[(sure | {j}, holder, a + b - 1)] += mass * (1 - first)
-        states = dict(following)
-    law: Law = defaultdict(Fraction)
-    for (sure, holder, a), mass in states.items():
-        law[sure | {holder} if a > 0 else sure] += mass * (a if a > 0 else 1)
-        if a > 0:
-            law[sure] += mass * (1 - a)
-    return {kept: mass for kept, mass in law.items() if mass}
-
-
-def joint(law: Law, subset: tuple[int, ...], kept: bool) -> Fraction:
-    """Probability that all of a subset are kept, or that all of it is dropped."""
-    chosen = frozenset(subset)
-    return sum(
-        (mass for b, mass in law.items() if (chosen <= b if kept else not chosen & b)), Fraction(0)
-    )
-
-
-def dominated(law: Law, p: list[Fraction]) -> bool:
-    """Whether every E prod over a subset, of B_j or of 1 - B_j, is at most the product of means.
-
-    That is the whole claim: exp(t B) = 1 + (e^t - 1) B expands the MGF of sum v_j B_j, v >= 0,
-    lambda > 0, into these joint probabilities with non-negative coefficients, and with 1 - B_j in
-    place of B_j for lambda < 0.
-    """
-    k = len(p)
-    for size in range(2, k + 1):
-        for subset in itertools.combinations(range(k), size):
-            in_product = out_product = Fraction(1)
-            for j in subset:
-                in_product *= p[j]
-                out_product *= 1 - p[j]
-            if joint(law, subset, True) > in_product or joint(law, subset, False) > out_product:
-                return False
-    return True
-
-
 # Multiples of 1/64 are exact in float64, so the numpy sampler sees the very same numbers.
-grid = st.integers(0, 64).map(lambda n: Fraction(n, 64))
-probabilities = st.lists(grid, min_size=1, max_size=6)
-
 CASES = [
     [Fraction(n, 64) for n in numerators]
     for numerators in (
@@ -95,39 +34,6 @@ CASES = [
 ]
 
 
-@given(probabilities)
-def test_marginals_and_count_are_exact(p):
-    law = decision_tree(p)
-    assert sum(law.values()) == 1
-    for j, want in enumerate(p):
-        assert joint(law, (j,), True) == want
-    total = sum(p)
-    assert {len(kept) for kept in law} <= {int(total), -int(-total // 1)}
-
-
-@settings(max_examples=40)
-@given(probabilities)
-def test_negative_dependence_is_exact(p):
-    """Rational arithmetic, every subset: no tolerance, no sampling."""
-    assert dominated(decision_tree(p), p)
-
-
-@pytest.mark.parametrize("p", CASES, ids=str)
-def test_moment_generating_function_is_dominated(p):
-    """The claim as SP-8 uses it, by number: both signs, many v."""
-    rng = np.random.default_rng(9)
-    law = decision_tree(p)
-    chance = np.array(p, dtype=np.float64)
-    kept = np.array([[j in b for j in range(len(p))] for b in law], dtype=np.float64)
-    mass = np.array(list(law.values()), dtype=np.float64)
-    like_shares = rng.exponential(1 / (chance + 0.1), (40, len(p)))
-    for v in np.vstack([rng.random((40, len(p))), like_shares / like_shares.max()]):
-        for strength in (-20.0, -3.0, -0.5, -0.01, 0.01, 0.5, 3.0, 20.0):
-            ours = mass @ np.exp(strength * (kept @ v))
-            independent = np.prod(1 - chance + chance * np.exp(strength * v))
-            assert ours <= independent * (1 + 1e-12)
-
-
 def test_the_check_refutes_positive_dependence():
     """Mutation: one shared coin for everything keeps the marginals and breaks the claim."""
     p = CASES[1]
@@ -135,16 +41,9 @@ def test_the_check_refutes_positive_dependence():
     law: Law = defaultdict(Fraction)
     for low, high in itertools.pairwise(cuts):
         law[frozenset(j for j, x in enumerate(p) if low < x)] += high - low
-    assert all(joint(law, (j,), True) == x for j, x in enumerate(p))
-    assert not dominated(law, p)
-    # Independence itself is the boundary case.
-    independent: Law = {}
-    for bits in itertools.product([0, 1], repeat=len(p)):
-        mass = Fraction(1)
-        for bit, x in zip(bits, p, strict=True):
-            mass *= x if bit else 1 - x
-        independent[frozenset(j for j, bit in enumerate(bits) if bit)] = mass
-    assert dominated(independent, p)
+    assert all(joint(law, (j,)) == x for j, x in enumerate(p))
+    assert positively_dependent(law, p)
+    assert not positively_dependent(independent_law(p), p)  # the boundary case
 
 
 def chi_square(kept: np.ndarray, law: Law) -> float:
@@ -165,7 +64,7 @@ def test_the_sampler_follows_the_tree(p):
     rng = np.random.default_rng(17)
     trials = 60_000
     rows = np.tile(np.array(p, dtype=np.float64), (trials, 1))
-    law = decision_tree(p)
+    law = pivotal_law(p)
     assert chi_square(pivotal(rows, rng), law) > 1e-3
     if len(p) > 1:  # mutation: independent coins with the same marginals
         assert chi_square(rng.random(rows.shape) < rows, law) < 1e-6
