@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from reports import experiment, figures, page, plain
+from reports import claims_page, experiment, figures, page, plain
 from reports.findings import findings
 from reports.settings import SETTINGS
 from sipp_core.saving import write_atomically
@@ -51,12 +51,13 @@ def build(
     device: str = "cpu",
     quick: bool = False,
     progress: Progress | None = None,
+    ledger: dict[str, Any] | None = None,
 ) -> BuildResult:
     """Train, prune by every method, bound, check, certify; write the page that shows it.
 
-    The folder receives index.html, results.json and each figure as PNG and SVG. Everything is
-    computed before the first file is written, each file appears whole, and the page comes last, so
-    an interruption leaves no half-written report.
+    The folder receives index.html, results.json and each figure as PNG and SVG; with a ledger also
+    claims.html and claims.json. Everything is computed before the first file is written, each file
+    appears whole, and the page comes last, so an interruption leaves no half-written report.
 
     Args:
         dataset: "digits", "mnist" or "fashion-mnist".
@@ -66,12 +67,14 @@ def build(
         device: torch device to train and prune on, such as "cpu" or "cuda".
         quick: few weights, seeds and trials, in seconds: to try out, not to cite.
         progress: callback (done, total, what).
+        ledger: summary of a run of the ledger, for the claims page; None leaves that page out.
 
     Returns:
         Where the page is, and whether it reports a vacuous certificate or a broken promise.
 
     Raises:
-        ValueError: an unknown data set, a device or seed that cannot be used.
+        ValueError: an unknown data set, a device or seed that cannot be used, or a formula in the
+            ledger that cannot be read.
         TypeError: the seed is no integer.
         OSError: the folder cannot be written to (found before any work is done), or the data are
             missing.
@@ -90,6 +93,7 @@ def build(
     folder = Path(out)
     made = _claim_folder(folder)
     try:
+        claims = None if ledger is None else claims_page.prepare(ledger)
         with _one_thread():
             results = experiment.run(
                 dataset, data_dir=data_dir, seed=seed, device=device, quick=quick, progress=progress
@@ -98,6 +102,7 @@ def build(
         written = json.loads(plain.dump(results))
         drawn = figures.draw(written)
         written["findings"] = findings(written)
+        written["claims"] = None if claims is None else claims.briefing
         written["figures"] = [{"name": f.name, "alt": f.alt} for f in drawn]
         text = plain.dump(written)
         html = page.render(json.loads(text), drawn)
@@ -107,6 +112,8 @@ def build(
     for figure in drawn:
         write_atomically(folder / f"{figure.name}.png", figure.png)
         write_atomically(folder / f"{figure.name}.svg", figure.svg)
+    if claims is not None:
+        claims_page.write(claims, folder)
     data = write_atomically(folder / "results.json", text.encode())
     index = write_atomically(folder / "index.html", html.encode())
     verdict: dict[str, Any] = written["verdict"]

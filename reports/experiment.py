@@ -75,7 +75,7 @@ def run(
     with clock.part("guarantee mode"):
         guaranteed = promises.guarantees(model, splits, plan, seed, progress)
     with clock.part("first check"):
-        check = proofs_check.monte_carlo.first_check(
+        check = proofs_check.first_check(
             model, splits.calibration_inputs, splits.figure_inputs, eps=plan.eps,
             delta=plan.delta, neurons_per_layer=plan.neurons, trials=plan.trials, seed=seed,
             progress=progress,

@@ -28,6 +28,14 @@ def _embedded(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
 
 
+def embedded(drawn: Sequence[Drawn]) -> dict[str, dict[str, str]]:
+    """The figures by name, both forms as addresses that hold the picture itself."""
+    return {
+        figure.name: {"wide": _embedded(figure.svg), "narrow": _embedded(figure.narrow)}
+        for figure in drawn
+    }
+
+
 def environment() -> jinja2.Environment:
     """Templates of this package, escaping everything, refusing a name that does not exist."""
     made = jinja2.Environment(
@@ -59,13 +67,9 @@ def render(results: Json, drawn: Sequence[Drawn]) -> str:
     Returns:
         HTML.
     """
-    pictures = {
-        figure.name: {"wide": _embedded(figure.svg), "narrow": _embedded(figure.narrow)}
-        for figure in drawn
-    }
     labels = {m["name"]: m["label"] for m in results["methods"]}
     return (
         environment()
         .get_template("index.html.jinja")
-        .render(r=results, pictures=pictures, labels=labels, claims=CLAIM_TITLES)
+        .render(r=results, pictures=embedded(drawn), labels=labels, claims=CLAIM_TITLES)
     )

@@ -48,6 +48,22 @@ CLAIMS = {
     "SP-5": Look(BLUE, "D"),
     "SP-5x": Look(VERMILLION, "o"),
 }
+# What a claim's evidence comes to; the signs are those of the words' tags in the page.
+STATUS = {
+    "proved": Look("#005a43", "s"),
+    "checked": Look("#0b5cad", "o"),
+    "consistent": Look("#7d4a93", "D"),
+    "assumption refuted here": Look("#9a5b00", "v"),
+    "refuted": Look("#b3261e", "X"),
+    "not checked": Look(SOFT, "$\\circ$"),
+}
+KINDS = {
+    "oracles": Look(BLUE, "s"),
+    "coverage": Look(VERMILLION, "o"),
+    "laws": Look(GREEN, "^"),
+    "symbolic": Look(PURPLE, "P"),
+    "assumptions": Look(BLACK, "*"),
+}
 LAYERS = (Look(BLUE, "o"), Look(ORANGE, "s"), Look(GREEN, "^"), Look(PURPLE, "D"))
 
 _RC: dict[Any, Any] = {

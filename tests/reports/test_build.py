@@ -175,6 +175,22 @@ def test_the_same_seed_gives_the_same_report(
         assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_a_ledger_brings_a_claims_page_and_the_pages_link_each_other(
+    results: Json, summary: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert results["claims"] is None
+    monkeypatch.setattr(experiment, "run", lambda *_, **__: results)
+    built = build("digits", tmp_path, quick=True, ledger=summary)
+    index = Page(built.index.read_text("utf-8"))
+    links = [link["href"] for link in index.named("a")]
+    assert links.count("claims.html") == 2 and "Of 6 claims, 1 was proved" in index.text()
+    claims = Page((tmp_path / "claims.html").read_text("utf-8"))
+    assert "index.html" in [link["href"] for link in claims.named("a")]
+    assert json.loads(built.results.read_text("utf-8"))["claims"]["counts"]["proved"] == 1
+    found = {path.name for path in tmp_path.iterdir()}
+    assert {"claims.json", "claims-graph.svg", "claims-tightness.png"} < found
+
+
 def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     def stop(done: int, total: int, what: str) -> None:
         if what.startswith("certify"):
