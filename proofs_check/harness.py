@@ -18,7 +18,6 @@ import joblib
 from proofs_check import subjects
 from proofs_check.claims import LEDGER, Claim
 from proofs_check.evidence import Evidence, Experiment
-from proofs_check.findings import findings
 from proofs_check.mutation import Mutation, substituted
 from proofs_check.mutations import all_mutations
 from proofs_check.registry import FINE, Profile, Setting, all_checks
@@ -61,11 +60,6 @@ class LedgerRun:
         """Mutations that no check noticed."""
         return tuple(name for entry in self.entries for name in entry.survived)
 
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """What the evidence says about the papers' bounds, in sentences."""
-        return findings(self.entries)
-
     def summary(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         statuses = [entry.status for entry in self.entries]
@@ -76,7 +70,6 @@ class LedgerRun:
             "refuted": list(self.refuted),
             "survived": list(self.survived),
             "counts": {name: statuses.count(name) for name in dict.fromkeys(statuses)},
-            "findings": list(self.findings),
             "claims": [entry.summary() for entry in self.entries],
         }
 

@@ -117,8 +117,9 @@ class Check:
         return [
             replace(
                 self.evidence(claim, outcome),
-                found=seen.found, counterexample=counterexample, trials=seen.cases,
-                promised=seen.promised, needed=seen.needed, series=dict(seen.series),
+                found=seen.found, counterexample=counterexample, trials=int(seen.cases),
+                promised=float(seen.promised), needed=float(seen.needed),
+                series={n: [float(x) for x in values] for n, values in seen.series.items()},
             )
             for claim in self.claims
         ]  # fmt: skip

@@ -54,7 +54,7 @@ class Entry:
     @property
     def sharpest(self) -> Evidence | None:
         """The coverage evidence that speaks most against the claim: least p-value, most trials."""
-        counted = [e for e in self.evidence if e.kind == "coverage" and e.trials]
+        counted = [e for e in self.evidence if e.kind == "coverage" and e.p_value >= 0]
         return min(counted, key=lambda e: (e.p_value, -e.trials), default=None)
 
     @property

@@ -31,7 +31,8 @@ class BuildResult:
         vacuous: whether the certificate of the chosen network says nothing. Bounds that say nothing
             are shown in the page and do not count here: CoreNet's network theorem always does.
         violated: whether a promise was broken where it holds: a claim that Monte Carlo refutes on
-            the calibration inputs, or a worst case that was exceeded.
+            the calibration inputs, a worst case that was exceeded, or a ledger with a refuted claim
+            or a mutation that nothing noticed.
 
     Claim: none (plumbing).
     """
@@ -117,7 +118,8 @@ def build(
     data = write_atomically(folder / "results.json", text.encode())
     index = write_atomically(folder / "index.html", html.encode())
     verdict: dict[str, Any] = written["verdict"]
-    return BuildResult(index, data, verdict["vacuous"], verdict["violated"])
+    violated = verdict["violated"] or bool(ledger and (ledger["refuted"] or ledger["survived"]))
+    return BuildResult(index, data, verdict["vacuous"], violated)
 
 
 @contextmanager

@@ -128,7 +128,7 @@ def _looseness(summary: Json) -> list[str]:
     return [
         text,
         f"The tightest of all is {_named(sized[0])} at {times(sized[0]['tightness'], ' to ')}; "
-        f"{count(close)} never {'exceeds' if close == 1 else 'exceed'} 2.",
+        f"for {count(close)} it never exceeds 2.",
     ]
 
 

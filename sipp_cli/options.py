@@ -16,6 +16,10 @@ DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder with the IDX files of mnist or fashion-mnist; else SIPP_DATA_DIR."),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(help="Folder for finished checks: the same call goes on where one stopped."),
+]
 Images = Annotated[
     bool,
     typer.Option(

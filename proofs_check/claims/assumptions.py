@@ -25,6 +25,15 @@ CLAIMS: tuple[Claim, ...] = (
         computes=("sipp_theory.shares",),
     ),
     Claim(
+        "A-held-out",
+        "held-out inputs like those that will come",
+        r"The $n$ held-out inputs and a fresh $x$ are independent draws of one law, and had no say "
+        r"in $\hat f$.",
+        "The inputs of a certificate are a fair sample, and nothing was chosen on them.",
+        "Clopper and Pearson, Biometrika 1934; Wilks, Ann. Math. Stat. 1941",
+        computes=("sipp_core.certify.output_errors",),
+    ),
+    Claim(
         "A-nonnegative",
         "non-negative activations",
         r"$a_j(x) \geq 0$ for every input of every layer; elsewhere $a^+$ and $a^-$ count as two "

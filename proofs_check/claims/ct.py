@@ -24,7 +24,7 @@ CLAIMS: tuple[Claim, ...] = (
         "How often the pruned network is off by more than a given error, from inputs that it has "
         "not seen.",
         "Clopper and Pearson, Biometrika 26 (1934)",
-        assumptions=("A-iid",),
+        assumptions=("A-held-out",),
         computes=(
             "sipp_theory.violation_bound",
             "sipp_theory.clopper_pearson",
@@ -50,7 +50,7 @@ CLAIMS: tuple[Claim, ...] = (
         "An error that all but a given share of fresh inputs stays within, from inputs that the "
         "network has not seen; about 90 of them are needed for 5% at 99% confidence.",
         "Wilks, Ann. Math. Stat. 12 (1941)",
-        assumptions=("A-iid",),
+        assumptions=("A-held-out",),
         computes=(
             "sipp_theory.tolerance_rank",
             "sipp_theory.error_quantile",
@@ -80,7 +80,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The smallest network on a path from dense to sparse that provably meets a target; trying "
         "many costs no confidence.",
         "Maurer, Hothorn and Lehmacher (1995), fixed-sequence testing",
-        assumptions=("A-iid",),
+        assumptions=("A-held-out",),
         depends=("CT-1",),
         computes=("sipp_theory.fixed_sequence", "sipp_core.sparsest"),
         steps=(

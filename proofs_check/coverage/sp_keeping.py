@@ -136,7 +136,7 @@ def both_signs(setting: Setting) -> list[Experiment]:
         for layer, _, neuron in subjects.hardest_pairs(tables, 1)[: None if setting.full else 1]:
             signed, sums = network_neuron(tables[layer], neuron, eps, delta / 2)
             found.append(
-                _both(f"{name}, layer {layer}, neuron {neuron}, both by SP-3, Delta = {sums:.1f}",
+                _both(f"{name}, layer {layer + 1}, neuron {neuron}, both SP-3, Delta = {sums:.1f}",
                       signed, (eps, eps), delta, setting.seed, (2, place, layer))
             )  # fmt: skip
     return found

@@ -135,7 +135,7 @@ def trained_network(setting: Setting) -> list[Experiment]:
                 rate = float(sipp_theory.inclusion_rate(s, eps, delta, shares=g, bound=bound))
                 found.append(
                     neuron_experiment(
-                        f"{name}, layer {layer}, neuron {neuron}, {bound}, {scheme}", g, s,
+                        f"{name}, layer {layer + 1}, neuron {neuron}, {bound}, {scheme}", g, s,
                         scheme=scheme, size=rate, eps=eps, delta=delta, seed=setting.seed,
                         stream=(4, place, layer, number), needed=needed,
                     )

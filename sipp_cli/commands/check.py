@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sipp_cli import edge, networks, options, render
+from sipp_cli import edge, options, render
+from sipp_cli.ledger import run_ledger
 
 if TYPE_CHECKING:
     from proofs_check import LedgerRun
@@ -27,7 +27,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _show(found: LedgerRun) -> None:
+def _show(found: LedgerRun, words: dict[str, Any]) -> None:
     render.show_table(
         f"the ledger, profile {found.profile}, seed {found.seed}",
         ("<claim", "<name", "<status", "<evidence", "failures/trials", "failure rate", "promised",
@@ -42,10 +42,8 @@ def _show(found: LedgerRun) -> None:
                 render.show(f"{entry.claim.id}: mutation {one.check} survived, {one.found}")
             elif one.outcome in ("skipped", "undecided", "open"):
                 render.show(f"{entry.claim.id}: {one.check} {one.outcome}: {one.found or one.says}")
-    for finding in found.findings:
-        render.show(f"Found: {finding}")
-    if not found.refuted and not found.survived:
-        render.show("No claim was refuted, and no mutation survived.")
+    for sentence in (*words["sentences"], *words["notes"]):
+        render.show(sentence)
 
 
 def command(
@@ -59,10 +57,7 @@ def command(
     jobs: Annotated[
         int, typer.Option(help="Processes; 0 for one in quick and one a core in full.")
     ] = 0,
-    store: Annotated[
-        str | None,
-        typer.Option(help="Folder for finished checks: the same call goes on where one stopped."),
-    ] = None,
+    store: options.Store = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
     seed: options.Seed = 0,
@@ -72,32 +67,18 @@ def command(
 
     Exit code 1: a claim is refuted, or a weakened copy of the code was not noticed.
     """
-    if jobs < 0:
-        raise ValueError(f"--jobs must be at least 0; found {jobs}")
-    folder = str(data_dir or os.environ.get("SIPP_DATA_DIR", ""))
-    networks.device(device)
+    found = run_ledger(
+        profile, claims=claim or (), seed=seed, jobs=jobs, data_dir=data_dir, store=store,
+        device=device,
+    )  # fmt: skip
 
-    from proofs_check import run
+    from reports.claims_words import briefing
 
-    if profile == "full" and not folder:
-        render.note("no folder with MNIST was given (--data-dir): its part of the full profile "
-                    "is left out")  # fmt: skip
-    # Workers have to load torch anew, which costs more than the quick profile could gain.
-    processes = jobs or (1 if profile == "quick" else os.cpu_count() or 1)
-    with render.progress() as progress:
-        found = run(
-            profile,  # pyright: ignore[reportArgumentType] - run refuses what it does not know
-            claims=claim or (),
-            seed=seed,
-            jobs=processes,
-            data_dir=folder,
-            store=store,
-            device=device,
-            progress=progress,
-        )
+    summary = found.summary()
+    words = briefing(summary)
     if json:
-        render.show_json(found.summary())
+        render.show_json(summary | {"findings": words["sentences"]})
     else:
-        _show(found)
+        _show(found, words)
     if found.refuted or found.survived:
         raise typer.Exit(edge.UNMET)

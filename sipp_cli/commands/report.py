@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sipp_cli import edge, inputs, networks, options, render
+from sipp_cli.ledger import run_ledger
 
 
 def command(
@@ -16,6 +17,10 @@ def command(
     ] = "digits",
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports/out"),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer seeds and ratios.")] = False,
+    ledger: Annotated[
+        str, typer.Option(help="Profile of the claims page: quick, full, or none to leave it out.")
+    ] = "quick",
+    store: options.Store = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
     seed: options.Seed = 0,
@@ -30,6 +35,13 @@ def command(
     inputs.refuse_unwritable(out, folder=True)
     networks.device(device)
 
+    if ledger not in ("none", "quick", "full"):
+        raise ValueError(f"--ledger must be quick, full or none; found {ledger!r}")
+    checked = None
+    if ledger != "none":
+        found = run_ledger(ledger, seed=seed, data_dir=data_dir, store=store, device=device)
+        checked = found.summary()
+
     import reports
 
     with render.progress() as progress:
@@ -40,6 +52,7 @@ def command(
             seed=seed,
             device=device,
             quick=quick,
+            ledger=checked,
             progress=progress,
         )
     if json:

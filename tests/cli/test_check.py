@@ -1,4 +1,4 @@
-"""`sipp check`: what it shows of the first check, and how it ends when a claim is refuted."""
+"""`sipp check`: what it shows of the ledger, and that it refutes a bound that is wrong."""
 
 from __future__ import annotations
 
@@ -6,64 +6,125 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import proofs_check
+from proofs_check.claims import LEDGER
+from proofs_check.evidence import Evidence
+from proofs_check.harness import LedgerRun
+from proofs_check.mutation import substituted
+from proofs_check.status import entries
 
 Call = Callable[..., Any]
 
 
-def test_claims_hold_on_a_small_network(sipp: Call, weights: Path) -> None:
-    words = ("check", "--weights", weights, "--eps", 0.5, "--delta", 0.1, "--trials", 300,
-             "--neurons", 1, "--calibration-size", 24, "--fresh-size", 24)  # fmt: skip
-    ended = sipp(*words)
-    assert ended.code == 0 and "No claim was refuted" in ended.out
-    for word in ("fc1", "fc3", "SP-2", "SP-5x", "SP-8", "asked/needed"):
+def test_one_claim_with_its_assumptions(sipp: Call) -> None:
+    ended = sipp("check", "--claim", "ES-6")
+    assert ended.code == 0
+    for word in ("ES-6", "proved", "coverage", "A-iid", "weakened copies"):
         assert word in ended.out
-    found = sipp(*words, "--json").json
-    assert found["refuted"] == [] and len(found["rows"]) == 3 and found["trials"] == 300
+
+
+def test_json_lists_what_every_claim_rests_on(sipp: Call) -> None:
+    found = sipp("check", "--claim", "CT-2", "--json").json
+    claim, assumption = found["claims"]
+    assert (assumption["id"], assumption["status"]) == ("A-held-out", "consistent")
+    assert (claim["id"], claim["status"]) == ("CT-2", "checked")
+    assert set(claim["kinds"]) == {"symbolic", "laws", "oracles", "coverage", "mutations"}
+    assert claim["trials"] > 0 and claim["failures"] >= 0 and len(claim["interval"]) == 2
+    assert claim["tightness"]["least"] >= 1
+    assert found["refuted"] == found["survived"] == [] and found["findings"]
+    assert found["versions"]["numpy"] == np.__version__
+
+
+@pytest.mark.parametrize(
+    ("claim", "target"),
+    [
+        ("SP-2", "sipp_theory:corenet_size"),
+        ("SP-3", "sipp_theory:bernstein_size"),
+        ("SP-4", "sipp_theory:kl_size"),
+        ("SP-5", "sipp_theory:cramer_size"),
+        ("SP-5x", "sipp_theory:exact_size"),
+        ("SP-3", "sipp_theory:sample_size"),
+        ("SP-8", "sipp_theory:inclusion_rate"),
+        ("ES-4", "sipp_theory:calibration_size"),
+        ("CT-2", "sipp_theory:points_needed"),
+    ],
+)
+def test_a_size_divided_by_eight_by_hand_is_refuted(sipp: Call, claim: str, target: str) -> None:
+    def eighth(size: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given, **named: np.ceil(size(*given, **named) / 8)
+
+    with substituted(target, eighth):
+        ended = sipp("check", "--claim", claim, "--json")
+    assert ended.code == 1
+    assert claim in ended.json["refuted"]
+    refuting = [
+        e
+        for entry in ended.json["claims"]
+        for e in entry["evidence"]
+        if entry["id"] == claim and e["outcome"] == "refuted"
+    ]
+    assert refuting and all(e["counterexample"] for e in refuting)
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_a_refuted_claim_is_told_by_the_exit_code(
-    sipp: Call, weights: Path, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("kind", "outcome", "code"),
+    [
+        ("laws", "refuted", 1),
+        ("mutations", "survived", 1),
+        ("assumptions", "refuted", 0),
+        ("coverage", "undecided", 0),
+    ],
+)
+def test_the_exit_code_tells_refutations_and_survivors(
+    sipp: Call, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...], kind: Any, outcome: Any,
+    code: int,
+) -> None:  # fmt: skip
+    claim = "A2" if kind == "assumptions" else "SP-3"
+    seen: dict[str, Any] = {}
+
+    def run(profile: Any, **asked: Any) -> LedgerRun:
+        seen.update(asked, profile=profile)
+        one = Evidence(claim, kind, f"{kind}.sp.x", "said", outcome, "found", "law(x=1)")
+        return LedgerRun(entries([LEDGER[claim]], [one]), profile, asked["seed"], {})
+
+    monkeypatch.setattr(proofs_check, "run", run)
+    ended = sipp("check", "--seed", 2, "--jobs", 3, *form)
+    assert ended.code == code and f"{kind}.sp.x" in ended.out
+    assert (seen["profile"], seen["seed"], seen["jobs"]) == ("quick", 2, 3)
+
+
+def test_the_full_profile_says_what_it_leaves_out(
+    sipp: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: dict[str, Any] = {}
 
-    class Refuted:
-        rows, refuted, eps, delta, trials = (), ("SP-3",), 0.1, 0.05, 7
+    def run(profile: Any, **asked: Any) -> LedgerRun:
+        seen.update(asked)
+        return LedgerRun((), profile, 0, {})
 
-        def summary(self) -> dict[str, object]:
-            return {"refuted": list(self.refuted)}
-
-    def first_check(model: Any, calibration: Any, fresh: Any, **asked: Any) -> Refuted:
-        seen.update(asked, calibration=calibration, fresh=fresh)
-        return Refuted()
-
-    monkeypatch.setattr(proofs_check, "first_check", first_check)
-    ended = sipp(
-        "check", "--weights", weights, "--trials", 7, "--seed", 2, "--fresh-size", 9, *form
-    )
-    assert ended.code == 1 and "SP-3" in ended.out
-    assert (seen["trials"], seen["seed"], seen["neurons_per_layer"]) == (7, 2, 2)
-    assert (len(seen["calibration"]), len(seen["fresh"])) == (256, 9)
+    monkeypatch.setattr(proofs_check, "run", run)
+    monkeypatch.delenv("SIPP_DATA_DIR", raising=False)
+    assert "--data-dir" in sipp("check", "--profile", "full").err
+    monkeypatch.setenv("SIPP_DATA_DIR", str(tmp_path))
+    assert sipp("check", "--profile", "full", "--store", tmp_path).err == ""
+    assert seen["data_dir"] == seen["store"] == str(tmp_path) and seen["jobs"] >= 1
 
 
 @pytest.mark.parametrize(
     ("words", "culprit"),
     [
-        (("--eps", 0), "eps"),
-        (("--delta", 1), "delta"),
-        (("--trials", 0), "--trials"),
-        (("--neurons", 0), "--neurons"),
-        (("--data", "cifar"), "'cifar'"),
+        (("--profile", "slow"), "'slow'"),
+        (("--claim", "SP-99"), "'SP-99'"),
+        (("--seed", -1), "-1"),
+        (("--jobs", -1), "--jobs"),
         (("--device", "abacus"), "'abacus'"),
-        (("--fresh-size", 361), "--fresh-size"),
-        (("--calibration-size", 0), "--calibration-size"),
-        (("--weights", "none.safetensors"), "none.safetensors"),
     ],
 )
-def test_bad_options_are_refused_before_training(
+def test_bad_options_are_refused(
     refused: Callable[..., str], words: tuple[object, ...], culprit: str
 ) -> None:
     assert culprit in refused("check", *words)

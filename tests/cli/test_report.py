@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import proofs_check
 import reports
 
 Call = Callable[..., Any]
@@ -33,7 +34,16 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             raise seen["error"]
         return Built(out / "index.html", out / "results.json", True, seen["violated"])
 
+    class Ledger:
+        def summary(self) -> dict[str, object]:
+            return {"profile": seen["checked"]["profile"]}
+
+    def run(profile: str, **asked: Any) -> Ledger:
+        seen["checked"] = asked | {"profile": profile}
+        return Ledger()
+
     monkeypatch.setattr(reports, "build", build, raising=False)
+    monkeypatch.setattr(proofs_check, "run", run)
     return seen
 
 
@@ -45,11 +55,24 @@ def test_it_says_where_the_page_is(sipp: Call, builds: dict[str, Any], tmp_path:
     assert (builds["dataset"], builds["out"], builds["seed"]) == ("digits", out, 3)
     assert (builds["quick"], builds["device"], builds["data_dir"]) == (True, "cpu", None)
     assert builds["progress"] is None
+    assert builds["ledger"] == {"profile": "quick"} and builds["checked"]["seed"] == 3
     found = sipp(
         "report", "--out", out, "--dataset", "mnist", "--data-dir", tmp_path, "--json"
     ).json
     assert found["index"] == str(out / "index.html") and found["violated"] is False
     assert (builds["dataset"], builds["data_dir"]) == ("mnist", tmp_path)
+
+
+def test_the_ledger_can_be_left_out_or_taken_in_full(
+    sipp: Call, builds: dict[str, Any], tmp_path: Path
+) -> None:
+    assert sipp("report", "--out", tmp_path, "--ledger", "none").code == 0
+    assert builds["ledger"] is None and "checked" not in builds
+    words = ("--ledger", "full", "--store", tmp_path / "store", "--data-dir", tmp_path)
+    assert sipp("report", "--out", tmp_path, *words).code == 0
+    assert builds["ledger"] == {"profile": "full"}
+    assert builds["checked"]["store"] == str(tmp_path / "store")
+    assert builds["checked"]["data_dir"] == str(tmp_path)
 
 
 def test_a_violated_guarantee_is_told_by_the_exit_code(
@@ -73,6 +96,7 @@ def test_interrupted(sipp: Call, builds: dict[str, Any], tmp_path: Path) -> None
         (("--dataset", "cifar"), "'cifar'"),
         (("--device", "abacus"), "'abacus'"),
         (("--seed", "x"), "--seed"),
+        (("--ledger", "half"), "'half'"),
     ],
 )
 def test_bad_options_are_refused_before_any_work(

@@ -1,0 +1,49 @@
+"""One way to run the ledger, for the commands that show it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sipp_cli import networks, render
+
+if TYPE_CHECKING:
+    from proofs_check import LedgerRun
+
+
+def run_ledger(
+    profile: str,
+    *,
+    claims: Sequence[str] = (),
+    seed: int,
+    jobs: int = 0,
+    data_dir: Path | None,
+    store: str | None,
+    device: str,
+) -> LedgerRun:
+    """Run the ledger as the options say, with a progress bar; refuse bad options first."""
+    if jobs < 0:
+        raise ValueError(f"--jobs must be at least 0; found {jobs}")
+    networks.device(device)
+    folder = str(data_dir or os.environ.get("SIPP_DATA_DIR", ""))
+    if profile == "full" and not folder:
+        render.note("no folder with MNIST was given (--data-dir): its part of the full profile "
+                    "is left out")  # fmt: skip
+
+    from proofs_check import run
+
+    # Workers have to load torch anew, which costs more than the quick profile could gain.
+    processes = jobs or (1 if profile == "quick" else os.cpu_count() or 1)
+    with render.progress() as progress:
+        return run(
+            profile,  # pyright: ignore[reportArgumentType] - run refuses what it does not know
+            claims=claims,
+            seed=seed,
+            jobs=processes,
+            data_dir=folder,
+            store=store,
+            device=device,
+            progress=progress,
+        )

@@ -1,0 +1,150 @@
+"""The ledger is whole: no claim without code and evidence, no code without a claim. It holds."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import sipp_theory
+from proofs_check import LEDGER, LedgerRun, run
+from proofs_check.evidence import Evidence
+from proofs_check.mutation import resolve
+from proofs_check.mutations import all_mutations
+from proofs_check.registry import all_checks, checks_of
+from proofs_check.status import Entry
+
+SECTIONS = {"ES": 6, "SP": 10, "NW": 7, "AL": 2, "CT": 4}
+IDS = {f"{family}-{n}" for family, last in SECTIONS.items() for n in range(1, last + 1)} | {"SP-5x"}
+ASSUMPTIONS = {"A1", "A2", "A-iid", "A-held-out", "A-nonnegative"}
+CLAIM_IDS = re.compile(r"\b(?:ES|SP|NW|AL|CT)-\d+x?\b")
+TOGETHER = pytest.mark.xdist_group("ledger")
+
+
+def cited(thing: object) -> set[str]:
+    """Ids on the line 'Claim:' of a docstring."""
+    line = re.search(r"^Claim: (.*?)(?: Source:|$)", inspect.getdoc(thing) or "", re.MULTILINE)
+    return set(CLAIM_IDS.findall(line.group(1))) if line else set()
+
+
+def test_the_ledger_has_every_claim_of_the_theory() -> None:
+    assert set(LEDGER) == IDS | ASSUMPTIONS
+
+
+def test_the_theory_file_names_no_other_claim(repository: Path) -> None:
+    theory = repository.parent / "shared" / "THEORY.md"
+    if not theory.is_file():
+        pytest.skip(f"no {theory}: the list in this test stands alone")
+    text = theory.read_text("utf-8").partition("## 6.")[0]
+    assert set(re.findall(r"^- \*\*((?:ES|SP|NW|AL|CT)-\d+x?)\*\*", text, re.MULTILINE)) == IDS
+
+
+@pytest.mark.parametrize("name", sorted(LEDGER))
+def test_every_name_of_an_entry_resolves(name: str) -> None:
+    claim = LEDGER[name]
+    assert claim.name and claim.statement and claim.plain and claim.source
+    for other in (*claim.assumptions, *claim.depends, *filter(None, [claim.use_instead])):
+        assert other in LEDGER and other != name, other
+    assert claim.computes, "a claim without code"
+    for function in claim.computes:
+        module, _, attribute = function.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), attribute)), function
+    for step in claim.steps:
+        assert bool(step.proved_by) != bool(step.why_not), step
+        if step.proved_by:
+            check = all_checks()[step.proved_by]
+            assert check.kind == "symbolic", step
+
+
+@pytest.mark.parametrize("name", sorted(IDS))
+def test_every_claim_has_evidence(name: str) -> None:
+    kinds = {check.kind for check in checks_of(name, "quick")}
+    assert kinds & {"laws", "oracles", "coverage"}, "a claim without evidence"
+    assert LEDGER[name].steps, "a claim without a proof"
+    if LEDGER[name].probabilistic:
+        assert "coverage" in kinds
+        killers = [m.by for m in all_mutations().values() if m.claim == name]
+        assert killers, "no mutation"
+
+
+@pytest.mark.parametrize("name", sorted(ASSUMPTIONS))
+def test_every_assumption_is_checked_and_used(name: str) -> None:
+    assert any(check.kind == "assumptions" for check in checks_of(name, "quick"))
+    assert any(name in claim.assumptions for claim in LEDGER.values())
+
+
+def test_nothing_depends_on_itself() -> None:
+    TopologicalSorter({name: claim.depends for name, claim in LEDGER.items()}).prepare()
+
+
+@pytest.mark.parametrize("name", sipp_theory.__all__)
+def test_every_public_bound_is_in_the_ledger(name: str) -> None:
+    thing = getattr(sipp_theory, name)
+    if not inspect.isfunction(thing):
+        return
+    ids = cited(thing)
+    assert ids <= set(LEDGER)
+    for claim in ids:
+        assert f"sipp_theory.{name}" in LEDGER[claim].computes, f"{claim} does not name {name}"
+
+
+def test_every_check_bears_on_claims_of_the_ledger() -> None:
+    for check in all_checks().values():
+        assert set(check.claims) <= set(LEDGER), check.name
+
+
+@pytest.mark.parametrize("name", sorted(all_mutations()))
+def test_every_mutation_has_a_target_and_checks_that_must_notice(name: str) -> None:
+    mutation = all_mutations()[name]
+    assert mutation.claim in LEDGER
+    assert callable(mutation.wrong(resolve(mutation.target)))
+    for check in mutation.by:
+        found = all_checks()[check]
+        assert mutation.claim in found.claims and found.profile == "quick", check
+
+
+@pytest.fixture(scope="module")
+def quick() -> LedgerRun:
+    """The quick profile, in this process, as `sipp check` runs it."""
+    return run("quick", jobs=1)
+
+
+@TOGETHER
+@pytest.mark.timeout(600)
+def test_nothing_is_refuted_and_no_mutation_survives(quick: LedgerRun) -> None:
+    assert quick.refuted == ()
+    assert quick.survived == ()
+
+
+@TOGETHER
+@pytest.mark.parametrize("name", sorted(IDS | ASSUMPTIONS))
+def test_the_status_is_what_the_evidence_supports(quick: LedgerRun, name: str) -> None:
+    entry = next(e for e in quick.entries if e.claim.id == name)
+    assert entry.status != "not checked"
+    assert entry.missing == ()
+    if name in IDS and entry.claim.probabilistic:
+        killed = [e for e in entry.evidence if e.outcome == "killed"]
+        assert killed
+        assert entry.sharpest is not None and entry.sharpest.trials > 0
+    if entry.status == "proved":
+        assert all(proved(entry, step.proved_by) for step in entry.claim.steps)
+
+
+def proved(entry: Entry, check: str) -> bool:
+    return any(e.check == check and e.outcome == "proved" for e in entry.evidence)
+
+
+@TOGETHER
+def test_every_probabilistic_claim_loses_a_mutation_to_trials_or_an_exact_law(
+    quick: LedgerRun,
+) -> None:
+    def by_probability(e: Evidence) -> bool:
+        return e.outcome == "killed" and e.found.startswith(("coverage.", "oracles."))
+
+    for entry in quick.entries:
+        if entry.claim.probabilistic and entry.claim.id in IDS:
+            assert any(map(by_probability, entry.evidence)), entry.claim.id
