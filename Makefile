@@ -25,7 +25,7 @@ report: $(STAMP)
 	$(RUN) sipp_cli report $(REPORT_ARGS)
 
 test: lint
-	$(RUN) pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+	$(RUN) pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(RUN) ruff check .

@@ -13,16 +13,17 @@ import pytest
 import sipp_theory
 from proofs_check import LEDGER, LedgerRun, run
 from proofs_check.evidence import Evidence
+from proofs_check.harness import perform
 from proofs_check.mutation import resolve
 from proofs_check.mutations import all_mutations
-from proofs_check.registry import all_checks, checks_of
+from proofs_check.registry import Setting, all_checks, checks_of
+from proofs_check.sequential import run_serially, verdict
 from proofs_check.status import Entry
 
 SECTIONS = {"ES": 6, "SP": 10, "NW": 7, "AL": 2, "CT": 4}
 IDS = {f"{family}-{n}" for family, last in SECTIONS.items() for n in range(1, last + 1)} | {"SP-5x"}
 ASSUMPTIONS = {"A1", "A2", "A-iid", "A-held-out", "A-nonnegative"}
 CLAIM_IDS = re.compile(r"\b(?:ES|SP|NW|AL|CT)-\d+x?\b")
-TOGETHER = pytest.mark.xdist_group("ledger")
 
 
 def cited(thing: object) -> set[str]:
@@ -113,14 +114,12 @@ def quick() -> LedgerRun:
     return run("quick", jobs=1)
 
 
-@TOGETHER
 @pytest.mark.timeout(600)
 def test_nothing_is_refuted_and_no_mutation_survives(quick: LedgerRun) -> None:
     assert quick.refuted == ()
     assert quick.survived == ()
 
 
-@TOGETHER
 @pytest.mark.parametrize("name", sorted(IDS | ASSUMPTIONS))
 def test_the_status_is_what_the_evidence_supports(quick: LedgerRun, name: str) -> None:
     entry = next(e for e in quick.entries if e.claim.id == name)
@@ -138,7 +137,6 @@ def proved(entry: Entry, check: str) -> bool:
     return any(e.check == check and e.outcome == "proved" for e in entry.evidence)
 
 
-@TOGETHER
 def test_every_probabilistic_claim_loses_a_mutation_to_trials_or_an_exact_law(
     quick: LedgerRun,
 ) -> None:
@@ -148,3 +146,48 @@ def test_every_probabilistic_claim_loses_a_mutation_to_trials_or_an_exact_law(
     for entry in quick.entries:
         if entry.claim.probabilistic and entry.claim.id in IDS:
             assert any(map(by_probability, entry.evidence)), entry.claim.id
+
+
+def ratios(found: list[Evidence]) -> list[float]:
+    """Promised over needed, of all evidence that measured it."""
+    return [e.tightness for e in found if e.tightness > 0]
+
+
+def of_check(quick: LedgerRun, claim: str, check: str) -> list[Evidence]:
+    entry = next(e for e in quick.entries if e.claim.id == claim)
+    return [e for e in entry.evidence if e.check == check]
+
+
+def test_the_findings_of_the_theory_are_found_again(quick: LedgerRun) -> None:
+    networks = "coverage.sp_draws_networks"
+    assert min(ratios(of_check(quick, "SP-2", f"{networks}.corenet_digits"))) > 200
+    assert max(ratios(of_check(quick, "SP-5", f"{networks}.cramer_digits"))) <= 2.2
+    assert max(ratios(of_check(quick, "SP-5x", f"{networks}.exact_digits"))) <= 1.1
+    tight = ratios(of_check(quick, "ES-5", "coverage.es_scenario.a_priori_at_its_worst"))
+    assert min(tight) >= 1 and max(tight) <= 1.1
+    statuses = {entry.claim.id: entry.status for entry in quick.entries}
+    for name in ("A2", "NW-4", "NW-5"):
+        assert statuses[name] == "assumption refuted here"
+
+
+def evidence(name: str, setting: Setting) -> list[Evidence]:
+    return [
+        one if isinstance(one, Evidence) else verdict(one[0], one[1], run_serially(one[1]))
+        for one in perform(name, setting)
+    ]
+
+
+def test_the_findings_are_found_again_on_lenet_and_mnist(mnist_dir: Path, tmp_path: Path) -> None:
+    setting = Setting("full", data_dir=str(mnist_dir), cache=str(tmp_path))
+    networks = "coverage.sp_draws_networks"
+    found = {
+        name: evidence(f"{networks}.{name}_mnist", setting)
+        for name in ("corenet", "cramer", "exact")
+    }
+    assert all(e.outcome == "consistent" for several in found.values() for e in several)
+    assert min(ratios(found["corenet"])) > 200
+    assert max(ratios(found["cramer"])) <= 2.2
+    assert max(ratios(found["exact"])) <= 1.1
+    (tail,) = evidence("assumptions.nw.tail_on_mnist", setting)
+    assert tail.outcome == "refuted" and "mnist" in tail.counterexample
+    assert set(tail.series) >= {"t", "share_above_t", "subexponential_envelope"}

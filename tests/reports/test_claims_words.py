@@ -25,7 +25,7 @@ def test_the_whole_is_told(summary: Json) -> None:
     assert "1 was not checked (NW-7); none was refuted." in text
     assert "Of the 2 claims derived in this project" in text and "1 was refuted (SP-8)." in text
     assert "SP-2 (name of SP-2) at 400 to 412 times what is needed" in text
-    assert "The tightest of all is SP-5x (name of SP-5x) at 1.04; 1 never exceeds 2." in text
+    assert "The tightest of all is SP-5x (name of SP-5x) at 1.04; for 1 it never exceeds 2." in text
     assert "A2 (name of A2) fails on a real network (trained on the digits)" in text
     assert "so that NW-5 says nothing about it" in text
     assert "instead of NW-5 and SP-2 use SP-5x (name of SP-5x), at 1.04 times" in text
