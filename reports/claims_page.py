@@ -111,7 +111,7 @@ def write_claims(summary: Json, folder: str | PathLike[str]) -> Path:
     Example:
         >>> import tempfile
         >>> nothing = {"profile": "quick", "seed": 0, "versions": {}, "refuted": [],
-        ...            "survived": [], "counts": {}, "findings": [], "claims": []}
+        ...            "survived": [], "counts": {}, "claims": []}
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_claims(nothing, folder).name
         'claims.html'

@@ -17,7 +17,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "A-iid",
-        "calibration and fresh inputs are exchangeable",
+        "Calibration and fresh inputs are exchangeable",
         r"The points of $S$ and a fresh $x$ are independent draws of one law, also given the "
         r"trained network.",
         "The network treats the inputs it was calibrated on as it treats new ones.",
@@ -26,7 +26,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "A-held-out",
-        "held-out inputs like those that will come",
+        "Held-out inputs like those that will come",
         r"The $n$ held-out inputs and a fresh $x$ are independent draws of one law, and had no say "
         r"in $\hat f$.",
         "The inputs of a certificate are a fair sample, and nothing was chosen on them.",
@@ -35,7 +35,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "A-nonnegative",
-        "non-negative activations",
+        "Non-negative activations",
         r"$a_j(x) \geq 0$ for every input of every layer; elsewhere $a^+$ and $a^-$ count as two "
         r"rows.",
         "What enters a layer has one sign, as after ReLU.",
@@ -44,7 +44,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "A2",
-        "subexponential cancellation",
+        "Subexponential cancellation",
         r"$\Delta_i - E \Delta_i$ is subexponential with a parameter $\lambda \leq \ln(\eta "
         r"\eta^*)/2$: $E e^{s (\Delta_i - E \Delta_i)} \leq e^{s^2 \lambda^2/2}$ for $|s| \leq "
         r"1/\lambda$.",

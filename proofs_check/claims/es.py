@@ -9,7 +9,7 @@ PAPERS = "arXiv 1804.05345, ICLR 2019; arXiv 1910.05422, SIAM J. Math. Data Sci.
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "ES-1",
-        "shares of a neuron's output",
+        "Shares of a neuron's output",
         r"$g_j(x) = |w_j| a_j(x) / z^s(x)$ lies in $[0, 1]$, and $\sum_j g_j(x) = 1$ where "
         r"$z^s(x) > 0$.",
         "At each input, the weights of one sign divide the neuron's output among them.",
@@ -23,7 +23,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "ES-2",
-        "instance-independent bound of the sensitivity sum",
+        "Instance-independent bound of the sensitivity sum",
         r"$1 \leq S_\mathrm{sum} = \sum_j s_j \leq \min(|I|, |S|)$ if any point has $z^s > 0$.",
         "The sensitivities of a neuron add up to no more than its weights, nor than the points.",
         PAPERS,
@@ -37,7 +37,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "ES-3",
-        "invariance and growth of sensitivities",
+        "Invariance and growth of sensitivities",
         r"$s_j = \max_{x \in S} g_j(x)$ does not change with a positive factor on the weight row "
         r"or on any activation row, is permuted with the weights, does not depend on the order of "
         r"the points, and never falls as $S$ grows.",
@@ -52,7 +52,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "ES-4",
-        "calibration points that A1 needs",
+        "Calibration points that A1 needs",
         r"Under A1, $|S| \geq K' \ln(8 \eta \eta^*/\delta)$ i.i.d. points give $\Pr(\exists j: K "
         r"s_j < g_j(x)) \leq \delta/(8 \eta)$ for a neuron. CoreNet takes $K = K' = \ln(\eta "
         r"\eta^*)$, SiPP $K' = 3$.",
@@ -73,7 +73,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "ES-5",
-        "uncovered mass by the scenario approach",
+        "Uncovered mass by the scenario approach",
         r"For $n = |S|$ i.i.d. points of any law and $d$ sensitivities, $n > d$: with confidence "
         r"$1 - \beta$ over $S$, $\Pr_x(\exists j: g_j(x) > s_j) \leq e$ with $\sum_{i=0}^{d-1} "
         r"C(n, i) e^i (1-e)^{n-i} = \beta$. Seen afterwards, with $k$ points that set some "
@@ -104,7 +104,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "ES-6",
-        "one sensitivity, by exchangeability",
+        "One sensitivity, by exchangeability",
         r"$\Pr(g_j(x) > s_j) \leq 1/(|S| + 1)$ over $S$ and $x$, for exchangeable points.",
         "A new input beats the record of n others with a chance of one in n + 1.",
         "derived here",

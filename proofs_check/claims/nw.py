@@ -23,7 +23,7 @@ INDUCTION = (
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "NW-1",
-        "composition of relative errors",
+        "Composition of relative errors",
         r"Let each sign of each neuron of layer $l$ be drawn to a relative error $\epsilon_l$, "
         r"with $\Delta_l \geq \max(1, (z^+ + z^-)/|z + b|)$. Then the pre-activations are within "
         r"$u_l = \Delta_l (u_{l-1} + \epsilon_l + u_{l-1} \epsilon_l)$, $u_0 = 0$, as long as "
@@ -78,7 +78,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "NW-3",
-        "logarithmic division of the error among layers",
+        "Logarithmic division of the error among layers",
         r"$\epsilon_l = t_l / \prod_{k \geq l} \Delta_k$ with $\sum_l t_l = \ln(1 + \epsilon)$ "
         r"gives $u_L \leq \epsilon$ for $\epsilon \leq 1$; $t_l$ proportional to $A_l^{1/3}$ "
         r"minimises $\sum_l A_l / t_l^2$. Against NW-2 it takes $(\epsilon / (2 \ln(1 + "
@@ -181,11 +181,11 @@ CLAIMS: tuple[Claim, ...] = (
             ),
         ),
         probabilistic=True,
-        use_instead="NW-3",
+        use_instead="CT-2",
     ),
     Claim(
         "NW-6",
-        "the tail of the cancellation",
+        "The tail of the cancellation",
         r"If $z_i$ has a density that is positive at 0 while $z^+ + z^-$ stays away from 0, "
         r"$\Pr(\Delta_i > t)$ falls as $c/t$: the mean is infinite and A2 fails. Hill's estimator "
         "measures the index of the tail, with an exact interval for a Pareto tail.",
@@ -215,7 +215,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "NW-7",
-        "entrywise absolute propagation",
+        "Entrywise absolute propagation",
         r"For a 1-Lipschitz entrywise activation, $|e^l| \leq |(\hat W - W)^l a^{l-1}| + |\hat "
         r"W^l| |e^{l-1}|$; over a box of inputs by interval arithmetic.",
         "How far the outputs can move, input by input, with no chance and no assumption.",

@@ -186,7 +186,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         id="SP-5",
-        name="Cramer's sample size at given inputs",
+        name="Cramér's sample size at given inputs",
         statement=(
             r"$m \geq \max_{x \in S} \frac{\ln(2 / \delta)}{\min(I_x(1 + \epsilon), "
             r"I_x(1 - \epsilon))}$ draws give $\Pr(|\hat{z} - z| > \epsilon z) \leq \delta$ at "

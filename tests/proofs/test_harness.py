@@ -10,8 +10,9 @@ import joblib
 import pytest
 
 from proofs_check import harness, run
-from proofs_check.harness import LedgerRun, try_mutation
+from proofs_check.harness import LedgerRun
 from proofs_check.mutation import Mutation, resolve, substituted
+from proofs_check.performing import try_mutation
 from proofs_check.registry import Setting, check
 from proofs_check.store import Store
 

@@ -13,9 +13,9 @@ import pytest
 import sipp_theory
 from proofs_check import LEDGER, LedgerRun, run
 from proofs_check.evidence import Evidence
-from proofs_check.harness import perform
 from proofs_check.mutation import resolve
 from proofs_check.mutations import all_mutations
+from proofs_check.performing import perform
 from proofs_check.registry import Setting, all_checks, checks_of
 from proofs_check.sequential import run_serially, verdict
 from proofs_check.status import Entry
@@ -47,7 +47,7 @@ def test_the_theory_file_names_no_other_claim(repository: Path) -> None:
 @pytest.mark.parametrize("name", sorted(LEDGER))
 def test_every_name_of_an_entry_resolves(name: str) -> None:
     claim = LEDGER[name]
-    assert claim.name and claim.statement and claim.plain and claim.source
+    assert claim.name[0].isupper() and claim.statement and claim.plain and claim.source
     for other in (*claim.assumptions, *claim.depends, *filter(None, [claim.use_instead])):
         assert other in LEDGER and other != name, other
     assert claim.computes, "a claim without code"
