@@ -18,7 +18,9 @@ FAMILIES = {
     "A": "Assumptions (A)",
 }
 STATUSES = {
-    "proved": "Every step of the proof was derived by machine, and no check found fault.",
+    "proved": "Every step listed under its proof was derived by machine, and no check found fault. "
+    "Taken for granted: sums keep what holds for their terms, and a function whose derivative is "
+    "positive rises.",
     "checked": "Every check was passed and none is missing; some step of the proof is not done by "
     "machine.",
     "consistent": "Nothing speaks against it, but the evidence is simulation alone, or a check is "

@@ -115,6 +115,5 @@ CLAIMS: tuple[Claim, ...] = (
                  r"equal probability.", "symbolic.es.strict_maximum_of_exchangeable"),
         ),
         probabilistic=True,
-        use_instead="ES-5",
     ),
 )  # fmt: skip
