@@ -166,13 +166,14 @@ def update_maxima(
         for first in range(0, out, out_chunk):
             block = slice(first, min(first + out_chunk, out))
             ratio = r[:, block, None] * a[:, None, :]
+            # Rounding may carry a share past 1 (ES-1 says it cannot be); cut before it is compared,
+            # or a later input could take over a maximum that it does not raise.
             target = acc.maximum[block]
             if acc.argmax is None or origin is None:
-                best = (part[block] * ratio.amax(dim=0)).to(target.dtype)
+                best = (part[block] * ratio.amax(dim=0)).to(target.dtype).clamp(max=1)
             else:
                 values, index = ratio.max(dim=0)
-                best = (part[block] * values).to(target.dtype)
+                best = (part[block] * values).to(target.dtype).clamp(max=1)
                 source = origin[first_row : first_row + row_chunk][index]
                 acc.argmax[block] = torch.where(best > target, source, acc.argmax[block])
-            # Rounding may carry a share past 1 (ES-1 says it cannot be).
-            acc.maximum[block] = torch.maximum(target, best.clamp(max=1))
+            acc.maximum[block] = torch.maximum(target, best)
