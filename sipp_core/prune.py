@@ -17,6 +17,7 @@ from sipp_core.fingerprints import fingerprint
 from sipp_core.fitting import VALIDATION_EVERY
 from sipp_core.layers import LayerChoice, weight_of
 from sipp_core.plan import Float
+from sipp_core.processes import processes
 from sipp_core.promise import BOUNDS, INSTANCE_BOUNDS, Table, make_table
 from sipp_core.result import PruneResult
 from sipp_core.running import Progress
@@ -107,6 +108,10 @@ def prune(
     Weights that no calibration input ever reached (s = 0, all of a dead neuron's) are removed,
     which changes nothing on the calibration set; they are counted in the report. Biases stay.
 
+    Inside an initialised group of torch.distributed the calibration is shared out as `calibrate`
+    says: every rank makes the same call and gets the same result; save it on rank 0. Given a
+    `Calibration` nothing is shared, and a rank may prune alone.
+
     Args:
         model: nn.Module with Linear or Conv layers; never changed.
         calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs; or what
@@ -135,6 +140,7 @@ def prune(
         TypeError: wrong types of model, inputs or numbers.
         ValueError: anything out of range, not finite, tied or unsupported; the culprit is named and
             nothing has been changed.
+        ConnectionError: a process of the group has ended or does not answer.
 
     Claim: SP-1 to SP-10, AL-1, NW-5. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
 
@@ -148,9 +154,14 @@ def prune(
     seed = whole("seed", seed, 0)
     amplified = method == "corenet++"
     wanted = (points or DEFAULT_POINTS) if chosen in INSTANCE_BOUNDS or amplified else 0
+    group = None
     if isinstance(calibration, Calibration):
         stats = _ready(calibration, model, layers, wanted, amplified)
     else:
+        group = processes()
+        if group is not None:
+            asked = {"method": method, "(keep, eps, delta)": (keep, eps, delta), "scope": scope}
+            group.agree(asked | {"(bound, coverage_factor)": (chosen, coverage_factor)})
         stats = calibrate(
             model,
             calibration,
@@ -186,6 +197,9 @@ def prune(
         notes.append(describing.amplified_note(failure))
     multipliers = fitting.sample(plans, tables, stats, failure, seed, amplified)
     pruned, kept_masks = _apply(model, stats, multipliers, masks)
+    if group is not None:
+        # One seed, one set of statistics: every rank draws the same mask, or none goes on.
+        group.agree({"pruned network": fingerprint(pruned)})
     reports = tuple(
         describing.layer_report(table, plan, mask, dead.get(plan.name))
         for table, plan, mask in zip(tables, plans, kept_masks.values(), strict=True)

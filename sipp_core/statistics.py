@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sipp_core import kernel
+from sipp_core import exact, kernel
 from sipp_core.layers import PrunableLayer, rows
+from sipp_core.processes import Processes
+from sipp_core.reservoir import Reservoir
 from sipp_core.sensitivity import working_dtype
 
 
@@ -56,39 +57,6 @@ class LayerStatistics:
         return self.layer.name
 
 
-class Reservoir:
-    """A uniform sample of rows, whatever the batches: those of least random priority."""
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seen = size, 0
-        self._random = np.random.Generator(np.random.Philox(seed))
-        self._priority = np.empty(0)
-        self._rows: list[Tensor] = []
-
-    def add(self, block: Tensor) -> None:
-        """Offer rows (groups, n, fan_in)."""
-        n = block.shape[1]
-        self.seen += n
-        if self.size == 0:
-            return
-        priority = self._random.random(n)
-        self._priority = np.concatenate([self._priority, priority])
-        self._rows.append(block.detach().cpu())
-        if self._priority.size > self.size:
-            kept = np.sort(np.argsort(self._priority, kind="stable")[: self.size])
-            self._rows = [torch.cat(self._rows, dim=1)[:, torch.from_numpy(kept)]]
-            self._priority = self._priority[kept]
-
-    def rows(self, like: Tensor) -> Tensor:
-        """All rows kept, float64, signed rows split in two non-negative ones."""
-        if not self._rows:
-            return torch.zeros((like.shape[0], 0, like.shape[1]), dtype=torch.float64)
-        joined = torch.cat(self._rows, dim=1).double()
-        if not bool((joined < 0).any()):
-            return joined
-        return torch.cat([joined.clamp(min=0), (-joined).clamp(min=0)], dim=1)
-
-
 class Watcher:
     """Statistics of one layer while the stream runs."""
 
@@ -107,11 +75,49 @@ class Watcher:
         self.accumulators = [kernel.new_accumulator(w, support) for w in self.blocks]
         out, fan_in = self.weight.shape
         self.peak = torch.zeros(layer.groups, fan_in, dtype=dtype, device=self.weight.device)
-        self.cancellation = torch.zeros(out, dtype=torch.float64, device=self.weight.device)
+        self.totals = [exact.ExactSum(w, exact.SHARES) for w in self.blocks]
+        self.squares = [exact.ExactSum(w, exact.SHARES) for w in self.blocks]
+        # Of one batch; its rows run together wherever it runs, so it may round as it likes.
+        self.batch_cancellation = self.weight.new_zeros(out, dtype=torch.float64)
+        self.cancellation = exact.ExactSum(self.batch_cancellation, exact.RATIOS)
         self.plain_rows = 0
         self.sample = Reservoir(points, seed)
         self.aside = Reservoir(points, seed + 1)
         self.set_aside, self.first_input, self.batch, self.calls = False, 0, 0, 0
+
+    def open(self, batch: int) -> None:
+        """Begin the batch of that index."""
+        self.sample.open(batch)
+        self.aside.open(batch)
+
+    def close(self) -> None:
+        """Add the finished batch's sums to those of all batches, in a way that no order changes."""
+        for acc, total, square in zip(self.accumulators, self.totals, self.squares, strict=True):
+            total.add(acc.total)
+            square.add(acc.square)
+            acc.total.zero_()
+            acc.square.zero_()
+        self.cancellation.add(self.batch_cancellation)
+        self.batch_cancellation.zero_()
+
+    def merge(self, group: Processes) -> None:
+        """Join what all processes have seen; each of them then holds the same bits."""
+        self.calls, self.plain_rows = group.count(self.calls), group.count(self.plain_rows)
+        self.peak = group.maximum(self.peak)
+        for acc in self.accumulators:
+            own = acc.maximum
+            acc.maximum = group.maximum(own)
+            if acc.argmax is not None:
+                # The first input of the stream that sets the maximum, as in one process.
+                none = torch.iinfo(torch.int64).max
+                sets = (own == acc.maximum) & (acc.argmax >= 0)
+                first = group.minimum(torch.where(sets, acc.argmax, none))
+                acc.argmax = torch.where(first == none, -1, first)
+            acc.live, acc.rows = group.total(acc.live), group.count(acc.rows)
+        for each in (*self.totals, *self.squares, self.cancellation):
+            each.merge(group.total)
+        self.sample.merge(group, self.peak)
+        self.aside.merge(group, self.peak)
 
     def see(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Take in what one call of the layer received (a forward pre-hook with keywords)."""
@@ -152,7 +158,7 @@ class Watcher:
             _cancellation(weight, bias, block[index])
             for index, (weight, bias) in enumerate(zip(self.blocks, self.biases, strict=True))
         ]
-        self.cancellation += torch.cat(deltas)
+        self.batch_cancellation += torch.cat(deltas)
         self.sample.add(block)
 
     def finish(self) -> LayerStatistics:
@@ -174,17 +180,20 @@ class Watcher:
         return LayerStatistics(
             layer=self.layer,
             sensitivity=join("maximum"),
-            mean=join("total") / count,
-            rms=(join("square") / count).sqrt(),
+            mean=self._mean(self.totals, count),
+            rms=self._mean(self.squares, count).sqrt(),
             live=torch.cat([a.live for a in self.accumulators], dim=1),
             rows=self.accumulators[0].rows,
             input_peak=self.peak,
-            cancellation=self.cancellation / max(1, self.plain_rows),
+            cancellation=self.cancellation.value() / max(1, self.plain_rows),
             support=None if argmax is None else _support(self.weight, argmax),
             support_total=None if argmax is None else int(argmax[argmax >= 0].unique().numel()),
             points=points,
             complete=self.sample.seen <= self.sample.size,
         )
+
+    def _mean(self, sums: list[exact.ExactSum], count: int) -> Tensor:
+        return (torch.cat([s.value() for s in sums]) / count).to(self.weight.dtype)
 
 
 def _cancellation(weight: Tensor, bias: Tensor, block: Tensor) -> Tensor:
