@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
+
+from sipp_cli import ranks
 
 DEBUG_VARIABLE = "SIPP_DEBUG"
 UNMET, USAGE, FAULT, INTERRUPTED = 1, 2, 70, 130
@@ -30,9 +32,23 @@ class Edge(TyperGroup):
     """Group of commands that turns exceptions into messages and exit codes, in one place."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that the context names."""
+        """Run the command that the context names; of many processes, all end the same way."""
+        together = False
         try:
-            return super().invoke(ctx)
+            try:
+                result = super().invoke(ctx)
+            except BaseException as error:
+                together = isinstance(error, typer.Exit) or getattr(error, "on_every_rank", False)
+                self._end(ctx, error)
+            together = True
+            return result
+        finally:
+            ranks.leave(together)
+
+    def _end(self, ctx: Any, error: BaseException) -> NoReturn:
+        """Say what went wrong and choose the exit code."""
+        try:
+            raise error
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:
@@ -43,7 +59,8 @@ class Edge(TyperGroup):
         except (ValueError, TypeError, OSError) as error:
             if os.environ.get(DEBUG_VARIABLE):
                 traceback.print_exc()
-            self._say(ctx, one_line(error))
+            if not ranks.told_elsewhere(error):
+                self._say(ctx, one_line(error))
             raise typer.Exit(USAGE) from None
         except Exception as error:
             if _is_usage(error):
@@ -58,5 +75,7 @@ class Edge(TyperGroup):
     @staticmethod
     def _say(ctx: Any, message: str) -> None:
         command = f"sipp {ctx.invoked_subcommand}" if ctx.invoked_subcommand else "sipp"
+        if ranks.rank():
+            command += f" (rank {ranks.rank()})"
         sys.stdout.flush()
         typer.echo(f"{command}: {message}", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sipp_cli import edge, inputs, networks, options, render
+from sipp_cli import edge, inputs, networks, options, ranks, render
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,13 +135,15 @@ def command(
 ) -> None:
     """Prune a trained network with a promise for every neuron.
 
+    Started by torchrun, the processes share the calibration; the first one writes and prints.
+
     Exit code 1: guarantee mode (--eps) in which the bound lets no live weight go.
     """
     for path in (out, save_weights):
         if path is not None:
             inputs.refuse_unwritable(path, folder=False)
     named = inputs.is_dataset(data)
-    network = networks.build(model, seed, networks.device(device), images)
+    network = networks.build(model, seed, networks.device(ranks.device(device)), images)
     asked = {
         "method": method,
         "keep": keep,
@@ -158,20 +160,28 @@ def command(
     given = inputs.tensor(Path(data)) if data_set is None else data_set.train_inputs
     given = inputs.fitted(given, network.model, data)
     given = inputs.some(given, calibration_size, seed, "--calibration-size")
-    networks.give_weights(network, weights, data_set, train, data_dir, seed)
+    ranks.join()
+    ranks.only_first(
+        lambda: networks.give_weights(network, weights, data_set, train, data_dir, seed)
+    )
+    ranks.share(network.model)
 
     import sipp_core
 
-    with render.progress() as progress:
+    with render.progress() if ranks.rank() == 0 else contextlib.nullcontext() as progress:
         result = sipp_core.prune(network.model, given, **asked, progress=progress)
-    if save_weights is not None:
-        networks.save_weights(network, save_weights)
-    if out is not None:
-        result.save(out)
-    measured = _measured(network, result, data_set)
-    if json:
-        render.show_json(result.summary() | {"accuracy": measured, "out": out})
-    else:
-        _show(result, measured, out)
+
+    def finish() -> None:
+        if save_weights is not None:
+            networks.save_weights(network, save_weights)
+        if out is not None:
+            result.save(out)
+        measured = _measured(network, result, data_set)
+        if json:
+            render.show_json(result.summary() | {"accuracy": measured, "out": out})
+        else:
+            _show(result, measured, out)
+
+    ranks.only_first(finish)
     if result.eps is not None and result.vacuous:
         raise typer.Exit(edge.UNMET)

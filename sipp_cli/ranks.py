@@ -1,0 +1,85 @@
+"""One command in many processes, as torchrun starts them: rank 0 speaks and writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sipp_core.processes import Processes
+
+_joined: list[Processes] = []
+
+
+def rank() -> int:
+    """Rank of this process, 0 if it is the only one."""
+    return int(os.environ.get("RANK", "0")) if _many() else 0
+
+
+def _many() -> bool:
+    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    return all(name in os.environ for name in names) and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def device(name: str) -> str:
+    """Share out the GPUs of a machine: a plain 'cuda' is each process's own."""
+    if name != "cuda" or not _many():
+        return name
+    import torch
+
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % max(1, torch.cuda.device_count())}"
+
+
+def join() -> None:
+    """Join the group of processes that a launcher started, if one did.
+
+    Gloo carries GPU runs too: statistics cross once, it names a dead process at once where NCCL
+    waits for its timeout and ends the process, and several ranks may share one GPU.
+    """
+    if not _many():
+        return
+    import torch.distributed as dist
+
+    from sipp_core.processes import processes
+
+    dist.init_process_group("gloo")
+    group = processes()
+    assert group is not None
+    _joined.append(group)
+
+
+def only_first(step: Callable[[], object]) -> None:
+    """Do something in one process; where it fails, all of them end the same way."""
+    if _joined:
+        _joined[-1].only_first(step)
+    else:
+        step()
+
+
+def share(model: nn.Module) -> None:
+    """Give every process the parameters and buffers that rank 0 has."""
+    if _joined:
+        for tensor in model.state_dict().values():
+            tensor.copy_(_joined[-1].from_first(tensor))
+
+
+def told_elsewhere(error: BaseException) -> bool:
+    """Whether rank 0 says the same, so that this process need not."""
+    return rank() != 0 and getattr(error, "on_every_rank", False)
+
+
+def leave(together: bool) -> None:
+    """Leave the group; together, so that no launcher sees a failure before rank 0 has told it."""
+    if not _joined:
+        return
+    import torch.distributed as dist
+
+    group = _joined.pop()
+    if together:
+        with contextlib.suppress(ConnectionError):
+            group.count(1)
+    dist.destroy_process_group()

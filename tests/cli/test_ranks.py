@@ -1,0 +1,81 @@
+"""`sipp prune` in several processes: one file, one voice, one exit code."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def words(weights: Path) -> list[str]:
+    return ["prune", "--model", "digits-mlp", "--weights", str(weights), "--data", "digits",
+            "--calibration-size", "600"]  # fmt: skip
+
+
+@pytest.fixture
+def environment(repository: Path) -> dict[str, str]:
+    """Ours, with one thread a process, as torchrun gives each of several."""
+    return {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=150)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+def start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def ranks(words: list[str], environment: dict[str, str], size: int) -> list[tuple[int, str, str]]:
+    """Start the processes without a launcher, which would hide their exit codes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        start([sys.executable, "-m", "sipp_cli", *words], environment | place | {"RANK": str(rank)})
+        for rank in range(size)
+    ]
+    return [finish(process) for process in started]
+
+
+def test_torchrun_writes_the_file_of_one_process_and_prints_once(
+    words: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    paths = [tmp_path / "one", tmp_path / "two"]
+    words += ["--method", "sipp-poisson", "--keep", "0.3", "--out"]
+    one = start([sys.executable, "-m", "sipp_cli", *words, str(paths[0])], environment)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    two = start([sys.executable, *launcher, "-m", "sipp_cli", *words, str(paths[1])], environment)
+    (code, out, err), (codes, outs, errs) = finish(one), finish(two)
+    assert (code, codes) == (0, 0), err + errs
+    assert outs == out.replace(str(paths[0]), str(paths[1]))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_every_process_ends_with_the_same_code(
+    words: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    vacuous = [*words, "--method", "corenet", "--eps", "0.1", "--delta", "0.05"]
+    first, second = ranks(vacuous, environment, 2)
+    assert first[0] == second[0] == 1, first[2] + second[2]
+    assert "Promised: nothing" in first[1] and second[1] == ""
+    # Rank 0 alone reads the weights; what it refuses, all refuse, and it alone says so.
+    words[words.index("--weights") + 1] = str(tmp_path / "none.safetensors")
+    first, second = ranks([*words, "--keep", "0.5"], environment, 2)
+    assert first[0] == second[0] == 2, first[2] + second[2]
+    assert "sipp prune: rank 0: there is no weights file" in first[2]
+    assert first[1] == second[1] == "" and "sipp" not in second[2]
