@@ -140,6 +140,10 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
         "all statistics of a convolutional net": lambda: measured(
             convolutional, images, points=40, batch_size=3
         ),
+        # Sums of float32 layers are rounded to float32 in the end, which would hide their order.
+        "all statistics in float64": lambda: measured(
+            lambda: dense().double(), x.double(), points=40, batch_size=16
+        ),
         "more processes than batches": lambda: measured(dense, x[:10], points=4),
         "uneven": lambda: measured(dense, x[:70], points=100, batch_size=64),
         "not finite": lambda: measured(dense, with_one(x, 80, float("nan")), batch_size=64),

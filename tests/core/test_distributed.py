@@ -66,6 +66,7 @@ SAME = (
     "file, sampled rows",
     "file, inputs set aside",
     "all statistics",
+    "all statistics in float64",
     "all statistics of a convolutional net",
     "more processes than batches",
     "uneven",
