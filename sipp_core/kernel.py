@@ -1,8 +1,9 @@
 """The heart of the project: S = W o maxmul(A, 1/Z), behind one function.
 
 s_ij = |w_ij| max_x a_j(x)/z_i^s(x) is a product of matrices in the (max, x) algebra with a choice
-of denominator by the weight's sign. This is the portable expression in chunks; faster kernels
-replace `update_maxima` and are tested against `sipp_theory.sensitivity`.
+of denominator by the weight's sign. On the CPU `sipp_core.kernel_cpu` computes it;
+`maxima_in_chunks` is the portable expression, used on other devices and at the far ends of float,
+and the reference that faster kernels equal bit for bit.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sipp_core import kernel_cpu
+
 # Elements of one temporary (outputs x rows x inputs): 2**22 float32 are 16 MiB, cache-friendly.
 CHUNK = 2**22
 # With weights and activations inside this range, a/z and its square stay inside float32.
 SAFE_LOW, SAFE_HIGH = 1e-9, 1e9
+RAISED = 2.0**500  # brings subnormal float64 into range; its square is still finite
 
 
 @dataclass
@@ -57,8 +61,8 @@ def new_accumulator(weight: Tensor, support: bool) -> Accumulator:
         >>> new_accumulator(torch.ones(2, 3), support=False).maximum.shape
         torch.Size([2, 3])
     """
-    zeros = torch.zeros_like(weight)
-    argmax = torch.full_like(weight, -1, dtype=torch.int64) if support else None
+    zeros = torch.zeros_like(weight, memory_format=torch.contiguous_format)
+    argmax = torch.full_like(zeros, -1, dtype=torch.int64) if support else None
     live = torch.zeros((2, weight.shape[0]), dtype=torch.int64, device=weight.device)
     return Accumulator(zeros, zeros.clone(), zeros.clone(), argmax, live)
 
@@ -120,30 +124,61 @@ def _update_nonnegative(
         # ES-3: scaling a row by a power of two changes no share, and keeps z inside the exponents.
         weight, activations = _normalised(weight), _normalised(activations)
     acc.rows += activations.shape[0]
-    for sign, part in enumerate((weight.clamp(min=0), (-weight).clamp(min=0))):
-        z = activations @ part.T
-        inverse = torch.where(z > 0, 1 / z, torch.zeros_like(z))
-        acc.live[sign] += (z > 0).sum(dim=0)
-        acc.total += (part * (inverse.T @ activations)).to(dtype)
-        # Where 1/z^2 would overflow, the rms (a ranking statistic) is cut; the maximum never is.
-        cut = inverse.clamp(max=0.1 * torch.finfo(inverse.dtype).max ** 0.5)
-        square = part * (part * (cut.square().T @ activations.square()))
+    z = _denominators(weight, activations)
+    acc.live += (z > 0).sum(dim=1)
+    # Where 1/z overflows, a/z is formed with the row scaled up instead: again the same share.
+    tiny = (z > 0) & (z < 8 / torch.finfo(z.dtype).max)
+    _fold(acc, weight, activations, torch.where(tiny, 0.0, z), origin)
+    if bool(tiny.any()):
+        rows = tiny.any(dim=2).any(dim=0)
+        raised = activations[rows] * RAISED
+        z = torch.where(tiny[:, rows], _denominators(weight, raised), 0.0)
+        _fold(acc, weight, raised, z, None if origin is None else origin[rows])
+
+
+def _denominators(weight: Tensor, activations: Tensor) -> Tensor:
+    """z_i^s(x), (2, n, out), positive sign first."""
+    return torch.stack([activations @ part.T for part in _parts(weight)])
+
+
+def _parts(weight: Tensor) -> tuple[Tensor, Tensor]:
+    return weight.clamp(min=0), (-weight).clamp(min=0)
+
+
+def _fold(
+    acc: Accumulator, weight: Tensor, activations: Tensor, z: Tensor, origin: Tensor | None
+) -> None:
+    """Take in the shares of all rows, neurons and signs whose z is not 0."""
+    dtype = acc.maximum.dtype
+    inverse = torch.where(z > 0, 1 / z, 0.0)
+    # Where 1/z^2 would overflow, the rms (a ranking statistic) is cut; the maximum never is.
+    cut = inverse.clamp(max=0.1 * torch.finfo(inverse.dtype).max ** 0.5).square_()
+    squares = activations.square()
+    positive, size = weight > 0, weight.abs()
+    totals, total_squares = ((r.mT @ x) for r, x in ((inverse, activations), (cut, squares)))
+    total = torch.where(positive, totals[0], totals[1]).mul_(size)
+    square = torch.where(positive, total_squares[0], total_squares[1]).mul_(size).mul_(size)
+    if not bool((total + square).isfinite().all()):
         # A weight of 0 bounds no a/z, and 0 times an overflow would be NaN.
-        acc.square += torch.where(part > 0, square, 0.0).to(dtype)
-        update_maxima(acc, part, inverse, activations, origin)
+        total, square = (x.masked_fill_(weight == 0, 0.0) for x in (total, square))
+    acc.total += total.to(dtype)
+    acc.square += square.to(dtype)
+    update_maxima(acc, weight, inverse, activations, origin)
 
 
 def update_maxima(
-    acc: Accumulator, part: Tensor, inverse: Tensor, activations: Tensor, origin: Tensor | None
+    acc: Accumulator, weight: Tensor, inverse: Tensor, activations: Tensor, origin: Tensor | None
 ) -> None:
-    """Raise the running maxima by |w_ij| max_x a_j(x) r_i(x), a (max, x) product in bounded chunks.
+    """Raise the running maxima by |w_ij| max_x a_j(x) r_i(x), by the kernel that fits the device.
 
     Args:
         acc: changed in place.
-        part: (out, fan_in) |w_ij| where the weight has the sign of these denominators, else 0.
-        inverse: (n, out) 1/z_i(x), 0 where z is 0.
-        activations: (n, fan_in), non-negative.
-        origin: (n,) int64 index of each row's input, or None.
+        weight: (out, fan_in), any sign.
+        inverse: (2, n, out) 1/z_i^s(x), 0 where z is 0, so small that times any activation it is
+            finite; positive sign first.
+        activations: (n, fan_in), non-negative, the weight's dtype.
+        origin: (n,) int64 index of each row's input, or None. The first row to attain a maximum
+            sets it; a later one that equals it does not.
 
     Returns:
         None.
@@ -152,28 +187,71 @@ def update_maxima(
 
     Example:
         >>> w = torch.ones(1, 2); acc = new_accumulator(w, support=False)
-        >>> update_maxima(acc, w, torch.ones(1, 1), torch.tensor([[0.5, 0.25]]), None)
+        >>> update_maxima(acc, w, torch.ones(2, 1, 1), torch.tensor([[0.5, 0.25]]), None)
+        >>> acc.maximum.tolist()
+        [[0.5, 0.25]]
+    """
+    track = acc.argmax is not None and origin is not None
+    if not _suits_cpu_kernel(acc, weight, inverse, track):
+        maxima_in_chunks(acc, weight, inverse, activations, origin)
+    elif acc.argmax is None or origin is None:
+        kernel_cpu.raise_maxima(acc.maximum, weight, inverse, activations)
+    else:
+        row = torch.full_like(acc.argmax, -1)
+        kernel_cpu.raise_maxima(acc.maximum, weight, inverse, activations, row)
+        torch.where(row >= 0, origin[row], acc.argmax, out=acc.argmax)
+
+
+def _suits_cpu_kernel(acc: Accumulator, weight: Tensor, inverse: Tensor, track: bool) -> bool:
+    if weight.device.type != "cpu" or weight.numel() == 0 or inverse.numel() == 0:
+        return False
+    if weight.dtype not in (torch.float32, torch.float64):
+        return False
+    # Which row comes first depends on how its share is rounded.
+    return not (track and acc.maximum.dtype != weight.dtype)
+
+
+def maxima_in_chunks(
+    acc: Accumulator, weight: Tensor, inverse: Tensor, activations: Tensor, origin: Tensor | None
+) -> None:
+    """Do what `update_maxima` does in torch's own operations, in chunks of bounded size.
+
+    Args:
+        acc: changed in place.
+        weight: as for `update_maxima`, any device.
+        inverse: as for `update_maxima`.
+        activations: as for `update_maxima`.
+        origin: as for `update_maxima`.
+
+    Returns:
+        None.
+
+    Claim: ES-1. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> w = torch.ones(1, 2); acc = new_accumulator(w, support=False)
+        >>> maxima_in_chunks(acc, w, torch.ones(2, 1, 1), torch.tensor([[0.5, 0.25]]), None)
         >>> acc.maximum.tolist()
         [[0.5, 0.25]]
     """
     n, fan_in = activations.shape
-    out = inverse.shape[1]
+    out = inverse.shape[2]
     row_chunk = max(1, min(n, CHUNK // max(1, fan_in)))
     out_chunk = max(1, CHUNK // max(1, fan_in * row_chunk))
-    for first_row in range(0, n, row_chunk):
-        a = activations[first_row : first_row + row_chunk]
-        r = inverse[first_row : first_row + row_chunk]
-        for first in range(0, out, out_chunk):
-            block = slice(first, min(first + out_chunk, out))
-            ratio = r[:, block, None] * a[:, None, :]
-            # Rounding may carry a share past 1 (ES-1 says it cannot be); cut before it is compared,
-            # or a later input could take over a maximum that it does not raise.
-            target = acc.maximum[block]
-            if acc.argmax is None or origin is None:
-                best = (part[block] * ratio.amax(dim=0)).to(target.dtype).clamp(max=1)
-            else:
-                values, index = ratio.max(dim=0)
-                best = (part[block] * values).to(target.dtype).clamp(max=1)
-                source = origin[first_row : first_row + row_chunk][index]
-                acc.argmax[block] = torch.where(best > target, source, acc.argmax[block])
-            acc.maximum[block] = torch.maximum(target, best)
+    for sign, part in enumerate((weight.clamp(min=0), (-weight).clamp(min=0))):
+        for first_row in range(0, n, row_chunk):
+            rows = slice(first_row, first_row + row_chunk)
+            for first in range(0, out, out_chunk):
+                block = slice(first, min(first + out_chunk, out))
+                ratio = inverse[sign, rows, block, None] * activations[rows, None, :]
+                target = acc.maximum[block]
+                if acc.argmax is None or origin is None:
+                    # Rounding may carry a share past 1 (ES-1 says it cannot be).
+                    best = (part[block] * ratio.amax(dim=0)).clamp(max=1).to(target.dtype)
+                else:
+                    # Shares as they are kept: else chunks would decide between near-equal rows.
+                    shares = (part[block] * ratio).clamp(max=1).to(target.dtype)
+                    best, index = shares.max(dim=0)
+                    source = origin[rows][index]
+                    acc.argmax[block] = torch.where(best > target, source, acc.argmax[block])
+                acc.maximum[block] = torch.maximum(target, best)

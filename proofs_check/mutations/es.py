@@ -28,9 +28,10 @@ def _numpy_mean(original: Function) -> Function:
 
 def _torch_mean(original: Function) -> Function:
     def update_maxima(
-        acc: Accumulator, part: Tensor, inverse: Tensor, activations: Tensor, origin: Tensor | None
+        acc: Accumulator, weight: Tensor, inverse: Tensor, rows: Tensor, origin: Tensor | None
     ) -> None:
-        acc.maximum += (part * (inverse.T @ activations) / len(activations)).clamp(max=1)
+        for part, r in zip((weight.clamp(min=0), (-weight).clamp(min=0)), inverse, strict=True):
+            acc.maximum += (part * (r.T @ rows) / len(rows)).clamp(max=1)
 
     return update_maxima
 
