@@ -128,8 +128,9 @@ def _update_nonnegative(
     acc.live += (z > 0).sum(dim=1)
     # Where 1/z overflows, a/z is formed with the row scaled up instead: again the same share.
     tiny = (z > 0) & (z < 8 / torch.finfo(z.dtype).max)
-    _fold(acc, weight, activations, torch.where(tiny, 0.0, z), origin)
-    if bool(tiny.any()):
+    some = bool(tiny.any())
+    _fold(acc, weight, activations, z.masked_fill(tiny, 0.0) if some else z, origin)
+    if some:
         rows = tiny.any(dim=2).any(dim=0)
         raised = activations[rows] * RAISED
         z = torch.where(tiny[:, rows], _denominators(weight, raised), 0.0)
@@ -150,14 +151,14 @@ def _fold(
 ) -> None:
     """Take in the shares of all rows, neurons and signs whose z is not 0."""
     dtype = acc.maximum.dtype
-    inverse = torch.where(z > 0, 1 / z, 0.0)
+    inverse = z.reciprocal().masked_fill_(z == 0, 0.0)
     # Where 1/z^2 would overflow, the rms (a ranking statistic) is cut; the maximum never is.
     cut = inverse.clamp(max=0.1 * torch.finfo(inverse.dtype).max ** 0.5).square_()
     squares = activations.square()
     positive, size = weight > 0, weight.abs()
     totals, total_squares = ((r.mT @ x) for r, x in ((inverse, activations), (cut, squares)))
-    total = torch.where(positive, totals[0], totals[1]).mul_(size)
-    square = torch.where(positive, total_squares[0], total_squares[1]).mul_(size).mul_(size)
+    total, square = (torch.where(positive, x[0], x[1]) for x in (totals, total_squares))
+    total, square = total.mul_(size), square.mul_(size).mul_(size)
     if not bool((total + square).isfinite().all()):
         # A weight of 0 bounds no a/z, and 0 times an overflow would be NaN.
         total, square = (x.masked_fill_(weight == 0, 0.0) for x in (total, square))
