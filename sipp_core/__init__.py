@@ -6,6 +6,7 @@ from sipp_core.certify import certify, output_errors
 from sipp_core.prune import METHODS, prune
 from sipp_core.result import LayerReport, PruneResult
 from sipp_core.saving import load, save
+from sipp_core.selection import Except
 from sipp_core.sensitivity import empirical_sensitivity
 from sipp_core.sparsest import SparsestResult, sparsest
 from sipp_core.statistics import LayerStatistics
@@ -14,6 +15,7 @@ __all__ = [
     "METHODS",
     "Calibration",
     "Certificate",
+    "Except",
     "LayerReport",
     "LayerStatistics",
     "PruneResult",

@@ -7,7 +7,7 @@ a process group of torch.distributed the batches are shared out and the statisti
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from sipp_core._arguments import whole
 from sipp_core.fingerprints import fingerprint
-from sipp_core.layers import LayerChoice, prunable_layers
+from sipp_core.layers import other_matrices, prunable_layers
 from sipp_core.processes import Processes, processes
 from sipp_core.running import Progress, evaluating, forward, model_device
+from sipp_core.selection import LayerChoice
 from sipp_core.statistics import LayerStatistics, Watcher
 from sipp_core.streams import Inputs, batches, digests
 
@@ -34,6 +35,7 @@ class Calibration:
         digests: fingerprints of the inputs, to refuse them as held-out ones.
         original: fingerprint of the network that was measured.
         points: activation rows kept per layer, as asked for.
+        left_whole: matrices of modules of the user's own, which are no layer of a known kind.
         validation: statistics-free activation rows of the inputs set aside (CoreNet++'s T), per
             layer name; empty when none were.
 
@@ -47,6 +49,7 @@ class Calibration:
     original: str
     points: int
     validation: dict[str, Tensor]
+    left_whole: tuple[str, ...] = ()
 
 
 def calibrate(
@@ -64,7 +67,9 @@ def calibrate(
     """Measure the empirical sensitivities of all layers over a stream of inputs.
 
     s_ij = max over inputs (and patches) of |w_ij| a_j/z_i^s, as in `empirical_sensitivity`; bit for
-    bit the same for any batch size of the stream, which is re-cut to batches of one fixed size.
+    bit the same for any batch size of the stream, which is re-cut to batches of one fixed size. A
+    layer that is called several times in a forward pass is measured over all of its calls, and a
+    convolution's patches are unfolded tile by tile.
 
     Many processes: inside an initialised group of torch.distributed every rank must make this call
     with the same model and the whole of the inputs in the same order (no sampler that gives each
@@ -81,7 +86,8 @@ def calibrate(
     Args:
         model: any nn.Module with Linear or Conv layers; left as found.
         calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs.
-        layers: names, globs or a predicate to choose layers; None takes all.
+        layers: names, globs, types or a predicate to choose layers, "!name" or Except(type) to
+            leave out (see `sipp_core.layers.prunable_layers`); None takes all.
         batch_size: inputs a forward pass, >= 1; part of the result's definition, as products of
             other shapes round otherwise (on LeNet-5 a sensitivity changes by up to 2e-5 of itself).
         points: activation rows to keep per layer for instance-exact bounds, >= 0; a uniform sample
@@ -111,6 +117,8 @@ def calibrate(
     seed = whole("seed", seed, 0)
     if validation_every < 0 or validation_every == 1:
         raise ValueError(f"validation_every must be 0 or at least 2; found {validation_every}")
+    if isinstance(layers, Iterable) and not isinstance(layers, str | type):
+        layers = list(layers)  # a one-shot iterator is read twice below
     watchers = [
         Watcher(layer, points, support, seed * 2) for layer in prunable_layers(model, layers)
     ]
@@ -153,6 +161,7 @@ def calibrate(
         original=fingerprint(model),
         points=points,
         validation={w.layer.name: w.aside.rows(w.peak) for w in watchers if w.aside.seen},
+        left_whole=other_matrices(model, layers),
     )
 
 

@@ -164,6 +164,11 @@ def notes_on(
             f"bound {bound!r} speaks of a uniform sample of the activation rows in "
             f"{', '.join(partial)}; raise points= to cover all of them"
         )
+    if stats.left_whole:
+        notes.append(
+            "left whole, because no layer of a known kind multiplies by them: "
+            + ", ".join(stats.left_whole)
+        )
     if stats.distinct < stats.inputs:
         notes.append(f"{stats.inputs - stats.distinct} calibration inputs are repeats of others")
     return notes

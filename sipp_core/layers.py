@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sipp_core.selection import Choice, LayerChoice, Place, places
 
 SUPPORTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # They multiply by weights too, but not as rows times a matrix that a hook can see.
-UNSUPPORTED = (
-    nn.MultiheadAttention,
-    nn.RNNBase,
-    nn.RNNCellBase,
-    nn.Bilinear,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
+UNSUPPORTED: dict[type[nn.Module], str] = {
+    nn.MultiheadAttention: (
+        "its projections are packed and multiplied where no hook sees them: write the attention "
+        "with separate nn.Linear layers for query, key, value and output"
+    ),
+    nn.RNNBase: "its steps run in one fused call: write the recurrence with nn.Linear layers",
+    nn.RNNCellBase: "its two matrices share one call: write the cell with nn.Linear layers",
+    nn.Bilinear: "it multiplies by pairs of inputs: write it as an nn.Linear of their products",
+    nn.EmbeddingBag: "it sums rows of its table by index: write it as an nn.Linear of counts",
+    nn.modules.conv._ConvTransposeNd: (
+        "a transposed convolution adds up patches: write it as an nn.Upsample and a convolution"
+    ),
+}
+# What they own is no matrix that rows are multiplied by.
+HARMLESS = (nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.PReLU)
 
-LayerChoice = Callable[[str, nn.Module], bool] | Iterable[str] | None
+
+UNINITIALISED = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
 
 
 @dataclass(frozen=True)
@@ -73,41 +79,38 @@ def weight_of(module: nn.Module) -> Tensor:
     return weight
 
 
-def _chosen(layers: LayerChoice) -> Callable[[str, nn.Module], bool]:
-    if layers is None:
-        return lambda name, module: True
-    if callable(layers):
-        return layers
-    if isinstance(layers, str):
-        layers = [layers]
-    patterns = list(layers)
-    return lambda name, module: any(fnmatch.fnmatchcase(name, p) for p in patterns)
-
-
-def _check_patterns(layers: LayerChoice, found: list[PrunableLayer]) -> None:
-    if layers is None or callable(layers):
-        return
-    for pattern in [layers] if isinstance(layers, str) else layers:
-        if not any(fnmatch.fnmatchcase(layer.name, pattern) for layer in found):
-            raise ValueError(f"layers: {pattern!r} matches no Linear or Conv layer of the model")
+def _refuse(place: Place, culprit: Place) -> None:
+    """Refuse a layer that is not supported, or is part of one."""
+    kind = type(culprit.module).__name__
+    inside = "is" if place is culprit else f"is part of {culprit.name!r},"
+    hint = next(text for base, text in UNSUPPORTED.items() if isinstance(culprit.module, base))
+    way_out = f"; or leave it out with layers=['!{culprit.name}'] to prune the others"
+    raise ValueError(
+        f"layer {place.name!r} {inside} a {kind}, which is not supported; {hint}"
+        + (way_out if culprit.name else "")
+    )
 
 
 def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[PrunableLayer, ...]:
     """Find the layers to prune, in the order of `named_modules`, and validate all of them.
 
+    Modules that multiply by no matrix (normalisations, pooling, dropout, nn.Embedding) are left
+    alone. A weight that two layers share is refused: one mask could not honour both promises.
+
     Args:
         model: any module; nothing in it is changed.
-        layers: names or glob patterns to select, or a predicate (name, module) -> bool; None
-            takes every Linear and Conv layer.
+        layers: what to prune: a name, a glob pattern, a module type, or a list of them; each also
+            means everything inside. "!name" or Except(what) leaves out; exclusions alone leave
+            the rest. Or a predicate (name, module) -> bool. None takes every Linear and Conv layer.
 
     Returns:
         The chosen layers; at least one.
 
     Raises:
-        TypeError: no nn.Module, or a weight that is complex or integer.
+        TypeError: no nn.Module, a weight that is complex or integer, or an odd entry of `layers`.
         ValueError: no prunable layer, an unsupported layer among the chosen, weights shared
             between layers, a weight that is not finite or that other tensors make (weight_norm,
-            masks), or a pattern that matches nothing.
+            masks), or an entry of `layers` that matches nothing.
 
     Claim: none (plumbing).
 
@@ -117,29 +120,25 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module; found {type(model).__name__}")
-    if layers is not None and not callable(layers) and not isinstance(layers, str):
-        layers = list(layers)
-    wanted = _chosen(layers)
+    choice = Choice(layers)
+    there = places(model)
+    kinds = (*SUPPORTED, *UNSUPPORTED)
+    choice.refuse_slips([place for place in there if isinstance(place.module, kinds)])
     found: list[PrunableLayer] = []
-    inside_refused: tuple[str, ...] = ()
-    for name, module in model.named_modules():
-        if inside_refused and name.startswith(inside_refused):
+    refused = {p.name: p for p in there if isinstance(p.module, tuple(UNSUPPORTED))}
+    for place in there:
+        if not isinstance(place.module, kinds) or not choice(place):
             continue
-        if isinstance(module, UNSUPPORTED):
-            inside_refused += (f"{name}." if name else "",)
-            if wanted(name, module):
-                raise ValueError(
-                    f"layer {name!r} is a {type(module).__name__}, which is not supported; "
-                    "leave it out with layers=[...] to prune the others"
-                )
-        elif isinstance(module, SUPPORTED) and wanted(name, module):
-            found.append(PrunableLayer(name, module, int(getattr(module, "groups", 1))))
+        for name, _ in place.line:
+            if name in refused:
+                _refuse(place, refused[name])
+        groups = int(getattr(place.module, "groups", 1))
+        found.append(PrunableLayer(place.name, place.module, groups))
     if not found:
+        chosen = "" if layers is None else f" that layers={layers!r} selects"
         raise ValueError(
-            "the model has no layer to prune: it needs a Linear or Conv layer"
-            + ("" if layers is None else f" that layers={layers!r} selects")
+            f"the model has no layer to prune: it needs a Linear or Conv layer{chosen}"
         )
-    _check_patterns(layers, found)
     _check_shared(model, found)
     for layer in found:
         _check_plain(layer)
@@ -147,17 +146,59 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
     return tuple(found)
 
 
+def other_matrices(model: nn.Module, layers: LayerChoice = None) -> tuple[str, ...]:
+    """Name the matrices of modules of the user's own, which nobody can tell the use of.
+
+    Position embeddings are the usual ones; a matrix that such a module multiplies by is left whole
+    too, and that must not go unsaid.
+
+    Args:
+        model: any module.
+        layers: what was asked for, as in `prunable_layers`.
+
+    Returns:
+        Names of parameters with two dimensions or more, among the chosen modules.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> other_matrices(nn.ParameterList([torch.ones(2, 2)]))
+        ('0',)
+    """
+    choice, named = Choice(layers), []
+    for place in places(model):
+        own = place.module.named_parameters(recurse=False)
+        wide = [name for name, value in own if sum(n > 1 for n in value.shape) > 1]
+        known = isinstance(place.module, (*SUPPORTED, *UNSUPPORTED, *HARMLESS))
+        if wide and not known and choice(place):
+            named += [f"{place.name}.{name}" if place.name else name for name in wide]
+    return tuple(named)
+
+
 def _check_shared(model: nn.Module, found: list[PrunableLayer]) -> None:
-    owners: dict[int, str] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        owners.setdefault(id(parameter), name)
-        first = owners[id(parameter)]
-        for layer in found:
-            if parameter is layer.module._parameters.get("weight") and first != name:
+    """Refuse a chosen weight that stands elsewhere too, as one tensor or in the same memory."""
+    chosen = {id(layer.module._parameters.get("weight")) for layer in found}
+    spans: dict[tuple[torch.device, int], list[tuple[int, int, str, Tensor]]] = {}
+    for name, tensor in (
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ):
+        # A lazy weight has no memory yet, and is refused by itself.
+        if isinstance(tensor, UNINITIALISED) or tensor.numel() == 0:
+            continue
+        if tensor.layout != torch.strided:
+            continue
+        reach = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+        first = tensor.data_ptr()
+        last = first + reach * tensor.element_size()
+        others = spans.setdefault((tensor.device, tensor.untyped_storage().data_ptr()), [])
+        for start, end, other, known in others:
+            if first <= end and start <= last and {id(tensor), id(known)} & chosen:
                 raise ValueError(
-                    f"weights are tied: {first!r} and {name!r} are one tensor; a pruned copy would "
+                    f"weights are tied: {other!r} and {name!r} are one tensor; a pruned copy would "
                     "change both. Untie them, or leave them out with layers=[...]"
                 )
+        others.append((first, last, name, tensor))
 
 
 def _check_plain(layer: PrunableLayer) -> None:
@@ -183,55 +224,3 @@ def _check_weight(layer: PrunableLayer) -> None:
             f"layer {layer.name!r} has a weight that is not finite: {weight[index].item()} at "
             f"index {index}; repair or retrain it before pruning"
         )
-
-
-def rows(layer: PrunableLayer, inputs: Tensor) -> Tensor:
-    """Unfold a layer's input into the rows that its matrix multiplies.
-
-    Args:
-        layer: the layer.
-        inputs: what its forward call received: (..., in) for Linear, (n, channels, *spatial) or
-            unbatched (channels, *spatial) for a convolution.
-
-    Returns:
-        (groups, n_rows, fan_in) of the same dtype and device; one row a token or patch.
-
-    Raises:
-        ValueError: the input's dimensions or channels are not the layer's.
-
-    Claim: none (THEORY section 0: each patch of each input is one row).
-
-    Example:
-        >>> conv = nn.Conv2d(1, 2, 3)
-        >>> rows(PrunableLayer("c", conv, 1), torch.ones(2, 1, 5, 5)).shape
-        torch.Size([1, 18, 9])
-    """
-    module = layer.module
-    if isinstance(module, nn.Linear):
-        if inputs.ndim == 0 or inputs.shape[-1] != module.in_features:
-            raise ValueError(
-                f"layer {layer.name!r} got an input of shape {tuple(inputs.shape)}; its last "
-                f"dimension must be {module.in_features}"
-            )
-        return inputs.reshape(1, -1, module.in_features)
-    assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-    dims = len(module.kernel_size)
-    if inputs.ndim == dims + 1:
-        inputs = inputs.unsqueeze(0)
-    if inputs.ndim != dims + 2 or inputs.shape[1] != module.in_channels:
-        raise ValueError(
-            f"layer {layer.name!r} got an input of shape {tuple(inputs.shape)}; it takes (n, "
-            f"{module.in_channels}, ...) with {dims} more dimensions"
-        )
-    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-    patches = F.pad(inputs, module._reversed_padding_repeated_twice, mode=mode)
-    for axis in range(dims):
-        size, gap = module.kernel_size[axis], module.dilation[axis]
-        patches = patches.unfold(2 + axis, gap * (size - 1) + 1, module.stride[axis])[..., ::gap]
-    # (n, channels, *positions, *kernel) -> (groups, n * positions, channels/groups * kernel)
-    channels = patches.shape[1]
-    patches = patches.unflatten(1, (layer.groups, channels // layer.groups))
-    positions = list(range(3, 3 + dims))
-    kernel = list(range(3 + dims, 3 + 2 * dims))
-    patches = patches.permute(1, 0, *positions, 2, *kernel)
-    return patches.reshape(layer.groups, -1, layer.weight.shape[1])

@@ -15,12 +15,13 @@ from sipp_core._arguments import whole
 from sipp_core.calibration import Calibration, calibrate
 from sipp_core.fingerprints import fingerprint
 from sipp_core.fitting import VALIDATION_EVERY
-from sipp_core.layers import LayerChoice, weight_of
+from sipp_core.layers import weight_of
 from sipp_core.plan import Float
 from sipp_core.processes import processes
 from sipp_core.promise import BOUNDS, INSTANCE_BOUNDS, Table, make_table
 from sipp_core.result import PruneResult
 from sipp_core.running import Progress
+from sipp_core.selection import LayerChoice
 from sipp_core.streams import Inputs, Provenance, remember
 
 METHODS = tuple(budget.RULES)
@@ -127,7 +128,8 @@ def prune(
         coverage_factor: C >= 1 assumed of fresh inputs, g_j(x) <= C s_j (ES-4); 1 promises for the
             calibration inputs.
         seed: seed of every draw, >= 0.
-        layers: names, globs or a predicate (name, module) to choose layers.
+        layers: names, globs, types or a predicate (name, module) to choose layers; "!name" or
+            Except(type) leaves out (see `calibrate`).
         points: activation rows kept per layer for cramer, exact and CoreNet++; default 1024.
         batch_size: inputs a calibration forward pass.
         masks: add torch.nn.utils.prune-style weight_orig and weight_mask to the new model.

@@ -15,10 +15,11 @@ Progress = Callable[[int, int, str], None]
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Run a block with the model in eval mode and without gradients; restore every flag after.
+    """Run a block with the model in eval mode and without gradients; restore its state after.
 
     Args:
-        model: the module; each submodule's own training flag is put back as it was.
+        model: the module; each submodule's own training flag is put back as it was, and so are
+            buffers that a forward pass writes to even in eval mode (counters, observers).
 
     Returns:
         A context manager.
@@ -34,6 +35,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         True
     """
     flags = [(module, module.training) for module in model.modules()]
+    buffers = [
+        (module._buffers, name, value, value.clone())
+        for module in model.modules()
+        for name, value in module._buffers.items()
+        if value is not None
+    ]
     try:
         model.eval()
         with torch.no_grad():
@@ -41,6 +48,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, flag in flags:
             module.training = flag
+        for place, name, value, before in buffers:
+            place[name] = value
+            if not torch.equal(value, before):
+                with torch.no_grad():
+                    value.copy_(before)
 
 
 @contextmanager

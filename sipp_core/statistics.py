@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sipp_core import exact, kernel
-from sipp_core.layers import PrunableLayer, rows
+from sipp_core.layers import PrunableLayer
+from sipp_core.patches import row_count, tiles
 from sipp_core.processes import Processes
 from sipp_core.reservoir import Reservoir
 from sipp_core.sensitivity import working_dtype
@@ -130,28 +131,44 @@ class Watcher:
                 "floating-point inputs"
             )
         self.calls += 1
-        block = rows(self.layer, given.detach().to(self.weight.dtype))
+        # The tiles are converted one by one, so that no copy of the whole input is made.
+        given, first = given.detach(), 0
+        per_input = max(1, row_count(self.layer, given) // max(1, self.batch))
+        # Settled for the whole call, so that no count depends on where a tile ends.
+        signed = given.numel() > 0 and bool(given.amin() < 0)
+        for tile in tiles(self.layer, given):
+            if tile.shape[1] == 0:  # an expert that no token was sent to
+                continue
+            block = tile.to(self.weight.dtype)
+            self._check(block, first)
+            if self.set_aside:
+                self.aside.add(block)
+            else:
+                self._count(block, first, per_input, signed)
+            first += block.shape[1]
+
+    def _check(self, block: Tensor, first: int) -> None:
         bad = ~torch.isfinite(block)
         if bad.any():
             group, row, column = (int(i) for i in bad.nonzero()[0])
             value = block[group, row, column].item()
             raise ValueError(
                 f"layer {self.layer.name!r} received an activation that is not finite: {value} at "
-                f"row {row}, input {column} of its batch (inputs from {self.first_input} on)"
+                f"row {first + row}, input {column} of its batch (inputs from {self.first_input} "
+                "on)"
             )
-        if self.set_aside:
-            self.aside.add(block)
-            return
-        self._count(block)
 
-    def _count(self, block: Tensor) -> None:
+    def _count(self, block: Tensor, first: int, per_input: int, signed: bool) -> None:
         n = block.shape[1]
         origin = None
         if self.accumulators[0].argmax is not None:
-            per_input = max(1, n // max(1, self.batch))
-            origin = torch.arange(n, device=block.device) // per_input + self.first_input
+            place = torch.arange(first, first + n, device=block.device)
+            origin = place // per_input + self.first_input
         for index, (acc, weight) in enumerate(zip(self.accumulators, self.blocks, strict=True)):
+            before = acc.rows
             kernel.update(acc, weight, block[index], origin)
+            # Where a tile happens to have no negative part, its a- is a row of zeros.
+            acc.rows = before + n * (2 if signed else 1)
         self.peak = torch.maximum(self.peak, block.abs().amax(dim=1))
         self.plain_rows += n
         deltas = [

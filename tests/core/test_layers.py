@@ -15,7 +15,8 @@ from torch.nn.utils import parametrizations
 from torch.nn.utils import prune as torch_prune
 
 from sipp_core import prune
-from sipp_core.layers import PrunableLayer, prunable_layers, rows, weight_of
+from sipp_core.layers import PrunableLayer, prunable_layers, weight_of
+from sipp_core.patches import rows
 
 
 def names(model: nn.Module, layers: Any = None) -> list[str]:
@@ -76,8 +77,8 @@ BAD: dict[str, tuple[Callable[[], Any], Any, type[Exception], str]] = {
     "no module": (lambda: "net", None, TypeError, "model must be an nn.Module; found str"),
     "nothing to prune": (nn.ReLU, None, ValueError, "no layer to prune"),
     "nothing chosen": (nested, [], ValueError, r"no layer to prune.*layers=\[\]"),
-    "a slip in a name": (nested, ["0", "fc9"], ValueError, "'fc9' matches no Linear or Conv"),
-    "no such pattern": (nested, "conv*", ValueError, "no layer to prune.*'conv\\*'"),
+    "a slip in a name": (nested, ["0", "fc9"], ValueError, "'fc9' matches no layer.*'2.0' .Conv2d"),
+    "no such pattern": (nested, "conv*", ValueError, "'conv\\*' matches no layer of the model"),
     "tied": (Tied, None, ValueError, "tied: 'first.weight' and 'second.weight'"),
     "nan": (lambda: spoilt(math.nan), None, ValueError, r"'2.0' .*nan at index \(3, 0\)"),
     "inf": (lambda: spoilt(math.inf), None, ValueError, r"'2.0' .*inf at index \(3, 0\)"),

@@ -1,0 +1,138 @@
+"""Which layers the user means: names, glob patterns, types and exclusions."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Except:
+    """What to leave out: everything that a name, a glob pattern or a type matches.
+
+    Attributes:
+        what: as one entry of `layers=`; the text "!head" is short for Except("head").
+
+    Claim: none (plumbing).
+    """
+
+    what: str | type[nn.Module]
+
+
+Entry = str | type[nn.Module] | Except
+LayerChoice = Callable[[str, nn.Module], bool] | Entry | Iterable[Entry] | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A module where it stands: itself and the modules that it is part of.
+
+    Attributes:
+        name: its qualified name.
+        module: the module.
+        line: (name, module) of itself and of everything it is inside of.
+
+    Claim: none (plumbing).
+    """
+
+    name: str
+    module: nn.Module
+    line: tuple[tuple[str, nn.Module], ...]
+
+
+def places(model: nn.Module) -> list[Place]:
+    """List every module of a model with what it is part of, in the order of `named_modules`.
+
+    Args:
+        model: any module.
+
+    Returns:
+        One place a module; one that is registered twice stands at its first name.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> [place.name for place in places(nn.Sequential(nn.Sequential(nn.ReLU())))]
+        ['', '0', '0.0']
+    """
+    lines: dict[str, tuple[tuple[str, nn.Module], ...]] = {}
+    found = []
+    for name, module in model.named_modules():
+        above = lines[name.rpartition(".")[0]] if name else ()
+        lines[name] = (*above, (name, module))
+        found.append(Place(name, module, lines[name]))
+    return found
+
+
+def _matches(what: str | type[nn.Module], place: Place) -> bool:
+    """Whether an entry means this module or something that it is part of."""
+    if isinstance(what, str):
+        # A name that holds glob characters still means itself.
+        return any(name == what or fnmatch.fnmatchcase(name, what) for name, _ in place.line)
+    return any(isinstance(module, what) for _, module in place.line)
+
+
+def _entries(layers: Any) -> list[str | type[nn.Module] | Except]:
+    """Check the entries of `layers=` and turn "!name" into what it is short for."""
+    several = isinstance(layers, Iterable) and not isinstance(layers, str | type)
+    found: list[Any] = []
+    for entry in layers if several else [layers]:
+        what = entry.what if isinstance(entry, Except) else entry
+        if not isinstance(what, str) and not (
+            isinstance(what, type) and issubclass(what, nn.Module)
+        ):
+            raise TypeError(
+                "layers must hold names, glob patterns, module types such as nn.Conv2d, or "
+                f"Except(...) of these; found {what!r}"
+            )
+        if isinstance(entry, str) and entry.startswith("!"):
+            entry = Except(entry[1:])
+        found.append(entry)
+    return found
+
+
+class Choice:
+    """What `layers=` asks for, once its entries are read."""
+
+    def __init__(self, layers: LayerChoice) -> None:
+        self.predicate: Callable[[str, nn.Module], bool] | None = None
+        self.wanted: list[str | type[nn.Module]] | None = None
+        self.unwanted: list[str | type[nn.Module]] = []
+        if layers is None:
+            return
+        if callable(layers) and not isinstance(layers, type):
+            self.predicate = layers
+            return
+        entries = _entries(layers)
+        positive = [entry for entry in entries if not isinstance(entry, Except)]
+        self.unwanted = [entry.what for entry in entries if isinstance(entry, Except)]
+        # Nothing but exclusions means everything else.
+        self.wanted = positive if positive or not entries else None
+
+    def __call__(self, place: Place) -> bool:
+        """Whether this module is asked for."""
+        if self.predicate is not None:
+            return bool(self.predicate(place.name, place.module))
+        if any(_matches(what, place) for what in self.unwanted):
+            return False
+        return self.wanted is None or any(_matches(what, place) for what in self.wanted)
+
+    def refuse_slips(self, known: list[Place]) -> None:
+        """Refuse an entry that matches nothing: a slip must not prune, or spare, the wrong layer.
+
+        Args:
+            known: modules that can be chosen or left out.
+        """
+        for exclusion, entries in ((False, self.wanted or []), (True, self.unwanted)):
+            for what in entries:
+                if not any(_matches(what, place) for place in known):
+                    shown = repr(what) if isinstance(what, str) else what.__name__
+                    there = ", ".join(f"{p.name!r} ({type(p.module).__name__})" for p in known)
+                    raise ValueError(
+                        f"layers: {'the exclusion ' if exclusion else ''}{shown} matches no layer "
+                        f"of the model; there are: {there or 'none'}"
+                    )
