@@ -1,4 +1,4 @@
-"""Small reference networks by name, so that examples, reports and tests speak of the same ones."""
+"""Reference networks by name, so that examples, reports and tests speak of the same ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
+from sipp_core import architectures
 from sipp_core._arguments import whole
 
 __all__ = ["NAMES", "build", "input_shape"]
@@ -50,28 +51,41 @@ def _lenet_5() -> Layers:
     return layers
 
 
+IMAGE = (3, 32, 32)
 # name -> (shape of one input, its layers)
-_MODELS: dict[str, tuple[tuple[int, ...], Callable[[], Layers]]] = {
-    "lenet-300-100": ((784,), lambda: _dense(784, 300, 100, 10)),
-    "digits-mlp": ((64,), lambda: _dense(64, 128, 64, 10)),
-    "lenet-5": ((1, 28, 28), _lenet_5),
+_MODELS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
+    "lenet-300-100": ((784,), lambda: nn.Sequential(_dense(784, 300, 100, 10))),
+    "digits-mlp": ((64,), lambda: nn.Sequential(_dense(64, 128, 64, 10))),
+    "lenet-5": ((1, 28, 28), lambda: nn.Sequential(_lenet_5())),
+    "vgg-small": (IMAGE, architectures.vgg_small),
+    "resnet-20": (IMAGE, lambda: architectures.resnet(20)),
+    "vit-tiny": (IMAGE, architectures.vit_tiny),
 }
 
 NAMES: tuple[str, ...] = tuple(_MODELS)
 """Names that `build` knows. Claim: none (plumbing)."""
 
 
-def _known(name: str) -> tuple[tuple[int, ...], Callable[[], Layers]]:
+def _known(name: str) -> tuple[tuple[int, ...], Callable[[], nn.Module]]:
     if name not in _MODELS:
         raise ValueError(f"name must be one of {', '.join(NAMES)}; found {name!r}")
     return _MODELS[name]
 
 
 def _initialise(model: nn.Module, seed: int) -> None:
-    """Draw He-normal weights and zero biases from a generator of our own."""
+    """Draw He-normal weights and zero biases from a generator of our own; norms start as they are.
+
+    Positions of tokens are drawn with a standard deviation of 0.02, as is usual for transformers.
+    """
     generator = torch.Generator().manual_seed(seed)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.LayerNorm)]
+    settled = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    for name, parameter in model.named_parameters():
+        if id(parameter) in settled:
+            continue
+        if name == "position":
+            nn.init.normal_(parameter, std=0.02, generator=generator)
+        elif parameter.ndim > 1:
             nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
         else:
             nn.init.zeros_(parameter)
@@ -103,10 +117,11 @@ def input_shape(name: str) -> tuple[int, ...]:
 def build(name: str, seed: int = 0) -> nn.Module:
     """Build an untrained reference network whose weights depend on nothing but the seed.
 
-    Every model is a plain Sequential of named layers (fc1, relu1, ...; conv1, ...) in float32 that
-    maps a batch of inputs to 10 class scores. lenet-300-100 is 784-300-100-10, digits-mlp is
-    64-128-64-10, lenet-5 has two 5x5 convolutions (6 and 16 channels, each with ReLU and 2x2
-    max-pooling) and 400-120-84-10 behind them. The global random state is neither read nor moved.
+    Every model has named layers (fc1, relu1, ...; conv1, ...) in float32 and maps a batch of inputs
+    to 10 class scores. lenet-300-100 is 784-300-100-10, digits-mlp is 64-128-64-10, lenet-5 has two
+    5x5 convolutions (6 and 16 channels, each with ReLU and 2x2 max-pooling) and 400-120-84-10
+    behind. vgg-small, resnet-20 (option A, He et al. 2016) and vit-tiny take 3x32x32 images; see
+    `sipp_core.architectures`. The global random state is neither read nor moved.
 
     Args:
         name: one of `NAMES`.
@@ -128,8 +143,8 @@ def build(name: str, seed: int = 0) -> nn.Module:
         >>> tuple(model(torch.zeros(5, 64)).shape)
         (5, 10)
     """
-    layers = _known(name)[1]
+    make = _known(name)[1]
     start = whole("seed", seed, 0, 2**63)
-    model = nn.Sequential(layers())
+    model = make()
     _initialise(model, start)
     return model

@@ -1,0 +1,169 @@
+"""Convolutional, residual and attention networks for 3x32x32 images, made of separate layers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+Layers = OrderedDict[str, nn.Module]
+
+
+def _conv(channels_in: int, channels_out: int, size: int, stride: int = 1) -> nn.Module:
+    # skip_init keeps the constructor's own draws away from the caller's global generator.
+    return skip_init(
+        nn.Conv2d, channels_in, channels_out, size, stride=stride, padding=size // 2, bias=False
+    )
+
+
+def _linear(fan_in: int, fan_out: int) -> nn.Module:
+    return skip_init(nn.Linear, fan_in, fan_out)
+
+
+def vgg_small() -> nn.Module:
+    """Three stages of two 3x3 convolutions (32, 64, 128 channels) and two dense layers.
+
+    In the manner of VGG (Simonyan and Zisserman 2015), with batch normalisation.
+
+    Returns:
+        A Sequential of named layers, uninitialised.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> [name for name, _ in vgg_small().named_children()][:4]
+        ['conv1_1', 'bn1_1', 'relu1_1', 'conv1_2']
+    """
+    layers: Layers = OrderedDict()
+    before = 3
+    for stage, width in enumerate((32, 64, 128), start=1):
+        for k in (1, 2):
+            layers[f"conv{stage}_{k}"] = _conv(before, width, 3)
+            layers[f"bn{stage}_{k}"] = nn.BatchNorm2d(width)
+            layers[f"relu{stage}_{k}"] = nn.ReLU()
+            before = width
+        layers[f"pool{stage}"] = nn.MaxPool2d(2)
+    layers["flatten"] = nn.Flatten()
+    layers["fc1"] = _linear(128 * 4 * 4, 128)
+    layers["relu_fc1"] = nn.ReLU()
+    layers["fc2"] = _linear(128, 10)
+    return nn.Sequential(layers)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut without parameters (option A of He et al. 2016)."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(channels_in, channels_out, 3, stride)
+        self.bn1 = nn.BatchNorm2d(channels_out)
+        self.conv2 = _conv(channels_out, channels_out, 3)
+        self.bn2 = nn.BatchNorm2d(channels_out)
+        self.stride, self.added = stride, channels_out - channels_in
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return relu(branch(x) + shortcut(x)), new channels of the shortcut being 0."""
+        branch = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        before = self.added // 2
+        shortcut = F.pad(shortcut, (0, 0, 0, 0, before, self.added - before))
+        return F.relu(branch + shortcut)
+
+
+def resnet(depth: int) -> nn.Module:
+    """The residual networks of He et al. 2016 for CIFAR: 6n+2 layers, 16, 32 and 64 channels.
+
+    Args:
+        depth: 6n+2; 20 gives ResNet-20.
+
+    Returns:
+        A Sequential: conv1, bn1, relu1, block1_1 ... block3_n, pool, flatten, fc; uninitialised.
+
+    Claim: none (plumbing). Source: He et al. 2016, arXiv 1512.03385, section 4.2.
+
+    Example:
+        >>> sum(p.numel() for p in resnet(20).parameters())
+        269722
+    """
+    layers: Layers = OrderedDict(conv1=_conv(3, 16, 3), bn1=nn.BatchNorm2d(16), relu1=nn.ReLU())
+    before = 16
+    for stage, width in enumerate((16, 32, 64), start=1):
+        for k in range(1, (depth - 2) // 6 + 1):
+            stride = 2 if width != before else 1
+            layers[f"block{stage}_{k}"] = ResidualBlock(before, width, stride)
+            before = width
+    layers["pool"] = nn.AdaptiveAvgPool2d(1)
+    layers["flatten"] = nn.Flatten()
+    layers["fc"] = _linear(64, 10)
+    return nn.Sequential(layers)
+
+
+class Attention(nn.Module):
+    """Self-attention with query, key, value and output as layers of their own."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.k = _linear(width, width), _linear(width, width)
+        self.v, self.out = _linear(width, width), _linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return softmax(q k^T / sqrt(width/heads)) v over tokens (n, tokens, width), mixed."""
+        q, k, v = (
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.q, self.k, self.v)
+        )
+        shares = (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(dim=-1)
+        return self.out((shares @ v).transpose(1, 2).flatten(2))
+
+
+class TransformerBlock(nn.Module):
+    """Attention and a dense pair, each behind a LayerNorm and beside a residual path."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.norm1, self.attention = nn.LayerNorm(width), Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.fc1, self.fc2 = _linear(width, hidden), _linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the tokens (n, tokens, width) after both halves."""
+        x = x + self.attention(self.norm1(x))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+
+
+class VisionTransformer(nn.Module):
+    """Patches as tokens, a learnt position for each, pre-norm blocks, mean of tokens, a head."""
+
+    def __init__(self, width: int, depth: int, heads: int, patch: int = 4, size: int = 32) -> None:
+        super().__init__()
+        self.patches = skip_init(nn.Conv2d, 3, width, patch, stride=patch)
+        self.position = nn.Parameter(torch.zeros(1, (size // patch) ** 2, width))
+        blocks = [TransformerBlock(width, heads, 2 * width) for _ in range(depth)]
+        self.blocks = nn.Sequential(*blocks)
+        self.norm, self.head = nn.LayerNorm(width), _linear(width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return class scores (n, 10) of images (n, 3, size, size)."""
+        tokens = self.patches(x).flatten(2).transpose(1, 2) + self.position
+        return self.head(self.norm(self.blocks(tokens)).mean(dim=1))
+
+
+def vit_tiny() -> nn.Module:
+    """A vision transformer of width 64: 64 tokens of 4x4 pixels, four blocks of four heads.
+
+    In the manner of Dosovitskiy et al. 2021, without a class token.
+
+    Returns:
+        The module, uninitialised but for its norms and positions.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> sum(isinstance(m, nn.Linear) for m in vit_tiny().modules())
+        25
+    """
+    return VisionTransformer(width=64, depth=4, heads=4)
