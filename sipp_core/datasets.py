@@ -1,4 +1,4 @@
-"""Data sets by name: one embedded, two read from files or fetched where there is a network."""
+"""Data sets by name: one embedded, the others from files, two fetched where there is a network."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sipp_core import idx
+from sipp_core import cifar, idx
 from sipp_core._arguments import whole
 
 __all__ = ["NAMES", "Dataset", "load"]
 
-NAMES: tuple[str, ...] = ("digits", "mnist", "fashion-mnist")
+NAMES: tuple[str, ...] = ("digits", "mnist", "fashion-mnist", "cifar10")
 """Names that `load` knows. Claim: none (plumbing)."""
 
 DATA_DIR_VARIABLE = "SIPP_DATA_DIR"
@@ -39,9 +39,10 @@ class Dataset:
 
     Attributes:
         name: the name it was loaded by.
-        train_inputs: (n, d) or (n, 1, height, width) float32, grey values in [0, 1].
+        train_inputs: (n, d) or (n, channels, height, width) float32 values in [0, 1], grey or
+            red, green and blue.
         train_targets: (n,) int64 class numbers in [0, num_classes).
-        test_inputs: (k, d) or (k, 1, height, width) float32, as train_inputs.
+        test_inputs: (k, d) or (k, channels, height, width) float32, as train_inputs.
         test_targets: (k,) int64.
         num_classes: number of classes.
         description: what the data are and where they came from.
@@ -71,7 +72,7 @@ def _bytes(values: object) -> NDArray[np.uint8]:
 def _tensors(split: Split, flat: bool, white: float) -> tuple[Tensor, Tensor]:
     images, labels = split
     inputs = torch.tensor(images, dtype=torch.float32).div_(white)
-    inputs = inputs.flatten(1) if flat else inputs.unsqueeze(1)
+    inputs = inputs.flatten(1) if flat else inputs.view(len(inputs), -1, *inputs.shape[-2:])
     return inputs, torch.tensor(labels, dtype=torch.int64)
 
 
@@ -205,6 +206,29 @@ def _from_openml(name: str, flat: bool, looked_in: str) -> Dataset:
     )
 
 
+def _cifar10(folder: Path | None, flat: bool) -> Dataset:
+    source = None if folder is None else cifar.find(folder)
+    if source is None:
+        where = f"There is no {cifar.ARCHIVE} in {folder}." if folder else "No folder was named."
+        raise FileNotFoundError(
+            f"data set 'cifar10' is not here and is never fetched. {where} Put {cifar.ARCHIVE}, or "
+            "the folders train and test with a folder of JPEGs for each class, into a folder and "
+            f"name it with data_dir or the environment variable {DATA_DIR_VARIABLE}"
+        )
+    train, test = cifar.read(source)
+    return _dataset(
+        "cifar10",
+        train,
+        test,
+        flat=flat,
+        white=255.0,
+        description=(
+            f"CIFAR-10 (JPEG, which is lossy) read from {source.name!r}: {len(train[1]):,} train, "
+            f"{len(test[1]):,} test, published split"
+        ),
+    )
+
+
 def load(
     name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 0, flat: bool = True
 ) -> Dataset:
@@ -214,14 +238,16 @@ def load(
     standard IDX files, packed (.gz) or not, spelt `train-images-idx3-ubyte` or
     `train-images.idx3-ubyte`, in the folder itself or in its subfolder of that name. Where no
     folder is given and the environment variable SIPP_DATA_DIR names none that has them,
-    scikit-learn fetches them from OpenML.
+    scikit-learn fetches them from OpenML. `cifar10` is read from JPEGs, train/<class>/<n>.jpg and
+    test/<class>/<n>.jpg in a folder or in cifar10-jpeg.zip, and never fetched; its classes take
+    turns, and decoding 60,000 images takes about ten seconds.
 
     Args:
         name: one of `NAMES`.
         data_dir: folder of the files. If given, nothing is ever fetched.
         seed: how `digits` is split, in [0, 2**32); the others have a published split, so the seed
             changes nothing there.
-        flat: True for (n, pixels) inputs, False for (n, 1, height, width).
+        flat: True for (n, values) inputs, False for (n, channels, height, width).
 
     Returns:
         The data set, on the CPU.
@@ -244,6 +270,8 @@ def load(
     if name == "digits":
         return _digits(split, flat)
     given = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE) or None
+    if name == "cifar10":
+        return _cifar10(None if given is None else Path(given), flat)
     if given is None:
         return _from_openml(name, flat, f"No folder was named (and {DATA_DIR_VARIABLE} is unset).")
     folder = Path(given)
