@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from sipp_core.layers import PrunableLayer
 
-# Elements of one tile: patches, and what is computed of each. 2**22 float32 are 16 MiB, and about
-# ten temporaries of that size live at once in the kernel.
+# Float32 elements of one tile (float64: half as many): patches, and what is computed of each. 2**22
+# are 16 MiB, and about ten temporaries of that size live at once in the kernel.
 TILE = 2**22
 # For each row, temporaries as long as the row of outputs: denominators, squares, float64 sums.
 PER_OUTPUT = 4
@@ -94,12 +94,13 @@ def tiles(layer: PrunableLayer, inputs: Tensor) -> Iterator[Tensor]:
     """
     out, fan_in = layer.weight.shape
     a_row = PER_OUTPUT * out + layer.groups * fan_in
+    budget = TILE * 4 // max(4, inputs.element_size())
     if isinstance(layer.module, nn.Linear):
         tokens = _tokens(layer, inputs)
-        yield from (part[None] for part in tokens.split(max(1, TILE // a_row)))
+        yield from (part[None] for part in tokens.split(max(1, budget // a_row)))
         return
     geometry = _Geometry(layer, inputs)
-    for box in boxes(geometry.positions, max(1, TILE // (a_row + geometry.fringe))):
+    for box in boxes(geometry.positions, max(1, budget // (a_row + geometry.fringe))):
         yield geometry.unfold(box)
 
 

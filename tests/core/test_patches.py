@@ -150,7 +150,8 @@ def test_row_errors_name_the_row_of_the_batch(monkeypatch: pytest.MonkeyPatch) -
 PEAK = """
 import torch
 from torch import nn
-from sipp_core import calibrate
+from sipp_core.layers import prunable_layers
+from sipp_core.statistics import Watcher
 
 def peak():
     with open("/proc/self/status") as file:
@@ -158,11 +159,11 @@ def peak():
 
 torch.set_num_threads(1)
 model, x = {model}, torch.randn({shape})
-calibrate(model, x[:1, ..., :8, :8])
-with torch.no_grad():
-    model(x)
+# No forward pass, whose own peak would hide ours.
+watcher = Watcher(prunable_layers(model)[0], 0, False, 0)
+watcher.see((x[:1, ..., :8, :8],), {{}})
 before = peak()
-calibrate(model, x)
+watcher.see((x,), {{}})
 print(peak() - before)
 """
 
@@ -180,9 +181,9 @@ print(peak() - before)
     ],
 )
 def test_peak_memory_is_bounded(model: str, shape: str, repository: Path) -> None:
-    """Resident memory beyond the forward pass stays under 256 MiB, measured in a fresh process."""
+    """What measuring a layer adds to resident memory stays under 256 MiB, in a fresh process."""
     code = PEAK.format(model=model, shape=shape)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 256
+    assert 1 < float(done.stdout) < 256
