@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from sipp_core._vector import LANES, climb, climb_first
+from sipp_core.compiling import compiled
 
 ROWS = 128  # rows a block: one bound, and one tile of denominators in the first-level cache
 SPAN = 512  # rows listed at a time: bounds the memory, whatever the batch
@@ -30,18 +29,8 @@ COLUMNS, OUTPUTS = 128, 1024  # weights a piece of work: COLUMNS inputs of OUTPU
 THREAD_PAIRS = 2**28
 LEVELS = 5  # the largest four eighths of a column's range, and the rest
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def _compiled(function: F) -> F:
-    """Compile on first use, and keep it on disk where some cache folder can be written."""
-    try:
-        return cast(F, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
-    except RuntimeError:  # neither beside this file nor in the user's own cache folder
-        return cast(F, numba.njit(nogil=True, error_model="numpy")(function))
-
-
-@_compiled
+@compiled
 def _list_entries(columns, start, stop, left, right, levels, rows, values, ends, peaks):
     """List what is not zero by column, block of ROWS and level: the largest eighths come first.
 
@@ -89,7 +78,7 @@ def _list_entries(columns, start, stop, left, right, levels, rows, values, ends,
                 cursors[level] = at + np.uint64(level < levels)
 
 
-@_compiled
+@compiled
 def _tile(inverse, order, first, last, out, lanes, tile, top):
     """Copy one block's denominators of `lanes` neurons side by side, and find the largest."""
     top[:, :] = 0
@@ -104,7 +93,7 @@ def _tile(inverse, order, first, last, out, lanes, tile, top):
                 high[k] = into[k] if into[k] > high[k] else high[k]
 
 
-@_compiled
+@compiled
 def _hopeless(weights, c, top, peak, best):
     """Whether no maximum of these lanes can rise: min(1, |w| (max r max a)) <= best in all."""
     alive = 0
@@ -117,7 +106,7 @@ def _hopeless(weights, c, top, peak, best):
     return alive == 0
 
 
-@_compiled
+@compiled
 def _raise(weights, c, ratio, best):
     """Raise best to min(1, |w| ratio): rounding may carry a share past 1 (ES-1)."""
     for k in range(LANES):
@@ -128,7 +117,7 @@ def _raise(weights, c, ratio, best):
         best[c, k] = share if better else best[c, k]
 
 
-@_compiled
+@compiled
 def _piece(
     track,
     weight,

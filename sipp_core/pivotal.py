@@ -11,8 +11,12 @@ product law (SP-5x) does not, and is only ever promised for independent inclusio
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from sipp_core.compiling import compiled
 
 
 def pivotal(probability: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -41,26 +45,34 @@ def pivotal(probability: NDArray[np.float64], rng: np.random.Generator) -> NDArr
     if not ((probability >= 0) & (probability <= 1)).all():
         raise ValueError("probability must lie in [0, 1] everywhere")
     rows, k = probability.shape
-    columns = np.ascontiguousarray(probability.T)
     coins = rng.random((k + 1, rows))
-    kept = columns >= 1
-    every = np.arange(rows)
-    holder, carried = np.zeros(rows, dtype=np.int64), np.zeros(rows)
-    for j in range(k):
-        p = columns[j]
-        meets = (p > 0) & (p < 1)
-        total = carried + p
-        merge = meets & (total < 1)
-        # The newcomer takes over the merged probability in proportion to what it brought.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            newcomer = merge & (coins[j] * total < p)
-            decide = meets & ~merge
-            old_kept = decide & (coins[j] * (2 - total) < 1 - p)
-        kept[holder[old_kept], every[old_kept]] = True
-        new_kept = decide & ~old_kept
-        kept[j, new_kept] = True
-        holder = np.where(newcomer | old_kept, j, holder)
-        carried = np.where(merge, total, np.where(decide, total - 1, carried))
-    last = coins[k] < carried
-    kept[holder[last], every[last]] = True
-    return np.ascontiguousarray(kept.T)
+    kept = np.empty((rows, k), dtype=np.bool_)
+    _duels(np.ascontiguousarray(probability), coins, kept)
+    return kept
+
+
+@compiled
+def _duels(probability: Any, coins: Any, kept: Any) -> None:
+    rows, k = probability.shape
+    for row in range(rows):
+        holder, carried = 0, 0.0
+        for j in range(k):
+            p = probability[row, j]
+            kept[row, j] = p >= 1
+            if not 0 < p < 1:
+                continue
+            total = carried + p
+            if total < 1:
+                # The newcomer takes over the merged probability in proportion to what it brought.
+                if coins[j, row] * total < p:
+                    holder = j
+                carried = total
+            else:
+                if coins[j, row] * (2 - total) < 1 - p:
+                    kept[row, holder] = True
+                    holder = j
+                else:
+                    kept[row, j] = True
+                carried = total - 1
+        if coins[k, row] < carried:
+            kept[row, holder] = True
