@@ -14,7 +14,7 @@ from reports import figures_theory, style
 from reports.alt import ALTS
 
 Json = dict[str, Any]
-PANELS = (("sipp", "SiPP"), ("corenet", "CoreNet"))
+PANELS = (("sipp", "SiPP and baselines"), ("corenet", "CoreNet and baselines"), ("peer", "Peers"))
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,31 @@ def draw(results: Json) -> list[Drawn]:
     return drawn
 
 
-def _panels(narrow: bool) -> tuple[Figure, list[Axes]]:
-    """Two panels that share their axes: side by side, or one below the other."""
-    figure = Figure(figsize=(4.2, 7.0) if narrow else (9.6, 4.2))
-    axes = figure.subplots(2, 1) if narrow else figure.subplots(1, 2, sharey=True)
+def _panels(results: Json, narrow: bool) -> list[tuple[Axes, str]]:
+    """A panel for each family that was run, in two columns or one below the other."""
+    run = {method["family"] for method in results["methods"]}
+    shown = [(family, title) for family, title in PANELS if family in run]
+    columns = 1 if narrow else 2
+    rows = -(-len(shown) // columns)
+    inches = (0.2 + 3.4 * rows) if narrow else (0.3 + 3.9 * rows)
+    figure = Figure(figsize=(4.2 if narrow else 9.6, inches))
+    grid = figure.subplots(rows, columns, sharey=not narrow, squeeze=False)
     if narrow:
-        figure.subplots_adjust(left=0.19, right=0.625, top=0.955, bottom=0.075, hspace=0.3)
+        figure.subplots_adjust(
+            left=0.19, right=0.625, top=1 - 0.32 / inches, bottom=0.53 / inches, hspace=0.3
+        )
     else:
-        figure.subplots_adjust(left=0.077, right=0.855, top=0.91, bottom=0.125, wspace=0.62)
-    return figure, list(axes)
+        figure.subplots_adjust(
+            left=0.077, right=0.855, top=1 - 0.38 / inches, bottom=0.53 / inches,
+            wspace=0.62, hspace=0.26,
+        )  # fmt: skip
+    for spare in list(grid.flat)[len(shown) :]:
+        spare.set_axis_off()
+    panels = list(grid.flat)[: len(shown)]
+    for axes, (_, title) in zip(panels, shown, strict=True):
+        axes.set_title(title)
+        axes.tick_params(labelleft=True)
+    return [(axes, family) for axes, (family, _) in zip(panels, shown, strict=True)]
 
 
 def _rows(results: Json, method: str) -> list[Json]:
@@ -70,7 +86,8 @@ def _rows(results: Json, method: str) -> list[Json]:
 
 
 def _in_panel(results: Json, family: str) -> list[Json]:
-    return [m for m in results["methods"] if m["family"] in (family, "baseline")]
+    extra = () if family == "peer" else ("baseline",)
+    return [m for m in results["methods"] if m["family"] in (family, *extra)]
 
 
 def _curve(axes: Axes, rows: list[Json], value: str, look: style.Look) -> None:
@@ -94,9 +111,9 @@ def _kept_axis(axes: Axes) -> None:
 
 def accuracy(results: Json, narrow: bool) -> Figure:
     """Draw accuracy on the figure inputs against weights kept."""
-    figure, panels = _panels(narrow)
+    panels = _panels(results, narrow)
     original = results["network"]["figure_accuracy"]
-    for axes, (family, title) in zip(panels, PANELS, strict=True):
+    for axes, family in panels:
         _kept_axis(axes)
         axes.set_ylim(0, 1.03)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -112,10 +129,15 @@ def accuracy(results: Json, narrow: bool) -> Figure:
             # At the dense end all curves meet; they part where accuracy falls.
             ends.append((_crossing(rows, 0.7 * original), method["label"], look))
         _name_by_legend(axes, ends)
-        axes.set_title(f"{title} and baselines")
-    panels[0].set_ylabel("accuracy")
-    if narrow:
-        panels[1].set_ylabel("accuracy")
+    return _labelled(panels, "accuracy", narrow)
+
+
+def _labelled(panels: list[tuple[Axes, str]], text: str, narrow: bool) -> Figure:
+    """Name the y axis at the left of each row; return the figure of the panels."""
+    for axes, _ in panels[:: 1 if narrow else 2]:
+        axes.set_ylabel(text)
+    figure = panels[0][0].get_figure()
+    assert isinstance(figure, Figure)
     return figure
 
 
@@ -143,11 +165,11 @@ def _name_by_legend(axes: Axes, ends: list[tuple[float, str, style.Look]]) -> No
 
 def output_error(results: Json, narrow: bool) -> Figure:
     """Draw the mean relative output error against weights kept, on a log axis."""
-    figure, panels = _panels(narrow)
+    panels = _panels(results, narrow)
     rows = results["grid"]["rows"]
     least = max(min(r["error_low"] for r in rows), 1e-5) / 1.5
     most = max(r["error_high"] for r in rows) * 1.4
-    for axes, (family, title) in zip(panels, PANELS, strict=True):
+    for axes, family in panels:
         axes.set_yscale("log")
         axes.set_ylim(least, most)
         _kept_axis(axes)
@@ -165,11 +187,7 @@ def output_error(results: Json, narrow: bool) -> Figure:
             last = mine[-1]
             ends.append((last["kept"], max(last["error"], least), method["label"], look.colour))
         style.label_ends(axes, ends)
-        axes.set_title(f"{title} and baselines")
-    panels[0].set_ylabel("mean output error (relative)")
-    if narrow:
-        panels[1].set_ylabel("mean output error (relative)")
-    return figure
+    return _labelled(panels, "mean output error (relative)", narrow)
 
 
 FIGURES: dict[str, Callable[[Json, bool], Figure]] = {

@@ -152,7 +152,7 @@ class Method:
 
     Attributes:
         label: name in figures and tables.
-        family: "sipp", "corenet" or "baseline".
+        family: "sipp", "corenet", "baseline" (drawn beside both) or "peer" (a panel of its own).
         random: whether another seed gives another network.
         note: one or two sentences on how it chooses weights.
         claims: THEORY ids behind its promise.
@@ -217,6 +217,11 @@ METHOD_FACTS = {
         "Uniform", "baseline", True,
         "Weights are drawn uniformly with replacement and reweighted: CoreNet's weakest baseline.",
         "SP-1",
+    ),
+    "svd": Method(
+        "Low rank (SVD)", "peer", False,
+        "Each layer becomes two thin ones, its truncated singular value decomposition; the numbers "
+        "of both count as kept.", "MS",
     ),
 }  # fmt: skip
 

@@ -39,6 +39,7 @@ METHODS = {
     "corenet++": Look(BLACK, "^", (0, (3, 1, 1, 1))),
     "magnitude": Look(GREY, "x", (0, (1, 1))),
     "uniform": Look(GREY, "+", (0, (4, 2))),
+    "svd": Look(BLUE, "o"),
 }
 SPARE = Look(BLACK, "*")
 CLAIMS = {

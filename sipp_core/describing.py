@@ -17,7 +17,9 @@ from sipp_core.result import LayerReport
 
 CORENET = ("corenet", "corenet+", "corenet++")
 # They drop weights by rule: nothing is left to chance, so their promises need no probability.
-DETERMINISTIC = ("sipp-det", "sipp-recentred", "magnitude")
+DETERMINISTIC = ("sipp-det", "sipp-recentred", "magnitude", "svd")
+# They write new weights, and leave no mask of the old ones.
+REWRITING = ("svd",)
 
 
 def layer_report(table: Table, plan: LayerPlan, mask: Tensor, dead: Tensor | None) -> LayerReport:
@@ -61,7 +63,7 @@ def is_vacuous(
     """Tell whether a run's promises say nothing.
 
     Args:
-        plans: how the layers were sparsified.
+        plans: how the layers were sparsified; none where new weights were written.
         reports: what it did to them.
         guaranteed: guarantee mode (nothing could be dropped) or budget mode (some eps >= 1).
 
@@ -70,7 +72,7 @@ def is_vacuous(
 
     Claim: none (plumbing).
     """
-    if guaranteed:
+    if guaranteed and plans:
         return all(bool((p.whole | p.dead).all()) for p in plans)
     return any(report.vacuous_neurons for report in reports)
 
@@ -240,7 +242,7 @@ def claims_of(method: str, bound: str, guaranteed: bool) -> tuple[str, ...]:
         claims.append("SP-10")
     if method in CORENET and guaranteed:
         claims.append("NW-5")
-    elif not guaranteed:
+    elif not guaranteed and method not in REWRITING:
         claims.append("AL-1")
     return tuple(claims)
 

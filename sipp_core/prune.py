@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Sequence
 
 import torch
-import torch.nn.utils.prune as torch_prune
-from torch import Tensor, nn
+from torch import nn
 
-from sipp_core import budget, corenet, describing, fitting, guarantee
+from sipp_core import budget, describing, lowrank, sampling
 from sipp_core._arguments import whole
 from sipp_core.calibration import Calibration, calibrate
 from sipp_core.fingerprints import fingerprint
 from sipp_core.fitting import VALIDATION_EVERY
-from sipp_core.layers import weight_of
-from sipp_core.plan import Float
+from sipp_core.job import Job, Sparsifier
 from sipp_core.processes import processes
-from sipp_core.promise import BOUNDS, INSTANCE_BOUNDS, Table, make_table
+from sipp_core.promise import BOUNDS, INSTANCE_BOUNDS
 from sipp_core.result import PruneResult
 from sipp_core.running import Progress
 from sipp_core.selection import LayerChoice
-from sipp_core.streams import Inputs, Provenance, remember
+from sipp_core.streams import Inputs, Provenance, batches, remember
 
-METHODS = tuple(budget.RULES)
+SPARSIFIERS: dict[str, Sparsifier] = dict.fromkeys(budget.RULES, sampling.sparsify) | {
+    "svd": lowrank.sparsify,
+}
+METHODS = tuple(SPARSIFIERS)
+# They run the model on the calibration inputs again, and need them all at once.
+REVISITING: tuple[str, ...] = ()
 DEFAULT_DELTA = 0.05
 # Rows kept per layer for instance-exact bounds when the caller does not say.
 DEFAULT_POINTS = 1024
@@ -41,7 +42,7 @@ def _fraction(name: str, value: float | None, closed: bool) -> None:
 
 def _check(
     method: str, keep: float | None, eps: float | None, delta: float | None, scope: str,
-    bound: str | None, coverage_factor: float, points: int | None,
+    bound: str | None, coverage_factor: float, points: int | None, masks: bool,
 ) -> str:  # fmt: skip
     """Validate the arguments of `prune`; return the bound to use."""
     if method not in METHODS:
@@ -76,6 +77,13 @@ def _check(
         raise ValueError(f"bound {chosen!r} speaks of calibration rows only: coverage_factor is 1")
     if points is not None:
         whole("points", points, 1)
+    if method == "svd" and (eps is not None or scope == "global"):
+        raise ValueError(
+            "svd takes keep=... and scope='layer': it promises no neuron an error to aim at, and "
+            f"divides no budget among layers; found eps={eps!r}, scope={scope!r}"
+        )
+    if method in describing.REWRITING and masks:
+        raise ValueError(f"method {method!r} writes new weights, not masks; leave masks=False")
     return chosen
 
 
@@ -152,11 +160,11 @@ def prune(
         >>> (result.nnz_before, result.nnz_after)
         (40, 20)
     """
-    chosen = _check(method, keep, eps, delta, scope, bound, coverage_factor, points)
+    chosen = _check(method, keep, eps, delta, scope, bound, coverage_factor, points, masks)
     seed = whole("seed", seed, 0)
     amplified = method == "corenet++"
     wanted = (points or DEFAULT_POINTS) if chosen in INSTANCE_BOUNDS or amplified else 0
-    group = None
+    group, inputs = None, None
     if isinstance(calibration, Calibration):
         stats = _ready(calibration, model, layers, wanted, amplified)
     else:
@@ -164,6 +172,8 @@ def prune(
         if group is not None:
             asked = {"method": method, "(keep, eps, delta)": (keep, eps, delta), "scope": scope}
             group.agree(asked | {"(bound, coverage_factor)": (chosen, coverage_factor)})
+        if method in REVISITING:
+            calibration = inputs = torch.cat(list(batches(calibration, batch_size)))
         stats = calibrate(
             model,
             calibration,
@@ -174,62 +184,51 @@ def prune(
             seed=seed,
             progress=progress,
         )
-    notes: list[str] = []
-    # keep=1 leaves every weight where it is
-    removing = method in describing.CORENET[1:] and keep != 1
-    dead = corenet.dead_neurons(model, stats) if removing else {}
-    failure = DEFAULT_DELTA if delta is None else float(delta)
-    tables = _tables(stats, dead, failure, coverage_factor, chosen)
-    if eps is None:
-        assert keep is not None
-        asked = [float(keep)] * (len(tables) if scope == "layer" else 1)
-        plans = fitting.by_budget(tables, method, asked)
-        if amplified and keep != 1:
-            plans = fitting.mended(plans, tables, stats, method, asked, failure, seed)
-    elif method in describing.CORENET:
-        plans, size = guarantee.corenet_plans(tables, float(eps), failure)
-        notes.append(describing.network_note(tables, size, failure))
-    else:
-        plans = []
-        for index, table in enumerate(tables):
-            if progress is not None:
-                progress(index, len(tables), "allocate")
-            plans.append(guarantee.RULES[method](table, float(eps)))
-    if amplified:
-        notes.append(describing.amplified_note(failure))
-    multipliers = fitting.sample(plans, tables, stats, failure, seed, amplified)
-    pruned, kept_masks = _apply(model, stats, multipliers, masks)
+    job = Job(
+        model=model,
+        stats=stats,
+        inputs=inputs,
+        method=method,
+        keep=None if keep is None else float(keep),
+        eps=None if eps is None else float(eps),
+        delta=DEFAULT_DELTA if delta is None else float(delta),
+        scope=scope,
+        bound=chosen,
+        coverage_factor=float(coverage_factor),
+        seed=seed,
+        masks=masks,
+        progress=progress,
+    )
+    new = SPARSIFIERS[method](job)
     if group is not None:
         # One seed, one set of statistics: every rank draws the same mask, or none goes on.
-        group.agree({"pruned network": fingerprint(pruned)})
-    reports = tuple(
-        describing.layer_report(table, plan, mask, dead.get(plan.name))
-        for table, plan, mask in zip(tables, plans, kept_masks.values(), strict=True)
-    )
-    notes += describing.notes_on(stats, reports, chosen, keep is None)
-    remember(pruned, Provenance(stats.digests, seed))
+        group.agree({"pruned network": fingerprint(new.model)})
+    guaranteed = keep is None
+    notes = (*new.notes, *describing.notes_on(stats, new.reports, chosen, guaranteed))
+    remember(new.model, Provenance(stats.digests, seed))
     return PruneResult(
-        model=pruned,
-        layers=reports,
+        model=new.model,
+        layers=new.reports,
         method=method,
         seed=seed,
         keep=keep,
         scope=scope,
         eps=eps,
-        delta=failure,
+        delta=job.delta,
         bound=chosen,
-        coverage_factor=float(coverage_factor),
+        coverage_factor=job.coverage_factor,
         inputs=stats.inputs,
         distinct=stats.distinct,
-        vacuous=describing.is_vacuous(plans, reports, keep is None),
-        holds_for=describing.holds_for(method, chosen, eps is not None, coverage_factor, amplified),
-        notes=tuple(notes),
-        claims=describing.claims_of(method, chosen, eps is not None),
+        vacuous=describing.is_vacuous(new.plans, new.reports, guaranteed),
+        holds_for=describing.holds_for(method, chosen, guaranteed, coverage_factor, amplified),
+        notes=notes,
+        claims=describing.claims_of(method, chosen, guaranteed),
         versions=describing.versions(),
         original=stats.original,
-        masks=kept_masks,
-        plans=tuple(plans),
+        masks=new.masks,
+        plans=new.plans,
         digests=stats.digests,
+        structure=new.structure,
     )
 
 
@@ -255,47 +254,3 @@ def _ready(
             "which sets inputs aside"
         )
     return calibration
-
-
-def _tables(
-    stats: Calibration, dead: dict[str, Tensor], delta: float, factor: float, bound: str
-) -> list[Table]:
-    shapes = [tuple(layer.sensitivity.shape) for layer in stats.layers]
-    eta, eta_star = sum(out for out, _ in shapes), max(fan_in for _, fan_in in shapes)
-    return [
-        make_table(
-            corenet.without_dead(layer, dead.get(layer.name)),
-            delta=delta,
-            coverage_factor=float(factor),
-            bound=bound,
-            eta=eta,
-            eta_star=eta_star,
-        )
-        for layer in stats.layers
-    ]
-
-
-def _apply(
-    model: nn.Module, stats: Calibration, multipliers: Sequence[Float], as_masks: bool
-) -> tuple[nn.Module, dict[str, Tensor]]:
-    """Write the pruned weights into a deep copy; return it with the masks of kept weights."""
-    new = copy.deepcopy(model)
-    modules = dict(new.named_modules())
-    masks: dict[str, Tensor] = {}
-    for layer, multiplier in zip(stats.layers, multipliers, strict=True):
-        module = modules[layer.name]
-        weight = weight_of(module)
-        factor = torch.from_numpy(multiplier).to(weight.device).reshape(weight.shape)
-        with torch.no_grad():
-            value = (weight.detach().double() * factor).to(weight.dtype)
-            if not torch.isfinite(value).all():
-                raise ValueError(
-                    f"layer {layer.name!r}: a reweighted weight leaves the range of "
-                    f"{weight.dtype}; prune the model in float32 or keep more weights"
-                )
-            weight.copy_(value)
-        masks[layer.name] = value != 0
-        if as_masks:
-            with torch.no_grad():  # a weight that is no graph leaf could not be copied
-                torch_prune.custom_from_mask(module, "weight", value != 0)
-    return new, masks

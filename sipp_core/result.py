@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from sipp_core.plan import Float, LayerPlan
+from sipp_core.structure import Change
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,7 @@ class LayerReport:
         name: qualified name of the layer.
         shape: (out, fan_in) of its matrix.
         nnz_before: nonzero weights before.
-        nnz_after: nonzero weights after.
+        nnz_after: nonzero weights after; of both factors of a low-rank layer.
         eps: worst relative error promised over the layer's neurons (0: exact; >= 1: vacuous).
         eps_neuron: (out,) float64 promised |z^ - z| <= eps z~ per neuron (SP-9).
         budgets: (2, out) int64 weights left per (sign, neuron), positive sign first.
@@ -82,9 +83,11 @@ class PruneResult:
         claims: THEORY ids that the promises rest on.
         versions: versions of the packages used.
         original: fingerprint of the network that was pruned (SHA-256 of its state).
-        masks: bool masks of the kept weights by layer name.
-        plans: how each layer was sparsified, for drawing again.
+        masks: bool masks of the kept weights by layer name; none of a low-rank layer.
+        plans: how each layer was sparsified, for drawing again; empty where a method writes new
+            weights.
         digests: fingerprints of the calibration inputs.
+        structure: layers that have another shape than in the network that was pruned.
 
     Claim: none (plumbing).
     """
@@ -110,6 +113,7 @@ class PruneResult:
     masks: dict[str, Tensor] = field(repr=False)
     plans: tuple[LayerPlan, ...] = field(repr=False)
     digests: frozenset[bytes] = field(repr=False)
+    structure: tuple[Change, ...] = ()
 
     @property
     def nnz_before(self) -> int:

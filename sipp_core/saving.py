@@ -10,6 +10,7 @@ import copy
 import json
 import os
 import tempfile
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sipp_core.fingerprints import checksum
 from sipp_core.plan import LayerPlan
 from sipp_core.result import LayerReport, PruneResult
 from sipp_core.streams import Provenance, remember
+from sipp_core.structure import Change, restructure
 
 FORMAT = "sipp-theory pruned network 1"
 PLAN_FIELDS = ("scores", "positive", "nonzero", "probability", "draws", "eps", "dead", "whole",
@@ -137,6 +139,7 @@ def _report(result: PruneResult) -> dict[str, Any]:
         "layers": layers,
         "coupled": [plan.name for plan in result.plans if plan.coupled],
         "masked": _masked(result),
+        "structure": [asdict(change) for change in result.structure],
     }
 
 
@@ -199,7 +202,13 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
     tensors, report = _read(source)
     state = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
     masks = {k.removeprefix("mask/"): v for k, v in tensors.items() if k.startswith("mask/")}
-    new = copy.deepcopy(model)
+    changes = tuple(
+        Change(c["name"], c["kind"], tuple(c["sizes"])) for c in report.get("structure", [])
+    )
+    try:
+        new = restructure(copy.deepcopy(model), changes)
+    except ValueError as error:
+        raise ValueError(f"{source} does not fit the model: {error}") from error
     _wear_masks(new, {name: masks[name] for name in report["masked"]}, source)
     for name, tensor in new.state_dict().items():
         if name in state and tensor.dtype != state[name].dtype:
@@ -222,6 +231,8 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
         arrays: dict[str, Any] = {f: tensors[f"report/{name}/{f}"].numpy() for f in REPORT_ARRAYS}
         entry["shape"] = (entry["shape"][0], entry["shape"][1])
         layers.append(LayerReport(**entry, **arrays))
+        if f"plan/{name}/scores" not in tensors:
+            continue  # new weights were written; nothing was drawn
         plans.append(
             LayerPlan(
                 name,
@@ -240,4 +251,5 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
         masks=masks,
         plans=tuple(plans),
         digests=digests,
+        structure=changes,
     )

@@ -26,6 +26,7 @@ from proofs_check.evidence import Found
 from proofs_check.laws import hold
 from proofs_check.registry import Setting, check
 from proofs_check.strategies import layers
+from sipp_core import budget
 
 ROUNDING = 1e-9
 KEEP = st.sampled_from([0.25, 0.5, 0.75, 1.0])
@@ -68,7 +69,7 @@ def scaling(setting: Setting) -> Found:
         assert np.array_equal(scaled, plain * by_row)
 
     few = st.lists(st.integers(-9, 9), min_size=1, max_size=4)
-    methods = st.sampled_from(sipp_core.METHODS)
+    methods = st.sampled_from(tuple(budget.RULES))
     return hold(setting, given(LAYERS, methods, KEEP, few, few)(law), examples=60)
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
-from sipp_core import METHODS, PruneResult, calibrate, prune
+from sipp_core import PruneResult, calibrate, prune
+from sipp_core.budget import RULES as DRAWN
 from sipp_core.plan import expected_nonzeros
 
 CERTAIN = ("sipp-det", "magnitude")
@@ -58,7 +59,7 @@ def flags(model: nn.Module) -> list[bool]:
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("keep", [0.1, 0.5])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 @pytest.mark.parametrize("kind", MATRICES)
 def test_budget_mode(kind: str, method: str, keep: float, scope: str) -> None:
     model, x = build(kind), calibration(kind)
@@ -119,7 +120,7 @@ def test_budget_mode(kind: str, method: str, keep: float, scope: str) -> None:
     assert result.kept == result.nnz_after / sum(sizes)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 @pytest.mark.parametrize("kind", MATRICES)
 def test_keeping_everything_is_the_identity(kind: str, method: str) -> None:
     model, x = build(kind), calibration(kind)
@@ -130,7 +131,7 @@ def test_keeping_everything_is_the_identity(kind: str, method: str) -> None:
         assert all(report.eps == 0 for report in result.layers)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 def test_the_seed_decides_every_draw(method: str) -> None:
     model, x = build("dense"), calibration("dense")
     torch.rand(3)  # where the global generators stand must not matter
@@ -234,7 +235,7 @@ def test_a_weight_that_would_leave_half_precision_is_refused() -> None:
 # ---- rows of zeros, dead neurons, repeats ------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 def test_zero_rows_dead_neurons_and_dead_inputs(method: str) -> None:
     model, x = build("dense"), calibration("dense")
     with torch.no_grad():
@@ -410,7 +411,7 @@ def test_interrupting_leaves_the_model_alone() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DRAWN)
 def test_a_gpu_prunes_alike(method: str) -> None:
     model, x = build("dense"), calibration("dense")
     here: PruneResult = prune(model, x, method=method, keep=0.3)
