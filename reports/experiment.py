@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from os import PathLike
 from typing import Any
 
@@ -124,9 +125,12 @@ def _trained(
     recipe = training.recipe(name, data.name)
     model = models.build(name, seed).to(device)
     done = training.train(
-        model, data, epochs=plan.epochs or recipe.epochs, batch_size=recipe.batch_size,
-        lr=recipe.lr, seed=seed, progress=progress,
-    )  # fmt: skip
+        model,
+        data,
+        **asdict(recipe) | ({"epochs": plan.epochs} if plan.epochs else {}),
+        seed=seed,
+        progress=progress,
+    )
     eta, eta_star = widths(model)
     layers = [
         {"name": part, "out": int(m.weight.shape[0]), "fan_in": int(m.weight.shape[1])}

@@ -6,7 +6,7 @@ import functools
 import importlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,13 +158,7 @@ def train(network: Network, data: Dataset, seed: int) -> None:
     with render.progress() as progress:
         try:
             done = training.train(
-                network.model,
-                data,
-                epochs=asked.epochs,
-                batch_size=asked.batch_size,
-                lr=asked.lr,
-                seed=seed,
-                progress=progress,
+                network.model, data, **asdict(asked), seed=seed, progress=progress
             )
         except RuntimeError as error:
             raise ValueError(f"{network.name} on {data.name}: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -56,7 +56,31 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def some_threads(count: int) -> Iterator[None]:
+    """Run a block in a given number of CPU threads.
+
+    Args:
+        count: threads, >= 1.
+
+    Returns:
+        A context manager; the thread count is put back.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> with some_threads(2):
+        ...     torch.get_num_threads()
+        2
+    """
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def one_thread() -> AbstractContextManager[None]:
     """Run a block in one CPU thread: the same bits on every machine, whatever its cores.
 
     Small layers gain nothing from more threads, and sums split among them round differently.
@@ -71,12 +95,7 @@ def one_thread() -> Iterator[None]:
         ...     torch.get_num_threads()
         1
     """
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return some_threads(1)
 
 
 def model_device(model: nn.Module) -> torch.device:

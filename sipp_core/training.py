@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from sipp_core._arguments import positive, whole
+from sipp_core import checkpoints
+from sipp_core._arguments import whole
+from sipp_core.augmenting import augmented
+from sipp_core.checkpoints import Book, Standing
 from sipp_core.datasets import Dataset
-from sipp_core.running import Progress, evaluating, model_device, one_thread
+from sipp_core.recipes import Recipe, learning_rate, recipe
+from sipp_core.running import Progress, evaluating, model_device, some_threads
 
 __all__ = ["Recipe", "TrainResult", "accuracy", "recipe", "train"]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How long and how fast to train a model.
-
-    Attributes:
-        epochs: passes over the training inputs, >= 1.
-        batch_size: inputs a step, >= 1.
-        lr: peak learning rate of Adam, > 0; no unit.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> Recipe(epochs=20, batch_size=64, lr=0.002).epochs
-        20
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,41 +49,6 @@ class TrainResult:
     recipe: Recipe
     seed: int
     seconds: float = field(compare=False)
-
-
-_RECIPES: dict[tuple[str, str], Recipe] = {
-    ("digits-mlp", "digits"): Recipe(epochs=40, batch_size=64, lr=3e-3),
-    ("lenet-300-100", "mnist"): Recipe(epochs=15, batch_size=128, lr=2e-3),
-    ("lenet-300-100", "fashion-mnist"): Recipe(epochs=15, batch_size=128, lr=1e-3),
-    ("lenet-5", "mnist"): Recipe(epochs=4, batch_size=128, lr=3e-3),
-    ("lenet-5", "fashion-mnist"): Recipe(epochs=8, batch_size=128, lr=3e-3),
-}
-
-
-def recipe(model_name: str, dataset_name: str) -> Recipe:
-    """Default training recipe of a built-in model on a built-in data set.
-
-    Args:
-        model_name: a name from `sipp_core.models.NAMES`.
-        dataset_name: a name from `sipp_core.datasets.NAMES`.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ValueError: there is none, because the model does not fit the data set.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> recipe("lenet-300-100", "mnist").batch_size
-        128
-    """
-    found = _RECIPES.get((model_name, dataset_name))
-    if found is None:
-        known = ", ".join(f"{model} on {data}" for model, data in _RECIPES)
-        raise ValueError(f"no recipe for {model_name!r} on {dataset_name!r}; there are: {known}")
-    return found
 
 
 def accuracy(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int = 1024) -> float:
@@ -139,11 +89,16 @@ def accuracy(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int 
     return right / len(inputs)
 
 
-def _check(model: nn.Module, dataset: Dataset) -> None:
+def _check(model: nn.Module, dataset: Dataset, asked: Recipe) -> None:
     """Refuse a model that cannot learn these data, before a single weight has moved."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(
             "model must have a parameter to train; found none that requires a gradient"
+        )
+    if (asked.crop or asked.flip) and dataset.train_inputs.ndim != 4:
+        raise ValueError(
+            "crop and flip are for images (n, channels, height, width); found inputs of shape "
+            f"{tuple(dataset.train_inputs.shape)}"
         )
     one = dataset.train_inputs[:1].to(model_device(model))
     try:
@@ -174,47 +129,81 @@ def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
-def _learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up over the first twentieth, then half a cosine down to zero."""
-    warm_up = max(1, steps // 20)
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+def _optimizer(model: nn.Module, asked: Recipe) -> torch.optim.Optimizer:
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if asked.optimizer == "adam":
+        return torch.optim.Adam(trainable, lr=asked.lr, weight_decay=asked.weight_decay)
+    return torch.optim.SGD(
+        trainable,
+        lr=asked.lr,
+        momentum=asked.momentum,
+        nesterov=asked.nesterov,
+        weight_decay=asked.weight_decay,
+    )
+
+
+def _epoch(standing: Standing, inputs: Tensor, targets: Tensor, asked: Recipe) -> float:
+    """Train for one epoch; return its mean loss."""
+    device = inputs.device
+    per_epoch = math.ceil(len(inputs) / asked.batch_size)
+    layout = torch.channels_last if asked.channels_last else torch.contiguous_format
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=asked.precision == "bfloat16")
+    total = torch.zeros((), device=device)
+    order = torch.randperm(len(inputs), generator=standing.generator)
+    for index, batch in enumerate(order.split(asked.batch_size)):
+        standing.optimizer.param_groups[0]["lr"] = learning_rate(
+            asked, standing.epoch * per_epoch + index, per_epoch
+        )
+        rows = batch.to(device)
+        seen = inputs[rows]
+        if asked.crop or asked.flip:
+            seen = augmented(seen, asked.crop, asked.flip, standing.generator)
+        with mixed:
+            scores = standing.model(seen.contiguous(memory_format=layout))
+        loss = nn.functional.cross_entropy(scores.float(), targets[rows])
+        standing.optimizer.zero_grad()
+        loss.backward()
+        standing.optimizer.step()
+        total += loss.detach() * len(rows)
+    return float(total) / len(inputs)
+
+
+@contextmanager
+def _channels_last(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """Keep the weights with channels innermost for a while, if that is wanted."""
+    if not wanted:
+        yield
+        return
+    try:
+        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        yield
+    finally:
+        model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
 
 
 def _run(
-    model: nn.Module, dataset: Dataset, asked: Recipe, seed: int, progress: Progress | None
-) -> float:
+    model: nn.Module, dataset: Dataset, asked: Recipe, seed: int, book: Book | None,
+    progress: Progress | None,
+) -> float:  # fmt: skip
     """Train in place; return the mean loss of the last epoch."""
     device = model_device(model)
     inputs, targets = dataset.train_inputs.to(device), dataset.train_targets.to(device)
-    generator = torch.Generator().manual_seed(seed)
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trainable, lr=asked.lr)
-    per_epoch = math.ceil(len(inputs) / asked.batch_size)
-    step, mean = 0, math.inf
-    for epoch in range(asked.epochs):
-        total = torch.zeros((), device=device)
-        for batch in torch.randperm(len(inputs), generator=generator).split(asked.batch_size):
-            optimizer.param_groups[0]["lr"] = _learning_rate(
-                step, asked.epochs * per_epoch, asked.lr
-            )
-            rows = batch.to(device)
-            loss = nn.functional.cross_entropy(model(inputs[rows]), targets[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.detach() * len(rows)
-            step += 1
-        mean = float(total) / len(inputs)
-        if not math.isfinite(mean):
+    standing = Standing(model, _optimizer(model, asked), torch.Generator().manual_seed(seed))
+    if book is not None:
+        checkpoints.resume(standing, book)
+    while standing.epoch < asked.epochs:
+        standing.loss = _epoch(standing, inputs, targets, asked)
+        standing.epoch += 1
+        if not math.isfinite(standing.loss):
             raise RuntimeError(
-                f"training diverged: the loss of epoch {epoch + 1} is {mean}; use a smaller lr "
-                f"than {asked.lr} and start from a new model"
+                f"training diverged: the loss of epoch {standing.epoch} is {standing.loss}; use a "
+                f"smaller lr than {asked.lr} and start from a new model"
             )
+        if book is not None:
+            checkpoints.write(standing, book)
         if progress is not None:
-            progress(epoch + 1, asked.epochs, "training")
-    return mean
+            progress(standing.epoch, asked.epochs, "training")
+    return standing.loss
 
 
 def train(
@@ -224,14 +213,27 @@ def train(
     epochs: int,
     batch_size: int,
     lr: float,
+    optimizer: str = "adam",
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    warm_up: float = 0.05,
+    milestones: tuple[int, ...] = (),
+    crop: int = 0,
+    flip: bool = False,
+    precision: str = "float32",
+    channels_last: bool = False,
     seed: int = 0,
+    threads: int = 1,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
-    """Train a classifier in place with Adam, a warm-up and a cosine down to zero.
+    """Train a classifier in place; unless told otherwise with Adam, a warm-up and a cosine.
 
     The same seed, data and starting weights give the same weights, bit for bit, on any number of
-    cores (training runs in one thread); another kind of processor or a GPU may differ by float
-    rounding. The global random state is left as it was. The model is left in evaluation mode.
+    cores (training runs in one thread unless told otherwise); another number of threads, kind of
+    processor or a GPU may differ by float rounding. The global random state is left as it was. The
+    model is left in evaluation mode. `train(model, data, **asdict(recipe))` follows a recipe.
 
     Args:
         model: maps (batch, ...) float32 inputs to (batch, classes) scores; changed in place.
@@ -239,17 +241,31 @@ def train(
         epochs: passes over the training inputs, >= 1.
         batch_size: inputs a step, >= 1; the last batch of an epoch may be smaller.
         lr: peak learning rate, finite and > 0; no unit.
-        seed: order of the batches (and dropout, if any), in [0, 2**63).
+        optimizer: "adam" or "sgd"; this and what follows as in `Recipe`.
+        momentum: of sgd, in [0, 1).
+        nesterov: whether sgd looks ahead.
+        weight_decay: factor of the weights added to their gradients, >= 0.
+        warm_up: share of the steps over which the rate rises, in [0, 1).
+        milestones: epochs after which the rate is a tenth; empty for half a cosine down to 0.
+        crop: zeros around images of which a random part is taken, >= 0.
+        flip: whether half of the images are mirrored left to right.
+        precision: "float32" or "bfloat16".
+        channels_last: whether convolutions see channels as the innermost axis.
+        seed: order of the batches (and crops, and dropout, if any), in [0, 2**63).
+        threads: CPU threads, >= 1; part of the result's definition.
+        checkpoint: a file to write after each epoch; if it is there, the run goes on from it and
+            ends with the same bits as one that was never interrupted.
         progress: called as progress(done, total, "training") after each epoch.
 
     Returns:
         Accuracies and loss afterwards.
 
     Raises:
-        ValueError: an argument is out of range or the model does not fit the data set; nothing has
-            been changed then.
+        ValueError: an argument is out of range, the model does not fit the data set, or the
+            checkpoint is damaged or of another run; no weight has been changed then.
         TypeError: epochs, batch_size or seed is no integer, or lr no number.
         RuntimeError: the loss ceased to be finite.
+        OSError: the checkpoint cannot be written.
 
     Claim: none (plumbing). Accuracies are measurements, not guarantees.
 
@@ -260,14 +276,33 @@ def train(
         True
     """
     asked = Recipe(
-        whole("epochs", epochs, 1), whole("batch_size", batch_size, 1), positive("lr", lr)
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        optimizer=optimizer,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        warm_up=warm_up,
+        milestones=milestones,
+        crop=crop,
+        flip=flip,
+        precision=precision,
+        channels_last=channels_last,
     )
-    order = whole("seed", seed, 0, 2**63)
-    _check(model, dataset)
+    order, count = whole("seed", seed, 0, 2**63), whole("threads", threads, 1)
+    _check(model, dataset, asked)
+    book = None
+    if checkpoint is not None:
+        book = checkpoints.read(Path(checkpoint), model, dataset, asked, order)
     started = time.perf_counter()
     model.train()
-    with _own_randomness(model_device(model), order), one_thread():
-        loss = _run(model, dataset, asked, order, progress)
+    with (
+        _own_randomness(model_device(model), order),
+        some_threads(count),
+        _channels_last(model, asked.channels_last),
+    ):
+        loss = _run(model, dataset, asked, order, book, progress)
     model.eval()
     return TrainResult(
         train_accuracy=accuracy(model, dataset.train_inputs, dataset.train_targets),

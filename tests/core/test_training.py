@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,16 +65,6 @@ def test_the_same_seed_gives_the_same_bits(
         assert torch.equal(torch.get_rng_state(), state)
         runs.append(weights(model))
     assert same(runs[0], runs[1]) and not same(runs[0], runs[2])
-
-
-def test_every_recipe_fits_its_model_and_data() -> None:
-    sizes = {"digits": 64, "mnist": 784, "fashion-mnist": 784}
-    for model_name, name in training._RECIPES:
-        assert training.recipe(model_name, name).epochs > 0
-        assert math.prod(models.input_shape(model_name)) == sizes[name]
-    assert {model for model, _ in training._RECIPES} >= {"lenet-300-100", "digits-mlp", "lenet-5"}
-    with pytest.raises(ValueError, match="no recipe for 'lenet-5' on 'digits'; there are"):
-        training.recipe("lenet-5", "digits")
 
 
 def test_a_convolutional_model_learns_from_images() -> None:
