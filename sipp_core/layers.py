@@ -24,6 +24,12 @@ UNSUPPORTED: dict[type[nn.Module], str] = {
         "a transposed convolution adds up patches: write it as an nn.Upsample and a convolution"
     ),
 }
+OWN_FORWARD = (
+    "it has a forward of its own, so its weight need not be what multiplies its inputs (weight "
+    "standardisation, LoRA, fake quantisation): fold what it does into the weight of a plain layer"
+)
+QUANTIZED = "its weights are packed integers: prune the network before it is quantised"
+SCRIPTED = "it is compiled, and no hook sees its inputs: prune the module before torch.jit.script"
 # What they own is no matrix that rows are multiplied by.
 HARMLESS = (nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.PReLU)
 
@@ -79,16 +85,65 @@ def weight_of(module: nn.Module) -> Tensor:
     return weight
 
 
+def own_forward(module: nn.Module) -> bool:
+    """Whether a Linear or Conv layer computes something else than its base class does.
+
+    Args:
+        module: an instance of one of SUPPORTED.
+
+    Returns:
+        True where its class, or the instance itself, replaces what torch multiplies by.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> own_forward(nn.Linear(1, 1))
+        False
+    """
+    base = next(kind for kind in SUPPORTED if isinstance(module, kind))
+    return any(
+        name in vars(module) or getattr(type(module), name) is not getattr(base, name)
+        for name in ("forward", "_conv_forward")
+        if hasattr(base, name)
+    )
+
+
+def _hint(module: nn.Module) -> str | None:
+    """Say why a layer that multiplies by weights is not supported, and what to do; or None."""
+    for base, text in UNSUPPORTED.items():
+        if isinstance(module, base):
+            return text
+    if isinstance(module, SUPPORTED):
+        return OWN_FORWARD if own_forward(module) else None
+    if isinstance(module, torch.jit.ScriptModule):
+        own = [value for _, value in module.named_parameters(recurse=False)]
+        return SCRIPTED if any(value.ndim > 1 for value in own) else None
+    # By their names, as their package warns when it is imported.
+    home, kind = type(module).__module__, type(module).__name__
+    packed = home.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"))
+    multiplies = any(word in kind for word in ("Linear", "Conv", "LSTM", "GRU", "Cell"))
+    return QUANTIZED if packed and multiplies else None
+
+
 def _refuse(place: Place, culprit: Place) -> None:
     """Refuse a layer that is not supported, or is part of one."""
     kind = type(culprit.module).__name__
     inside = "is" if place is culprit else f"is part of {culprit.name!r},"
-    hint = next(text for base, text in UNSUPPORTED.items() if isinstance(culprit.module, base))
     way_out = f"; or leave it out with layers=['!{culprit.name}'] to prune the others"
     raise ValueError(
-        f"layer {place.name!r} {inside} a {kind}, which is not supported; {hint}"
+        f"layer {place.name!r} {inside} a {kind}, which is not supported; {_hint(culprit.module)}"
         + (way_out if culprit.name else "")
     )
+
+
+def _refuse_lazy(there: list[Place]) -> None:
+    """Refuse layers without weights as yet, chosen or not: a forward pass would give them some."""
+    for place in there:
+        for own in (place.module._parameters, place.module._buffers):
+            if any(isinstance(value, UNINITIALISED) for value in own.values()):
+                raise ValueError(
+                    f"layer {place.name!r} is lazy and not initialised; run one forward pass"
+                )
 
 
 def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[PrunableLayer, ...]:
@@ -108,9 +163,10 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
 
     Raises:
         TypeError: no nn.Module, a weight that is complex or integer, or an odd entry of `layers`.
-        ValueError: no prunable layer, an unsupported layer among the chosen, weights shared
-            between layers, a weight that is not finite or that other tensors make (weight_norm,
-            masks), or an entry of `layers` that matches nothing.
+        ValueError: no prunable layer, an unsupported layer among the chosen (a subclass of Linear
+            or Conv with a forward of its own is one), weights shared between layers, a weight that
+            is not finite or that other tensors make (weight_norm, masks), a lazy layer anywhere, or
+            an entry of `layers` that matches nothing.
 
     Claim: none (plumbing).
 
@@ -122,12 +178,13 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
         raise TypeError(f"model must be an nn.Module; found {type(model).__name__}")
     choice = Choice(layers)
     there = places(model)
-    kinds = (*SUPPORTED, *UNSUPPORTED)
-    choice.refuse_slips([place for place in there if isinstance(place.module, kinds)])
+    _refuse_lazy(there)
+    refused = {place.name: place for place in there if _hint(place.module) is not None}
+    known = [p for p in there if isinstance(p.module, SUPPORTED) or p.name in refused]
+    choice.refuse_slips(known)
     found: list[PrunableLayer] = []
-    refused = {p.name: p for p in there if isinstance(p.module, tuple(UNSUPPORTED))}
-    for place in there:
-        if not isinstance(place.module, kinds) or not choice(place):
+    for place in known:
+        if not choice(place):
             continue
         for name, _ in place.line:
             if name in refused:
@@ -183,10 +240,7 @@ def _check_shared(model: nn.Module, found: list[PrunableLayer]) -> None:
         *model.named_parameters(remove_duplicate=False),
         *model.named_buffers(remove_duplicate=False),
     ):
-        # A lazy weight has no memory yet, and is refused by itself.
-        if isinstance(tensor, UNINITIALISED) or tensor.numel() == 0:
-            continue
-        if tensor.layout != torch.strided:
+        if tensor.layout != torch.strided or tensor.numel() == 0 or tensor.is_meta:
             continue
         reach = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
         first = tensor.data_ptr()
@@ -212,8 +266,14 @@ def _check_plain(layer: PrunableLayer) -> None:
 
 
 def _check_weight(layer: PrunableLayer) -> None:
-    if isinstance(weight_of(layer.module), nn.parameter.UninitializedParameter):
-        raise ValueError(f"layer {layer.name!r} is lazy and not initialised; run one forward pass")
+    stored = weight_of(layer.module)
+    if stored.layout != torch.strided:
+        raise ValueError(
+            f"layer {layer.name!r} has a weight of layout {stored.layout}; make it dense first, "
+            "with to_dense()"
+        )
+    if stored.is_meta:
+        raise ValueError(f"layer {layer.name!r} is on the meta device: its weight has no values")
     weight = layer.weight
     if not weight.is_floating_point():
         raise TypeError(f"layer {layer.name!r} has weights of dtype {weight.dtype}; floats needed")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils import prune as torch_prune
+from torch.nn.utils import weight_norm as old_weight_norm
 
 from sipp_core import prune
 from sipp_core.layers import PrunableLayer, prunable_layers, weight_of
@@ -73,6 +74,52 @@ def complex_weights() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4, dtype=torch.complex64))
 
 
+class Standardised(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        centred = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
+        return self._conv_forward(input, centred, self.bias)
+
+
+class Doubling(nn.Conv2d):
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(input, 2 * weight, bias)
+
+
+class Lora(nn.Linear):
+    def __init__(self, fan_in: int, out: int) -> None:
+        super().__init__(fan_in, out)
+        self.down, self.up = nn.Linear(fan_in, 1, bias=False), nn.Linear(1, out, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) + self.up(self.down(input))
+
+
+class Named(nn.Linear):
+    """A subclass that computes what its base does."""
+
+
+def patched() -> nn.Module:
+    model = nn.Sequential(nn.Linear(3, 4))
+    model[0].forward = lambda x: x @ model[0].weight.T  # type: ignore[method-assign]
+    return model
+
+
+def quantised() -> nn.Module:
+    from torch.ao.nn.quantized.dynamic import Linear
+
+    return nn.Sequential(Linear(3, 4), nn.ReLU(), nn.Linear(4, 4))
+
+
+def scripted() -> nn.Module:
+    return nn.Sequential(torch.jit.script(nn.Sequential(nn.Linear(3, 4))), nn.Linear(4, 4))
+
+
+def sparse() -> nn.Module:
+    model = nn.Sequential(nn.Linear(3, 4))
+    model[0].weight = nn.Parameter(model[0].weight.detach().to_sparse())
+    return model
+
+
 BAD: dict[str, tuple[Callable[[], Any], Any, type[Exception], str]] = {
     "no module": (lambda: "net", None, TypeError, "model must be an nn.Module; found str"),
     "nothing to prune": (nn.ReLU, None, ValueError, "no layer to prune"),
@@ -97,17 +144,73 @@ BAD: dict[str, tuple[Callable[[], Any], Any, type[Exception], str]] = {
     "masked": (masked, None, ValueError, "layer '0' computes its weight .*prune.remove"),
     "complex": (complex_weights, None, TypeError, "layer '0' has weights of dtype.*complex64"),
     "lazy": (lambda: nn.Sequential(nn.LazyLinear(3)), None, ValueError, "'0' is lazy"),
+    "lazy convolution": (lambda: nn.LazyConv2d(3, 1), None, ValueError, "'' is lazy"),
+    "lazy elsewhere": (
+        lambda: nn.Sequential(nn.Linear(3, 4), nn.LazyBatchNorm1d()),
+        "0",
+        ValueError,
+        "layer '1' is lazy and not initialised; run one forward pass",
+    ),
+    "standardised": (
+        lambda: nn.Sequential(Standardised(1, 2, 3)),
+        None,
+        ValueError,
+        r"layer '0' is a Standardised, .*forward of its own.*layers=\['!0'\]",
+    ),
+    "another product": (lambda: Doubling(1, 2, 3), None, ValueError, "a Doubling, .*of its own"),
+    "lora": (lambda: nn.Sequential(Lora(3, 4)), None, ValueError, "'0' is a Lora, .*LoRA"),
+    "part of lora": (
+        lambda: nn.Sequential(Lora(3, 4)),
+        "0.up",
+        ValueError,
+        "layer '0.up' is part of '0', a Lora",
+    ),
+    "patched": (patched, None, ValueError, "layer '0' is a Linear, .*has a forward"),
+    "quantised": (quantised, None, ValueError, "'0' is a Linear, .*before it is quantised"),
+    "scripted": (scripted, None, ValueError, "'0.0' is a .*before torch.jit.script"),
+    "sparse": (sparse, None, ValueError, "layer '0' has a weight of layout torch.sparse_coo"),
+    "meta": (
+        lambda: nn.Sequential(nn.Linear(3, 4, device="meta")),
+        None,
+        ValueError,
+        "layer '0' is on the meta device",
+    ),
+    "old weight norm": (
+        lambda: nn.Sequential(old_weight_norm(nn.Linear(3, 4))),
+        None,
+        ValueError,
+        "layer '0' computes its weight from other tensors",
+    ),
+    "spectral norm": (
+        lambda: nn.Sequential(parametrizations.spectral_norm(nn.Linear(3, 4))),
+        None,
+        ValueError,
+        "layer '0' computes its weight from other tensors",
+    ),
+    "orthogonal": (
+        lambda: nn.Sequential(parametrizations.orthogonal(nn.Linear(3, 4))),
+        None,
+        ValueError,
+        "layer '0' computes its weight from other tensors",
+    ),
 }
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated")
+@pytest.mark.filterwarnings("ignore:.*quantize")
 @pytest.mark.parametrize("case", BAD)
 def test_what_cannot_be_pruned_is_named_before_anything_changes(case: str) -> None:
     build, layers, error, message = BAD[case]
     model = build()
     with pytest.raises(error, match=message):
         prunable_layers(model, layers)
-    if case in ("lazy", "complex", "no module"):
+    if (
+        isinstance(model, str)
+        or case in ("complex", "meta", "sparse", "quantised")
+        or "lazy" in case
+    ):
         return
     before = {k: v.clone() for k, v in model.state_dict().items()}
     with pytest.raises(error, match=message):
@@ -119,6 +222,29 @@ def test_what_cannot_be_pruned_is_named_before_anything_changes(case: str) -> No
 def test_tied_or_unsupported_layers_may_be_left_out() -> None:
     assert names(Tied(), ["third"]) == ["third"]
     assert names(nn.Sequential(nn.LSTM(2, 2), nn.Linear(2, 2)), ["1"]) == ["1"]
+
+
+def test_a_layer_with_a_forward_of_its_own_may_be_left_out() -> None:
+    model = nn.Sequential(Lora(3, 4), Named(4, 4), nn.Linear(4, 2))
+    assert names(model, "!0") == ["1", "2"]
+    kept = {name: value.clone() for name, value in model[0].state_dict().items()}
+    result = prune(model, torch.rand(9, 3), method="sipp-det", keep=0.5, layers="!0")
+    pruned = result.model.get_submodule("0").state_dict()
+    assert all(torch.equal(pruned[name], value) for name, value in kept.items())
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+def test_a_lazy_layer_that_has_run_is_a_plain_one() -> None:
+    model = nn.Sequential(nn.LazyLinear(3))
+    model(torch.ones(2, 5))
+    assert names(model) == ["0"]
+
+
+def test_a_computed_bias_is_no_obstacle() -> None:
+    model = nn.Sequential(nn.Linear(3, 4))
+    torch_prune.random_unstructured(model[0], "bias", amount=0.5)
+    result = prune(model, torch.rand(9, 3), method="sipp-det", keep=0.5)
+    assert torch.equal(result.model.get_submodule("0").get_buffer("bias_mask"), model[0].bias_mask)
 
 
 def test_a_module_registered_twice_counts_as_tied() -> None:
