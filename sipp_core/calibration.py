@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sipp_core import origins
 from sipp_core._arguments import whole
 from sipp_core.fingerprints import fingerprint
 from sipp_core.layers import other_matrices, prunable_layers
@@ -60,6 +62,7 @@ def calibrate(
     batch_size: int = 256,
     points: int = 0,
     support: bool = False,
+    mean: bool = False,
     validation_every: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -92,7 +95,9 @@ def calibrate(
             other shapes round otherwise (on LeNet-5 a sensitivity changes by up to 2e-5 of itself).
         points: activation rows to keep per layer for instance-exact bounds, >= 0; a uniform sample
             where there are more.
-        support: track which inputs set the maxima (ES-5, wait and judge).
+        support: track which inputs set the maxima (ES-5, wait and judge). The rows of a layer must
+            stand in the order of the inputs (batch first), which two more forward passes find out.
+        mean: keep the mean shares too (`LayerStatistics.mean`): for ranking, never for a promise.
         validation_every: set every k-th input aside from the maxima and keep its rows (CoreNet++).
         seed: seed of the row sample.
         progress: called with (inputs done, 0, "calibrate").
@@ -103,7 +108,8 @@ def calibrate(
     Raises:
         TypeError: inputs or activations that are no floating-point tensors.
         ValueError: an empty or inconsistent stream, activations that are not finite, a model that
-            cannot be pruned, an argument out of range; of many processes the rank is named.
+            cannot be pruned, an argument out of range, or with support=True rows that are not in
+            the order of the inputs; of many processes the rank is named.
         ConnectionError: a process of the group has ended or does not answer.
 
     Claim: ES-1. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422.
@@ -120,22 +126,23 @@ def calibrate(
     if isinstance(layers, Iterable) and not isinstance(layers, str | type):
         layers = list(layers)  # a one-shot iterator is read twice below
     watchers = [
-        Watcher(layer, points, support, seed * 2) for layer in prunable_layers(model, layers)
+        Watcher(layer, points, support, seed * 2, mean=mean)
+        for layer in prunable_layers(model, layers)
     ]
     group = processes()
     if group is not None:
-        settings = (batch_size, points, support, validation_every, seed)
+        settings = (batch_size, points, support, mean, validation_every, seed)
         group.agree(
             {
                 "model": fingerprint(model),
                 "choice of layers": [w.layer.name for w in watchers],
-                "(batch_size, points, support, validation_every, seed)": settings,
+                "(batch_size, points, support, mean, validation_every, seed)": settings,
             }
         )
-    stream = _Stream(model, watchers, batch_size, validation_every, group)
+    stream = _Stream(model, watchers, batch_size, validation_every, group, support)
     handles = [
         w.layer.module.register_forward_pre_hook(
-            lambda module, inputs, named, w=w: w.see(inputs, named), with_kwargs=True
+            lambda module, inputs, named, w=w: stream.see(w, inputs, named), with_kwargs=True
         )
         for w in watchers
     ]
@@ -170,9 +177,11 @@ class _Stream:
 
     def __init__(
         self, model: nn.Module, watchers: list[Watcher], batch_size: int, aside_every: int,
-        group: Processes | None,
+        group: Processes | None, support: bool,
     ) -> None:  # fmt: skip
         self.model, self.watchers, self.group = model, watchers, group
+        # Until it is known that rows stand in the order of the inputs, where that matters.
+        self.support, self.untried, self.trying = support, support, False
         self.batch_size, self.aside_every = batch_size, aside_every
         self.inputs, self.batch = 0, 0
         self.digests: set[bytes] = set()
@@ -193,7 +202,21 @@ class _Stream:
             if progress is not None:
                 progress(self.inputs, 0, "calibrate")
 
+    def see(self, watcher: Watcher, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Hand on what one call of a layer received."""
+        if self.trying:
+            return
+        watcher.see(inputs, named)
+        if self.support:
+            given = inputs[0] if inputs else named["input"]
+            origins.refuse_uneven(watcher.layer, given, watcher.batch)
+
     def _measure(self, batch: Tensor, device: torch.device) -> None:
+        if self.untried:
+            self.trying = True
+            layers = [watcher.layer for watcher in self.watchers]
+            self.untried = not origins.refuse_mixed(self.model, layers, batch.to(device))
+            self.trying = False
         for watcher in self.watchers:
             watcher.open(self.batch)
         for part, aside in _split(batch, self.inputs, self.aside_every):

@@ -23,7 +23,7 @@ class LayerStatistics:
     Attributes:
         layer: the layer, with the user's own module.
         sensitivity: (out, fan_in) max of g over the rows, in [0, 1].
-        mean: (out, fan_in) mean of g over the rows.
+        mean: (out, fan_in) mean of g over the rows, or None if not kept.
         rms: (out, fan_in) root mean square of g over the rows.
         live: (2, out) int64, rows with z^s > 0, positive sign first.
         rows: non-negative rows seen (a signed row counts twice).
@@ -41,7 +41,7 @@ class LayerStatistics:
 
     layer: PrunableLayer
     sensitivity: Tensor
-    mean: Tensor
+    mean: Tensor | None
     rms: Tensor
     live: Tensor
     rows: int
@@ -61,8 +61,10 @@ class LayerStatistics:
 class Watcher:
     """Statistics of one layer while the stream runs."""
 
-    def __init__(self, layer: PrunableLayer, points: int, support: bool, seed: int) -> None:
-        self.layer = layer
+    def __init__(
+        self, layer: PrunableLayer, points: int, support: bool, seed: int, *, mean: bool = False
+    ) -> None:
+        self.layer, self.keeps_mean = layer, mean
         dtype = working_dtype(layer.weight.dtype)
         self.weight = layer.weight.to(dtype)
         self.blocks = self.weight.chunk(layer.groups)
@@ -197,7 +199,7 @@ class Watcher:
         return LayerStatistics(
             layer=self.layer,
             sensitivity=join("maximum"),
-            mean=self._mean(self.totals, count),
+            mean=self._mean(self.totals, count) if self.keeps_mean else None,
             rms=self._mean(self.squares, count).sqrt(),
             live=torch.cat([a.live for a in self.accumulators], dim=1),
             rows=self.accumulators[0].rows,

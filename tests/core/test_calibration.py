@@ -103,7 +103,13 @@ def test_the_same_bits_however_the_stream_is_cut(way: str, size: int) -> None:
 
         def run(inputs: Any, model: nn.Module = model) -> Calibration:
             return calibrate(
-                model, inputs, batch_size=size, points=50, support=True, validation_every=5
+                model,
+                inputs,
+                batch_size=size,
+                points=50,
+                support=True,
+                mean=True,
+                validation_every=5,
             )
 
         assert same(run(x), run(WAYS[way](x)))
@@ -131,6 +137,7 @@ def check(layer: LayerStatistics, weight: np.ndarray, activations: np.ndarray) -
     close(layer.sensitivity.numpy(), g.max(axis=0))
     close(layer.sensitivity.numpy(), sipp_theory.sensitivity(weight, activations))
     assert layer.rows == count
+    assert layer.mean is not None
     close(layer.mean.numpy(), g.sum(axis=0) / count)
     close(layer.rms.numpy(), np.sqrt((g**2).sum(axis=0) / count))
     for sign, part in enumerate((np.maximum(weight, 0), np.maximum(-weight, 0))):
@@ -143,7 +150,7 @@ def test_dense_statistics_equal_brute_force(signed: bool) -> None:
     x = random(37, 6, dtype=torch.float64)
     x = x if signed else x.abs()
     x[:, 2] = 0  # an input that never fires
-    stats = calibrate(model, x, batch_size=10, points=1000)
+    stats = calibrate(model, x, mean=True, batch_size=10, points=1000)
     inner = torch.relu(F.linear(x, model.get_parameter("0.weight"), model.get_parameter("0.bias")))
     for layer, rows in zip(stats.layers, (x, inner.detach()), strict=True):
         weight = layer.layer.weight.numpy()
@@ -237,8 +244,9 @@ def test_grouped_convolutions_have_all_statistics_group_by_group() -> None:
     }  # fmt: skip
     module = seeded(lambda: nn.Conv2d(**settings, dtype=torch.float64))
     x = random(5, 4, 6, 5, dtype=torch.float64)
-    layer = calibrate(module, x, points=10**6).layers[0]
+    layer = calibrate(module, x, mean=True, points=10**6).layers[0]
     expected = patches(x.numpy(), settings)
+    assert layer.mean is not None
     for group in range(2):
         block = slice(3 * group, 3 * group + 3)
         part = dataclasses.replace(
@@ -265,7 +273,7 @@ class Twice(nn.Module):
 def test_a_layer_called_twice_sees_both_inputs() -> None:
     model = seeded(Twice)
     x = random(9, 4, dtype=torch.float64).abs()
-    layer = calibrate(model, x, batch_size=4, points=100).layers[0]
+    layer = calibrate(model, x, mean=True, batch_size=4, points=100).layers[0]
     inner = torch.relu(model.get_submodule("shared")(x)).detach()
     check(layer, layer.layer.weight.numpy(), torch.cat([x, inner]).numpy())
     assert layer.points.shape == (1, 18, 4) and layer.complete
@@ -274,7 +282,7 @@ def test_a_layer_called_twice_sees_both_inputs() -> None:
 def test_tokens_are_rows() -> None:
     model = dense(4, 3, dtype=torch.float64)
     x = random(5, 6, 4, dtype=torch.float64).abs()
-    layer = calibrate(model, x).layers[0]
+    layer = calibrate(model, x, mean=True).layers[0]
     check(layer, layer.layer.weight.numpy(), x.reshape(30, 4).numpy())
     assert calibrate(model, x).inputs == 5
 
@@ -301,6 +309,11 @@ def test_support_counts_the_inputs_that_set_a_maximum() -> None:
     assert layer.support is not None and layer.support.tolist() == [[2, 1], [1, 0]]
     assert layer.support_total == 2
     assert calibrate(model, x).layers[0].support is None
+
+
+def test_means_are_kept_for_those_who_ask() -> None:
+    assert calibrate(dense(3, 2), random(4, 3)).layers[0].mean is None
+    assert calibrate(dense(3, 2), random(4, 3), mean=True).layers[0].mean is not None
 
 
 def test_support_of_a_convolution_counts_inputs_and_not_patches() -> None:
@@ -349,7 +362,7 @@ def test_repeated_inputs_are_counted_once() -> None:
 
 def test_inputs_set_aside_take_no_part_in_the_maxima() -> None:
     model, x = dense(4, 3, dtype=torch.float64), random(20, 4, dtype=torch.float64).abs()
-    stats = calibrate(model, x, validation_every=5, points=100, batch_size=7)
+    stats = calibrate(model, x, mean=True, validation_every=5, points=100, batch_size=7)
     aside = torch.arange(20) % 5 == 4
     assert torch.equal(stats.validation["0"][0], x[aside])
     check(stats.layers[0], stats.layers[0].layer.weight.numpy(), x[~aside].numpy())
@@ -543,14 +556,10 @@ def test_too_small_an_image_and_a_layer_never_called_are_named() -> None:
 
 
 def test_a_layer_fed_no_tensor_is_named() -> None:
-    class Odd(nn.Linear):
-        def forward(self, input: Any) -> Tensor:
-            return super().forward(input["x"])
-
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.odd = Odd(3, 2)
+            self.odd = nn.Linear(3, 2)
 
         def forward(self, x: Tensor) -> Tensor:
             return self.odd({"x": x})
@@ -562,7 +571,10 @@ def test_a_layer_fed_no_tensor_is_named() -> None:
 @pytest.mark.gpu
 def test_a_gpu_measures_the_same_up_to_rounding() -> None:
     model, x = dense(40, 30, 10), random(200, 40)
-    here, there = calibrate(model, x, points=20), calibrate(model.to("cuda"), x, points=20)
+    here, there = (
+        calibrate(model, x, points=20, mean=True),
+        calibrate(model.to("cuda"), x, points=20, mean=True),
+    )
     for a, b in zip(here.layers, there.layers, strict=True):
         assert b.sensitivity.is_cuda
         torch.testing.assert_close(a.sensitivity, b.sensitivity.cpu(), rtol=1e-5, atol=1e-6)
