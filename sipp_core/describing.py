@@ -209,13 +209,14 @@ def holds_for(method: str, bound: str, guaranteed: bool, factor: float, amplifie
     return text
 
 
-def claims_of(method: str, bound: str, guaranteed: bool) -> tuple[str, ...]:
+def claims_of(method: str, bound: str, guaranteed: bool, by_mean: bool = False) -> tuple[str, ...]:
     """List the THEORY ids that a run's promises rest on.
 
     Args:
         method: method name.
         bound: the bound that promises.
         guaranteed: whether this was guarantee mode.
+        by_mean: whether weights were ranked by mean sensitivity, which minimises no promise.
 
     Returns:
         Claim ids.
@@ -242,7 +243,7 @@ def claims_of(method: str, bound: str, guaranteed: bool) -> tuple[str, ...]:
         claims.append("SP-10")
     if method in CORENET and guaranteed:
         claims.append("NW-5")
-    elif not guaranteed and method not in REWRITING:
+    elif not guaranteed and not by_mean and method not in REWRITING:
         claims.append("AL-1")
     return tuple(claims)
 

@@ -31,6 +31,7 @@ class Job:
         bound: the bound that promises.
         coverage_factor: C >= 1.
         seed: seed of every draw, >= 0.
+        ranking: "max" or "mean": which sensitivities sipp-det ranks by.
         masks: whether the new model shall carry weight_orig and weight_mask.
         progress: callback, or None.
 
@@ -48,6 +49,7 @@ class Job:
     bound: str
     coverage_factor: float
     seed: int
+    ranking: str
     masks: bool
     progress: Progress | None
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sipp_core import budget, describing, lowrank, sampling
+from sipp_core import ranking as by_mean
 from sipp_core._arguments import whole
 from sipp_core.calibration import Calibration, calibrate
 from sipp_core.fingerprints import fingerprint
@@ -98,6 +99,7 @@ def prune(
     scope: str = "layer",
     bound: str | None = None,
     coverage_factor: float = 1.0,
+    ranking: str = "max",
     seed: int = 0,
     layers: LayerChoice = None,
     points: int | None = None,
@@ -135,6 +137,8 @@ def prune(
             methods corenet. cramer and exact use kept activation rows.
         coverage_factor: C >= 1 assumed of fresh inputs, g_j(x) <= C s_j (ES-4); 1 promises for the
             calibration inputs.
+        ranking: "max", or in budget mode for sipp-det and sipp-recentred "mean": keep the weights
+            of largest mean sensitivity. What is promised is still what SP-6 says on the maxima.
         seed: seed of every draw, >= 0.
         layers: names, globs, types or a predicate (name, module) to choose layers; "!name" or
             Except(type) leaves out (see `calibrate`).
@@ -161,6 +165,7 @@ def prune(
         (40, 20)
     """
     chosen = _check(method, keep, eps, delta, scope, bound, coverage_factor, points, masks)
+    by_mean.check(ranking, method, eps)
     seed = whole("seed", seed, 0)
     amplified = method == "corenet++"
     wanted = (points or DEFAULT_POINTS) if chosen in INSTANCE_BOUNDS or amplified else 0
@@ -172,6 +177,7 @@ def prune(
         if group is not None:
             asked = {"method": method, "(keep, eps, delta)": (keep, eps, delta), "scope": scope}
             group.agree(asked | {"(bound, coverage_factor)": (chosen, coverage_factor)})
+            group.agree({"ranking": ranking})
         if method in REVISITING:
             calibration = inputs = torch.cat(list(batches(calibration, batch_size)))
         stats = calibrate(
@@ -180,6 +186,7 @@ def prune(
             layers=layers,
             batch_size=batch_size,
             points=wanted,
+            mean=ranking == "mean",
             validation_every=VALIDATION_EVERY if amplified else 0,
             seed=seed,
             progress=progress,
@@ -197,6 +204,7 @@ def prune(
         coverage_factor=float(coverage_factor),
         seed=seed,
         masks=masks,
+        ranking=ranking,
         progress=progress,
     )
     new = SPARSIFIERS[method](job)
@@ -222,7 +230,7 @@ def prune(
         vacuous=describing.is_vacuous(new.plans, new.reports, guaranteed),
         holds_for=describing.holds_for(method, chosen, guaranteed, coverage_factor, amplified),
         notes=notes,
-        claims=describing.claims_of(method, chosen, guaranteed),
+        claims=describing.claims_of(method, chosen, guaranteed, ranking == "mean"),
         versions=describing.versions(),
         original=stats.original,
         masks=new.masks,

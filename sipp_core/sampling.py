@@ -9,7 +9,7 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from sipp_core import corenet, describing, fitting, guarantee
+from sipp_core import corenet, describing, fitting, guarantee, ranking
 from sipp_core.calibration import Calibration
 from sipp_core.job import Job, Sparsified
 from sipp_core.layers import weight_of
@@ -38,6 +38,8 @@ def sparsify(job: Job) -> Sparsified:
     tables = make_tables(job, dead)
     amplified = job.method == "corenet++"
     plans, notes = _plans(job, tables, amplified)
+    if job.ranking == "mean":
+        notes.append(ranking.NOTE)
     if amplified:
         notes.append(describing.amplified_note(job.delta))
     multipliers = fitting.sample(plans, tables, job.stats, job.delta, job.seed, amplified)
@@ -80,7 +82,7 @@ def _plans(job: Job, tables: list[Table], amplified: bool) -> tuple[list[LayerPl
     if job.eps is None:
         assert job.keep is not None
         asked = [job.keep] * (len(tables) if job.scope == "layer" else 1)
-        plans = fitting.by_budget(tables, job.method, asked)
+        plans = fitting.by_budget(tables, job.method, asked, job.ranking == "mean")
         if amplified and job.keep != 1:
             plans = fitting.mended(plans, tables, job.stats, job.method, asked, job.delta, job.seed)
         return plans, []

@@ -28,7 +28,8 @@ def job(model: nn.Module, rows: Tensor, bound: str = "kl", factor: float = 1.0) 
     stats = calibrate(model, rows)
     return Job(
         model=model, stats=stats, inputs=None, method="svd", keep=0.5, eps=None, delta=0.05,
-        scope="layer", bound=bound, coverage_factor=factor, seed=0, masks=False, progress=None,
+        scope="layer", bound=bound, coverage_factor=factor, seed=0,
+        ranking="max", masks=False, progress=None,
     )  # fmt: skip
 
 
