@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from reports import claims_page, experiment, figures, page, plain
+from reports import bench_page, claims_page, experiment, figures, page, plain
 from reports.findings import findings
 from reports.settings import SETTINGS
 from sipp_core.saving import write_atomically
@@ -31,8 +31,8 @@ class BuildResult:
         vacuous: whether the certificate of the chosen network says nothing. Bounds that say nothing
             are shown in the page and do not count here: CoreNet's network theorem always does.
         violated: whether a promise was broken where it holds: a claim that Monte Carlo refutes on
-            the calibration inputs, a worst case that was exceeded, or a ledger with a refuted claim
-            or a mutation that nothing noticed.
+            the calibration inputs, a worst case that was exceeded, a ledger with a refuted claim or
+            a mutation that nothing noticed, or benchmarks with a check that does not hold.
 
     Claim: none (plumbing).
     """
@@ -53,12 +53,14 @@ def build(
     quick: bool = False,
     progress: Progress | None = None,
     ledger: dict[str, Any] | None = None,
+    bench: dict[str, Any] | None = None,
 ) -> BuildResult:
     """Train, prune by every method, bound, check, certify; write the page that shows it.
 
     The folder receives index.html, results.json and each figure as PNG and SVG; with a ledger also
-    claims.html and claims.json. Everything is computed before the first file is written, each file
-    appears whole, and the page comes last, so an interruption leaves no half-written report.
+    claims.html and claims.json, with benchmarks bench.html and bench.json. Everything is computed
+    before the first file is written, each file appears whole, and the page comes last, so an
+    interruption leaves no half-written report.
 
     Args:
         dataset: "digits", "mnist" or "fashion-mnist".
@@ -69,13 +71,14 @@ def build(
         quick: few weights, seeds and trials, in seconds: to try out, not to cite.
         progress: callback (done, total, what).
         ledger: summary of a run of the ledger, for the claims page; None leaves that page out.
+        bench: summary of a run of `reports.bench`, for the benchmarks page; None leaves it out.
 
     Returns:
         Where the page is, and whether it reports a vacuous certificate or a broken promise.
 
     Raises:
         ValueError: an unknown data set, a device or seed that cannot be used, or a formula in the
-            ledger that cannot be read.
+            ledger that cannot be read, or benchmarks that are none.
         TypeError: the seed is no integer.
         OSError: the folder cannot be written to (found before any work is done), or the data are
             missing.
@@ -95,6 +98,7 @@ def build(
     made = _claim_folder(folder)
     try:
         claims = None if ledger is None else claims_page.prepare(ledger)
+        speeds = None if bench is None else bench_page.prepare(bench)
         with _one_thread():
             results = experiment.run(
                 dataset, data_dir=data_dir, seed=seed, device=device, quick=quick, progress=progress
@@ -104,6 +108,7 @@ def build(
         drawn = figures.draw(written)
         written["findings"] = findings(written)
         written["claims"] = None if claims is None else claims.briefing
+        written["bench"] = None if speeds is None else speeds.briefing
         written["figures"] = [{"name": f.name, "alt": f.alt} for f in drawn]
         text = plain.dump(written)
         html = page.render(json.loads(text), drawn)
@@ -115,10 +120,13 @@ def build(
         write_atomically(folder / f"{figure.name}.svg", figure.svg)
     if claims is not None:
         claims_page.write(claims, folder)
+    if speeds is not None:
+        bench_page.write(speeds, folder)
     data = write_atomically(folder / "results.json", text.encode())
     index = write_atomically(folder / "index.html", html.encode())
     verdict: dict[str, Any] = written["verdict"]
     violated = verdict["violated"] or bool(ledger and (ledger["refuted"] or ledger["survived"]))
+    violated = violated or bool(speeds and speeds.briefing["violated"])
     return BuildResult(index, data, verdict["vacuous"], violated)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sipp_cli import edge, inputs, networks, options, render
+from sipp_cli.benchmarks import read_benchmarks, run_benchmarks
 from sipp_cli.ledger import run_ledger
 
 
@@ -20,6 +21,13 @@ def command(
     ledger: Annotated[
         str, typer.Option(help="Profile of the claims page: quick, full, or none to leave it out.")
     ] = "quick",
+    bench: Annotated[
+        str,
+        typer.Option(
+            help="Benchmarks page: quick (a minute or two), full (a quarter of an hour), none, or "
+            "a file that `sipp bench --json` wrote."
+        ),
+    ] = "none",
     store: options.Store = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
@@ -28,7 +36,8 @@ def command(
 ) -> None:
     """Build the report: one page to read, results.json behind it, and the figures.
 
-    Exit code 1: a guarantee was violated. Vacuous bounds are part of the report and told there.
+    Exit code 1: a guarantee was violated, or a benchmark's check. Vacuous bounds are part of the
+    report and told there.
     """
     if dataset not in networks.USUAL:
         raise ValueError(f"--dataset must be one of {', '.join(networks.USUAL)}; found {dataset!r}")
@@ -37,10 +46,18 @@ def command(
 
     if ledger not in ("none", "quick", "full"):
         raise ValueError(f"--ledger must be quick, full or none; found {ledger!r}")
+    timed = None
+    if bench not in ("none", "quick", "full"):
+        if not Path(bench).is_file():
+            raise ValueError(f"--bench must be quick, full, none or a file; found {bench!r}")
+        timed = read_benchmarks(Path(bench))
     checked = None
     if ledger != "none":
         found = run_ledger(ledger, seed=seed, data_dir=data_dir, store=store, device=device)
         checked = found.summary()
+
+    if bench in ("quick", "full"):
+        timed = run_benchmarks(bench, seed=seed, data_dir=data_dir, device=device)
 
     import reports
 
@@ -53,6 +70,7 @@ def command(
             device=device,
             quick=quick,
             ledger=checked,
+            bench=None if timed is None else timed.summary(),
             progress=progress,
         )
     if json:

@@ -1,0 +1,143 @@
+"""The benchmarks page: one run of benchmarks through one template, nothing fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from reports import bench_words, page, plain
+from reports.benches.findings import read
+from reports.figures import Drawn
+from reports.figures_bench import draw
+from sipp_core.saving import write_atomically
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The page and its files, computed but not yet written.
+
+    Attributes:
+        html: the page.
+        data: the run as JSON, which every number in the page comes from.
+        drawn: the figures.
+        briefing: what the report's own page says about the benchmarks.
+    """
+
+    html: str
+    data: str
+    drawn: tuple[Drawn, ...]
+    briefing: Json
+
+
+def prepare(summary: Json) -> Prepared:
+    """Compute the page and its figures; nothing is written.
+
+    Args:
+        summary: of a run of benchmarks.
+
+    Returns:
+        All files.
+
+    Raises:
+        ValueError: it is the summary of no run.
+    """
+    read(summary)
+    data = plain.dump(summary)
+    written = json.loads(data)
+    drawn = tuple(draw(written))
+    briefing = {
+        "headline": " ".join(bench_words.headline(written)[:1]),
+        "date": written["date"],
+        "processor": written["machine"].get("processor", "unknown"),
+        "violated": any(not check["holds"] for check in written["checks"]),
+    }
+    return Prepared(render(written, drawn), data, drawn, briefing)
+
+
+def write(prepared: Prepared, folder: str | PathLike[str]) -> Path:
+    """Write the figures, bench.json and, last, bench.html; each file appears whole.
+
+    Args:
+        prepared: all files.
+        folder: made if needed.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    target = Path(folder)
+    for figure in prepared.drawn:
+        write_atomically(target / f"{figure.name}.png", figure.png)
+        write_atomically(target / f"{figure.name}.svg", figure.svg)
+    write_atomically(target / "bench.json", prepared.data.encode())
+    return write_atomically(target / "bench.html", prepared.html.encode())
+
+
+def write_bench(summary: Json, folder: str | PathLike[str]) -> Path:
+    """Write the benchmarks page of a run: bench.html, bench.json and the figures.
+
+    Args:
+        summary: of the run; what `sipp bench --json` prints.
+        folder: of the report, whose index.html the page links to; made if needed.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        ValueError: it is the summary of no run.
+        OSError: the folder cannot be written to.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> import tempfile
+        >>> from reports import bench
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_bench(bench(scale="tiny", only=["gpu"]).summary(), folder).name
+        'bench.html'
+    """
+    return write(prepare(summary), folder)
+
+
+def _cases(run: Json) -> dict[str, dict[str, list[Json]]]:
+    """Figures by family and case, in the order of the run."""
+    found: dict[str, dict[str, list[Json]]] = {}
+    for one in run["measured"]:
+        found.setdefault(one["family"], {}).setdefault(one["case"], []).append(one)
+    return found
+
+
+def render(run: Json, drawn: Sequence[Drawn]) -> str:
+    """Make the page of a run as it is written; the template adds words and no numbers.
+
+    Args:
+        run: what bench.json holds.
+        drawn: the figures.
+
+    Returns:
+        HTML.
+    """
+    made = page.environment()
+    made.filters |= {
+        "amount": bench_words.amount,
+        "goal": bench_words.goal,
+        "growth": bench_words.growth,
+        "threads": bench_words.threads,
+    }
+    here = {one["family"] for kind in ("measured", "checks", "skipped") for one in run[kind]}
+    return made.get_template("bench.html.jinja").render(
+        r={"figures": [{"name": figure.name, "alt": figure.alt} for figure in drawn]},
+        run=run,
+        told=bench_words.headline(run),
+        pictures=page.embedded(drawn),
+        families=[(name, *words) for name, words in bench_words.FAMILIES.items() if name in here],
+        cases=_cases(run),
+    )

@@ -1,0 +1,1 @@
+"""Benchmarks: what is measured, how, against what, and what the issue's targets ask for."""

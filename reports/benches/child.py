@@ -1,0 +1,140 @@
+"""What runs in a process of its own: `python -m reports.benches.child TASK JSON`; prints JSON."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from reports.benches import subjects
+from sipp_core import calibrate, prune
+
+Json = dict[str, Any]
+PATIENCE = timedelta(seconds=600)
+
+
+def _memory(word: str) -> float:
+    """MiB of a line of the process's status: VmRSS now, VmHWM at its highest."""
+    for line in Path("/proc/self/status").read_text("ascii").splitlines():
+        if line.startswith(word):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"the system does not tell {word}")
+
+
+def _peak(work: Callable[[], object]) -> Json:
+    """Seconds that the work takes, and MiB that it adds at its highest."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _memory("VmRSS")
+    began = time.perf_counter()
+    work()
+    return {"seconds": time.perf_counter() - began, "mib": max(0.0, _memory("VmHWM") - before)}
+
+
+def _batches(shape: list[int], count: int, batch: int) -> Iterator[Tensor]:
+    """Fresh random inputs batch by batch: what is measured holds none of them."""
+    generator = torch.Generator().manual_seed(0)
+    for start in range(0, count, batch):
+        yield torch.randn(min(batch, count - start), *shape, generator=generator)
+
+
+def _model(asked: Json) -> nn.Module:
+    kinds: dict[str, Callable[..., nn.Module]] = {"linear": nn.Linear, "conv": nn.Conv2d}
+    torch.manual_seed(0)
+    return kinds[asked["kind"]](*asked["sizes"], **asked.get("more", {})).eval()
+
+
+def measure(asked: Json) -> Json:
+    """Peak memory of calibrating one layer, and of nothing but the forward passes."""
+    model, shape, batch = _model(asked), asked["shape"], asked["batch"]
+    count = asked["inputs"]
+
+    def forward() -> None:
+        with torch.no_grad():
+            for part in _batches(shape, count, batch):
+                model(part)
+
+    small = asked.get("small", shape)
+    calibrate(model, _batches(small, 2, 2), batch_size=2)  # loads the kernel
+    if asked["what"] == "forward":
+        return _peak(forward)
+    return _peak(lambda: calibrate(model, _batches(shape, count, batch), batch_size=batch))
+
+
+def coverage(asked: Json) -> Json:
+    """Many pruned copies of LeNet-300-100: time and peak memory."""
+    from proofs_check import network_coverage
+
+    setting = subjects.Setting(seed=asked["seed"])
+    model = subjects.lenet(setting)
+    inputs, _ = subjects.digits(setting, asked["inputs"])
+    result = prune(model, inputs[:256], method="sipp-poisson", keep=0.3, seed=0)
+
+    def look(copies: int) -> object:
+        return network_coverage(model, result, inputs, eps=0.5, delta=0.1, copies=copies)
+
+    look(1)
+    return _peak(lambda: look(asked["copies"]))
+
+
+def first(asked: Json) -> Json:
+    """Seconds of the kernel's first and second call."""
+    setting = subjects.Setting()
+    inputs, _ = subjects.digits(setting, asked["rows"])
+    problems = subjects.through(subjects.lenet(setting), inputs)
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        subjects.maxima(problems)
+        times.append(time.perf_counter() - began)
+    return {"first": times[0], "second": times[1]}
+
+
+def rank(asked: Json) -> Json:
+    """One of several processes that prune together; the file's digest and the seconds it took."""
+    folder, size, me = Path(asked["folder"]), asked["size"], asked["rank"]
+    setting = subjects.Setting(seed=asked["seed"])
+    inputs, _ = subjects.digits(setting, asked["inputs"])
+    model = subjects.lenet(setting)
+    subjects.maxima(subjects.through(model, inputs[:2]))  # loads the kernel
+    store = dist.FileStore(str(folder / f"store-{size}"), size)
+    dist.init_process_group("gloo", store=store, rank=me, world_size=size, timeout=PATIENCE)
+    times = []
+    for _ in range(asked["repeats"]):
+        dist.barrier()
+        began = time.perf_counter()
+        result = prune(model, inputs, method="sipp-poisson", keep=0.2, seed=setting.seed)
+        dist.barrier()
+        times.append(time.perf_counter() - began)
+    file = result.save(folder / f"net-{size}-{me}")
+    dist.destroy_process_group()
+    return {"seconds": times, "bytes": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+TASKS: dict[str, Callable[[Json], Json]] = {
+    "measure": measure,
+    "coverage": coverage,
+    "first": first,
+    "rank": rank,
+}
+
+
+def main(task: str, asked: Json) -> None:
+    """Run a task and print what it found."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    print(json.dumps(TASKS[task](asked)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))

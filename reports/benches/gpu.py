@@ -1,0 +1,79 @@
+"""The kernel on a CUDA device: against torch in chunks and against what the device could do."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from reports.benches.findings import Check, Findings, Measured, Skipped
+from reports.benches.method import figure, race, rate, ratio, seconds
+from reports.benches.subjects import Problem, Setting, maxima, pairs, single
+
+FAMILY = "gpu"
+OURS, CHUNKS = "sipp's kernel", "torch in chunks"
+LANES = 128  # float32 operations a multiprocessor begins in each cycle
+HALF = 0.5
+
+
+def run(setting: Setting) -> Findings:
+    """Measure on the device asked for, or say why not."""
+    if torch.device(setting.device).type != "cuda":
+        why = "no CUDA device is at hand"
+        if torch.cuda.is_available():
+            why = "there is a CUDA device, but it was not asked for: --device cuda"
+        return Findings(skipped=(Skipped(FAMILY, "the kernel on a GPU", why),))
+    return on(setting, torch.device(setting.device))
+
+
+def ceiling(device: torch.device) -> float:
+    """Pairs a second if every lane did nothing but one product and one maximum a pair."""
+    told = torch.cuda.get_device_properties(device)
+    return told.multi_processor_count * LANES * told.clock_rate * 1e3 / 2
+
+
+def on(setting: Setting, device: torch.device) -> Findings:
+    """Race the kernel and torch in chunks on a device; any device will do."""
+    side, rows = setting.size(16, 1024, 4096), setting.size(8, 256, 1024)
+    case = f"{side} x {side}, {rows} dense rows"
+    one = single(setting, side, side, rows)
+    given = [Problem(*(getattr(one, f.name).to(device) for f in dataclasses.fields(one)))]
+
+    def done(chunked: bool) -> list[torch.Tensor]:
+        found = maxima(given, chunked)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return found
+
+    times = race({OURS: lambda: done(False), CHUNKS: lambda: done(True)}, setting.size(1, 5, 9))
+    measured: list[Measured] = [
+        *(seconds(FAMILY, case, way, t) for way, t in times.items()),
+        figure(FAMILY, case, f"times faster than {CHUNKS}", ratio(times[CHUNKS], times[OURS]),
+               "times"),
+        figure(FAMILY, case, OURS, rate(pairs(given), times[OURS]), "pairs/s"),
+    ]  # fmt: skip
+    if device.type == "cuda":
+        share = rate(pairs(given) / ceiling(device), times[OURS])
+        measured.append(
+            figure(
+                FAMILY,
+                case,
+                "kernel over the device's ceiling",
+                share,
+                "times",
+                target=HALF,
+                note="ceiling from the device's lanes and clock: two operations a pair",
+            )
+        )
+    bad = int((done(False)[0] != done(True)[0]).sum())
+    return Findings(
+        tuple(measured),
+        checks=(
+            Check(
+                FAMILY,
+                f"{OURS} gives the bits of {CHUNKS}: {case}, {device}",
+                bad == 0,
+                "every sensitivity equal" if bad == 0 else f"{bad} sensitivities differ",
+            ),
+        ),
+    )
