@@ -64,8 +64,8 @@ def margin(one: Json) -> tuple[float, float, float] | None:
         return None
     floor = target * 1e-6  # a difference of nothing is far better than any target
     if one["sense"] == "at least":
-        return tuple(max(one[k], floor) / target for k in ("value", "low", "high"))  # type: ignore[return-value]
-    return tuple(target / max(one[k], floor) for k in ("value", "high", "low"))  # type: ignore[return-value]
+        return tuple(max(one[k], floor) / target for k in ("value", "low", "high"))
+    return tuple(target / max(one[k], floor) for k in ("value", "high", "low"))
 
 
 def power(exponent: float | None, axis: str) -> str:

@@ -48,7 +48,7 @@ def _aimed(run: Json) -> list[Json]:
 def targets(run: Json, narrow: bool) -> Figure:
     """Draw how many times better than its target each figure is."""
     rows = _aimed(run)
-    each, top, bottom = (0.66 if narrow else 0.46), 0.45, 0.62
+    each, top, bottom = (0.72 if narrow else 0.46), 0.45, 0.62
     height = top + bottom + each * len(rows)
     figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
     axes = figure.subplots()
@@ -93,7 +93,8 @@ def _target_row(
     if narrow:
         axes.text(0.0, y - 0.24, label.replace("\n", ", ") if len(label) < 58 else label,
                   transform=across, va="bottom", ha="left", fontsize=7.6,
-                  linespacing=1.05)  # fmt: skip
+                  linespacing=1.15,
+                  bbox={"facecolor": "white", "linewidth": 0, "pad": 0.6})  # fmt: skip
     else:
         axes.text(-0.02, y, label, transform=across, va="center", ha="right", fontsize=8.5,
                   linespacing=1.1)  # fmt: skip
@@ -111,7 +112,7 @@ def _cases(run: Json) -> dict[str, list[Json]]:
     for one in run["measured"]:
         if one["family"] == "kernel" and one["unit"] == "s" and "first call" not in one["what"]:
             ways = found.setdefault(one["case"], {})
-            if one["threads"] >= ways.get(one["what"], one)["threads"]:
+            if one["threads"] >= (ways.get(one["what"]) or one)["threads"]:
                 ways[one["what"]] = one
     # A case with fewer inputs of a slow way has nothing to stand beside.
     return {case: list(ways.values()) for case, ways in found.items() if len(ways) > 1}
@@ -122,13 +123,13 @@ def ways(run: Json, narrow: bool) -> Figure:
     cases = _cases(run)
     columns = 1 if narrow else 2
     lines = -(-len(cases) // columns)
-    each = 1.75
-    figure = Figure(figsize=(_NARROW if narrow else _WIDE, each * lines + 0.3))
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    each = 2.2
     height = each * lines + 0.3
+    figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
     figure.subplots_adjust(
-        left=0.36 if narrow else 0.17, right=0.86 if narrow else 0.93, hspace=0.85, wspace=0.75,
-        top=1 - 0.32 / height, bottom=0.55 / height,
+        left=0.34 if narrow else 0.15, right=0.93 if narrow else 0.97, hspace=0.6, wspace=0.55,
+        top=1 - 0.5 / height, bottom=0.35 / height,
     )  # fmt: skip
     for axes, (case, rows) in zip(panels, cases.items(), strict=False):
         _ways_panel(axes, case, rows, narrow)
@@ -149,7 +150,14 @@ def _ways_panel(axes: Axes, case: str, rows: list[Json], narrow: bool) -> None:
     values = [one["value"] for one in rows]
     axes.set_xlim(min(values) / 2.2, max(values) * 2.2)
     axes.set_ylim(len(rows) - 0.5, -0.8)
-    names = [_way(one["what"]) for one in rows]
+    names = [
+        _way(
+            one["what"]
+            if one["threads"] == rows[0]["threads"]
+            else f"{one['what']}, {threads(one)}"
+        )
+        for one in rows
+    ]
     axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(LogLocator(numticks=4))
@@ -157,7 +165,7 @@ def _ways_panel(axes: Axes, case: str, rows: list[Json], narrow: bool) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="x", labelsize=8)
     axes.set_title(
-        textwrap.fill(f"{case}, {threads(rows[0])}", 44), fontsize=8.6, loc="left",
+        textwrap.fill(f"{case}, {threads(rows[0])}", 46), fontsize=8.6, loc="left",
         x=-0.5 if narrow else -0.42,
     )  # fmt: skip
 

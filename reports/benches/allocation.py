@@ -64,7 +64,8 @@ def _peer(name: str, rows: tuple[Float, ...], limit: float) -> float:
         draws = cp.sum(cp.multiply(2 * v, cp.square(y)) + cp.multiply(2 * b, y))
         error = weight @ cp.inv_pos(y)
         most: Any = y <= 1 / _error(cap, b, v)
-        least, met = (error, draws <= limit) if name == "AL-1" else (draws, error <= limit)
+        least, bounded = (error, draws) if name == "AL-1" else (draws, error)
+        met: Any = bounded <= limit
         problem = cp.Problem(cp.Minimize(least), [most, met])
         problem.solve(solver=cp.CLARABEL)
     return float(np.asarray(problem.value))

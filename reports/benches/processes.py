@@ -52,7 +52,7 @@ def together(size: int, asked: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _same_bytes(told: dict[int, list[dict[str, Any]]]) -> Check:
-    found = {size: {rank["bytes"] for rank in ranks} for size, ranks in told.items()}
+    found = {size: {b for rank in ranks for b in rank["bytes"]} for size, ranks in told.items()}
     same = len(set().union(*found.values())) == 1
     words = "; ".join(f"{size}: {', '.join(sorted(b[:8] for b in d))}" for size, d in found.items())
     sizes = ", ".join(map(str, told))

@@ -41,7 +41,9 @@ def numba_loop(problems: Sequence[Problem], threads: int) -> list[Tensor]:
         cuts = np.linspace(0, len(maximum), threads + 1).astype(int)
         side_by_side(
             [
-                lambda low=int(a), high=int(b), given=given: _plain_loop(*given, low, high)
+                lambda low=int(a), high=int(b), given=given: _plain_loop(
+                    given[0], given[1], given[2], given[3], low, high
+                )
                 for a, b in pairwise(cuts)
             ]
         )

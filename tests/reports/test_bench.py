@@ -291,9 +291,13 @@ def test_processes_save_the_same_bytes() -> None:
 
 
 def test_other_bytes_are_noticed() -> None:
-    same: dict[int, list[dict[str, Any]]] = {1: [{"bytes": "a"}], 2: [{"bytes": "a"}] * 2}
+    same: dict[int, list[dict[str, Any]]] = {1: [{"bytes": ["a"]}], 2: [{"bytes": ["a"]}] * 2}
     assert processes._same_bytes(same).holds
-    for other in ({3: [{"bytes": "b"}]}, {2: [{"bytes": "a"}, {"bytes": "b"}]}):
+    for other in (
+        {3: [{"bytes": ["b"]}]},
+        {2: [{"bytes": ["a"]}, {"bytes": ["b"]}]},
+        {1: [{"bytes": ["a", "b"]}]},
+    ):
         assert not processes._same_bytes(same | other).holds
 
 
