@@ -24,6 +24,7 @@ from sipp_core.running import Progress, evaluating, forward, model_device
 from sipp_core.selection import LayerChoice
 from sipp_core.statistics import LayerStatistics, Watcher
 from sipp_core.streams import Inputs, batches, digests
+from sipp_core.waiting import HELD
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,7 @@ def calibrate(
     *,
     layers: LayerChoice = None,
     batch_size: int = 256,
+    forward_size: int | None = None,
     points: int = 0,
     support: bool = False,
     mean: bool = False,
@@ -70,7 +72,7 @@ def calibrate(
     """Measure the empirical sensitivities of all layers over a stream of inputs.
 
     s_ij = max over inputs (and patches) of |w_ij| a_j/z_i^s, as in `empirical_sensitivity`; bit for
-    bit the same for any batch size of the stream, which is re-cut to batches of one fixed size. A
+    bit the same for any batch size, as the stream is re-cut for forward passes of one size. A
     layer that is called several times in a forward pass is measured over all of its calls, and a
     convolution's patches are unfolded tile by tile.
 
@@ -91,8 +93,12 @@ def calibrate(
         calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs.
         layers: names, globs, types or a predicate to choose layers, "!name" or Except(type) to
             leave out (see `sipp_core.layers.prunable_layers`); None takes all.
-        batch_size: inputs a forward pass, >= 1; part of the result's definition, as products of
-            other shapes round otherwise (on LeNet-5 a sensitivity changes by up to 2e-5 of itself).
+        batch_size: inputs between two calls of `progress`, >= 1, and no fewer than run at once; it
+            changes no bit of the result, nor does the stream's own.
+        forward_size: inputs a forward pass, >= 1, where memory is short; None takes 256, or as many
+            as fit into 16 MiB, and depends on the size of an input alone. Part of the result's
+            definition, as products of other shapes round otherwise (on LeNet-5 a sensitivity
+            changes by up to 2e-5 of itself).
         points: activation rows to keep per layer for instance-exact bounds, >= 0; a uniform sample
             where there are more.
         support: track which inputs set the maxima (ES-5, wait and judge). The rows of a layer must
@@ -121,25 +127,28 @@ def calibrate(
     """
     batch_size, points = whole("batch_size", batch_size, 1), whole("points", points, 0)
     seed = whole("seed", seed, 0)
+    if forward_size is not None:
+        forward_size = whole("forward_size", forward_size, 1)
     if validation_every < 0 or validation_every == 1:
         raise ValueError(f"validation_every must be 0 or at least 2; found {validation_every}")
     if isinstance(layers, Iterable) and not isinstance(layers, str | type):
         layers = list(layers)  # a one-shot iterator is read twice below
+    found = prunable_layers(model, layers)
     watchers = [
-        Watcher(layer, points, support, seed * 2, mean=mean)
-        for layer in prunable_layers(model, layers)
+        Watcher(layer, points, support, seed * 2, mean=mean, held=HELD // len(found))
+        for layer in found
     ]
     group = processes()
     if group is not None:
-        settings = (batch_size, points, support, mean, validation_every, seed)
+        settings = (forward_size, points, support, mean, validation_every, seed)
         group.agree(
             {
                 "model": fingerprint(model),
                 "choice of layers": [w.layer.name for w in watchers],
-                "(batch_size, points, support, mean, validation_every, seed)": settings,
+                "(forward_size, points, support, mean, validation_every, seed)": settings,
             }
         )
-    stream = _Stream(model, watchers, batch_size, validation_every, group, support)
+    stream = _Stream(model, watchers, forward_size, validation_every, group, support)
     handles = [
         w.layer.module.register_forward_pre_hook(
             lambda module, inputs, named, w=w: stream.see(w, inputs, named), with_kwargs=True
@@ -149,7 +158,7 @@ def calibrate(
     failure: Exception | None = None
     try:
         with evaluating(model):
-            stream.run(calibration, progress)
+            stream.run(calibration, batch_size, progress)
     except Exception as error:
         if group is None:
             raise
@@ -176,21 +185,22 @@ class _Stream:
     """One pass over the inputs; with many processes, over this one's share of the batches."""
 
     def __init__(
-        self, model: nn.Module, watchers: list[Watcher], batch_size: int, aside_every: int,
+        self, model: nn.Module, watchers: list[Watcher], size: int | None, aside_every: int,
         group: Processes | None, support: bool,
     ) -> None:  # fmt: skip
         self.model, self.watchers, self.group = model, watchers, group
         # Until it is known that rows stand in the order of the inputs, where that matters.
         self.support, self.untried, self.trying = support, support, False
-        self.batch_size, self.aside_every = batch_size, aside_every
+        self.size, self.aside_every = size, aside_every
         self.inputs, self.batch = 0, 0
         self.digests: set[bytes] = set()
         # The first input of every batch, to notice ranks that were not given the same stream.
         self.marks = hashlib.blake2b(digest_size=16)
 
-    def run(self, calibration: Inputs, progress: Progress | None) -> None:
+    def run(self, calibration: Inputs, report: int, progress: Progress | None) -> None:
+        told = 0
         device = model_device(self.model)
-        for batch in batches(calibration, self.batch_size):
+        for batch in batches(calibration, self.size):
             if self.group is not None:
                 self.marks.update(digests(batch[:1])[0])
             if self.group is None or self.group.mine(self.batch):
@@ -199,8 +209,11 @@ class _Stream:
                 self._measure(batch, device)
             self.inputs += len(batch)
             self.batch += 1
-            if progress is not None:
-                progress(self.inputs, 0, "calibrate")
+            if progress is not None and self.inputs - told >= report:
+                told = self.inputs
+                progress(told, 0, "calibrate")
+        if progress is not None and told < self.inputs:
+            progress(self.inputs, 0, "calibrate")
 
     def see(self, watcher: Watcher, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Hand on what one call of a layer received."""

@@ -11,7 +11,6 @@ from sipp_core.certificate import Certificate, make_certificate
 from sipp_core.running import evaluating, forward, model_device
 from sipp_core.streams import Inputs, batches, digests, recall
 
-BATCH = 256
 KEEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02)
 
 
@@ -36,7 +35,7 @@ def _check_models(model: object, pruned: object) -> None:
 
 
 def output_errors(
-    model: nn.Module, pruned: nn.Module, inputs: Inputs, *, batch_size: int = BATCH
+    model: nn.Module, pruned: nn.Module, inputs: Inputs, *, forward_size: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Relative L2 output error and change of the predicted class, input by input.
 
@@ -46,7 +45,7 @@ def output_errors(
         model: the original.
         pruned: the pruned one.
         inputs: a tensor (n, ...), or an iterable of batches or pairs.
-        batch_size: inputs a forward pass.
+        forward_size: inputs a forward pass, where memory is short; by default as in `calibrate`.
 
     Returns:
         ((n,) float64 errors, (n,) bool class changed, (0,) for models of one output).
@@ -65,7 +64,7 @@ def output_errors(
     _check_models(model, pruned)
     errors, changed = [], []
     with evaluating(model), evaluating(pruned):
-        for batch in batches(inputs, batch_size, "inputs"):
+        for batch in batches(inputs, forward_size, "inputs"):
             before, after = _outputs(model, batch), _outputs(pruned, batch)
             _compare(before, after, errors, changed, sum(len(e) for e in errors))
     return np.concatenate(errors), np.concatenate([*changed, np.zeros(0, dtype=bool)])
@@ -111,7 +110,7 @@ def refuse_reuse(pruned: nn.Module, inputs: Inputs, allow_repeats: bool) -> None
     if origin is None or allow_repeats:
         return
     total, reused = 0, 0
-    for batch in batches(inputs, BATCH, "inputs"):
+    for batch in batches(inputs, None, "inputs"):
         marks = digests(batch)
         total += len(marks)
         reused += sum(mark in origin.digests for mark in marks)

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from sipp_core import kernel_cpu
+from sipp_core.blocks import Matrix, extreme, halves, matrix, normalised
 
 # Elements of one temporary (outputs x rows x inputs): 2**22 float32 are 16 MiB, cache-friendly.
 CHUNK = 2**22
-# With weights and activations inside this range, a/z and its square stay inside float32.
-SAFE_LOW, SAFE_HIGH = 1e-9, 1e9
 RAISED = 2.0**500  # brings subnormal float64 into range; its square is still finite
 
 
@@ -28,8 +27,7 @@ class Accumulator:
 
     Attributes:
         maximum: (out, fan_in) running max of g_ij = |w_ij| a_j/z_i^s: the sensitivity so far.
-        total: (out, fan_in) running sum of g.
-        square: (out, fan_in) running sum of g^2.
+        total: (out, fan_in) running sum of g, or None where nobody asked for the mean.
         argmax: (out, fan_in) int64 index of the input that set the maximum (-1: none), or None.
         live: (2, out) number of rows with z^s > 0, positive sign first.
         rows: number of non-negative rows seen.
@@ -38,19 +36,19 @@ class Accumulator:
     """
 
     maximum: Tensor
-    total: Tensor
-    square: Tensor
+    total: Tensor | None
     argmax: Tensor | None
     live: Tensor
     rows: int = 0
 
 
-def new_accumulator(weight: Tensor, support: bool) -> Accumulator:
+def new_accumulator(weight: Tensor, support: bool, mean: bool = False) -> Accumulator:
     """Create empty statistics for a block of weights.
 
     Args:
         weight: (out, fan_in) in the dtype to compute in.
         support: also track which input set each maximum.
+        mean: also sum the shares up, at the price of two more products of matrices a batch.
 
     Returns:
         Zeros of the weight's shape, dtype and device.
@@ -64,7 +62,7 @@ def new_accumulator(weight: Tensor, support: bool) -> Accumulator:
     zeros = torch.zeros_like(weight, memory_format=torch.contiguous_format)
     argmax = torch.full_like(zeros, -1, dtype=torch.int64) if support else None
     live = torch.zeros((2, weight.shape[0]), dtype=torch.int64, device=weight.device)
-    return Accumulator(zeros, zeros.clone(), zeros.clone(), argmax, live)
+    return Accumulator(zeros, zeros.clone() if mean else None, argmax, live)
 
 
 def update(acc: Accumulator, weight: Tensor, activations: Tensor, origin: Tensor | None) -> None:
@@ -88,83 +86,133 @@ def update(acc: Accumulator, weight: Tensor, activations: Tensor, origin: Tensor
         >>> update(acc, w, torch.tensor([[1.0, 3.0]]), None); acc.maximum.tolist()
         [[0.25, 0.75]]
     """
-    parts = [activations]
-    if bool((activations < 0).any()):
-        parts = [activations.clamp(min=0), (-activations).clamp(min=0)]
-    for part in parts:
-        _update_nonnegative(acc, weight, part, origin)
+    if activations.numel() == 0 or weight.numel() == 0:
+        acc.rows += len(activations)
+        return
+    block = matrix(weight)
+    low, high = (float(end) for end in activations.aminmax())
+    wide = block.extreme or extreme(activations, max(-low, high))
+    for part in halves(activations, low < 0):
+        if wide or weight.dtype == torch.float64:
+            update_extreme(acc, block, part, origin)
+        else:
+            z = denominators(block, part)
+            count(acc, z)
+            fold(acc, block, part, z, origin)
 
 
-def _extreme(weight: Tensor, activations: Tensor) -> bool:
-    """Whether float32 could overflow or flush to zero anywhere in a/z."""
-    for tensor in (weight.abs(), activations):
-        if tensor.numel() == 0:
-            continue
-        least = torch.where(tensor > 0, tensor, torch.inf).amin()
-        if bool(tensor.amax() > SAFE_HIGH) or bool(least < SAFE_LOW):
-            return True
-    return False
+def denominators(block: Matrix, activations: Tensor) -> Tensor:
+    """Compute z_i^s(x), the sum of |w_ij| a_j(x) over the weights of sign s.
+
+    Args:
+        block: the weights.
+        activations: (n, fan_in), >= 0, of their dtype.
+
+    Returns:
+        (2, n, out), positive sign first.
+
+    Claim: ES-1. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> denominators(matrix(torch.tensor([[2.0, -3.0]])), torch.ones(1, 2)).tolist()
+        [[[2.0]], [[3.0]]]
+    """
+    z = activations.new_empty(2, activations.shape[0], block.weight.shape[0])
+    for sign, part in enumerate(block.parts):
+        torch.mm(activations, part.T, out=z[sign])
+    return z
 
 
-def _normalised(rows: Tensor) -> Tensor:
-    """Scale each row by a power of two so that its largest magnitude lies in [1, 2)."""
-    peak = rows.abs().amax(dim=1, keepdim=True)
-    # Exact, also for subnormal and for the largest numbers; torch.ldexp forms 2^e in float32.
-    unit = torch.where(peak > 0, peak / (2 * torch.frexp(peak).mantissa), 1.0)
-    return rows / unit
-
-
-def _update_nonnegative(
-    acc: Accumulator, weight: Tensor, activations: Tensor, origin: Tensor | None
+def update_extreme(
+    acc: Accumulator, block: Matrix, activations: Tensor, origin: Tensor | None
 ) -> None:
-    dtype = weight.dtype
-    if dtype != torch.float64 and _extreme(weight, activations):
-        weight, activations = weight.double(), activations.double()
-    if weight.dtype == torch.float64:
-        # ES-3: scaling a row by a power of two changes no share, and keeps z inside the exponents.
-        weight, activations = _normalised(weight), _normalised(activations)
-    acc.rows += activations.shape[0]
-    z = _denominators(weight, activations)
-    acc.live += (z > 0).sum(dim=1)
+    """Fold non-negative rows of any size into the statistics, in float64.
+
+    Args:
+        acc: changed in place.
+        block: the weights, of the accumulator's dtype.
+        activations: (n, fan_in), finite, >= 0, the same dtype.
+        origin: as for `update`.
+
+    Returns:
+        None.
+
+    Claim: ES-1, ES-3. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> w = torch.tensor([[1e-30, 3e-30]]); acc = new_accumulator(w, support=False)
+        >>> update_extreme(acc, matrix(w), torch.tensor([[1e-20, 1e-20]]), None)
+        >>> acc.maximum.tolist()
+        [[0.25, 0.75]]
+    """
+    # ES-3: scaling a row by a power of two changes no share, and keeps z inside the exponents.
+    block = matrix(normalised(block.weight.double()))
+    activations = normalised(activations.double())
+    z = denominators(block, activations)
+    count(acc, z)
     # Where 1/z overflows, a/z is formed with the row scaled up instead: again the same share.
     tiny = (z > 0) & (z < 8 / torch.finfo(z.dtype).max)
     some = bool(tiny.any())
-    _fold(acc, weight, activations, z.masked_fill(tiny, 0.0) if some else z, origin)
+    fold(acc, block, activations, z.masked_fill(tiny, 0.0) if some else z, origin)
     if some:
         rows = tiny.any(dim=2).any(dim=0)
         raised = activations[rows] * RAISED
-        z = torch.where(tiny[:, rows], _denominators(weight, raised), 0.0)
-        _fold(acc, weight, raised, z, None if origin is None else origin[rows])
+        z = torch.where(tiny[:, rows], denominators(block, raised), 0.0)
+        fold(acc, block, raised, z, None if origin is None else origin[rows])
 
 
-def _denominators(weight: Tensor, activations: Tensor) -> Tensor:
-    """z_i^s(x), (2, n, out), positive sign first."""
-    return torch.stack([activations @ part.T for part in _parts(weight)])
+def count(acc: Accumulator, z: Tensor) -> None:
+    """Count rows, and those in which something flows.
+
+    Args:
+        acc: its `rows` and `live` are changed in place.
+        z: (2, n, out) denominators, >= 0; n at most 2^24, which float32 counts without rounding.
+
+    Returns:
+        None.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> acc = new_accumulator(torch.ones(1, 2), support=False)
+        >>> count(acc, torch.tensor([[[2.0], [1.0]], [[0.0], [0.5]]]))
+        >>> acc.rows, acc.live.tolist()
+        (2, [[2], [1]])
+    """
+    acc.rows += z.shape[1]
+    acc.live += z.sign().sum(dim=1).long()
 
 
-def _parts(weight: Tensor) -> tuple[Tensor, Tensor]:
-    return weight.clamp(min=0), (-weight).clamp(min=0)
-
-
-def _fold(
-    acc: Accumulator, weight: Tensor, activations: Tensor, z: Tensor, origin: Tensor | None
+def fold(
+    acc: Accumulator, block: Matrix, activations: Tensor, z: Tensor, origin: Tensor | None
 ) -> None:
-    """Take in the shares of all rows, neurons and signs whose z is not 0."""
-    dtype = acc.maximum.dtype
-    inverse = z.reciprocal().masked_fill_(z == 0, 0.0)
-    # Where 1/z^2 would overflow, the rms (a ranking statistic) is cut; the maximum never is.
-    cut = inverse.clamp(max=0.1 * torch.finfo(inverse.dtype).max ** 0.5).square_()
-    squares = activations.square()
-    positive, size = weight > 0, weight.abs()
-    totals, total_squares = ((r.mT @ x) for r, x in ((inverse, activations), (cut, squares)))
-    total, square = (torch.where(positive, x[0], x[1]) for x in (totals, total_squares))
-    total, square = total.mul_(size), square.mul_(size).mul_(size)
-    if not bool((total + square).isfinite().all()):
+    """Take in the shares of all rows, neurons and signs whose z is not 0.
+
+    Args:
+        acc: changed in place, all but `rows` and `live`.
+        block: the weights.
+        activations: (n, fan_in), >= 0, the weights' dtype.
+        z: (2, n, out) denominators, positive sign first, inside the range of 1/z; overwritten.
+        origin: as for `update`.
+
+    Returns:
+        None.
+
+    Claim: ES-1. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> w = torch.ones(1, 2); acc = new_accumulator(w, support=False)
+        >>> fold(acc, matrix(w), torch.ones(1, 2), torch.tensor([[[2.0]], [[0.0]]]), None)
+        >>> acc.maximum.tolist()
+        [[0.5, 0.5]]
+    """
+    inverse = z.reciprocal_().nan_to_num_(posinf=0.0, neginf=0.0)  # where z is 0
+    if acc.total is not None:
+        totals = inverse.mT @ activations
+        total = torch.where(block.weight > 0, totals[0], totals[1]).mul_(block.weight.abs())
         # A weight of 0 bounds no a/z, and 0 times an overflow would be NaN.
-        total, square = (x.masked_fill_(weight == 0, 0.0) for x in (total, square))
-    acc.total += total.to(dtype)
-    acc.square += square.to(dtype)
-    update_maxima(acc, weight, inverse, activations, origin)
+        acc.total += total.masked_fill_(block.weight == 0, 0.0).to(acc.total.dtype)
+    update_maxima(acc, block.weight, inverse, activations, origin)
 
 
 def update_maxima(

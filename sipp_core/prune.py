@@ -104,6 +104,7 @@ def prune(
     layers: LayerChoice = None,
     points: int | None = None,
     batch_size: int = 256,
+    forward_size: int | None = None,
     masks: bool = False,
     progress: Progress | None = None,
 ) -> PruneResult:
@@ -143,7 +144,8 @@ def prune(
         layers: names, globs, types or a predicate (name, module) to choose layers; "!name" or
             Except(type) leaves out (see `calibrate`).
         points: activation rows kept per layer for cramer, exact and CoreNet++; default 1024.
-        batch_size: inputs a calibration forward pass.
+        batch_size: inputs between two calls of `progress`; changes no bit of the result.
+        forward_size: inputs a calibration forward pass, where memory is short (see `calibrate`).
         masks: add torch.nn.utils.prune-style weight_orig and weight_mask to the new model.
         progress: callback (done, total, what).
 
@@ -185,6 +187,7 @@ def prune(
             calibration,
             layers=layers,
             batch_size=batch_size,
+            forward_size=forward_size,
             points=wanted,
             mean=ranking == "mean",
             validation_every=VALIDATION_EVERY if amplified else 0,

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from sipp_core import exact, kernel
+from sipp_core.blocks import extreme, halves, matrix
 from sipp_core.layers import PrunableLayer
 from sipp_core.patches import row_count, tiles
 from sipp_core.processes import Processes
 from sipp_core.reservoir import Reservoir
 from sipp_core.sensitivity import working_dtype
+from sipp_core.waiting import HELD, Waiting
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +25,7 @@ class LayerStatistics:
     Attributes:
         layer: the layer, with the user's own module.
         sensitivity: (out, fan_in) max of g over the rows, in [0, 1].
-        mean: (out, fan_in) mean of g over the rows, or None if not kept.
-        rms: (out, fan_in) root mean square of g over the rows.
+        mean: (out, fan_in) mean of g over the rows, for ranking only; None unless asked for.
         live: (2, out) int64, rows with z^s > 0, positive sign first.
         rows: non-negative rows seen (a signed row counts twice).
         input_peak: (groups, fan_in) largest |a_j| seen, to find inputs that never fire.
@@ -42,7 +43,6 @@ class LayerStatistics:
     layer: PrunableLayer
     sensitivity: Tensor
     mean: Tensor | None
-    rms: Tensor
     live: Tensor
     rows: int
     input_peak: Tensor
@@ -62,12 +62,14 @@ class Watcher:
     """Statistics of one layer while the stream runs."""
 
     def __init__(
-        self, layer: PrunableLayer, points: int, support: bool, seed: int, *, mean: bool = False
-    ) -> None:
-        self.layer, self.keeps_mean = layer, mean
+        self, layer: PrunableLayer, points: int, support: bool, seed: int, *,
+        mean: bool = False, held: int = HELD,
+    ) -> None:  # fmt: skip
+        self.layer = layer
         dtype = working_dtype(layer.weight.dtype)
         self.weight = layer.weight.to(dtype)
-        self.blocks = self.weight.chunk(layer.groups)
+        weights = self.weight.chunk(layer.groups)
+        self.blocks = [matrix(w) for w in weights]
         bias = layer.module.bias
         bias = (
             bias.detach().to(dtype)
@@ -75,11 +77,14 @@ class Watcher:
             else self.weight.new_zeros(len(self.weight))
         )
         self.biases = bias.chunk(layer.groups)
-        self.accumulators = [kernel.new_accumulator(w, support) for w in self.blocks]
+        self.accumulators = [kernel.new_accumulator(w, support, mean) for w in weights]
+        self.waiting = [
+            Waiting(acc, block, held // layer.groups)
+            for acc, block in zip(self.accumulators, self.blocks, strict=True)
+        ]
         out, fan_in = self.weight.shape
         self.peak = torch.zeros(layer.groups, fan_in, dtype=dtype, device=self.weight.device)
-        self.totals = [exact.ExactSum(w, exact.SHARES) for w in self.blocks]
-        self.squares = [exact.ExactSum(w, exact.SHARES) for w in self.blocks]
+        self.totals = [exact.ExactSum(w, exact.SHARES) for w in weights] if mean else []
         # Of one batch; its rows run together wherever it runs, so it may round as it likes.
         self.batch_cancellation = self.weight.new_zeros(out, dtype=torch.float64)
         self.cancellation = exact.ExactSum(self.batch_cancellation, exact.RATIOS)
@@ -95,16 +100,16 @@ class Watcher:
 
     def close(self) -> None:
         """Add the finished batch's sums to those of all batches, in a way that no order changes."""
-        for acc, total, square in zip(self.accumulators, self.totals, self.squares, strict=True):
+        for acc, total in zip(self.accumulators, self.totals, strict=False):
+            assert acc.total is not None
             total.add(acc.total)
-            square.add(acc.square)
             acc.total.zero_()
-            acc.square.zero_()
         self.cancellation.add(self.batch_cancellation)
         self.batch_cancellation.zero_()
 
     def merge(self, group: Processes) -> None:
         """Join what all processes have seen; each of them then holds the same bits."""
+        self._settle()
         self.calls, self.plain_rows = group.count(self.calls), group.count(self.plain_rows)
         self.peak = group.maximum(self.peak)
         for acc in self.accumulators:
@@ -117,7 +122,7 @@ class Watcher:
                 first = group.minimum(torch.where(sets, acc.argmax, none))
                 acc.argmax = torch.where(first == none, -1, first)
             acc.live, acc.rows = group.total(acc.live), group.count(acc.rows)
-        for each in (*self.totals, *self.squares, self.cancellation):
+        for each in (*self.totals, self.cancellation):
             each.merge(group.total)
         self.sample.merge(group, self.peak)
         self.aside.merge(group, self.peak)
@@ -137,48 +142,81 @@ class Watcher:
         given, first = given.detach(), 0
         per_input = max(1, row_count(self.layer, given) // max(1, self.batch))
         # Settled for the whole call, so that no count depends on where a tile ends.
-        signed = given.numel() > 0 and bool(given.amin() < 0)
+        signed, wide = self._range(given)
         for tile in tiles(self.layer, given):
             if tile.shape[1] == 0:  # an expert that no token was sent to
                 continue
             block = tile.to(self.weight.dtype)
-            self._check(block, first)
             if self.set_aside:
                 self.aside.add(block)
             else:
-                self._count(block, first, per_input, signed)
+                self._count(block, first, per_input, signed, wide)
             first += block.shape[1]
 
-    def _check(self, block: Tensor, first: int) -> None:
-        bad = ~torch.isfinite(block)
-        if bad.any():
-            group, row, column = (int(i) for i in bad.nonzero()[0])
-            value = block[group, row, column].item()
-            raise ValueError(
-                f"layer {self.layer.name!r} received an activation that is not finite: {value} at "
-                f"row {first + row}, input {column} of its batch (inputs from {self.first_input} "
-                "on)"
-            )
+    def _range(self, given: Tensor) -> tuple[bool, bool]:
+        """Whether some value is negative, and whether the rows need float64; else refuse."""
+        if given.numel() == 0:
+            return False, False
+        low, high = (float(end) for end in given.aminmax())
+        limit = torch.finfo(self.weight.dtype).max
+        if not (-limit <= low <= high <= limit):
+            self._refuse_nonfinite(given)
+            return bool((given < 0).any()), True  # where no patch reads what is not finite
+        return low < 0, extreme(given, max(-low, high))
 
-    def _count(self, block: Tensor, first: int, per_input: int, signed: bool) -> None:
+    def _refuse_nonfinite(self, given: Tensor) -> None:
+        first = 0
+        for tile in tiles(self.layer, given):
+            block = tile.to(self.weight.dtype)
+            bad = ~torch.isfinite(block)
+            if bad.any():
+                group, row, column = (int(i) for i in bad.nonzero()[0])
+                value = block[group, row, column].item()
+                raise ValueError(
+                    f"layer {self.layer.name!r} received an activation that is not finite: {value} "
+                    f"at row {first + row}, input {column} of its batch (inputs from "
+                    f"{self.first_input} on)"
+                )
+            first += block.shape[1]
+
+    def _count(self, block: Tensor, first: int, per_input: int, signed: bool, wide: bool) -> None:
         n = block.shape[1]
         origin = None
         if self.accumulators[0].argmax is not None:
             place = torch.arange(first, first + n, device=block.device)
             origin = place // per_input + self.first_input
-        for index, (acc, weight) in enumerate(zip(self.accumulators, self.blocks, strict=True)):
-            before = acc.rows
-            kernel.update(acc, weight, block[index], origin)
-            # Where a tile happens to have no negative part, its a- is a row of zeros.
-            acc.rows = before + n * (2 if signed else 1)
-        self.peak = torch.maximum(self.peak, block.abs().amax(dim=1))
-        self.plain_rows += n
         deltas = [
-            _cancellation(weight, bias, block[index])
-            for index, (weight, bias) in enumerate(zip(self.blocks, self.biases, strict=True))
+            self._fold(index, block[index], origin, signed, wide)
+            for index in range(len(self.blocks))
         ]
         self.batch_cancellation += torch.cat(deltas)
+        self.peak = torch.maximum(self.peak, (block.abs() if signed else block).amax(dim=1))
+        self.plain_rows += n
         self.sample.add(block)
+
+    def _fold(
+        self, index: int, rows: Tensor, origin: Tensor | None, signed: bool, wide: bool
+    ) -> Tensor:
+        """Fold the rows of one group; return the sums of its neurons' Delta_i."""
+        block, bias, waiting = self.blocks[index], self.biases[index], self.waiting[index]
+        parts = halves(rows, signed)
+        if wide or block.extreme or block.weight.dtype == torch.float64:
+            waiting.flush()
+            for part in parts:
+                kernel.update_extreme(self.accumulators[index], block, part, origin)
+            return _cancellation(rows @ block.weight.T + bias, rows.abs() @ block.weight.abs().T)
+        both = [kernel.denominators(block, part) for part in parts]
+        net, total = both[0][0] - both[0][1], both[0][0] + both[0][1]
+        if signed:
+            net, total = net - both[1][0] + both[1][1], total + both[1][0] + both[1][1]
+        delta = _cancellation(net.add_(bias), total)
+        for part, z in zip(parts, both, strict=True):
+            waiting.add(part, z, origin)
+        return delta
+
+    def _settle(self) -> None:
+        for waiting in self.waiting:
+            waiting.close()
 
     def finish(self) -> LayerStatistics:
         """Turn the running sums into statistics."""
@@ -187,6 +225,8 @@ class Watcher:
                 f"layer {self.layer.name!r} was never called in a forward pass; leave it out with "
                 "layers=[...]"
             )
+
+        self._settle()
 
         def join(field: str) -> Tensor:
             return torch.cat([getattr(a, field) for a in self.accumulators])
@@ -199,8 +239,7 @@ class Watcher:
         return LayerStatistics(
             layer=self.layer,
             sensitivity=join("maximum"),
-            mean=self._mean(self.totals, count) if self.keeps_mean else None,
-            rms=self._mean(self.squares, count).sqrt(),
+            mean=self._mean(count) if self.totals else None,
             live=torch.cat([a.live for a in self.accumulators], dim=1),
             rows=self.accumulators[0].rows,
             input_peak=self.peak,
@@ -211,16 +250,16 @@ class Watcher:
             complete=self.sample.seen <= self.sample.size,
         )
 
-    def _mean(self, sums: list[exact.ExactSum], count: int) -> Tensor:
-        return (torch.cat([s.value() for s in sums]) / count).to(self.weight.dtype)
+    def _mean(self, count: int) -> Tensor:
+        return (torch.cat([s.value() for s in self.totals]) / count).to(self.weight.dtype)
 
 
-def _cancellation(weight: Tensor, bias: Tensor, block: Tensor) -> Tensor:
+def _cancellation(signed: Tensor, total: Tensor) -> Tensor:
     """Compute the sum over rows of Delta_i = |w_i|.|a| / |w_i.a + b|, 1 where nothing flows."""
-    signed = (block @ weight.T + bias).abs().double()
-    total = (block.abs() @ weight.abs().T).double()
-    ratio = torch.where(total > 0, total / signed, torch.ones_like(total))
-    return ratio.clamp(min=1).sum(dim=0)
+    net = signed.abs()
+    # 0/0 is NaN: nothing flows.
+    ratio = torch.maximum(total, net).div_(net).nan_to_num_(nan=1.0, posinf=torch.inf)
+    return ratio.sum(dim=0, dtype=torch.float64)
 
 
 def _support(weight: Tensor, argmax: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ import torch
 from torch import Tensor, nn
 
 Inputs = Iterable[Any]
+
+# A forward pass takes MOST_INPUTS, or as many as fit into FORWARD_BYTES. Both are part of what a
+# result is: the rounding of a product depends on its shape.
+MOST_INPUTS, FORWARD_BYTES = 256, 2**24
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,26 @@ def _fresh(batch: Tensor) -> Tensor:
     return batch.clone(memory_format=torch.contiguous_format)
 
 
-def batches(inputs: Inputs, batch_size: int, name: str = "calibration") -> Iterator[Tensor]:
+def inputs_a_forward(batch: Tensor) -> int:
+    """Choose how many inputs run in one forward pass, from the size of an input alone.
+
+    Args:
+        batch: (n, ...) tensor.
+
+    Returns:
+        256, or fewer where so many inputs have more than FORWARD_BYTES; at least 1.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> inputs_a_forward(torch.ones(1, 784)), inputs_a_forward(torch.ones(1, 3, 224, 224))
+        (256, 27)
+    """
+    size = batch.element_size() * math.prod(batch.shape[1:])
+    return max(1, min(MOST_INPUTS, FORWARD_BYTES // max(1, size)))
+
+
+def batches(inputs: Inputs, size: int | None, name: str = "calibration") -> Iterator[Tensor]:
     """Cut a stream of inputs into batches of one fixed size, however it came.
 
     Rounding in a forward pass can depend on the batch it runs in, so the same inputs must always
@@ -98,11 +122,11 @@ def batches(inputs: Inputs, batch_size: int, name: str = "calibration") -> Itera
 
     Args:
         inputs: one tensor (n, ...), or an iterable of tensors or (input, target) pairs.
-        batch_size: inputs a batch, >= 1.
+        size: inputs a batch, >= 1; None for `inputs_a_forward`.
         name: what to call the stream in error messages.
 
     Returns:
-        An iterator of (batch_size, ...) tensors on the device they came on.
+        An iterator of (size, ...) tensors on the device they came on.
 
     Raises:
         TypeError: not iterable, or an element that is no tensor.
@@ -124,6 +148,7 @@ def batches(inputs: Inputs, batch_size: int, name: str = "calibration") -> Itera
         batch = _as_tensor(raw, f"{name} batch {number}")
         if first is None:
             first = batch
+            size = size or inputs_a_forward(batch)
         elif batch.shape[1:] != first.shape[1:] or batch.dtype != first.dtype:
             raise ValueError(
                 f"{name} batch {number} has inputs of shape {tuple(batch.shape[1:])} and dtype "
@@ -133,10 +158,10 @@ def batches(inputs: Inputs, batch_size: int, name: str = "calibration") -> Itera
         waiting.append(batch)
         held += batch.shape[0]
         seen += batch.shape[0]
-        if held >= batch_size:
+        if size is not None and held >= size:
             joined = torch.cat(waiting) if len(waiting) > 1 else waiting[0]
-            full = held - held % batch_size
-            yield from (_fresh(part) for part in joined[:full].split(batch_size))
+            full = held - held % size
+            yield from (_fresh(part) for part in joined[:full].split(size))
             waiting, held = [joined[full:]], held - full
     if held:
         yield _fresh(torch.cat(waiting))
@@ -162,4 +187,4 @@ def digests(batch: Tensor) -> list[bytes]:
     if batch.is_floating_point():
         batch = batch.to(torch.float32) + 0.0  # -0.0 and 0.0 are one input
     flat = batch.reshape(batch.shape[0], -1).cpu().contiguous().numpy()
-    return [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in flat]
+    return [hashlib.blake2b(row, digest_size=8).digest() for row in flat]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from sipp_core import Calibration, calibrate, prune
 
-FIELDS = ("sensitivity", "mean", "rms", "live", "input_peak", "cancellation", "support", "points")
+FIELDS = ("sensitivity", "mean", "live", "input_peak", "cancellation", "support", "points")
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -106,51 +106,54 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
         model = dense()
         model.train()
         try:
-            calibrate(model, with_one(x, 80, float("nan")), batch_size=64)
+            calibrate(model, with_one(x, 80, float("nan")), forward_size=64)
         except ValueError:
             return repr([(m.training, len(m._forward_pre_hooks)) for m in model.modules()])
         return "not refused"
 
     def alone() -> str:
-        stats = calibrate(dense(), x, batch_size=64)
+        stats = calibrate(dense(), x, forward_size=64)
         return prune(dense(), stats, method="sipp-det", keep=0.5).original if rank == 0 else ""
 
-    few = {"method": "sipp-poisson", "keep": 0.3, "batch_size": 64}
+    few = {"method": "sipp-poisson", "keep": 0.3, "forward_size": 64}
     found: dict[str, Callable[[], str]] = {}
     for cut in (1, 7, 256):
         found[f"file, stream cut in {cut}"] = lambda cut=cut: saved(dense, x.split(cut), **few)
     for batch in (1, 7, 256):
+        found[f"file, forward passes of {batch}"] = lambda size=batch: saved(
+            dense, x[:40], method="sipp-hybrid", keep=0.3, forward_size=size
+        )
         found[f"file, batches of {batch}"] = lambda batch=batch: saved(
-            dense, x[:40], method="sipp-hybrid", keep=0.3, batch_size=batch
+            dense, x, method="sipp-hybrid", keep=0.3, batch_size=batch
         )
     found |= {
         "file of a convolutional net": lambda: saved(
-            convolutional, images, method="sipp-rand", keep=0.5, batch_size=3
+            convolutional, images, method="sipp-rand", keep=0.5, forward_size=3
         ),
         "file, sampled rows": lambda: saved(
             dense, x, method="sipp-rand", eps=0.5, delta=0.1, bound="exact", points=30,
-            batch_size=64,
+            forward_size=64,
         ),
         "file, inputs set aside": lambda: saved(
-            dense, x, method="corenet++", keep=0.3, points=30, batch_size=64
+            dense, x, method="corenet++", keep=0.3, points=30, forward_size=64
         ),
         "all statistics": lambda: measured(
-            dense, x, points=40, validation_every=5, batch_size=16
+            dense, x, points=40, validation_every=5, forward_size=16
         ),
         "all statistics of a convolutional net": lambda: measured(
-            convolutional, images, points=40, batch_size=3
+            convolutional, images, points=40, forward_size=3
         ),
         # Sums of float32 layers are rounded to float32 in the end, which would hide their order.
         "all statistics in float64": lambda: measured(
-            lambda: dense().double(), x.double(), points=40, batch_size=16
+            lambda: dense().double(), x.double(), points=40, forward_size=16
         ),
         "more processes than batches": lambda: measured(dense, x[:10], points=4),
-        "uneven": lambda: measured(dense, x[:70], points=100, batch_size=64),
-        "not finite": lambda: measured(dense, with_one(x, 80, float("nan")), batch_size=64),
+        "uneven": lambda: measured(dense, x[:70], points=100, forward_size=64),
+        "not finite": lambda: measured(dense, with_one(x, 80, float("nan")), forward_size=64),
         "not finite twice": lambda: measured(
-            dense, with_one(with_one(x, 300, float("inf")), 80, float("nan")), batch_size=64
+            dense, with_one(with_one(x, 300, float("inf")), 80, float("nan")), forward_size=64
         ),
-        "of another shape": lambda: measured(dense, [x[:9], x[:9, :5]], batch_size=4),
+        "of another shape": lambda: measured(dense, [x[:9], x[:9, :5]], forward_size=4),
         "empty": lambda: measured(dense, x[:0]),
         "never called": lambda: measured(lambda: seeded(Unused()), x),
         "left as found": left_as_found,
@@ -158,12 +161,12 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
     }  # fmt: skip
     if size > 1:
         found |= {
-            "a part each": lambda: measured(dense, x[rank:300:size], batch_size=16),
-            "another order": lambda: measured(dense, x.roll(rank, 0), batch_size=16),
+            "a part each": lambda: measured(dense, x[rank:300:size], forward_size=16),
+            "another order": lambda: measured(dense, x.roll(rank, 0), forward_size=16),
             "another budget": lambda: saved(dense, x, method="sipp-det", keep=0.25 * (rank + 1)),
-            "another batch size": lambda: measured(dense, x, batch_size=16 + rank),
+            "another forward size": lambda: measured(dense, x, forward_size=16 + rank),
             "another model": lambda: measured(dense if rank == 0 else Unused, x),
-            "one raises": lambda: measured(Picky, with_one(x, 80, 99), batch_size=64),
+            "one raises": lambda: measured(Picky, with_one(x, 80, 99), forward_size=64),
         }
     return found
 
@@ -197,7 +200,7 @@ def start(folder: Path, size: int, rank: int, name: str, seconds: int) -> None:
 def lose_one(folder: Path, size: int, rank: int, until: Path | None) -> list[Any]:
     def run() -> str:
         inputs = dying(random(90, 12), rank == size - 1, until)
-        result = prune(dense(), inputs, method="sipp-det", keep=0.5, batch_size=16)
+        result = prune(dense(), inputs, method="sipp-det", keep=0.5, forward_size=16)
         return str(result.save(folder / f"lost-{size}-{rank}"))
 
     began = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
@@ -18,10 +19,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import sipp_theory
-from sipp_core import Calibration, LayerStatistics, calibrate, kernel
+from sipp_core import Calibration, LayerStatistics, calibrate, calibration, kernel, waiting
 from sipp_core.calibration import evaluating
 
-FIELDS = ("sensitivity", "mean", "rms", "live", "input_peak", "cancellation", "points")
+FIELDS = ("sensitivity", "mean", "live", "input_peak", "cancellation", "points")
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -103,16 +104,101 @@ def test_the_same_bits_however_the_stream_is_cut(way: str, size: int) -> None:
 
         def run(inputs: Any, model: nn.Module = model) -> Calibration:
             return calibrate(
-                model,
-                inputs,
-                batch_size=size,
-                points=50,
-                support=True,
-                mean=True,
+                model, inputs, forward_size=size, points=50, support=True, mean=True,
                 validation_every=5,
-            )
+            )  # fmt: skip
 
         assert same(run(x), run(WAYS[way](x)))
+
+
+def networks() -> Iterator[tuple[nn.Module, Tensor]]:
+    yield dense(7, 33, 9), random(301, 7)
+    yield dense(7, 33, 9), random(301, 7).abs()
+    yield convolutional(), random(40, 3, 7, 7)
+
+
+def test_the_same_bits_for_any_batch_size() -> None:
+    for model, x in networks():
+        first = calibrate(model, x, batch_size=256, points=50, support=True, mean=True)
+        for size in (1, 7, 1000):
+            found = calibrate(
+                model, x.split(size), batch_size=size, points=50, support=True, mean=True
+            )
+            assert same(first, found)
+
+
+@pytest.mark.parametrize("support", [False, True])
+def test_rows_that_wait_are_folded_as_if_they_did_not(
+    support: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = ("sensitivity", "live", "input_peak", "cancellation")
+    monkeypatch.setattr(waiting, "BATCH", 1)
+    for model, x in networks():
+        # Sums of shares round by their rows, so that where the mean is asked for no row waits.
+        direct = calibrate(model, x, forward_size=5, support=support, mean=True)
+        for pairs in (1, 5000, 2**40):
+            monkeypatch.setattr(waiting, "ENOUGH", pairs)
+            found = calibrate(model, x, forward_size=5, support=support)
+            for a, b in zip(direct.layers, found.layers, strict=True):
+                assert all(torch.equal(getattr(a, f), getattr(b, f)) for f in fields)
+                assert (a.rows, a.support_total) == (b.rows, b.support_total)
+                assert a.mean is not None and b.mean is None
+                if support:
+                    assert a.support is not None and b.support is not None
+                    assert torch.equal(a.support, b.support)
+
+
+@pytest.mark.parametrize("support", [False, True])
+def test_the_kernel_gives_the_bits_of_torchs_own_operations(
+    support: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for model, x in networks():
+        fast = calibrate(model, x, support=support, mean=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(kernel, "_suits_cpu_kernel", lambda *given: False)
+            slow = calibrate(model, x, support=support, mean=True)
+        assert same(fast, slow)
+
+
+class WritesInPlace(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = dense(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.fc(x)
+        x.fill_(9)  # what a layer received need not live on
+        return y
+
+
+def test_rows_that_wait_are_copies() -> None:
+    model, x = WritesInPlace(), random(40, 6).abs()
+    found = calibrate(model, x, forward_size=8).layers[0]
+    expected = calibrate(model.fc, x, forward_size=8).layers[0]
+    assert torch.equal(found.sensitivity, expected.sensitivity)
+
+
+def test_cells_that_no_patch_reads_may_be_anything() -> None:
+    module = seeded(lambda: nn.Conv2d(1, 2, 1, stride=2))
+    clean = random(5, 1, 4, 4)
+    spoilt = clean.clone()
+    spoilt[:, :, 1::2] = torch.nan
+    first, second = (calibrate(module, x).layers[0] for x in (clean, spoilt))
+    torch.testing.assert_close(first.sensitivity, second.sensitivity)
+    assert first.rows == second.rows
+
+
+def test_cancellation_in_float32_is_that_of_float64() -> None:
+    model = nn.Linear(20, 9)
+    with torch.no_grad():
+        model.weight.copy_(random(9, 20))
+        model.bias.copy_(random(9, seed=1).abs() + 60)  # no pre-activation comes near to 0
+    for x in (random(300, 20), random(300, 20).abs()):
+        found = calibrate(model, x).layers[0].cancellation
+        exact = calibrate(copy.deepcopy(model).double(), x.double()).layers[0].cancellation
+        torch.testing.assert_close(found, exact, rtol=1e-5, atol=0)
+    nothing = calibrate(model, torch.zeros(3, 20)).layers[0].cancellation
+    assert torch.equal(nothing, torch.ones(9, dtype=torch.float64))
 
 
 # ---- against brute force -----------------------------------------------------------------------
@@ -139,7 +225,6 @@ def check(layer: LayerStatistics, weight: np.ndarray, activations: np.ndarray) -
     assert layer.rows == count
     assert layer.mean is not None
     close(layer.mean.numpy(), g.sum(axis=0) / count)
-    close(layer.rms.numpy(), np.sqrt((g**2).sum(axis=0) / count))
     for sign, part in enumerate((np.maximum(weight, 0), np.maximum(-weight, 0))):
         assert layer.live[sign].tolist() == ((rows @ part.T) > 0).sum(axis=0).tolist()
 
@@ -150,7 +235,7 @@ def test_dense_statistics_equal_brute_force(signed: bool) -> None:
     x = random(37, 6, dtype=torch.float64)
     x = x if signed else x.abs()
     x[:, 2] = 0  # an input that never fires
-    stats = calibrate(model, x, mean=True, batch_size=10, points=1000)
+    stats = calibrate(model, x, forward_size=10, points=1000, mean=True)
     inner = torch.relu(F.linear(x, model.get_parameter("0.weight"), model.get_parameter("0.bias")))
     for layer, rows in zip(stats.layers, (x, inner.detach()), strict=True):
         weight = layer.layer.weight.numpy()
@@ -244,7 +329,7 @@ def test_grouped_convolutions_have_all_statistics_group_by_group() -> None:
     }  # fmt: skip
     module = seeded(lambda: nn.Conv2d(**settings, dtype=torch.float64))
     x = random(5, 4, 6, 5, dtype=torch.float64)
-    layer = calibrate(module, x, mean=True, points=10**6).layers[0]
+    layer = calibrate(module, x, points=10**6, mean=True).layers[0]
     expected = patches(x.numpy(), settings)
     assert layer.mean is not None
     for group in range(2):
@@ -253,7 +338,6 @@ def test_grouped_convolutions_have_all_statistics_group_by_group() -> None:
             layer,
             sensitivity=layer.sensitivity[block],
             mean=layer.mean[block],
-            rms=layer.rms[block],
             live=layer.live[:, block],
         )
         check(part, layer.layer.weight.numpy()[block], expected[group])
@@ -273,7 +357,7 @@ class Twice(nn.Module):
 def test_a_layer_called_twice_sees_both_inputs() -> None:
     model = seeded(Twice)
     x = random(9, 4, dtype=torch.float64).abs()
-    layer = calibrate(model, x, mean=True, batch_size=4, points=100).layers[0]
+    layer = calibrate(model, x, forward_size=4, points=100, mean=True).layers[0]
     inner = torch.relu(model.get_submodule("shared")(x)).detach()
     check(layer, layer.layer.weight.numpy(), torch.cat([x, inner]).numpy())
     assert layer.points.shape == (1, 18, 4) and layer.complete
@@ -284,7 +368,7 @@ def test_tokens_are_rows() -> None:
     x = random(5, 6, 4, dtype=torch.float64).abs()
     layer = calibrate(model, x, mean=True).layers[0]
     check(layer, layer.layer.weight.numpy(), x.reshape(30, 4).numpy())
-    assert calibrate(model, x).inputs == 5
+    assert calibrate(model, x, mean=True).inputs == 5
 
 
 def test_half_precision_models_keep_statistics_in_float32() -> None:
@@ -304,7 +388,7 @@ def test_support_counts_the_inputs_that_set_a_maximum() -> None:
     with torch.no_grad():
         model.weight.copy_(torch.tensor([[1.0, 1.0, -1.0], [1.0, 0.0, 0.0]]))
     x = torch.tensor([[3.0, 1, 1], [1, 3, 5], [2, 2, 0], [9, 9, 9]], dtype=torch.float64)
-    layer = calibrate(model, x, support=True, batch_size=3).layers[0]
+    layer = calibrate(model, x, support=True, forward_size=3).layers[0]
     # Neuron 0, +: inputs 0 and 1; -: input 0 (1, ties go to the first); neuron 1, +: input 0.
     assert layer.support is not None and layer.support.tolist() == [[2, 1], [1, 0]]
     assert layer.support_total == 2
@@ -319,7 +403,7 @@ def test_means_are_kept_for_those_who_ask() -> None:
 def test_support_of_a_convolution_counts_inputs_and_not_patches() -> None:
     module = seeded(lambda: nn.Conv2d(1, 3, 3, dtype=torch.float64))
     x = random(6, 1, 8, 8, dtype=torch.float64).abs()
-    layer = calibrate(module, x, support=True, batch_size=4).layers[0]
+    layer = calibrate(module, x, support=True, forward_size=4).layers[0]
     weight = layer.layer.weight.numpy()
     settings = {"padding": (0, 0), "padding_mode": "zeros", "groups": 1, "kernel_size": (3, 3),
                 "stride": (1, 1), "dilation": (1, 1)}  # fmt: skip
@@ -338,7 +422,7 @@ def test_points_are_all_rows_or_a_uniform_sample() -> None:
     counts = np.zeros(41)
     trials = 400
     for seed in range(trials):
-        sample = calibrate(model, x, points=10, seed=seed, batch_size=16).layers[0]
+        sample = calibrate(model, x, points=10, seed=seed, forward_size=16).layers[0]
         values = sample.points[0, :, 0].numpy().astype(int)
         assert not sample.complete and len(set(values)) == 10
         counts[values] += 1
@@ -362,7 +446,7 @@ def test_repeated_inputs_are_counted_once() -> None:
 
 def test_inputs_set_aside_take_no_part_in_the_maxima() -> None:
     model, x = dense(4, 3, dtype=torch.float64), random(20, 4, dtype=torch.float64).abs()
-    stats = calibrate(model, x, mean=True, validation_every=5, points=100, batch_size=7)
+    stats = calibrate(model, x, validation_every=5, points=100, forward_size=7, mean=True)
     aside = torch.arange(20) % 5 == 4
     assert torch.equal(stats.validation["0"][0], x[aside])
     check(stats.layers[0], stats.layers[0].layer.weight.numpy(), x[~aside].numpy())
@@ -388,10 +472,11 @@ def test_memory_does_not_grow_with_samples_times_weights(monkeypatch: pytest.Mon
             return result
 
     monkeypatch.setattr(kernel, "CHUNK", 2**14)
+    monkeypatch.setattr(calibration, "HELD", 2**13)  # of rows that wait
     model = dense(120, 90)
     batches = [random(64, 120, seed=k) for k in range(16)]
     with Largest() as watch:
-        calibrate(model, batches, batch_size=64)
+        calibrate(model, batches, forward_size=64)
     # One batch of samples x out x in would be 2.8 MB, the whole stream 0.5 MB.
     assert watch.seen <= max(4 * 2**14, 90 * 120 * 8, 64 * 120 * 8)
 
@@ -451,10 +536,10 @@ def test_the_model_is_left_as_it_was_found(outcome: str) -> None:
     elif outcome == "bad stream":
         inputs, error = [x[:8], "y"], TypeError
     if error is None:
-        calibrate(model, inputs, batch_size=8, points=5)
+        calibrate(model, inputs, forward_size=8, points=5)
     else:
         with pytest.raises(error):
-            calibrate(model, inputs, batch_size=8, points=5)
+            calibrate(model, inputs, forward_size=8, points=5)
     assert unchanged(before, state(model))
     assert np.random.get_state(legacy=False)["state"]["pos"] == numpy_state
 
@@ -472,7 +557,9 @@ def test_evaluating_restores_flags_even_after_an_error() -> None:
 def test_progress_is_told_and_its_interrupt_leaves_no_hooks() -> None:
     seen: list[tuple[int, int, str]] = []
     model = dense(3, 2)
-    calibrate(model, random(10, 3), batch_size=4, progress=lambda *told: seen.append(told))
+    calibrate(
+        model, random(10, 3), forward_size=2, batch_size=4, progress=lambda *told: seen.append(told)
+    )
     assert seen == [(4, 0, "calibrate"), (8, 0, "calibrate"), (10, 0, "calibrate")]
 
     def interrupt(done: int, total: int, what: str) -> None:
@@ -500,6 +587,7 @@ class Skips(nn.Module):
     ("arguments", "error", "message"),
     [
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1; found 0"),
+        ({"forward_size": 0}, ValueError, "forward_size must be at least 1; found 0"),
         ({"batch_size": 2.5}, TypeError, r"batch_size must be an integer; found 2\.5"),
         ({"points": -1}, ValueError, "points must be at least 0; found -1"),
         ({"points": "all"}, TypeError, "points must be an integer; found 'all'"),
@@ -539,7 +627,7 @@ def test_activations_that_are_not_finite_are_located(bad: float) -> None:
     x[13, 1] = bad
     message = r"layer '0' .*not finite: (nan|inf|-inf) at row 3, input 1 of its batch .*from 10 on"
     with pytest.raises(ValueError, match=message):
-        calibrate(dense(3, 4, 2), x, batch_size=10)
+        calibrate(dense(3, 4, 2), x, forward_size=10)
     explosive = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
     with torch.no_grad():
         explosive.get_parameter("0.weight").fill_(3e38)

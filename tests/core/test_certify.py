@@ -65,7 +65,7 @@ def test_errors_are_relative_and_classes_compared() -> None:
     errors, changed = output_errors(Ones(), Off(), x)
     np.testing.assert_allclose(errors, [0, 0.25, 1, 1.5], rtol=1e-6)
     assert changed.tolist() == [False, False, False, True]
-    both = output_errors(Ones(), Off(), [(x[:1], 0), (x[1:], 0)], batch_size=3)
+    both = output_errors(Ones(), Off(), [(x[:1], 0), (x[1:], 0)], forward_size=3)
     assert np.array_equal(both[0], errors) and np.array_equal(both[1], changed)
 
 

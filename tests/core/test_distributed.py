@@ -62,6 +62,9 @@ SAME = (
     "file, batches of 1",
     "file, batches of 7",
     "file, batches of 256",
+    "file, forward passes of 1",
+    "file, forward passes of 7",
+    "file, forward passes of 256",
     "file of a convolutional net",
     "file, sampled rows",
     "file, inputs set aside",
@@ -80,7 +83,8 @@ def test_one_two_and_three_processes_give_the_same_bytes(seen: Seen) -> None:
         assert "Error" not in expected, expected
         assert {who: found[name] for who, found in seen.items()} == dict.fromkeys(seen, expected)
     # However the user's stream is cut, too; a forward pass of another size may round otherwise.
-    assert len({seen["0-0"][f"file, stream cut in {n}"] for n in (1, 7, 256)}) == 1
+    for how in ("stream cut in", "batches of"):
+        assert len({seen["0-0"][f"file, {how} {n}"] for n in (1, 7, 256)}) == 1
 
 
 REFUSED = {
@@ -94,7 +98,7 @@ REFUSED = {
     "a part each": "ValueError: rank 1 has another stream of inputs than rank 0 .*the whole of the",
     "another order": "ValueError: rank 1 has another stream of inputs than rank 0",
     "another budget": r"ValueError: rank 1 has another \(keep, eps, delta\).*0\.5.*0\.25",
-    "another batch size": r"ValueError: rank 1 has another \(batch_size, .*\(17, 0.*\(16, 0",
+    "another forward size": r"ValueError: rank 1 has another \(forward_size, .*\(17, 0.*\(16, 0",
     "another model": "ValueError: rank 1 has another model than rank 0",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
+from torch.utils.data import DataLoader, TensorDataset
 
-from sipp_core import PruneResult, calibrate, prune
+from sipp_core import PruneResult, calibrate, models, prune
 from sipp_core.budget import RULES as DRAWN
 from sipp_core.plan import expected_nonzeros
 
@@ -448,3 +450,18 @@ def test_a_calibration_that_does_not_fit_is_refused() -> None:
         next(net.parameters())[0, 0] += 1
     with pytest.raises(ValueError, match="another network, or its weights have changed"):
         prune(net, ready, method="sipp-det", keep=0.5)
+
+
+@pytest.mark.parametrize("method", ["sipp-hybrid", "sipp-poisson"])
+@pytest.mark.parametrize("name", ["lenet-300-100", "lenet-5"])
+def test_the_saved_file_is_the_same_for_any_batch_size(
+    name: str, method: str, tmp_path: Path
+) -> None:
+    model, count = models.build(name, seed=1), 270  # two forward passes
+    x = torch.rand(count, *models.input_shape(name), generator=torch.Generator().manual_seed(2))
+    files = []
+    for size in (1, 7, 256):
+        given = DataLoader(TensorDataset(x), batch_size=size)
+        result = prune(model, given, method=method, keep=0.2, seed=5, batch_size=size)
+        files.append(result.save(tmp_path / f"{size}").read_bytes())
+    assert files[0] == files[1] == files[2]

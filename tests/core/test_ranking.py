@@ -109,5 +109,6 @@ def test_a_calibration_made_beforehand_must_have_kept_the_means() -> None:
     ],
 )
 def test_what_has_no_use_for_means_is_refused(asked: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"method": "sipp-det"} | asked
     with pytest.raises(ValueError, match=message):
-        prune(network(), images(), **{"method": "sipp-det"} | asked)
+        prune(network(), images(), **arguments)

@@ -227,7 +227,7 @@ def test_calls_of_one_layer_with_different_shapes_accumulate() -> None:
     torch.manual_seed(0)
     model = Repeated()
     x = torch.rand(7, 2, 6, 6, dtype=torch.float64)
-    layer = calibrate(model, x, batch_size=3).layers[0]
+    layer = calibrate(model, x, forward_size=3).layers[0]
     with torch.no_grad():
         seen = [nn.functional.unfold(part, 3, padding=1) for part in model.inner(x)]
     rows = np.concatenate([part.transpose(1, 2).reshape(-1, 18).numpy() for part in seen])
@@ -254,5 +254,5 @@ def test_a_layer_that_some_batches_never_reach_counts_nothing_there() -> None:
             return torch.cat([self.low(x[~up]), self.high(x[up])])
 
     x = torch.tensor([[0.1, 1.0], [0.2, 1.0], [0.9, 1.0], [0.3, 1.0]])
-    low, high = calibrate(Experts(), x, batch_size=2).layers
+    low, high = calibrate(Experts(), x, forward_size=2).layers
     assert (low.rows, high.rows) == (3, 1)

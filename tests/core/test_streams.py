@@ -116,3 +116,10 @@ def test_origin_is_remembered_by_model_and_forgotten_with_it() -> None:
     del model
     gc.collect()
     assert len(streams._provenance) <= before - 1
+
+
+def test_a_forward_pass_takes_fewer_inputs_where_they_are_large() -> None:
+    small, large = torch.zeros(600, 3), torch.zeros(5, 2**21)
+    assert [len(b) for b in batches(small.split(7), None)] == [256, 256, 88]
+    assert [len(b) for b in batches(large.split(1), None)] == [2, 2, 1]
+    assert [len(b) for b in batches(torch.zeros(2, 2**23), None)] == [1, 1]

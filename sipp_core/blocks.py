@@ -1,0 +1,111 @@
+"""Blocks of weights and rows made ready for the kernel: parts by sign, and range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# With weights and activations inside this range, z and a/z stay inside float32.
+SAFE_LOW, SAFE_HIGH = 1e-9, 1e9
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A block of weights, with what is the same for every batch of rows.
+
+    Attributes:
+        weight: (out, fan_in), any sign.
+        parts: its positive part and the size of its negative part.
+        extreme: whether float32 could overflow or flush to zero whatever the activations.
+
+    Claim: none (plumbing).
+    """
+
+    weight: Tensor
+    parts: tuple[Tensor, Tensor]
+    extreme: bool
+
+
+def matrix(weight: Tensor) -> Matrix:
+    """Prepare a block of weights.
+
+    Args:
+        weight: (out, fan_in) in the dtype to compute in, finite.
+
+    Returns:
+        The block; it does not follow later changes of the weight.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> matrix(torch.tensor([[2.0, -3.0]])).parts[1].tolist()
+        [[0.0, 3.0]]
+    """
+    parts = halves(weight, signed=True)
+    peak = float(weight.abs().amax()) if weight.numel() else 0.0
+    return Matrix(weight, (parts[0], parts[1]), extreme(weight, peak))
+
+
+def extreme(values: Tensor, peak: float) -> bool:
+    """Whether float32 could overflow or flush to zero anywhere in a/z.
+
+    Args:
+        values: weights or activations, any shape, finite.
+        peak: the largest size among them.
+
+    Returns:
+        True where a size lies outside SAFE_LOW to SAFE_HIGH and is not 0.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> extreme(torch.tensor([0.0, 1.0]), 1.0), extreme(torch.tensor([0.0, 1e-10]), 1e-10)
+        (False, True)
+    """
+    if peak > SAFE_HIGH or values.numel() == 0:
+        return peak > SAFE_HIGH
+    # What is at most SAFE_LOW shrinks to 0: far cheaper in torch than to compare and to mask.
+    return float((F.hardshrink(values, SAFE_LOW) - values).abs_().amax()) > 0
+
+
+def halves(rows: Tensor, signed: bool) -> tuple[Tensor, ...]:
+    """Give rows as non-negative ones: as they are, or a+ and a-.
+
+    Args:
+        rows: any shape.
+        signed: whether some value is negative.
+
+    Returns:
+        One tensor or two.
+
+    Claim: ES-1, for activations of any sign. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> [part.tolist() for part in halves(torch.tensor([1.0, -2.0]), True)]
+        [[1.0, 0.0], [0.0, 2.0]]
+    """
+    return (rows.clamp(min=0), (-rows).clamp(min=0)) if signed else (rows,)
+
+
+def normalised(rows: Tensor) -> Tensor:
+    """Scale each row by a power of two so that its largest magnitude lies in [1, 2).
+
+    Args:
+        rows: (n, k) floats, finite.
+
+    Returns:
+        The scaled rows, exact; rows of zeros as they are.
+
+    Claim: ES-3 (no share changes). Source: this project.
+
+    Example:
+        >>> normalised(torch.tensor([[0.0, 12.0, 3.0]])).tolist()
+        [[0.0, 1.5, 0.375]]
+    """
+    peak = rows.abs().amax(dim=1, keepdim=True)
+    # Exact, also for subnormal and for the largest numbers; torch.ldexp forms 2^e in float32.
+    unit = torch.where(peak > 0, peak / (2 * torch.frexp(peak).mantissa), 1.0)
+    return rows / unit
