@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # What a data set is shown on when nobody names a network.
 USUAL = {"digits": "digits-mlp", "mnist": "lenet-300-100", "fashion-mnist": "lenet-300-100"}
 
+# Calibration inputs where nobody says how many and all of them would take hours.
+USUAL_SIZES = {"cifar10": 256}
+
 
 @dataclass(frozen=True)
 class Network:
@@ -165,11 +168,33 @@ def train(network: Network, data: Dataset, seed: int) -> None:
     render.note(f"trained in {done.seconds:.1f} s: {done.test_accuracy:.2%} of test inputs right")
 
 
+def _taken(network: Network, data: Dataset | None, seed: int) -> bool:
+    """Give a built-in network the weights that come with it, or leave random ones where none do."""
+    from sipp_core import recipes, shipped
+
+    learnt = shipped.DATASETS.get(network.name)
+    if learnt is not None and (data is None or data.name == learnt):
+        network.model.load_state_dict(shipped.state(network.name))
+        told = shipped.facts(network.name)
+        render.note(
+            f"no --weights: {network.name} has the weights that come with sipp (trained on {learnt}"
+            f", {told.test_accuracy:.2%} of test inputs right)"
+        )
+        return True
+    if not recipes.learnable(network.name):
+        render.note(
+            f"no --weights, and there is no recipe for {network.name}: it is taken UNTRAINED, with "
+            f"random weights (seed {seed})"
+        )
+        return True
+    return False
+
+
 def give_weights(
     network: Network, weights: Path | None, data: Dataset | None, on: str | None,
     data_dir: Path | None, seed: int,
 ) -> None:  # fmt: skip
-    """Read the weights or train for them, as the user asked.
+    """Read the weights, take those that come with the network or train it, as the user asked.
 
     `data` is the data set that the inputs came from, if any; `on` the one that --train names.
     """
@@ -183,9 +208,11 @@ def give_weights(
                 f"--train trains built-in models only; give --weights for {network.name}"
             )
         render.note(f"no --weights: {network.name} is taken as its factory made it")
-    else:
-        if on is not None and (data is None or data.name != on):
+    elif on is not None:
+        if data is None or data.name != on:
             data = inputs.dataset(on, data_dir, network.flat)
+        train(network, data, seed)
+    elif not _taken(network, data, seed):
         if data is None:
             raise ValueError(
                 f"{network.name} needs --weights FILE.safetensors, or --train with the name of a "

@@ -14,7 +14,10 @@ Seed = Annotated[int, typer.Option(help="Seed of every draw and of training.")]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu, cuda, cuda:1, mps.")]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder with the IDX files of mnist or fashion-mnist; else SIPP_DATA_DIR."),
+    typer.Option(
+        help="Folder with the IDX files of mnist or fashion-mnist, or the JPEGs of cifar10; else "
+        "SIPP_DATA_DIR."
+    ),
 ]
 Store = Annotated[
     str | None,
@@ -33,7 +36,8 @@ Weights = Annotated[
 Train = Annotated[
     str | None,
     typer.Option(
-        help="Data set to train a built-in model on when there are no --weights; --data if it is "
-        "one."
+        help="Data set to train a built-in model on. Else, without --weights, it has those that "
+        "come with it (lenet-5, resnet-20) or is trained on --data; vgg-small and vit-tiny stay "
+        "untrained."
     ),
 ]

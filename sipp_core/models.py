@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from sipp_core import architectures
+from sipp_core import architectures, shipped
 from sipp_core._arguments import whole
 
-__all__ = ["NAMES", "build", "input_shape"]
+__all__ = ["NAMES", "build", "input_shape", "pretrained"]
 
 Layers = OrderedDict[str, nn.Module]
 
@@ -148,3 +148,32 @@ def build(name: str, seed: int = 0) -> nn.Module:
     model = make()
     _initialise(model, start)
     return model
+
+
+def pretrained(name: str) -> nn.Module:
+    """Build a reference network with the trained weights that come with the package.
+
+    lenet-5 learnt MNIST, resnet-20 CIFAR-10 (from JPEGs, which are lossy), both from inputs in
+    [0, 1] as `sipp_core.datasets.load(name, flat=False)` gives them; `sipp_core.shipped.facts` says
+    how, and how well.
+
+    Args:
+        name: a key of `sipp_core.shipped.DATASETS`.
+
+    Returns:
+        The module, on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError: no weights come with this model, or their file is damaged.
+        FileNotFoundError: the file of weights is missing.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> pretrained("lenet-5").training
+        False
+    """
+    state = shipped.state(name)
+    model = build(name)
+    model.load_state_dict(state)
+    return model.eval()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sipp_core._arguments import positive, whole
 
-__all__ = ["SCHEDULES", "Recipe", "learning_rate", "recipe"]
+__all__ = ["SCHEDULES", "Recipe", "learnable", "learning_rate", "recipe"]
 
 SCHEDULES = ("short", "paper")
 """Kinds of recipe that `recipe` knows. Claim: none (plumbing)."""
@@ -164,6 +164,24 @@ def recipe(model_name: str, dataset_name: str, schedule: str = "short") -> Recip
             f"{dataset_name!r}; there are: {known}"
         )
     return found
+
+
+def learnable(model_name: str) -> tuple[str, ...]:
+    """Data sets that there is a short recipe for.
+
+    Args:
+        model_name: a name from `sipp_core.models.NAMES`.
+
+    Returns:
+        Their names; none for a model that nobody has tried to train.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> learnable("lenet-5"), learnable("vit-tiny")
+        (('mnist', 'fashion-mnist'), ())
+    """
+    return tuple(data for model, data in _SHORT if model == model_name)
 
 
 def learning_rate(asked: Recipe, step: int, per_epoch: int) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,26 @@ def mnist_dir(data_dir: Path) -> Path:
         if (folder / "train-images-idx3-ubyte.gz").is_file():
             return folder
     pytest.skip(f"no real MNIST in {data_dir} or its folder mnist")
+
+
+@pytest.fixture(scope="session")
+def cifar_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a few hundred real CIFAR-10 images, the first of each class.
+
+    All 60,000 take ten seconds to decode, and minutes to be run through a network.
+    """
+    archive = data_dir / "cifar10" / "cifar10-jpeg.zip"
+    if not archive.is_file():
+        pytest.skip(f"no real CIFAR-10: {archive} does not exist")
+    folder = tmp_path_factory.mktemp("cifar10")
+    taken: Counter[str] = Counter()
+    with zipfile.ZipFile(archive) as source:
+        for name in sorted(source.namelist()):
+            part = name.rpartition("/")[0]
+            if name.endswith(".jpg") and taken[part] < (60 if name.startswith("test") else 30):
+                source.extract(name, folder)
+                taken[part] += 1
+    return folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -99,7 +99,8 @@ def command(
         typer.Option(
             "--data",
             "--calibration",
-            help="Calibration inputs: a .npz, .npy or .pt file, or digits, mnist, fashion-mnist.",
+            help="Calibration inputs: a .npz, .npy or .pt file, or digits, mnist, fashion-mnist, "
+            "cifar10.",
         ),
     ],
     method: Annotated[str, typer.Option(help="Pruning method.")] = "sipp-poisson",
@@ -119,8 +120,14 @@ def command(
         float, typer.Option(help="C of g <= C s assumed of fresh inputs.")
     ] = 1.0,
     calibration_size: Annotated[
-        int | None, typer.Option(help="Use a random choice of so many calibration inputs.")
+        int | None,
+        typer.Option(
+            help="Use a random choice of so many calibration inputs; all if unset, of cifar10 256."
+        ),
     ] = None,
+    ranking: Annotated[
+        str, typer.Option(help="Budget mode of sipp-det and sipp-recentred: rank by max or mean.")
+    ] = "max",
     weights: options.Weights = None,
     train: options.Train = None,
     data_dir: options.DataDir = None,
@@ -152,6 +159,7 @@ def command(
         "scope": scope,
         "bound": bound,
         "coverage_factor": coverage_factor,
+        "ranking": ranking,
         "points": points,
         "seed": seed,
     }
@@ -159,6 +167,9 @@ def command(
     data_set = inputs.dataset(data, data_dir, network.flat) if named else None
     given = inputs.tensor(Path(data)) if data_set is None else data_set.train_inputs
     given = inputs.fitted(given, network.model, data)
+    if calibration_size is None and data_set is not None:
+        usual = networks.USUAL_SIZES.get(data_set.name)
+        calibration_size = None if usual is None else min(usual, len(given))
     given = inputs.some(given, calibration_size, seed, "--calibration-size")
     ranks.join()
     ranks.only_first(

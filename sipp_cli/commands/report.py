@@ -39,6 +39,13 @@ def command(
     Exit code 1: a guarantee was violated, or a benchmark's check. Vacuous bounds are part of the
     report and told there.
     """
+    if dataset == "cifar10":
+        raise ValueError(
+            "--dataset cifar10 has no report: its page speaks of dense networks, whose network "
+            "theorem (NW-5) does not hold for shared weights and shortcuts. Run `sipp prune "
+            "--model resnet-20 --calibration cifar10 --out FILE`, then `sipp certify FILE --inputs "
+            "cifar10`"
+        )
     if dataset not in networks.USUAL:
         raise ValueError(f"--dataset must be one of {', '.join(networks.USUAL)}; found {dataset!r}")
     inputs.refuse_unwritable(out, folder=True)

@@ -97,6 +97,7 @@ def test_interrupted(sipp: Call, builds: dict[str, Any], tmp_path: Path) -> None
         (("--device", "abacus"), "'abacus'"),
         (("--seed", "x"), "--seed"),
         (("--ledger", "half"), "'half'"),
+        (("--dataset", "cifar10"), "`sipp prune --model resnet-20 --calibration cifar10"),
     ],
 )
 def test_bad_options_are_refused_before_any_work(

@@ -1,0 +1,51 @@
+"""Reference networks by name: weights that come with them, or a word that they have none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Call = Callable[..., Any]
+
+
+def test_lenet_5_is_pruned_and_certified(sipp: Call, mnist_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pruned.safetensors"
+    words = ("--data", "mnist", "--data-dir", mnist_dir, "--json")
+    ended = sipp("prune", "--model", "lenet-5", *words, "--keep", 0.6, "--calibration-size", 100,
+                 "--method", "sipp-det", "--out", out)  # fmt: skip
+    assert ended.code == 0 and "training" not in ended.err
+    assert ended.json["accuracy"]["before"] >= 0.99
+    ended = sipp("certify", out, *words)
+    assert ended.code == 0 and ended.json["n"] == 10_000
+
+
+@pytest.mark.parametrize("name", ["vgg-small", "vit-tiny"])
+def test_a_network_that_nobody_trained_is_called_untrained(
+    sipp: Call, tmp_path: Path, name: str
+) -> None:
+    rng, out = np.random.default_rng(0), tmp_path / "pruned.safetensors"
+    np.save(tmp_path / "x.npy", rng.random((4, 3, 32, 32), dtype=np.float32))
+    np.save(tmp_path / "y.npy", rng.random((100, 3, 32, 32), dtype=np.float32))
+    ended = sipp("prune", "--model", name, "--data", tmp_path / "x.npy", "--keep", 0.8, "--seed", 2,
+                 "--method", "sipp-det", "--out", out, "--json")  # fmt: skip
+    assert ended.code == 0 and f"no recipe for {name}: it is taken UNTRAINED" in ended.err
+    assert ended.json["accuracy"] is None
+    ended = sipp("certify", out, "--data", tmp_path / "y.npy", "--json")
+    assert ended.code == 0 and "UNTRAINED, with random weights (seed 2)" in ended.err
+
+
+def test_own_inputs_go_with_the_weights_that_come_with_a_network(
+    sipp: Call, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((4, 1, 28, 28), dtype=np.float32))
+    words = ("prune", "--model", "lenet-5", "--data", tmp_path / "x.npy", "--keep", 0.5)
+    ended = sipp(*words)
+    assert ended.code == 0 and "weights that come with sipp (trained on mnist" in ended.err
+    ended = sipp(*words, "--method", "sipp-det", "--ranking", "mean")
+    assert ended.code == 0 and "ranked by their mean" in ended.out
+    ended = sipp(*words, "--ranking", "mean")
+    assert ended.code == 2 and "ranking='mean' is for methods that keep the largest" in ended.err
