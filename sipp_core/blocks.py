@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 # With weights and activations inside this range, z and a/z stay inside float32.
 SAFE_LOW, SAFE_HIGH = 1e-9, 1e9
+PIECE = 2**20  # elements of which temporaries are made at once
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,23 @@ def extreme(values: Tensor, peak: float) -> bool:
         >>> extreme(torch.tensor([0.0, 1.0]), 1.0), extreme(torch.tensor([0.0, 1e-10]), 1e-10)
         (False, True)
     """
-    if peak > SAFE_HIGH or values.numel() == 0:
-        return peak > SAFE_HIGH
     # What is at most SAFE_LOW shrinks to 0: far cheaper in torch than to compare and to mask.
-    return float((F.hardshrink(values, SAFE_LOW) - values).abs_().amax()) > 0
+    return peak > SAFE_HIGH or any(
+        float((F.hardshrink(part, SAFE_LOW) - part).abs_().amax()) > 0 for part in _pieces(values)
+    )
+
+
+def _pieces(values: Tensor) -> Iterator[Tensor]:
+    """Views of at most PIECE elements that cover a tensor of any layout."""
+    if values.numel() == 0:
+        return
+    if values.numel() <= PIECE:
+        yield values
+        return
+    axis = next(k for k, n in enumerate(values.shape) if n > 1)
+    step = max(1, values.shape[axis] * PIECE // values.numel())
+    for part in values.split(step, dim=axis):
+        yield from _pieces(part)
 
 
 def halves(rows: Tensor, signed: bool) -> tuple[Tensor, ...]:

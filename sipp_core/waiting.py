@@ -14,8 +14,9 @@ from sipp_core.blocks import Matrix
 
 # (weight, row) pairs folded at once: twice what the CPU kernel asks for to use a second thread.
 ENOUGH = 2**29
-# Float32 elements (float64: half as many) that may wait, all layers together: 64 MiB.
-HELD = 2**24
+# Float32 elements that may wait, all layers together: 32 MiB, and folding takes copies of them.
+HELD = 2**23
+SMALL = 2**20  # a larger batch is folded at once
 BATCH = 256  # room is a multiple of the usual batch, so that full batches fill it
 
 
@@ -30,14 +31,15 @@ class Waiting:
         self.acc, self.block = acc, block
         out, fan_in = block.weight.shape
         wanted = -(-ENOUGH // max(1, out * fan_in * BATCH)) * BATCH
-        room = elements * 4 // block.weight.element_size() // max(1, fan_in + 2 * out)
+        self.row = max(1, fan_in + 2 * out)
+        room = elements // self.row
         self.room = 0 if acc.total is not None else min(wanted, room // BATCH * BATCH)
         self.held = 0
         self._rows = self._z = self._origin = block.weight.new_empty(0)
 
     def add(self, rows: Tensor, z: Tensor, origin: Tensor | None) -> None:
         """Take in ordinary rows (n, fan_in) >= 0, their (2, n, out) denominators, and origins."""
-        if len(rows) > self.room // 2:
+        if len(rows) > min(self.room // 2, SMALL // self.row):
             self.flush()
             self._fold(rows, z, origin)
             return

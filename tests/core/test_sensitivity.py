@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 import sipp_theory
-from sipp_core import empirical_sensitivity, kernel
+from sipp_core import blocks, empirical_sensitivity, kernel
 
 TOLERANCE = 1e-12
 
@@ -120,6 +121,20 @@ def test_float32_that_overflows_stays_finite() -> None:
     kernel.update(acc, weight, torch.tensor([[1e-9, 1e9]]), None)
     for field in (acc.maximum, acc.total):
         assert field is not None and field.tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("small", [0.0, 2.0**-31, -(2.0**-31), 2.0**-29])
+@pytest.mark.parametrize("piece", [1, 5, 24, 1000])
+def test_the_range_is_looked_at_in_pieces(
+    small: float, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "PIECE", piece)
+    for at in itertools.product((0, 1), (0, 2), (0, 3)):
+        values = torch.ones(2, 3, 4)
+        values[at] = small
+        assert blocks.extreme(values, 1.0) == (0 < abs(small) < blocks.SAFE_LOW)
+        assert blocks.extreme(values.movedim(0, 2), 2e9)
+    assert not blocks.extreme(torch.ones(0, 3), 0.0)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 10**6])
