@@ -40,16 +40,18 @@ class Reservoir:
             self._random = np.random.Generator(np.random.Philox(seeds))
         self._priority = np.concatenate([self._priority, self._random.random(n)])
         self._batches = np.concatenate([self._batches, np.full(n, self._batch)])
-        self._rows.append(block.detach().cpu())
-        if self._priority.size > self.size:
-            self._keep(self._least(self._priority))
+        held = self._priority.size - n
+        kept = self._least(self._priority)
+        # Only rows that stay leave the device; as copies, since the model may overwrite its own.
+        fresh = torch.from_numpy(kept[kept >= held] - held)
+        self._rows.append(block.detach()[:, fresh.to(block.device)].cpu())
+        if len(kept) < held + n:
+            stay = np.concatenate([kept[kept < held], held + np.arange(len(fresh))])
+            self._rows = [torch.cat(self._rows, dim=1)[:, torch.from_numpy(stay)]]
+            self._priority, self._batches = self._priority[kept], self._batches[kept]
 
     def _least(self, priority: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return np.sort(np.argsort(priority, kind="stable")[: self.size])
-
-    def _keep(self, kept: np.ndarray[Any, Any]) -> None:
-        self._rows = [torch.cat(self._rows, dim=1)[:, torch.from_numpy(kept)]]
-        self._priority, self._batches = self._priority[kept], self._batches[kept]
 
     def merge(self, group: Processes, like: Tensor) -> None:
         """Join the samples of all processes; `like` is (groups, fan_in) of the rows' dtype."""

@@ -656,6 +656,26 @@ def test_a_layer_fed_no_tensor_is_named() -> None:
         calibrate(Model(), random(4, 3))
 
 
+@pytest.mark.parametrize("points", [3, 100])
+def test_rows_kept_are_what_the_layer_saw_whatever_is_written_to_them_later(points: int) -> None:
+    class Overwrites(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self.first(x).sigmoid()
+            answer = self.last(hidden)
+            hidden.fill_(7)
+            return answer
+
+    model, x = seeded(Overwrites), random(12, 4)
+    kept = calibrate(model, x, points=points).layers[1].points[0]
+    seen = model.first(x).sigmoid().detach().double()
+    assert len(kept) == min(points, 12)
+    assert all((row == seen).all(dim=1).any() for row in kept)
+
+
 @pytest.mark.gpu
 def test_a_gpu_measures_the_same_up_to_rounding() -> None:
     model, x = dense(40, 30, 10), random(200, 40)
