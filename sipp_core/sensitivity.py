@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sipp_core import kernel
+from sipp_core.precision import full_precision
 
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -82,5 +83,6 @@ def empirical_sensitivity(weight: Tensor, activations: Tensor) -> Tensor:
     work_dtype = torch.promote_types(dtype, working_dtype(a.dtype))
     work = w.to(work_dtype)
     acc = kernel.new_accumulator(work, support=False)
-    kernel.update(acc, work, a.to(work_dtype), None)
+    with full_precision(work.device):
+        kernel.update(acc, work, a.to(work_dtype), None)
     return acc.maximum.to(dtype)

@@ -12,6 +12,7 @@ from sipp_core import exact, kernel
 from sipp_core.blocks import extreme, halves, matrix
 from sipp_core.layers import PrunableLayer
 from sipp_core.patches import row_count, tiles
+from sipp_core.precision import full_precision
 from sipp_core.processes import Processes
 from sipp_core.reservoir import Reservoir
 from sipp_core.sensitivity import working_dtype
@@ -150,7 +151,8 @@ class Watcher:
             if self.set_aside:
                 self.aside.add(block)
             else:
-                self._count(block, first, per_input, signed, wide)
+                with full_precision(block.device):
+                    self._count(block, first, per_input, signed, wide)
             first += block.shape[1]
 
     def _range(self, given: Tensor) -> tuple[bool, bool]:
