@@ -1,19 +1,21 @@
 """The heart of the project: S = W o maxmul(A, 1/Z), behind one function.
 
 s_ij = |w_ij| max_x a_j(x)/z_i^s(x) is a product of matrices in the (max, x) algebra with a choice
-of denominator by the weight's sign. On the CPU `sipp_core.kernel_cpu` computes it;
-`maxima_in_chunks` is the portable expression, used on other devices and at the far ends of float,
-and the reference that faster kernels equal bit for bit.
+of denominator by the weight's sign. On the CPU `sipp_core.kernel_cpu` computes it, on NVIDIA's GPUs
+`sipp_core.kernel_gpu`; `maxima_in_chunks` is the portable expression, used on other devices and at
+the far ends of float, and the reference that faster kernels equal bit for bit. `kernel_for` says
+which of them computes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from sipp_core import kernel_cpu
+from sipp_core import kernel_cpu, kernel_gpu
 from sipp_core.blocks import Matrix, extreme, halves, matrix, normalised
 
 # Elements of one temporary (outputs x rows x inputs): 2**22 float32 are 16 MiB, cache-friendly.
@@ -240,15 +242,56 @@ def update_maxima(
         >>> acc.maximum.tolist()
         [[0.5, 0.25]]
     """
-    track = acc.argmax is not None and origin is not None
-    if not _suits_cpu_kernel(acc, weight, inverse, track):
+    chosen = kernel_for(acc, weight, inverse, activations, origin)
+    if chosen == "chunks":
         maxima_in_chunks(acc, weight, inverse, activations, origin)
+    elif chosen == "gpu":
+        kernel_gpu.raise_maxima(acc.maximum, weight, inverse, activations)
     elif acc.argmax is None or origin is None:
         kernel_cpu.raise_maxima(acc.maximum, weight, inverse, activations)
     else:
         row = torch.full_like(acc.argmax, -1)
         kernel_cpu.raise_maxima(acc.maximum, weight, inverse, activations, row)
         torch.where(row >= 0, origin[row], acc.argmax, out=acc.argmax)
+
+
+def kernel_for(
+    acc: Accumulator, weight: Tensor, inverse: Tensor, activations: Tensor, origin: Tensor | None
+) -> Literal["cpu", "gpu", "chunks"]:
+    """Say which kernel `update_maxima` takes; it takes that one or raises, and no other instead.
+
+    Args:
+        acc: as for `update_maxima`.
+        weight: as for `update_maxima`.
+        inverse: as for `update_maxima`.
+        activations: as for `update_maxima`.
+        origin: as for `update_maxima`.
+
+    Returns:
+        "cpu" for `sipp_core.kernel_cpu`, "gpu" for `sipp_core.kernel_gpu` (an NVIDIA GPU of Ampere
+        or later, where triton is installed), "chunks" for `maxima_in_chunks`.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> w = torch.ones(1, 2); acc = new_accumulator(w, support=False)
+        >>> kernel_for(acc, w, torch.ones(2, 1, 1), torch.ones(1, 2), None)
+        'cpu'
+    """
+    track = acc.argmax is not None and origin is not None
+    if _suits_cpu_kernel(acc, weight, inverse, track):
+        return "cpu"
+    # Which row sets a maximum is asked for rarely (ES-5), and would double the kernel's work: each
+    # share must be rounded as it is kept before rows are compared, and parts of the rows joined.
+    if track or not kernel_gpu.available(weight.device):
+        return "chunks"
+    # The reference multiplies 1/z by a first, and by |w| then: in the dtype of 1/z, if that is the
+    # widest of the three.
+    kinds = (weight.dtype, activations.dtype, torch.float32)
+    widest = inverse.dtype
+    for kind in kinds:
+        widest = torch.promote_types(widest, kind)
+    return "gpu" if inverse.dtype == widest and acc.maximum.is_contiguous() else "chunks"
 
 
 def _suits_cpu_kernel(acc: Accumulator, weight: Tensor, inverse: Tensor, track: bool) -> bool:
