@@ -9,6 +9,7 @@ from sipp_theory.amplification import (
     mean_error_bound,
     selected_violation,
 )
+from sipp_theory.approximation import rank_floor, sparse_floor
 from sipp_theory.cancellation import delta_hat, delta_ratio, kappa
 from sipp_theory.certificates import (
     FixedSequence,
@@ -82,16 +83,26 @@ from sipp_theory.sensitivity import (
     sensitivity_sum_bound,
     shares,
 )
+from sipp_theory.sparsification import (
+    ENTRY_KINDS,
+    DrawMoments,
+    closed_moments,
+    draw_moments,
+    entry_probabilities,
+)
+from sipp_theory.spectral import spectral_error, spectral_failure, spectral_size
 from sipp_theory.tail import (
     TailEstimate,
     hill_tail_index,
 )
 
 __all__ = [
+    "ENTRY_KINDS",
     "INCLUSION_BOUNDS",
     "KINDS",
     "Allocation",
     "BestOfTau",
+    "DrawMoments",
     "FixedSequence",
     "HybridChoice",
     "NetworkSize",
@@ -109,6 +120,7 @@ __all__ = [
     "calibration_size",
     "candidates",
     "clopper_pearson",
+    "closed_moments",
     "combine_signs",
     "compose",
     "confidence_sequence",
@@ -124,10 +136,12 @@ __all__ = [
     "delta_ratio",
     "deterministic_error",
     "deterministic_size",
+    "draw_moments",
     "draws_for_distinct",
     "dropped_share",
     "dropped_share_bound",
     "e_value",
+    "entry_probabilities",
     "error",
     "error_quantile",
     "exact_error",
@@ -151,6 +165,7 @@ __all__ = [
     "log_split",
     "mean_error_bound",
     "points_needed",
+    "rank_floor",
     "recentring",
     "round_allocation",
     "sample_size",
@@ -161,6 +176,10 @@ __all__ = [
     "sensitivity",
     "sensitivity_sum_bound",
     "shares",
+    "sparse_floor",
+    "spectral_error",
+    "spectral_failure",
+    "spectral_size",
     "tolerance_rank",
     "violation_bound",
     "wait_and_judge_violation",

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from sipp_theory.front import error, sample_size
 from sipp_theory.poisson import inclusion_error, inclusion_rate
+from sipp_theory.spectral import spectral_error, spectral_size
 
 SHARES = np.array([[0.6, 0.3, 0.1, 0.0], [0.05, 0.05, 0.1, 0.8], [0.25, 0.25, 0.25, 0.25]])
 S = SHARES.max(axis=0)
@@ -98,12 +99,31 @@ def inclusion(bound: str) -> Bound:
     )
 
 
+def spectral() -> Bound:
+    def promise(m, delta, span=5.0):
+        return spectral_error(2.0 * np.sign(span), span, 7, m, delta)
+
+    def ask(eps, delta, span=5.0):
+        return spectral_size(2.0 * np.sign(span), span, 7, eps, delta)
+
+    return Bound(
+        "spectral",
+        promise,
+        ask,
+        lambda m, delta: promise(m, delta, 0.0),
+        lambda eps, delta: ask(eps, delta, 0.0),
+        broadcasts=True,
+        whole=True,
+    )
+
+
 BOUNDS = [
     closed("corenet", False, eta=4, eta_star=3),
     closed("bernstein", True),
     closed("kl", True),
     instance_exact("cramer"),
     instance_exact("exact"),
+    spectral(),
     *(inclusion(b) for b in ("bernstein", "kl", "cramer", "exact")),
 ]
 every_bound = pytest.mark.parametrize("bound", BOUNDS, ids=lambda b: b.name)
@@ -176,7 +196,9 @@ def test_vacuous_is_said_so(bound):
 def test_a_larger_coverage_factor_is_never_free(bound):
     if bound.factor_error is None:
         with pytest.raises((TypeError, ValueError), match="coverage_factor"):
-            if bound.whole:
+            if bound.name == "spectral":
+                spectral_error(1.0, 1.0, 2, 3, 0.1, coverage_factor=2.0)
+            elif bound.whole:
                 error(bound.name, m=3, delta=0.1, coverage_factor=2.0, **needed(bound.name))
             else:
                 kind = bound.name.split()[1]
