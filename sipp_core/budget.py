@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import sipp_theory
-from sipp_core import planning, promise
-from sipp_core.plan import Bool, Float, LayerPlan
+from sipp_core import baselines, entrywise, planning, promise, ranking
+from sipp_core.plan import Float, LayerPlan
 from sipp_core.promise import Table
 
 Rule = Callable[[Sequence[Table], float], list[LayerPlan]]
@@ -34,30 +34,6 @@ def _shares_of_budget(tables: Sequence[Table], budget: float) -> list[Float]:
     ]
 
 
-def largest(scores: Sequence[Float], budget: float) -> list[Bool]:
-    """Masks of the `budget` largest scores of a scope; ties go to the earlier weight.
-
-    Args:
-        scores: one array a layer, >= 0; zeros are never chosen.
-        budget: how many, rounded down.
-
-    Returns:
-        One mask a layer.
-
-    Claim: AL-1 (its deterministic case). Source: [SP] arXiv 1910.05422.
-
-    Example:
-        >>> largest([np.array([[0.1, 0.3]]), np.array([[0.2, 0.0]])], 2)
-        [array([[False,  True]]), array([[ True, False]])]
-    """
-    flat = np.concatenate([s.ravel() for s in scores])
-    count = min(int(budget), int((flat > 0).sum()))
-    mask = np.zeros(flat.size, dtype=bool)
-    mask[np.argsort(-flat, kind="stable")[:count]] = True
-    cuts = np.cumsum([s.size for s in scores])[:-1]
-    return [m.reshape(s.shape) for m, s in zip(np.split(mask, cuts), scores, strict=True)]
-
-
 def sipp_det(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     """Keep the weights of largest sensitivity: it minimises the sum of SP-6's errors (AL-1).
 
@@ -70,7 +46,7 @@ def sipp_det(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
 
     Claim: SP-6, AL-1. Source: [SP] arXiv 1910.05422.
     """
-    masks = largest([t.sensitivity for t in tables], budget)
+    masks = ranking.largest([t.sensitivity for t in tables], budget)
     return [planning.mask_plan(t, m, t.sensitivity) for t, m in zip(tables, masks, strict=True)]
 
 
@@ -86,7 +62,7 @@ def sipp_recentred(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
 
     Claim: SP-6. Source: [OWN].
     """
-    masks = largest([t.sensitivity for t in tables], budget)
+    masks = ranking.largest([t.sensitivity for t in tables], budget)
     return [
         planning.mask_plan(t, m, t.sensitivity, recentred=True)
         for t, m in zip(tables, masks, strict=True)
@@ -124,7 +100,7 @@ def sipp_hybrid(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
 
     Claim: SP-7, AL-1. Source: [SP] arXiv 1910.05422.
     """
-    masks = largest([t.sensitivity for t in tables], budget)
+    masks = ranking.largest([t.sensitivity for t in tables], budget)
     counted = [
         np.stack([(m & t.sign(s)).sum(axis=1) for s in (0, 1)]).astype(np.float64)
         for t, m in zip(tables, masks, strict=True)
@@ -135,7 +111,7 @@ def sipp_hybrid(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
         for table, n in zip(tables, sizes, strict=True):
             drawn = planning.draws_plan(table, table.sensitivity, n)
             dropped = planning.mask_plan(
-                table, planning.top_per_pair(table, table.sensitivity, n), table.sensitivity
+                table, ranking.top_per_pair(table, table.sensitivity, n), table.sensitivity
             )
             plans.append(planning.merge(table, drawn, dropped, drawn.eps < dropped.eps))
         candidates.append(plans)
@@ -217,47 +193,6 @@ def corenet(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     return result
 
 
-def magnitude(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
-    """Keep the weights of largest magnitude; SP-6 says what that promises on S.
-
-    Args:
-        tables: the layers of one scope.
-        budget: weights to keep.
-
-    Returns:
-        One plan a layer.
-
-    Claim: SP-6. Source: Han et al. 2015, arXiv 1506.02626 (the method).
-    """
-    scores = [np.abs(t.weight) for t in tables]
-    masks = largest(scores, budget)
-    return [planning.mask_plan(t, m, w) for t, m, w in zip(tables, masks, scores, strict=True)]
-
-
-def uniform(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
-    """Draw weights uniformly, each pair in proportion to its size: CoreNet's weakest baseline.
-
-    Args:
-        tables: the layers of one scope.
-        budget: weights to leave, in expectation.
-
-    Returns:
-        One plan a layer.
-
-    Claim: SP-1. Source: [CN] arXiv 1804.05345 (the baseline).
-    """
-    counts = [np.stack([t.sign(s).sum(axis=1) for s in (0, 1)]).astype(float) for t in tables]
-    total = sum(c.sum() for c in counts)
-    share = min(1.0, budget / total) if total else 0.0
-    plans = []
-    for table, count in zip(tables, counts, strict=True):
-        scores = (table.weight != 0).astype(np.float64)
-        sizes = np.minimum(count, np.maximum(np.rint(share * count), count > 0))
-        plan = planning.draws_plan(table, scores, np.where(sizes >= count, np.inf, sizes))
-        plans.append(plan)
-    return plans
-
-
 RULES: dict[str, Rule] = {
     "sipp-rand": sipp_rand,
     "sipp-det": sipp_det,
@@ -267,6 +202,6 @@ RULES: dict[str, Rule] = {
     "corenet": corenet,
     "corenet+": corenet,
     "corenet++": corenet,
-    "magnitude": magnitude,
-    "uniform": uniform,
+    **baselines.BUDGET_RULES,
+    **entrywise.BUDGET_RULES,
 }

@@ -7,8 +7,9 @@ a process group of torch.distributed the batches are shared out and the statisti
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,10 @@ from sipp_core.fingerprints import fingerprint
 from sipp_core.layers import other_matrices, prunable_layers
 from sipp_core.processes import Processes, processes
 from sipp_core.running import Progress, evaluating, forward, model_device
+from sipp_core.saliency import Loss, saliency
 from sipp_core.selection import LayerChoice
 from sipp_core.statistics import LayerStatistics, Watcher
-from sipp_core.streams import Inputs, batches, digests
+from sipp_core.streams import Inputs, batches, digests, labelled
 from sipp_core.waiting import HELD
 
 
@@ -67,6 +69,9 @@ def calibrate(
     mean: bool = False,
     validation_every: int = 0,
     seed: int = 0,
+    norms: bool = False,
+    gradients: bool = False,
+    loss: Loss | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """Measure the empirical sensitivities of all layers over a stream of inputs.
@@ -106,7 +111,12 @@ def calibrate(
         mean: keep the mean shares too (`LayerStatistics.mean`): for ranking, never for a promise.
         validation_every: set every k-th input aside from the maxima and keep its rows (CoreNet++).
         seed: seed of the row sample.
-        progress: called with (inputs done, 0, "calibrate").
+        norms: also sum a_j^2 of every layer input, for Wanda.
+        gradients: also score weights by |w dL/dw|, for SNIP; the calibration is then pairs of
+            inputs and targets, held in memory and run forward and backward by every process.
+        loss: (outputs, targets) -> the batch's mean loss; default cross-entropy for integer targets
+            and mean squared error for floating ones.
+        progress: called with (inputs done, 0, "calibrate" or "gradients").
 
     Returns:
         The statistics; memory O(weights + points), whatever the stream.
@@ -135,42 +145,40 @@ def calibrate(
         layers = list(layers)  # a one-shot iterator is read twice below
     found = prunable_layers(model, layers)
     watchers = [
-        Watcher(layer, points, support, seed * 2, mean=mean, held=HELD // len(found))
+        Watcher(layer, points, support, seed * 2, mean=mean, norms=norms, held=HELD // len(found))
         for layer in found
     ]
     group = processes()
     if group is not None:
-        settings = (forward_size, points, support, mean, validation_every, seed)
+        settings = (points, support, mean, validation_every, seed, norms, gradients)
         group.agree(
             {
                 "model": fingerprint(model),
                 "choice of layers": [w.layer.name for w in watchers],
-                "(forward_size, points, support, mean, validation_every, seed)": settings,
+                "forward_size": forward_size,
+                "(points, support, mean, validation_every, seed, norms, gradients)": settings,
             }
         )
     stream = _Stream(model, watchers, forward_size, validation_every, group, support)
-    handles = [
-        w.layer.module.register_forward_pre_hook(
-            lambda module, inputs, named, w=w: stream.see(w, inputs, named), with_kwargs=True
-        )
-        for w in watchers
-    ]
+    scores: dict[str, Tensor] = {}
     failure: Exception | None = None
     try:
-        with evaluating(model):
+        if gradients:
+            calibration = labelled(calibration)
+        with _watching(watchers, stream), evaluating(model):
             stream.run(calibration, batch_size, progress)
+        if gradients:
+            of = [watcher.layer for watcher in watchers]
+            scores = saliency(model, of, calibration, forward_size, loss, progress)
     except Exception as error:
         if group is None:
             raise
         failure = error
-    finally:
-        for handle in handles:
-            handle.remove()
     if group is not None:
         group.settle(failure, stream.batch)
         stream.merge(group)
     return Calibration(
-        layers=tuple(w.finish() for w in watchers),
+        layers=tuple(replace(w.finish(), saliency=scores.get(w.layer.name)) for w in watchers),
         inputs=stream.inputs,
         distinct=len(stream.digests),
         digests=frozenset(stream.digests),
@@ -179,6 +187,22 @@ def calibrate(
         validation={w.layer.name: w.aside.rows(w.peak) for w in watchers if w.aside.seen},
         left_whole=other_matrices(model, layers),
     )
+
+
+@contextmanager
+def _watching(watchers: Sequence[Watcher], stream: _Stream) -> Iterator[None]:
+    """Let every watcher see what its layer receives."""
+    handles = [
+        w.layer.module.register_forward_pre_hook(
+            lambda module, inputs, named, w=w: stream.see(w, inputs, named), with_kwargs=True
+        )
+        for w in watchers
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class _Stream:

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 import sipp_theory
+from sipp_core import entrywise
 from sipp_core.calibration import Calibration
 from sipp_core.plan import LayerPlan
 from sipp_core.promise import INSTANCE_BOUNDS, Table
 from sipp_core.result import LayerReport
 
 CORENET = ("corenet", "corenet+", "corenet++")
-# They drop weights by rule: nothing is left to chance, so their promises need no probability.
-DETERMINISTIC = ("sipp-det", "sipp-recentred", "magnitude", "svd")
+# Their promises speak of the weights that were dropped, so they need no probability; "random" chose
+# them by chance, and is promised what its own mask allows.
+DETERMINISTIC = ("sipp-det", "sipp-recentred", "magnitude", "random", "wanda", "snip", "svd")
 # They write new weights, and leave no mask of the old ones.
 REWRITING = ("svd",)
 
@@ -152,9 +154,11 @@ def notes_on(
         notes.append(f"half-precision layers were measured in float32: {', '.join(half)}")
     dead = {r.name: r.dead for r in reports if r.dead and r.nnz_after < r.nnz_before}
     if dead:
+        gone = not any(r.budgets[:, (r.sensitivity_sum == 0).all(axis=0)].any() for r in reports)
         notes.append(
-            "no calibration input reached these many neurons, and their weights were removed "
-            f"(exact on the calibration set): {dead}"
+            "no calibration input reached these many neurons"
+            + (", and their weights were removed (exact on the calibration set)" if gone else "")
+            + f": {dead}"
         )
     if guaranteed:
         whole = {r.name: f"{r.whole} of {r.shape[0]}" for r in reports if r.whole}
@@ -231,7 +235,7 @@ def claims_of(method: str, bound: str, guaranteed: bool, by_mean: bool = False) 
         "exact": "SP-5x",
     }
     claims = ["ES-1", "SP-9"]
-    if method in ("sipp-rand", "sipp-hybrid", "uniform", *CORENET):
+    if method in ("sipp-rand", "sipp-hybrid", "uniform", *entrywise.KINDS, *CORENET):
         claims += ["SP-1", by_bound[bound]]
     if method in ("sipp-hybrid", *DETERMINISTIC):
         claims.append("SP-6")
@@ -239,11 +243,13 @@ def claims_of(method: str, bound: str, guaranteed: bool, by_mean: bool = False) 
         claims.append("SP-7")
     if method == "sipp-poisson":
         claims += ["SP-8"] + (["SP-5x"] if bound == "exact" else [])
+    if method in entrywise.KINDS:
+        claims.append("MS-1")
     if method in CORENET[1:]:
         claims.append("SP-10")
     if method in CORENET and guaranteed:
         claims.append("NW-5")
-    elif not guaranteed and not by_mean and method not in REWRITING:
+    elif not guaranteed and not by_mean and method.startswith(("sipp", "corenet")):
         claims.append("AL-1")
     return tuple(claims)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 # Exponents of the limbs' units. 42 bits apart, 2^11 numbers fit into a limb before it is carried.
 SHARES = (-20, -62)  # sums of shares in [0, 1]: up to 2^33 rows, 2e-19 a batch is rounded away
 RATIOS = (106, 64, 22, -20, -62)  # sums of ratios of any size
+SQUARES = tuple(range(106, -330, -42))  # of any size, and as small as squares of float32 get
 CARRY_EVERY = 2**11
 # A float32 ratio is below 2^128, so only a ratio of float64 numbers, as good as infinite, is cut.
 LARGEST = 2.0**156

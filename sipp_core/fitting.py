@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from sipp_core import budget, corenet, planning, ranking
+from sipp_core import budget, by_mean, corenet, planning
 from sipp_core.calibration import Calibration
 from sipp_core.plan import Float, LayerPlan, draw, generator
 from sipp_core.promise import Table
@@ -22,7 +22,7 @@ Layer = TypeVar("Layer")
 
 
 def by_budget(
-    tables: list[Table], method: str, asked: Sequence[float], by_mean: bool = False
+    tables: list[Table], method: str, asked: Sequence[float], mean: bool = False
 ) -> list[LayerPlan]:
     """Plan for a fraction per layer, or for one fraction of all layers together.
 
@@ -30,7 +30,7 @@ def by_budget(
         tables: the layers.
         method: a name of `budget.RULES`.
         asked: one fraction a layer, or a single one, each in (0, 1].
-        by_mean: rank weights by mean sensitivity (`sipp_core.ranking`).
+        mean: rank weights by mean sensitivity (`sipp_core.by_mean`).
 
     Returns:
         One plan a layer.
@@ -41,7 +41,7 @@ def by_budget(
         return [
             planning.base_plan(t, probability=(t.weight != 0).astype(np.float64)) for t in tables
         ]
-    rule = ranking.BY_MEAN[method] if by_mean else budget.RULES[method]
+    rule = by_mean.BY_MEAN[method] if mean else budget.RULES[method]
     plans: list[LayerPlan] = []
     for group, fraction in zip(_scopes(tables, len(asked)), asked, strict=True):
         size = sum(t.weight.size for t in group)

@@ -2,8 +2,8 @@
 
 Each (sign, neuron) pair is either drawn with replacement (SP-1) or included weight by weight with
 a probability (SP-8; 0 and 1 make it deterministic, SP-6), independently or coupled to a fixed
-count. Drawing a plan gives the multipliers of
-the weights; the same seed gives the same multipliers on every machine and device.
+count; or the whole matrix is drawn from at once. Drawing a plan gives the multipliers of the
+weights; the same seed gives the same multipliers on every machine and device.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class LayerPlan:
         whole: (2, out) bool, live pairs that keep every weight that ever fired.
         scale: (2, out) float64 > 0, factor of the kept weights (1; SP-6's recentring otherwise).
         coupled: whether inclusion is pivotal (fixed count, same probabilities) and not independent.
+        joint: whether all draws are from the whole matrix, in proportion to scores; `draws` is then
+            one number throughout, and `probability` and `scale` have no say.
 
     Claim: none (plumbing).
     """
@@ -51,15 +53,18 @@ class LayerPlan:
     whole: Bool
     scale: Float
     coupled: bool = False
+    joint: bool = False
 
     def sign(self, index: int) -> Bool:
         """Mask of the weights of one sign: 0 positive, 1 negative."""
         return self.nonzero & (self.positive if index == 0 else ~self.positive)
 
     def draw_probabilities(self, index: int) -> Float:
-        """q_j of each pair of one sign, (out, fan_in); rows of dead pairs are 0."""
+        """Chance that a draw takes each weight of one sign, (out, fan_in); 0 for dead pairs."""
         part = np.where(self.sign(index), self.scores, 0.0)
         total = part.sum(axis=1, keepdims=True)
+        if self.joint:
+            total = np.full_like(total, np.where(self.nonzero, self.scores, 0.0).sum())
         return np.divide(part, total, out=np.zeros_like(part), where=total > 0)
 
 
@@ -133,6 +138,8 @@ def draw(plan: LayerPlan, rng: np.random.Generator) -> Float:
         >>> draw(plan, generator(0))
         array([[1., 1.]])
     """
+    if plan.joint:
+        return _draw_jointly(plan, rng)
     p = np.where(plan.nonzero, plan.probability, 0.0)
     if plan.coupled:
         signs = (np.where(plan.sign(index), p, 0.0) for index in (0, 1))
@@ -150,6 +157,13 @@ def draw(plan: LayerPlan, rng: np.random.Generator) -> Float:
         value = np.divide(counts, m[:, None] * q, out=np.zeros_like(q), where=q > 0)
         multiplier[rows] = np.where(plan.sign(index)[rows], value, multiplier[rows])
     return multiplier * np.where(plan.positive, plan.scale[0][:, None], plan.scale[1][:, None])
+
+
+def _draw_jointly(plan: LayerPlan, rng: np.random.Generator) -> Float:
+    q = plan.draw_probabilities(0) + plan.draw_probabilities(1)
+    m = plan.draws.max()
+    counts = draw_counts(q.reshape(1, -1), np.array([m], dtype=np.int64), rng).reshape(q.shape)
+    return np.divide(counts, m * q, out=np.zeros_like(q), where=counts > 0)
 
 
 def draw_many(plan: LayerPlan, seed: int, layer: int, copies: int) -> Iterator[Float]:

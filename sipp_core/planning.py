@@ -126,29 +126,6 @@ def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) 
     )
 
 
-def top_per_pair(table: Table, scores: Float, sizes: Float) -> Bool:
-    """Mask of each pair's largest scores, `sizes` of them, among its weights of one sign.
-
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0.
-        sizes: (2, out) whole numbers.
-
-    Returns:
-        (out, fan_in) bool.
-
-    Claim: SP-6. Source: [SP] arXiv 1910.05422.
-    """
-    kept = np.zeros(scores.shape, dtype=bool)
-    for sign in (0, 1):
-        ranked = np.where(table.sign(sign), scores, -1.0)
-        order = np.argsort(-ranked, axis=1, kind="stable")
-        place = np.empty_like(order)
-        np.put_along_axis(place, order, np.arange(order.shape[1])[None, :], axis=1)
-        kept |= (place < sizes[sign][:, None]) & table.sign(sign) & (scores > 0)
-    return kept
-
-
 def merge(table: Table, first: LayerPlan, second: LayerPlan, use_first: Bool) -> LayerPlan:
     """Take each pair's plan from one of two plans.
 

@@ -36,6 +36,7 @@ class Table:
         bound: which bound promises.
         eta: number of neurons of the network.
         eta_star: widest layer, the input width included.
+        dice: the user's seed and the layer's place, for what is chosen at random while planning.
 
     Claim: none (plumbing).
     """
@@ -51,6 +52,7 @@ class Table:
     bound: str
     eta: int
     eta_star: int
+    dice: tuple[int, int] = (0, 0)
 
     @property
     def dead(self) -> Bool:
@@ -82,6 +84,7 @@ def make_table(
     bound: str,
     eta: int,
     eta_star: int,
+    dice: tuple[int, int] = (0, 0),
 ) -> Table:
     """Collect the planning numbers of one layer.
 
@@ -92,6 +95,7 @@ def make_table(
         bound: one of BOUNDS.
         eta: number of neurons of the network.
         eta_star: widest layer, the input width included.
+        dice: the user's seed and the layer's place.
 
     Returns:
         The table.
@@ -126,10 +130,11 @@ def make_table(
         bound=bound,
         eta=eta,
         eta_star=eta_star,
+        dice=dice,
     )
 
 
-def draws_error(table: Table, scores: Float, draws: Float) -> Float:
+def draws_error(table: Table, scores: Float, draws: Float, joint: bool = False) -> Float:
     """Error promised to each pair for its number of draws in proportion to scores.
 
     With other scores than s, one draw lies in [0, M z] for M = C max_j s_j/q_j (S_sum if q = s/S).
@@ -138,20 +143,21 @@ def draws_error(table: Table, scores: Float, draws: Float) -> Float:
         table: the layer.
         scores: (out, fan_in) >= 0, what draws are proportional to.
         draws: (2, out) whole draws.
+        joint: whether draws are from the whole matrix, not from each pair.
 
     Returns:
         (2, out) float64 errors relative to z^s: 0 for dead pairs, 1 for live ones without a draw.
 
     Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: see `sipp_theory.error`.
     """
-    spans = span(table, scores)
-    live = (table.total > 0) & (draws > 0)
-    eps = np.where(table.total > 0, 1.0, 0.0)
+    spans = span(table, scores, joint)
+    # A weight that was seen to fire and is never drawn: nothing can be promised.
+    biased = np.isinf(spans)
+    live = (table.total > 0) & (draws > 0) & ~biased
+    eps = np.where(table.total > 0, np.where(biased & (draws > 0), np.inf, 1.0), 0.0)
     if table.bound in INSTANCE_BOUNDS:
         for sign, neuron in np.argwhere(live):
-            columns = table.sign(sign)[neuron] & (scores[neuron] > 0)
-            q = scores[neuron, columns] / scores[neuron, columns].sum()
-            shares = table.shares(sign, neuron, columns)
+            shares, q = outcomes(table, scores, sign, neuron, joint)
             if len(shares) == 0:
                 continue
             m = float(draws[sign, neuron])
@@ -178,12 +184,43 @@ def draws_error(table: Table, scores: Float, draws: Float) -> Float:
     return np.where(live, promised, eps)
 
 
-def span(table: Table, scores: Float) -> Float:
+def outcomes(
+    table: Table, scores: Float, sign: int, neuron: int, joint: bool = False
+) -> tuple[Float, Float]:
+    """Shares of what a draw may bring one pair at the kept points, and with what chance.
+
+    Args:
+        table: the layer.
+        scores: (out, fan_in) >= 0, what draws are proportional to.
+        sign: 0 for positive weights, 1 for negative ones.
+        neuron: index of the neuron.
+        joint: whether draws are from the whole matrix; the last outcome is then a weight that is
+            not of the pair, of share 0.
+
+    Returns:
+        (n, k) shares and (k,) probabilities; no rows if there is nothing to go by.
+
+    Claim: SP-5, SP-5x. Source: [OWN].
+    """
+    mine = table.sign(sign)[neuron]
+    columns = mine & (scores[neuron] > 0)
+    shares, chance = table.shares(sign, neuron, columns), scores[neuron, columns]
+    if not joint:
+        return shares, chance / chance.sum()
+    if (mine & (table.sensitivity[neuron] > 0) & ~columns).any():  # never drawn: nothing to say
+        shares = shares[:0]
+    chance = chance / np.where(table.weight != 0, scores, 0.0).sum()
+    shares = np.column_stack([shares, np.zeros(len(shares))])
+    return shares, np.append(chance, max(0.0, 1 - float(chance.sum())))
+
+
+def span(table: Table, scores: Float, joint: bool = False) -> Float:
     """Largest value of one draw over z, per pair and before C: max_j s_j/q_j; S_sum if q = s/S.
 
     Args:
         table: the layer.
         scores: (out, fan_in) >= 0.
+        joint: whether q is over the whole matrix, not over each pair.
 
     Returns:
         (2, out) float64, 0 for dead pairs; +inf where a weight with s > 0 can never be drawn.
@@ -191,12 +228,13 @@ def span(table: Table, scores: Float) -> Float:
     Claim: SP-1. Source: [SP] arXiv 1910.05422; any other q [OWN].
     """
     result = np.zeros_like(table.total)
+    whole = np.where(table.weight != 0, scores, 0.0).sum()
     for sign in (0, 1):
         mask = table.sign(sign) & (table.sensitivity > 0)
         part = np.where(table.sign(sign), scores, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(mask, table.sensitivity / part, 0.0).max(axis=1, initial=0.0)
-            result[sign] = ratio * part.sum(axis=1)
+            result[sign] = ratio * (whole if joint else part.sum(axis=1))
     return np.where(table.total > 0, np.maximum(result, 1.0), 0.0)
 
 

@@ -7,8 +7,7 @@ import math
 import torch
 from torch import nn
 
-from sipp_core import budget, describing, lowrank, sampling
-from sipp_core import ranking as by_mean
+from sipp_core import baselines, budget, by_mean, describing, guarantee, lowrank, sampling
 from sipp_core._arguments import whole
 from sipp_core.calibration import Calibration, calibrate
 from sipp_core.fingerprints import fingerprint
@@ -72,6 +71,12 @@ def _check(
             f"method {method!r} in guarantee mode has its own network-wide bound 'corenet' (NW-5); "
             f"for bound={chosen!r} take method='sipp-rand', which draws the same way"
         )
+    bounded = (*guarantee.RULES, *describing.CORENET)
+    if eps is not None and method in budget.RULES and method not in bounded:
+        raise ValueError(
+            f"method {method!r} has no guarantee mode: no bound asks it for a number of weights; "
+            "give keep=... instead of eps"
+        )
     if method == "sipp-poisson" and chosen == "corenet":
         raise ValueError("bound 'corenet' is for draws with replacement; sipp-poisson has none")
     if chosen in INSTANCE_BOUNDS and coverage_factor != 1:
@@ -126,8 +131,9 @@ def prune(
 
     Args:
         model: nn.Module with Linear or Conv layers; never changed.
-        calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs; or what
-            `calibrate` made of them, to prune many times for one measurement.
+        calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs (snip
+            needs the targets); or what `calibrate` made of them, to prune many times for one
+            measurement.
         method: one of METHODS.
         keep: fraction of prunable weights to keep, in (0, 1].
         eps: relative error of each neuron, in (0, 1); of the network's output for CoreNet.
@@ -192,7 +198,14 @@ def prune(
             mean=ranking == "mean",
             validation_every=VALIDATION_EVERY if amplified else 0,
             seed=seed,
+            norms=method == "wanda",
+            gradients=method == "snip",
             progress=progress,
+        )
+    lacking = baselines.missing(method, stats.layers)
+    if lacking is not None:
+        raise ValueError(
+            f"the calibration lacks what method {method!r} looks at; calibrate with {lacking}"
         )
     job = Job(
         model=model,

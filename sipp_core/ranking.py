@@ -1,9 +1,4 @@
-"""Rank weights by mean instead of maximum sensitivity: an option of budget mode, never certified.
-
-The mean over rows says which weights matter usually, the maximum which matter ever. Only the latter
-promises anything: a mask that was chosen by the mean is promised what SP-6 says of it on the
-maximum sensitivities.
-"""
+"""Which weights score best: of a whole scope, of each row, of each neuron and sign."""
 
 from __future__ import annotations
 
@@ -11,83 +6,71 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sipp_core import planning
-from sipp_core.budget import Rule, largest
-from sipp_core.plan import Float, LayerPlan
+from sipp_core.plan import Bool, Float
 from sipp_core.promise import Table
 
-RANKINGS = ("max", "mean")
 
-
-def by_mean(recentred: bool) -> Rule:
-    """Rule that keeps the weights of largest mean sensitivity.
+def largest(scores: Sequence[Float], budget: float) -> list[Bool]:
+    """Masks of the `budget` largest scores of a scope; ties go to the earlier weight.
 
     Args:
-        recentred: whether what is kept is scaled so that the worst case is halved.
+        scores: one array a layer, >= 0; zeros are never chosen.
+        budget: how many, rounded down.
 
     Returns:
-        A rule from the tables of one scope and a budget to plans.
+        One mask a layer.
 
-    Claim: SP-6 (of the maximum sensitivities of what is dropped). Source: [OWN], an observation.
+    Claim: AL-1 (its deterministic case). Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> largest([np.array([[0.1, 0.3]]), np.array([[0.2, 0.0]])], 2)
+        [array([[False,  True]]), array([[ True, False]])]
     """
-
-    def rule(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
-        scores = [_means(table) for table in tables]
-        return [
-            planning.mask_plan(table, mask, score, recentred)
-            for table, mask, score in zip(tables, largest(scores, budget), scores, strict=True)
-        ]
-
-    return rule
+    flat = np.concatenate([s.ravel() for s in scores])
+    count = min(int(budget), int((flat > 0).sum()))
+    mask = np.zeros(flat.size, dtype=bool)
+    mask[np.argsort(-flat, kind="stable")[:count]] = True
+    cuts = np.cumsum([s.size for s in scores])[:-1]
+    return [m.reshape(s.shape) for m, s in zip(np.split(mask, cuts), scores, strict=True)]
 
 
-def _means(table: Table) -> Float:
-    means = table.statistics.mean
-    if means is None:
-        raise ValueError(
-            "ranking='mean' needs the mean shares, which the calibration did not keep; calibrate "
-            "with mean=True"
-        )
-    # A share of a single row may vanish in the mean; what has ever fired ranks above what has not.
-    found = np.maximum(means.double().cpu().numpy(), np.finfo(np.float64).tiny)
-    return np.where(table.sensitivity > 0, found, 0.0)
-
-
-BY_MEAN: dict[str, Rule] = {"sipp-det": by_mean(False), "sipp-recentred": by_mean(True)}
-NOTE = (
-    "weights were ranked by their mean sensitivity; what is promised is what SP-6 says of the mask "
-    "on the maximum sensitivities"
-)
-
-
-def check(ranking: str, method: str, eps: float | None) -> None:
-    """Refuse a ranking that a method or a mode does not have.
+def largest_per_row(scores: Float, sizes: Float) -> Bool:
+    """Mask of each row's largest scores, `sizes` of them; ties go to the earlier weight.
 
     Args:
-        ranking: "max" or "mean".
-        method: name of the method.
-        eps: error asked for; None in budget mode.
+        scores: (out, fan_in) >= 0; zeros are never chosen.
+        sizes: (out,) whole numbers.
 
-    Raises:
-        ValueError: an unknown ranking; "mean" in guarantee mode or for another method than those
-            that keep the largest.
+    Returns:
+        (out, fan_in) bool.
 
     Claim: none (plumbing).
 
     Example:
-        >>> check("mean", "sipp-det", None)
+        >>> largest_per_row(np.array([[0.1, 0.3], [0.2, 0.0]]), np.array([1.0, 2.0])).tolist()
+        [[False, True], [True, False]]
     """
-    if ranking not in RANKINGS:
-        raise ValueError(f"ranking must be one of {', '.join(RANKINGS)}; found {ranking!r}")
-    if ranking == "max":
-        return
-    if eps is not None:
-        raise ValueError(
-            "ranking='mean' promises nothing, so guarantee mode (eps=...) has no use for it; give "
-            "keep=..., or leave the ranking out"
-        )
-    if method not in BY_MEAN:
-        raise ValueError(
-            f"ranking='mean' is for methods that keep the largest, {', '.join(BY_MEAN)}; found "
-            f"method {method!r}"
-        )
+    order = np.argsort(-scores, axis=1, kind="stable")
+    place = np.empty_like(order)
+    np.put_along_axis(place, order, np.arange(order.shape[1])[None, :], axis=1)
+    return (place < sizes[:, None]) & (scores > 0)
+
+
+def top_per_pair(table: Table, scores: Float, sizes: Float) -> Bool:
+    """Mask of each pair's largest scores, `sizes` of them, among its weights of one sign.
+
+    Args:
+        table: the layer.
+        scores: (out, fan_in) >= 0.
+        sizes: (2, out) whole numbers.
+
+    Returns:
+        (out, fan_in) bool.
+
+    Claim: SP-6. Source: [SP] arXiv 1910.05422.
+    """
+    kept = np.zeros(scores.shape, dtype=bool)
+    for sign in (0, 1):
+        ranked = np.where(table.sign(sign), scores, -1.0)
+        kept |= largest_per_row(ranked, sizes[sign]) & table.sign(sign)
+    return kept

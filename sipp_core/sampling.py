@@ -9,7 +9,7 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from sipp_core import corenet, describing, fitting, guarantee, ranking
+from sipp_core import by_mean, corenet, describing, entrywise, fitting, guarantee
 from sipp_core.calibration import Calibration
 from sipp_core.job import Job, Sparsified
 from sipp_core.layers import weight_of
@@ -39,10 +39,12 @@ def sparsify(job: Job) -> Sparsified:
     amplified = job.method == "corenet++"
     plans, notes = _plans(job, tables, amplified)
     if job.ranking == "mean":
-        notes.append(ranking.NOTE)
+        notes.append(by_mean.NOTE)
     if amplified:
         notes.append(describing.amplified_note(job.delta))
     multipliers = fitting.sample(plans, tables, job.stats, job.delta, job.seed, amplified)
+    spectral = entrywise.spectral_note(tables, plans, multipliers, job.delta)
+    notes += [spectral] if spectral else []
     model, masks = _apply(job.model, job.stats, multipliers, job.masks)
     reports = tuple(
         describing.layer_report(table, plan, mask, dead.get(plan.name))
@@ -73,8 +75,9 @@ def make_tables(job: Job, dead: dict[str, Tensor] | None = None) -> list[Table]:
             bound=job.bound,
             eta=eta,
             eta_star=eta_star,
+            dice=(job.seed, index),
         )
-        for layer in job.stats.layers
+        for index, layer in enumerate(job.stats.layers)
     ]
 
 

@@ -138,6 +138,7 @@ def _report(result: PruneResult) -> dict[str, Any]:
         "claims": list(result.claims),
         "layers": layers,
         "coupled": [plan.name for plan in result.plans if plan.coupled],
+        "joint": [plan.name for plan in result.plans if plan.joint],
         "masked": _masked(result),
         "structure": [asdict(change) for change in result.structure],
     }
@@ -238,6 +239,7 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
                 name,
                 *(tensors[f"plan/{name}/{f}"].numpy() for f in PLAN_FIELDS),
                 coupled=name in report["coupled"],
+                joint=name in report.get("joint", ()),
             )
         )
     digests = frozenset(row.tobytes() for row in tensors["calibration/digests"].numpy())

@@ -37,6 +37,8 @@ class LayerStatistics:
         points: (groups, n, fan_in) float64 activation rows kept for instance-exact bounds, on the
             CPU; signed rows are split in two. Empty when none were asked for.
         complete: whether `points` holds every row seen.
+        energy: (groups, fan_in) float64 sum of a_j^2 over the rows, or None if not asked for.
+        saliency: (out, fan_in) float64 |w dL/dw| (see `sipp_core.saliency`), or None.
 
     Claim: none (plumbing).
     """
@@ -52,6 +54,8 @@ class LayerStatistics:
     support_total: int | None
     points: Tensor
     complete: bool
+    energy: Tensor | None = None
+    saliency: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -64,7 +68,7 @@ class Watcher:
 
     def __init__(
         self, layer: PrunableLayer, points: int, support: bool, seed: int, *,
-        mean: bool = False, held: int = HELD,
+        mean: bool = False, norms: bool = False, held: int = HELD,
     ) -> None:  # fmt: skip
         self.layer = layer
         dtype = working_dtype(layer.weight.dtype)
@@ -89,6 +93,8 @@ class Watcher:
         # Of one batch; its rows run together wherever it runs, so it may round as it likes.
         self.batch_cancellation = self.weight.new_zeros(out, dtype=torch.float64)
         self.cancellation = exact.ExactSum(self.batch_cancellation, exact.RATIOS)
+        self.batch_energy = torch.zeros_like(self.peak, dtype=torch.float64)
+        self.energy = exact.ExactSum(self.peak, exact.SQUARES) if norms else None
         self.plain_rows = 0
         self.sample = Reservoir(points, seed)
         self.aside = Reservoir(points, seed + 1)
@@ -107,6 +113,9 @@ class Watcher:
             acc.total.zero_()
         self.cancellation.add(self.batch_cancellation)
         self.batch_cancellation.zero_()
+        if self.energy is not None:
+            self.energy.add(self.batch_energy)
+            self.batch_energy.zero_()
 
     def merge(self, group: Processes) -> None:
         """Join what all processes have seen; each of them then holds the same bits."""
@@ -123,8 +132,9 @@ class Watcher:
                 first = group.minimum(torch.where(sets, acc.argmax, none))
                 acc.argmax = torch.where(first == none, -1, first)
             acc.live, acc.rows = group.total(acc.live), group.count(acc.rows)
-        for each in (*self.totals, self.cancellation):
-            each.merge(group.total)
+        for each in (*self.totals, self.cancellation, self.energy):
+            if each is not None:
+                each.merge(group.total)
         self.sample.merge(group, self.peak)
         self.aside.merge(group, self.peak)
 
@@ -193,6 +203,8 @@ class Watcher:
         ]
         self.batch_cancellation += torch.cat(deltas)
         self.peak = torch.maximum(self.peak, (block.abs() if signed else block).amax(dim=1))
+        if self.energy is not None:
+            self.batch_energy += block.double().square().sum(dim=1)
         self.plain_rows += n
         self.sample.add(block)
 
@@ -250,6 +262,7 @@ class Watcher:
             support_total=None if argmax is None else int(argmax[argmax >= 0].unique().numel()),
             points=points,
             complete=self.sample.seen <= self.sample.size,
+            energy=None if self.energy is None else self.energy.value(),
         )
 
     def _mean(self, count: int) -> Tensor:

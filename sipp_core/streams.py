@@ -169,6 +169,45 @@ def batches(inputs: Inputs, size: int | None, name: str = "calibration") -> Iter
         raise ValueError(f"{name} is empty: at least one input is needed")
 
 
+def labelled(inputs: Inputs, name: str = "calibration") -> list[tuple[Tensor, Tensor]]:
+    """Hold a stream of (input, target) pairs, which can then be read twice.
+
+    Args:
+        inputs: an iterable of (inputs, targets) batches.
+        name: what to call the stream in error messages.
+
+    Returns:
+        The batches; the whole stream is held in memory.
+
+    Raises:
+        TypeError: not iterable.
+        ValueError: a batch without targets, or with another number of them than of inputs.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> len(labelled([(torch.ones(3, 2), torch.zeros(3))]))
+        1
+    """
+    if not isinstance(inputs, Iterable) or isinstance(inputs, str | bytes | dict):
+        raise TypeError(f"{name} must be an iterable of batches; found {type(inputs)}")
+    pairs = []
+    for number, raw in enumerate([inputs] if isinstance(inputs, Tensor | np.ndarray) else inputs):
+        where = f"{name} batch {number}"
+        given = raw[1] if isinstance(raw, tuple | list) and len(raw) > 1 else None
+        if not isinstance(given, Tensor | np.ndarray) or given.ndim == 0:
+            raise ValueError(
+                f"{where} has no targets, which gradients of a loss need: found "
+                f"{type(raw if given is None else given).__name__}; give {name} as "
+                "(inputs, targets) pairs of tensors, a whole set as [(inputs, targets)]"
+            )
+        pair = _as_tensor(raw, where), _as_tensor(given, f"the targets of {where}")
+        if len(pair[0]) != len(pair[1]):
+            raise ValueError(f"{where} has {len(pair[0])} inputs and {len(pair[1])} targets")
+        pairs.append(pair)
+    return pairs
+
+
 def digests(batch: Tensor) -> list[bytes]:
     """Fingerprint each input, to see whether held-out inputs were calibration inputs.
 

@@ -171,6 +171,8 @@ def command(
         usual = networks.USUAL_SIZES.get(data_set.name)
         calibration_size = None if usual is None else min(usual, len(given))
     given = inputs.some(given, calibration_size, seed, "--calibration-size")
+    if method == "snip" and data_set is not None:  # it alone looks at classes
+        given = [(given, inputs.some(data_set.train_targets, calibration_size, seed, ""))]
     ranks.join()
     ranks.only_first(
         lambda: networks.give_weights(network, weights, data_set, train, data_dir, seed)

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from sipp_core import Calibration, calibrate, prune
 
-FIELDS = ("sensitivity", "mean", "live", "input_peak", "cancellation", "support", "points")
+FIELDS = ("sensitivity", "mean", "live", "input_peak", "cancellation", "support", "points",
+          "energy", "saliency")  # fmt: skip
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -54,7 +55,8 @@ def bits(stats: Calibration) -> str:
     digest = hashlib.sha256()
     for layer in stats.layers:
         for field in FIELDS:
-            digest.update(getattr(layer, field).numpy().tobytes())
+            found = getattr(layer, field)
+            digest.update(b"" if found is None else found.numpy().tobytes())
         digest.update(repr((layer.rows, layer.complete, layer.support_total)).encode())
     for rows in stats.validation.values():
         digest.update(rows.numpy().tobytes())
@@ -94,6 +96,7 @@ def with_one(x: Tensor, index: int, value: float) -> Tensor:
 def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]]:
     x, images = random(301, 12), random(20, 2, 6, 6)
     x[7], x[200] = x[3], x[3]  # repeated inputs
+    pairs = [(part, torch.arange(len(part)) % 7) for part in x.split(50)]
 
     def saved(model: Callable[[], nn.Module], inputs: Any, **asked: Any) -> str:
         result = prune(model(), inputs, seed=3, **asked)
@@ -147,6 +150,15 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
         "all statistics in float64": lambda: measured(
             lambda: dense().double(), x.double(), points=40, forward_size=16
         ),
+        "file by wanda": lambda: saved(
+            convolutional, images, method="wanda", keep=0.5, batch_size=3
+        ),
+        "file by snip": lambda: saved(dense, pairs, method="snip", keep=0.5, batch_size=64),
+        "all that baselines need": lambda: measured(
+            lambda: dense().double(), [(a.double(), b) for a, b in pairs], norms=True,
+            gradients=True, batch_size=16,
+        ),
+        "without targets": lambda: saved(dense, x, method="snip", keep=0.5),
         "more processes than batches": lambda: measured(dense, x[:10], points=4),
         "uneven": lambda: measured(dense, x[:70], points=100, forward_size=64),
         "not finite": lambda: measured(dense, with_one(x, 80, float("nan")), forward_size=64),

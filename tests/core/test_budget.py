@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from sipp_core import budget, calibrate, planning
+from sipp_core import budget, calibrate, planning, ranking, uniform
 from sipp_core.plan import LayerPlan, draw, expected_nonzeros, generator
 from sipp_core.promise import Table, make_table
+
+MASKS = ("magnitude", "random", "wanda", "snip")
 
 
 def make(out: int, fan_in: int, n: int, seed: int, bound: str = "bernstein") -> Table:
@@ -25,10 +27,12 @@ def make(out: int, fan_in: int, n: int, seed: int, bound: str = "bernstein") -> 
         module.weight[:, 3] = 0
         module.weight[0].abs_()
     x[:, 1] = 0
-    stats = calibrate(module, x, points=10 * n).layers[0]
+    pairs = [(x, torch.rand(n, out, generator=rng, dtype=torch.float64))]
+    stats = calibrate(module, pairs, points=10 * n, norms=True, gradients=True).layers[0]
     return make_table(
-        stats, delta=0.1, coverage_factor=1.0, bound=bound, eta=out, eta_star=max(fan_in, out)
-    )
+        stats, delta=0.1, coverage_factor=1.0, bound=bound, eta=out, eta_star=max(fan_in, out),
+        dice=(0, seed),
+    )  # fmt: skip
 
 
 def tables() -> list[Table]:
@@ -50,7 +54,7 @@ def test_every_rule_spends_its_budget(method: str, fraction: float) -> None:
     plans = budget.RULES[method](group, float(size))
     expected = sum(expected_nonzeros(plan) for plan in plans)
     pairs = sum(int((t.total > 0).sum()) for t in group)
-    if method in ("sipp-det", "sipp-recentred", "magnitude"):
+    if method in ("sipp-det", "sipp-recentred", *MASKS):
         assert expected == size
     elif method == "sipp-poisson":
         assert expected == pytest.approx(size, rel=1e-9)
@@ -77,7 +81,7 @@ def test_a_budget_for_everything_promises_an_exact_network(method: str) -> None:
 
 
 @pytest.mark.parametrize("bound", ["bernstein", "exact"])
-@pytest.mark.parametrize("method", ["sipp-det", "sipp-recentred", "magnitude"])
+@pytest.mark.parametrize("method", ["sipp-det", "sipp-recentred", *MASKS])
 def test_what_is_kept_for_certain_is_promised_at_every_point(method: str, bound: str) -> None:
     table = make(12, 40, 30, 2, bound)
     for size in (10, 100, 300):
@@ -163,16 +167,16 @@ def test_rates_for_sizes_fill_each_pair() -> None:
 
 def test_largest_breaks_ties_by_position_and_never_takes_zeros() -> None:
     scores = [np.array([[0.5, 0.0, 0.5]]), np.array([[0.5, 0.9]])]
-    assert [m.tolist() for m in budget.largest(scores, 3)] == [
+    assert [m.tolist() for m in ranking.largest(scores, 3)] == [
         [[True, False, True]],
         [[False, True]],
     ]
-    assert sum(int(m.sum()) for m in budget.largest(scores, 99)) == 4
-    assert not any(m.any() for m in budget.largest(scores, 0.99))
+    assert sum(int(m.sum()) for m in ranking.largest(scores, 99)) == 4
+    assert not any(m.any() for m in ranking.largest(scores, 0.99))
 
 
 def test_uniform_draws_do_not_look_at_the_data() -> None:
-    plans = [budget.uniform([make(6, 40, 30, 7)], 60)[0] for _ in range(2)]
+    plans = [uniform.by_budget([make(6, 40, 30, 7)], 60)[0] for _ in range(2)]
     for sign in (0, 1):
         q = plans[0].draw_probabilities(sign)
         for row in q:

@@ -36,7 +36,9 @@ def inputs(n: int = 40, seed: int = 1) -> Tensor:
 
 def result(method: str = "sipp-hybrid", **settings: Any) -> PruneResult:
     settings = {"keep": 0.3} | settings
-    return prune(dense(), inputs(), method=method, seed=3, **settings)
+    x = inputs()
+    given = [(x, torch.arange(len(x)) % 4)] if method == "snip" else x
+    return prune(dense(), given, method=method, seed=3, **settings)
 
 
 def assert_same(first: PruneResult, second: PruneResult) -> None:
@@ -63,6 +65,8 @@ def assert_same(first: PruneResult, second: PruneResult) -> None:
 @pytest.mark.parametrize("method", RULES)
 def test_the_round_trip_is_exact(method: str, masks: bool, tmp_path: Path) -> None:
     for settings in ({"keep": 0.3}, {"keep": None, "eps": 0.5, "delta": 0.1}):
+        if method == "random" and "eps" in settings:
+            continue
         saved = result(method, masks=masks, **settings)
         path = saved.save(tmp_path / "net.safetensors")
         assert path == tmp_path / "net.safetensors"
