@@ -20,7 +20,7 @@ def chosen(
 ) -> tuple[Json, sipp_core.Certificate]:
     """Certify the chosen network on inputs that had no part in choosing it (CT-2, CT-1)."""
     pruned = sipp_core.prune(
-        model, splits.calibration_inputs, method=choice["method"], keep=choice["keep"],
+        model, splits.calibration_pairs, method=choice["method"], keep=choice["keep"],
         seed=choice["seed"],
     )  # fmt: skip
     # The splits are disjoint by index; an equal image would be a fresh draw that repeats.
@@ -60,7 +60,7 @@ def searches(
         if progress is not None:
             progress(done, len(plan.methods), f"certify {method}")
         found = sipp_core.sparsest(
-            model, splits.calibration_inputs, splits.certificate_inputs, eps=plan.target_eps,
+            model, splits.calibration_pairs, splits.certificate_inputs, eps=plan.target_eps,
             delta=plan.target_delta, confidence=each, method=method, seed=seed,
             allow_repeats=True,
         )  # fmt: skip

@@ -42,10 +42,12 @@ def _measure(model: nn.Module, splits: Splits, aside: bool, seed: int) -> sipp_c
     """Calibrate once for the whole grid; CoreNet++ alone sets inputs aside to choose on."""
     return sipp_core.calibrate(
         model,
-        splits.calibration_inputs,
+        splits.calibration_pairs,
         validation_every=VALIDATION_EVERY if aside else 0,
         points=DEFAULT_POINTS if aside else 0,
         seed=seed,
+        norms=True,
+        gradients=True,
     )
 
 

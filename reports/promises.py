@@ -112,7 +112,7 @@ def guarantees(
         if progress is not None:
             progress(done, len(cells), f"{method} with bound {bound}")
         result = sipp_core.prune(
-            model, splits.calibration_inputs, method=method, eps=eps, delta=plan.delta,
+            model, splits.calibration_pairs, method=method, eps=eps, delta=plan.delta,
             bound=bound, seed=seed, points=plan.points if bound in INSTANCE_BOUNDS else None,
         )  # fmt: skip
         errors, _ = sipp_core.output_errors(model, result.model, splits.figure_inputs)

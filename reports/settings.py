@@ -223,6 +223,41 @@ METHOD_FACTS = {
         "Each layer becomes two thin ones, its truncated singular value decomposition; the numbers "
         "of both count as kept.", "MS",
     ),
+    "random": Method(
+        "Random mask", "peer", True,
+        "A set of weights chosen uniformly among all sets of its size stays as it is: the control "
+        "that any choice must beat.", "SP-6 of the mask drawn, as good as nothing",
+    ),
+    "wanda": Method(
+        "Wanda", "peer", False,
+        "The weights of largest magnitude times norm of their input stay, the same number for "
+        "each neuron.", "SP-6 applies on the calibration inputs",
+    ),
+    "snip": Method(
+        "SNIP", "peer", False,
+        "The weights stay whose removal would change the loss most, to first order; it alone "
+        "looks at the classes.", "SP-6 applies on the calibration inputs",
+    ),
+    "entry-uniform": Method(
+        "Uniform entries", "peer", True,
+        "Entries of the whole matrix are drawn uniformly with replacement and reweighted.",
+        "SP-1, MS-1",
+    ),
+    "entry-l1": Method(
+        "l1 entries", "peer", True,
+        "Entries of the whole matrix are drawn in proportion to their magnitude and reweighted.",
+        "SP-1, MS-1",
+    ),
+    "entry-l2": Method(
+        "l2 entries", "peer", True,
+        "Entries of the whole matrix are drawn in proportion to their square and reweighted; the "
+        "small ones that are drawn count for very much.", "SP-1, MS-1",
+    ),
+    "entry-mixture": Method(
+        "l1 + l2 entries", "peer", True,
+        "Entries of the whole matrix are drawn by the mean of the l1 and the l2 law and "
+        "reweighted.", "SP-1, MS-1",
+    ),
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ class Splits:
         figures: (n,) indices of test inputs behind every figure and every choice.
         certificate: (n,) indices of test inputs that certificates alone look at.
         calibration_inputs: the inputs of `calibration`.
+        calibration_targets: their classes, which SNIP looks at.
         figure_inputs: the inputs of `figures`.
         figure_targets: their classes.
         certificate_inputs: the inputs of `certificate`.
@@ -34,10 +35,16 @@ class Splits:
     figures: np.ndarray
     certificate: np.ndarray
     calibration_inputs: Tensor
+    calibration_targets: Tensor
     figure_inputs: Tensor
     figure_targets: Tensor
     certificate_inputs: Tensor
     repeats: int
+
+    @property
+    def calibration_pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Calibration inputs with their targets, as `prune` takes them for any method."""
+        return [(self.calibration_inputs, self.calibration_targets)]
 
 
 def widths(model: nn.Module) -> tuple[int, int]:
@@ -73,6 +80,7 @@ def split(data: Dataset, count: int, seed: int) -> Splits:
         figures=figures,
         certificate=certificate,
         calibration_inputs=inputs,
+        calibration_targets=data.train_targets[torch.from_numpy(calibration)],
         figure_inputs=data.test_inputs[torch.from_numpy(figures)],
         figure_targets=data.test_targets[torch.from_numpy(figures)],
         certificate_inputs=held_out,

@@ -40,6 +40,13 @@ METHODS = {
     "magnitude": Look(GREY, "x", (0, (1, 1))),
     "uniform": Look(GREY, "+", (0, (4, 2))),
     "svd": Look(BLUE, "o"),
+    "random": Look(BLACK, "1", (0, (1, 1))),
+    "wanda": Look(SKY, "p"),
+    "snip": Look(GREEN, "h", (0, (5, 1.5))),
+    "entry-uniform": Look(ORANGE, "2", (0, (4, 2))),
+    "entry-l1": Look(VERMILLION, "<"),
+    "entry-l2": Look(PURPLE, ">", (0, (3, 1, 1, 1))),
+    "entry-mixture": Look(BLUE, "d", (0, (5, 1.5, 1, 1.5))),
 }
 SPARE = Look(BLACK, "*")
 CLAIMS = {
