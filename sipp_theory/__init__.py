@@ -20,6 +20,12 @@ from sipp_theory.certificates import (
     tolerance_rank,
     violation_bound,
 )
+from sipp_theory.channels import (
+    channel_bernstein_error,
+    channel_bernstein_size,
+    channel_error,
+    channel_size,
+)
 from sipp_theory.chernoff import kl_error, kl_size
 from sipp_theory.cramer import (
     cramer_error,
@@ -119,6 +125,10 @@ __all__ = [
     "best_of_tau",
     "calibration_size",
     "candidates",
+    "channel_bernstein_error",
+    "channel_bernstein_size",
+    "channel_error",
+    "channel_size",
     "clopper_pearson",
     "closed_moments",
     "combine_signs",

@@ -9,6 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
+from sipp_theory.channels import (
+    channel_bernstein_error,
+    channel_bernstein_size,
+    channel_error,
+    channel_size,
+)
 from sipp_theory.front import error, sample_size
 from sipp_theory.poisson import inclusion_error, inclusion_rate
 from sipp_theory.spectral import spectral_error, spectral_size
@@ -55,6 +61,28 @@ def closed(kind: str, takes_factor: bool, **network: int) -> Bound:
         whole=True,
         factor_error=promise if takes_factor else None,
         factor_size=ask if takes_factor else None,
+    )
+
+
+def channels(
+    name: str, size: Callable[..., ArrayLike], promised: Callable[..., ArrayLike], many: int
+) -> Bound:
+    def promise(m, delta, s=TOTAL, coverage_factor=1.0):
+        return promised(s, m, delta, many, coverage_factor)
+
+    def ask(eps, delta, s=TOTAL, coverage_factor=1.0):
+        return size(s, eps, delta, many, coverage_factor)
+
+    return Bound(
+        name,
+        promise,
+        ask,
+        lambda m, delta: promise(m, delta, 0.0),
+        lambda eps, delta: ask(eps, delta, 0.0),
+        broadcasts=True,
+        whole=True,
+        factor_error=promise,
+        factor_size=ask,
     )
 
 
@@ -121,6 +149,8 @@ BOUNDS = [
     closed("corenet", False, eta=4, eta_star=3),
     closed("bernstein", True),
     closed("kl", True),
+    channels("channels", channel_size, channel_error, 3),
+    channels("channels bernstein", channel_bernstein_size, channel_bernstein_error, 24),
     instance_exact("cramer"),
     instance_exact("exact"),
     spectral(),
