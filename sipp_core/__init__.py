@@ -3,6 +3,10 @@
 from sipp_core.calibration import Calibration, calibrate
 from sipp_core.certificate import Certificate
 from sipp_core.certify import certify, output_errors
+from sipp_core.filter_result import FilterReport, FilterResult, GroupReport
+from sipp_core.filters import prune_filters
+from sipp_core.flops import multiply_adds
+from sipp_core.narrowing import narrow
 from sipp_core.prune import METHODS, prune
 from sipp_core.result import LayerReport, PruneResult
 from sipp_core.saving import load, save
@@ -16,6 +20,9 @@ __all__ = [
     "Calibration",
     "Certificate",
     "Except",
+    "FilterReport",
+    "FilterResult",
+    "GroupReport",
     "LayerReport",
     "LayerStatistics",
     "PruneResult",
@@ -24,8 +31,11 @@ __all__ = [
     "certify",
     "empirical_sensitivity",
     "load",
+    "multiply_adds",
+    "narrow",
     "output_errors",
     "prune",
+    "prune_filters",
     "save",
     "sparsest",
 ]
