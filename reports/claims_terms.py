@@ -15,6 +15,7 @@ FAMILIES = {
     "NW": "The whole network (NW)",
     "AL": "Sharing out a budget (AL)",
     "CT": "Certificates (CT)",
+    "PF": "Channels (PF)",
     "MS": "Entries of a matrix (MS)",
     "A": "Assumptions (A)",
 }

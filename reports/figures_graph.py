@@ -27,6 +27,7 @@ _ASSUMED = "#a9b0b8"
 # A short name for the band of a family, where the page's headings would not fit.
 _BANDS = {
     "ES": "Sensitivity", "SP": "One neuron", "NW": "Network", "AL": "Budget", "CT": "Certificates",
+    "PF": "Channels",
     "MS": "Entries",
 }  # fmt: skip
 
