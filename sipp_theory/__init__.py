@@ -66,6 +66,14 @@ from sipp_theory.multinomial import (
     corenet_size,
     heuristic_error,
 )
+from sipp_theory.nettrim import (
+    cascade_error,
+    parallel_error,
+    parallel_split,
+    recovery_failure,
+    recovery_samples,
+    retrim_error,
+)
 from sipp_theory.network import compose, corenet_split, log_split
 from sipp_theory.network_size import NetworkSize, corenet_network_size, corenet_network_size_bound
 from sipp_theory.pairs import bernstein_coefficients
@@ -125,6 +133,7 @@ __all__ = [
     "best_of_tau",
     "calibration_size",
     "candidates",
+    "cascade_error",
     "channel_bernstein_error",
     "channel_bernstein_size",
     "channel_error",
@@ -174,9 +183,14 @@ __all__ = [
     "log_e_value",
     "log_split",
     "mean_error_bound",
+    "parallel_error",
+    "parallel_split",
     "points_needed",
     "rank_floor",
     "recentring",
+    "recovery_failure",
+    "recovery_samples",
+    "retrim_error",
     "round_allocation",
     "sample_size",
     "scenario_points",
