@@ -16,6 +16,7 @@ FAMILIES = {
     "AL": "Sharing out a budget (AL)",
     "CT": "Certificates (CT)",
     "PF": "Channels (PF)",
+    "NT": "Net-Trim (NT)",
     "MS": "Entries of a matrix (MS)",
     "A": "Assumptions (A)",
 }

@@ -28,6 +28,7 @@ _ASSUMED = "#a9b0b8"
 _BANDS = {
     "ES": "Sensitivity", "SP": "One neuron", "NW": "Network", "AL": "Budget", "CT": "Certificates",
     "PF": "Channels",
+    "NT": "Net-Trim",
     "MS": "Entries",
 }  # fmt: skip
 

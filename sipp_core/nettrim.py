@@ -1,0 +1,375 @@
+"""Net-Trim for one layer: ADMM to find which weights and ceilings matter, then exact to the gap.
+
+Both solvers answer with the same record, and neither hands out a solution that is not feasible and
+certified: `trim` by the duality gap, `trim_cvxpy` by its solver's status.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sipp_core._arguments import positive, whole
+from sipp_core.nettrim_admm import State, factorise, initial, iterate
+from sipp_core.nettrim_interior import Point, solve_restricted
+from sipp_core.nettrim_program import (
+    Program,
+    layer_program,
+    lower_bound,
+    objective,
+    violations,
+)
+
+FEASIBLE = 1e-6
+# ADMM goes only so far before the exact solver takes over; less far does not name the candidates.
+FIRST = 5e-4
+ROUNDS = 12
+# Entries below this share of the largest are the interior's distance from an exact zero.
+NOTHING = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Trimmed:
+    """One trimmed layer, and what certifies it.
+
+    Attributes:
+        weight: (M, N) float64, with exact zeros.
+        bias: (M,) float64, None where the layer has none.
+        eps: radius of the ball.
+        objective: sum of absolute values, the bias counted if it is penalised.
+        gap: objective minus a certified lower bound of it, relative to the objective (0 where both
+            are 0); NaN from a solver that gives no multipliers.
+        constraint: ||U X - Y||_F over the ball's entries, at most eps (1 + 1e-6).
+        overshoot: ||max(U X - V, 0)||_F over the others, at most 1e-6 ||Y||_F.
+        primal: primal residual of ADMM where it stopped, relative; NaN if it did not run.
+        dual: dual residual likewise.
+        iterations: of ADMM.
+        newton: iterations of the interior-point method.
+        nnz: nonzero weights, the bias not counted.
+        solver: "admm", or the name of cvxpy's solver.
+        state: warm start for another eps; None from cvxpy.
+
+    Claim: NT-1, NT-3. Source: [NT] arXiv 1611.05162.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    eps: float
+    objective: float
+    gap: float
+    constraint: float
+    overshoot: float
+    primal: float
+    dual: float
+    iterations: int
+    newton: int
+    nnz: int
+    solver: str
+    state: State | None
+
+
+def feasible(program: Program, weights: Tensor) -> bool:
+    """Whether a point meets the program's constraints up to 1e-6 of eps and of ||Y||_F.
+
+    A ball of radius 0 is met to the rounding of the outputs.
+
+    Args:
+        program: the program.
+        weights: (M, N) float64.
+
+    Returns:
+        True if it does.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> one = layer_program(torch.eye(2), None, torch.eye(2), eps=0.0)
+        >>> feasible(one, one.start), feasible(one, 1.1 * one.start)
+        (True, False)
+    """
+    inside, above = violations(program, weights)
+    size = float(program.targets.norm())
+    rounding = 1e-9 * max(size, float((program.start @ program.inputs.T).norm()))
+    return inside <= program.eps * (1 + FEASIBLE) + rounding and above <= FEASIBLE * size + rounding
+
+
+def solve(
+    program: Program, *, tolerance: float = 1e-5, iterations: int = 5000, state: State | None = None
+) -> Trimmed:
+    """Solve one program to a certified gap.
+
+    Args:
+        program: the program.
+        tolerance: largest relative gap, > 0.
+        iterations: most iterations of ADMM, >= 1.
+        state: of a nearby program, to start from.
+
+    Returns:
+        The solution: feasible to 1e-6, with a gap of at most `tolerance`.
+
+    Raises:
+        RuntimeError: the gap was not reached; the message says how near it came.
+
+    Claim: NT-1, NT-3. Source: [NT] arXiv 1611.05162; the solver is [OWN].
+
+    Example:
+        >>> one = layer_program(torch.tensor([[1.0, 0.01]]), None, torch.eye(2), eps=0.1)
+        >>> found = solve(one)
+        >>> found.weight.round(decimals=3).tolist(), found.gap < 1e-5
+        ([[0.901, 0.0]], True)
+    """
+    tolerance, most = positive("tolerance", tolerance), whole("iterations", iterations, 1)
+    zero = torch.zeros_like(program.start)
+    if feasible(program, zero):
+        return answer(program, zero, 0.0, state or initial(program), 0)
+    if program.eps == 0:
+        raise ValueError(
+            "eps is 0: the program is an equation, whose solutions no interior-point method "
+            "approaches; give a positive eps, or keep the layer as it is"
+        )
+    inverse = factorise(program)
+    now = state if state is not None else initial(program)
+    goal, newton, spent, best = FIRST, 0, 0, math.inf
+    while spent < most:
+        before = now.iterations
+        now = iterate(program, now, inverse, iterations=min(500, most - spent), tolerance=goal)
+        spent += now.iterations - before
+        point = _finish(program, now, tolerance)
+        newton += point.iterations
+        weights = cleaned(point.weights)
+        value, bound = objective(program, weights), lower_bound(program, point.multipliers)
+        gap = max(value - bound, 0.0) / max(value, 1e-300)
+        if feasible(program, weights):
+            best = min(best, gap)
+            if gap <= tolerance:
+                return answer(program, weights, gap, now, newton)
+        goal /= 10
+    raise RuntimeError(
+        f"Net-Trim's solver reached a relative gap of {best:.1e}, not {tolerance:.1e}, in {spent} "
+        "iterations; allow more iterations, or a larger tolerance"
+    )
+
+
+def _finish(program: Program, state: State, tolerance: float) -> Point:
+    """Solve over the candidates that ADMM names, and add those that turn out to be missing."""
+    point = Point(state.weights.double(), state.multipliers, 0)
+    outside = ~program.inside
+    weights = (point.weights != 0) | (state.slopes.abs() > 0.85) | (program.prices == 0)
+    ceilings = _near_ceilings(program, point, weights)
+    mu = 0.003 * float(program.start.abs().mean())
+    total = 0
+    for _ in range(ROUNDS):
+        point = solve_restricted(program, point, weights, ceilings, mu=mu)
+        total += point.iterations
+        slopes = (point.multipliers @ program.inputs).abs()
+        above = (point.weights @ program.inputs.T - program.ceilings) * outside
+        more_weights = ~weights & (slopes > 1 + tolerance / 100)
+        more_ceilings = ~ceilings & (above > 1e-9 * float(program.targets.max()))
+        if not (more_weights.any() or more_ceilings.any()):
+            break
+        # The worst of each neuron are enough: the others follow, or come next.
+        worst = above.topk(min(above.shape[1], 32), dim=1).values[:, -1:]
+        weights = weights | more_weights
+        ceilings = ceilings | (more_ceilings & (above >= worst))
+        mu = 1e-4 * float(program.start.abs().mean())
+    return Point(point.weights, point.multipliers, total)
+
+
+def _near_ceilings(program: Program, point: Point, weights: Tensor) -> Tensor:
+    """Ceilings that press or nearly do, in each neuron no more than it has candidate weights."""
+    outside = ~program.inside
+    slack = program.ceilings - point.weights @ program.inputs.T
+    typical = torch.where(outside, slack.abs(), 0.0).mean(dim=1, keepdim=True)
+    near = outside & ((point.multipliers < 0) | (slack < 0.03 * typical))
+    # A neuron of s weights has at most s ceilings that bind, but for ties.
+    force = point.multipliers.amin(dim=1, keepdim=True).clamp(max=-1e-300)
+    rank = torch.where(point.multipliers < 0, -1 - point.multipliers / force, slack)
+    order = torch.where(near, rank, math.inf).argsort(dim=1).argsort(dim=1)
+    return near & (order < weights.sum(dim=1, keepdim=True))
+
+
+def answer(
+    program: Program,
+    weights: Tensor,
+    gap: float,
+    state: State | None = None,
+    newton: int = 0,
+    solver: str = "admm",
+) -> Trimmed:
+    """Record a solver's point, with weights below 1e-7 of the largest set to exact zeros.
+
+    Args:
+        program: the program.
+        weights: (M, N) float64.
+        gap: certified, relative.
+        state: of ADMM.
+        newton: iterations of the interior-point method.
+        solver: its name.
+
+    Returns:
+        The record.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> one = layer_program(torch.eye(2), None, torch.eye(2), eps=0.0)
+        >>> answer(one, one.start, 0.0).nnz
+        2
+    """
+    weights = cleaned(weights)
+    weight = weights[:, :-1] if program.biased else weights
+    inside, above = violations(program, weights)
+    return Trimmed(
+        weight=weight.clone(),
+        bias=weights[:, -1].clone() if program.biased else None,
+        eps=program.eps,
+        objective=objective(program, weights),
+        gap=gap,
+        constraint=inside,
+        overshoot=above,
+        primal=state.primal if state else math.nan,
+        dual=state.dual if state else math.nan,
+        iterations=state.iterations if state else 0,
+        newton=newton,
+        nnz=int((weight != 0).sum()),
+        solver=solver,
+        state=state,
+    )
+
+
+def cleaned(weights: Tensor) -> Tensor:
+    """Set what is below 1e-7 of the largest weight to 0, an interior point's distance from it."""
+    return torch.where(weights.abs() > NOTHING * weights.abs().max(), weights, 0.0)
+
+
+def trim(
+    weight: Tensor,
+    bias: Tensor | None,
+    inputs: Tensor,
+    *,
+    eps: float,
+    targets: Tensor | None = None,
+    gamma: float | None = None,
+    relu: bool = True,
+    penalise_bias: bool = True,
+    tolerance: float = 1e-5,
+    iterations: int = 5000,
+    state: State | None = None,
+) -> Trimmed:
+    """Retrain one layer to be sparse: least sum of |weights| at an output error of at most eps.
+
+    Always solvable: the given weights are feasible. See `layer_program` for the program and what
+    targets and gamma do (the cascade).
+
+    Args:
+        weight: (M, N).
+        bias: (M,) or None.
+        inputs: (P, N) activations.
+        eps: ||Y^ - Y||_F allowed, in the outputs' unit, >= 0.
+        targets: (M, P) outputs wanted; those of the layer itself if not given.
+        gamma: eps^2 is then gamma times the given weights' own squared error (NT-3).
+        relu: whether a ReLU follows.
+        penalise_bias: whether |bias| counts in the objective, as in the paper.
+        tolerance: largest relative duality gap.
+        iterations: most iterations of ADMM.
+        state: warm start, from another eps of the same layer.
+
+    Returns:
+        The trimmed layer.
+
+    Raises:
+        ValueError: arguments that do not fit; see `layer_program`.
+        RuntimeError: the gap was not reached.
+
+    Claim: NT-1, NT-3. Source: [NT] arXiv 1611.05162; the solver is [OWN].
+
+    Example:
+        >>> found = trim(torch.tensor([[1.0, 0.01]]), None, torch.eye(2), eps=0.1)
+        >>> found.nnz, round(found.objective, 4)
+        (1, 0.9005)
+    """
+    program = layer_program(
+        weight, bias, inputs, eps=eps, targets=targets, gamma=gamma, relu=relu,
+        penalise_bias=penalise_bias,
+    )  # fmt: skip
+    return solve(program, tolerance=tolerance, iterations=iterations, state=state)
+
+
+def path(program: Program, radii: Sequence[float], *, tolerance: float = 1e-5) -> list[Trimmed]:
+    """Solve for several radii, each from the solution of the one before.
+
+    Args:
+        program: the program; its own eps is not used.
+        radii: eps values, each > 0; neighbours that are near make warm starts worth most.
+        tolerance: largest relative gap.
+
+    Returns:
+        One solution a radius, in the given order.
+
+    Raises:
+        ValueError: a radius that is not above 0.
+        RuntimeError: a gap was not reached.
+
+    Claim: NT-1. Source: [NT] arXiv 1611.05162.
+
+    Example:
+        >>> one = layer_program(torch.tensor([[1.0, 0.3]]), None, torch.eye(2), eps=0.0)
+        >>> [found.nnz for found in path(one, [0.1, 0.5])]
+        [2, 1]
+    """
+    found: list[Trimmed] = []
+    state: State | None = None
+    for radius in radii:
+        found.append(solve(program.at(positive("radii", radius)), tolerance=tolerance, state=state))
+        state = found[-1].state
+    return found
+
+
+def trim_to(program: Program, keep: int, *, steps: int = 12, tolerance: float = 1e-3) -> Trimmed:
+    """Find the eps on the path whose number of nonzero weights is just within a budget.
+
+    Bisection on ln eps between 1e-3 ||Y||_F and ||Y||_F, with warm starts. The number of nonzeros
+    does not always fall as eps grows; the best solution seen is returned.
+
+    Args:
+        program: the program; its own eps is not used.
+        keep: most nonzero weights, the bias not counted, >= 0.
+        steps: solutions looked at, >= 1.
+        tolerance: largest relative gap of each.
+
+    Returns:
+        The solution with the most nonzeros that are not more than `keep`; U = 0 if none is.
+
+    Raises:
+        TypeError, ValueError: keep or steps out of range.
+
+    Claim: NT-1. Source: [NT] arXiv 1611.05162; the search is [OWN].
+
+    Example:
+        >>> one = layer_program(torch.tensor([[1.0, 0.3]]), None, torch.eye(2), eps=0.0)
+        >>> trim_to(one, 1).nnz
+        1
+    """
+    budget, turns = whole("keep", keep, 0), whole("steps", steps, 1)
+    size = float(torch.where(program.inside, program.targets, 0.0).norm())
+    if size == 0 or budget == 0:
+        return solve(program.at(max(size, 1e-300) * (1 + 1e-9)))
+    low, high = math.log(1e-3 * size), math.log(size)
+    best = solve(program.at(size * (1 + 1e-9)), tolerance=tolerance)
+    state: State | None = None
+    for _ in range(turns):
+        middle = (low + high) / 2
+        found = solve(program.at(math.exp(middle)), tolerance=tolerance, state=state)
+        state = found.state
+        if found.nnz > budget:
+            low = middle
+        else:
+            high = middle
+            best = max(best, found, key=lambda one: one.nnz)
+        if found.nnz == budget:
+            break
+    return best
