@@ -245,3 +245,26 @@ def test_convolutions_are_refused_by_name() -> None:
         retrim(model, torch.rand(3, 1, 4, 4), eps=0.1)
     done = retrim(model, torch.rand(30, 1, 4, 4), eps=0.1, layers=["!0"])
     assert list(done.layers) == ["3"]
+
+
+def test_no_norm_of_the_given_weights_but_the_sum_bounds_the_trimmed_ones() -> None:
+    """Why NT-2 takes the spectral norm of the trimmed weights: theirs can be the larger."""
+    weight, rows = torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.9]])
+    found = trim(weight, None, rows, eps=0.01)
+    assert float(found.weight.norm()) > 0.93 > float(weight.norm())
+    assert float(found.weight.abs().sum()) <= float(weight.abs().sum())
+
+
+def test_link_normalisation_must_count_the_bias() -> None:
+    """Weights that add up to 1 beside a bias that does not: NT-2's plain sum is exceeded."""
+    model = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1), nn.ReLU()).double()
+    with torch.no_grad():
+        for layer, shift in ((model[0], 0.0), (model[2], 1.0)):
+            assert isinstance(layer, nn.Linear)
+            layer.weight.fill_(1.0)
+            layer.bias.fill_(shift)
+    done = retrim(model, torch.tensor([[2.0]], dtype=double), eps=0.1)
+    plain = sum(one.eps for one in done.layers.values())
+    at = torch.tensor([[2.0]], dtype=double)
+    error = float((model(at) - done.model(at)).detach().abs())
+    assert plain * 1.1 < error <= done.promised[-1] * (1 + 1e-6)
