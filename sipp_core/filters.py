@@ -88,7 +88,8 @@ def prune_filters(
     Claim: PF-1, PF-2. Source: [PF] arXiv 1911.07412, [OWN].
 
     Example:
-        >>> net = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2))
+        >>> import torch
+        >>> net = nn.Sequential(nn.Linear(8, 6), nn.Sigmoid(), nn.Linear(6, 2))
         >>> result = prune_filters(net, torch.rand(16, 8), method="filters-det", keep=0.5)
         >>> result.model[0].weight.shape, result.nnz_after
         (torch.Size([3, 8]), 30)
