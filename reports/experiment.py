@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os import PathLike
 from typing import Any
 
@@ -122,15 +122,10 @@ def _trained(
 ) -> tuple[nn.Module, Json]:
     """Train the reference network of a data set."""
     name = DATA[data.name].model
-    recipe = training.recipe(name, data.name)
+    usual = training.recipe(name, data.name)
+    recipe = replace(usual, epochs=plan.epochs or usual.epochs)
     model = models.build(name, seed).to(device)
-    done = training.train(
-        model,
-        data,
-        **asdict(recipe) | ({"epochs": plan.epochs} if plan.epochs else {}),
-        seed=seed,
-        progress=progress,
-    )
+    done = training.train(model, data, **asdict(recipe), seed=seed, progress=progress)
     eta, eta_star = widths(model)
     layers = [
         {"name": part, "out": int(m.weight.shape[0]), "fan_in": int(m.weight.shape[1])}

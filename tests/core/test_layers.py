@@ -115,9 +115,9 @@ def scripted() -> nn.Module:
 
 
 def sparse() -> nn.Module:
-    model = nn.Sequential(nn.Linear(3, 4))
-    model[0].weight = nn.Parameter(model[0].weight.detach().to_sparse())
-    return model
+    layer = nn.Linear(3, 4)
+    layer.weight = nn.Parameter(layer.weight.detach().to_sparse())
+    return nn.Sequential(layer)
 
 
 BAD: dict[str, tuple[Callable[[], Any], Any, type[Exception], str]] = {
