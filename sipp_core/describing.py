@@ -19,9 +19,12 @@ from sipp_core.result import LayerReport
 CORENET = ("corenet", "corenet+", "corenet++")
 # Their promises speak of the weights that were dropped, so they need no probability; "random" chose
 # them by chance, and is promised what its own mask allows.
-DETERMINISTIC = ("sipp-det", "sipp-recentred", "magnitude", "random", "wanda", "snip", "svd")
+DETERMINISTIC = ("sipp-det", "sipp-recentred", "magnitude", "random", "wanda", "snip", "svd",
+                 "filters-det")  # fmt: skip
 # They write new weights, and leave no mask of the old ones.
-REWRITING = ("svd",)
+NETTRIM = ("nettrim", "nettrim-cascade", "nettrim-cvxpy", "nettrim-cvxpy-cascade")
+FILTERS = ("filters-det", "filters-rand")
+REWRITING = ("svd", *NETTRIM, *FILTERS)
 
 
 def layer_report(table: Table, plan: LayerPlan, mask: Tensor, dead: Tensor | None) -> LayerReport:
@@ -200,6 +203,11 @@ def holds_for(method: str, bound: str, guaranteed: bool, factor: float, amplifie
             "the network's output at a fresh input, entrywise, with probability 1 - delta over "
             "draws and calibration, under assumptions A1 and A2 (ES-4, NW-4)"
         )
+    if method in NETTRIM:
+        return (
+            "||Y^ - Y||_F <= eps ||Y||_F over the calibration inputs, for each layer's own program "
+            "(NT-1); nothing is left to chance, and no neuron is promised anything by itself"
+        )
     where = "each calibration input"
     if bound in INSTANCE_BOUNDS:
         where = "each calibration row kept for the bound"
@@ -234,7 +242,11 @@ def claims_of(method: str, bound: str, guaranteed: bool, by_mean: bool = False) 
         "cramer": "SP-5",
         "exact": "SP-5x",
     }
+    if method in NETTRIM:
+        return ("NT-1", "NT-3" if method.endswith("cascade") else "NT-2")
     claims = ["ES-1", "SP-9"]
+    if method in FILTERS:
+        return (*claims, "SP-6" if method == "filters-det" else "PF-2")
     if method in ("sipp-rand", "sipp-hybrid", "uniform", *entrywise.KINDS, *CORENET):
         claims += ["SP-1", by_bound[bound]]
     if method in ("sipp-hybrid", *DETERMINISTIC):

@@ -65,6 +65,7 @@ class Sparsified:
         plans: how each layer was drawn; empty where a method writes new weights.
         structure: changes of structure.
         notes: what a reader should know.
+        vacuous: whether its promises say nothing; None to tell by the plans and reports.
 
     Claim: none (plumbing).
     """
@@ -75,6 +76,7 @@ class Sparsified:
     plans: tuple[LayerPlan, ...] = ()
     structure: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
+    vacuous: bool | None = None
 
 
 Sparsifier = Callable[[Job], Sparsified]

@@ -7,7 +7,17 @@ import math
 import torch
 from torch import nn
 
-from sipp_core import baselines, budget, by_mean, describing, guarantee, lowrank, sampling
+from sipp_core import (
+    baselines,
+    budget,
+    by_mean,
+    describing,
+    filtering,
+    guarantee,
+    lowrank,
+    sampling,
+    trimming,
+)
 from sipp_core._arguments import whole
 from sipp_core.calibration import Calibration, calibrate
 from sipp_core.fingerprints import fingerprint
@@ -22,10 +32,12 @@ from sipp_core.streams import Inputs, Provenance, batches, remember
 
 SPARSIFIERS: dict[str, Sparsifier] = dict.fromkeys(budget.RULES, sampling.sparsify) | {
     "svd": lowrank.sparsify,
+    **dict.fromkeys(trimming.METHODS, trimming.sparsify),
+    **dict.fromkeys(filtering.METHODS, filtering.sparsify),
 }
 METHODS = tuple(SPARSIFIERS)
 # They run the model on the calibration inputs again, and need them all at once.
-REVISITING: tuple[str, ...] = ()
+REVISITING = (*trimming.METHODS, *filtering.METHODS)
 DEFAULT_DELTA = 0.05
 # Rows kept per layer for instance-exact bounds when the caller does not say.
 DEFAULT_POINTS = 1024
@@ -55,7 +67,7 @@ def _check(
     _fraction("keep", keep, closed=True)
     _fraction("eps", eps, closed=False)
     _fraction("delta", delta, closed=False)
-    if eps is not None and delta is None:
+    if eps is not None and delta is None and method not in trimming.METHODS:
         raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
     if scope not in ("layer", "global"):
         raise ValueError(f"scope must be 'layer' or 'global'; found {scope!r}")
@@ -87,6 +99,11 @@ def _check(
         raise ValueError(
             "svd takes keep=... and scope='layer': it promises no neuron an error to aim at, and "
             f"divides no budget among layers; found eps={eps!r}, scope={scope!r}"
+        )
+    if method in filtering.METHODS and chosen != "bernstein":
+        raise ValueError(
+            f"method {method!r} takes bound='bernstein' (PF-2); for PF-1 as printed call "
+            f"prune_filters(bound='printed'); found {chosen!r}"
         )
     if method in describing.REWRITING and masks:
         raise ValueError(f"method {method!r} writes new weights, not masks; leave masks=False")
@@ -179,6 +196,11 @@ def prune(
     wanted = (points or DEFAULT_POINTS) if chosen in INSTANCE_BOUNDS or amplified else 0
     group, inputs = None, None
     if isinstance(calibration, Calibration):
+        if method in REVISITING:
+            raise ValueError(
+                f"method {method!r} runs the model on the calibration inputs again; give the "
+                "inputs, not a calibration made of them"
+            )
         stats = _ready(calibration, model, layers, wanted, amplified)
     else:
         group = processes()
@@ -243,7 +265,9 @@ def prune(
         coverage_factor=job.coverage_factor,
         inputs=stats.inputs,
         distinct=stats.distinct,
-        vacuous=describing.is_vacuous(new.plans, new.reports, guaranteed),
+        vacuous=describing.is_vacuous(new.plans, new.reports, guaranteed)
+        if new.vacuous is None
+        else new.vacuous,
         holds_for=describing.holds_for(method, chosen, guaranteed, coverage_factor, amplified),
         notes=notes,
         claims=describing.claims_of(method, chosen, guaranteed, ranking == "mean"),

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-KINDS = ("low-rank",)
+from sipp_core.narrowing import narrow
+
+KINDS = ("low-rank", "narrow")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Change:
 
     Attributes:
         name: qualified name of the module.
-        kind: "low-rank": a Linear or Conv layer as two, with `sizes` = (rank,), per group.
+        kind: "low-rank": a Linear or Conv layer as two, with `sizes` = (rank,), per group;
+            "narrow": a Linear, Conv or BatchNorm layer of fewer channels, `sizes` = (out, in).
         sizes: whole numbers >= 1 that the kind needs.
 
     Claim: none (plumbing).
@@ -38,11 +41,11 @@ def restructure(model: nn.Module, changes: Sequence[Change]) -> nn.Module:
     """Give a model the structure that changes record; weights of changed modules are new.
 
     Args:
-        model: changed in place, but where the model itself is the module to replace.
+        model: may be changed in place.
         changes: what to change.
 
     Returns:
-        The model; another object only if a change names "" (the model itself).
+        The model as changed, the same object or a copy.
 
     Raises:
         ValueError: a change that does not fit the model, or of no known kind.
@@ -54,9 +57,18 @@ def restructure(model: nn.Module, changes: Sequence[Change]) -> nn.Module:
         >>> [tuple(p.shape) for p in net.parameters()]
         [(2, 8), (6, 2), (6,)]
     """
+    strange = [change.kind for change in changes if change.kind not in KINDS]
+    if strange:
+        raise ValueError(f"a change is one of {', '.join(KINDS)}; found {strange[0]!r}")
+    narrower = {c.name: (c.sizes[0], c.sizes[1]) for c in changes if c.kind == "narrow"}
+    if narrower:
+        try:
+            model = narrow(model, narrower)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
     for change in changes:
-        if change.kind not in KINDS:
-            raise ValueError(f"a change is one of {', '.join(KINDS)}; found {change.kind!r}")
+        if change.kind == "narrow":
+            continue
         try:
             old = model.get_submodule(change.name)
         except AttributeError as error:
