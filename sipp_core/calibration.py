@@ -163,13 +163,12 @@ def calibrate(
     scores: dict[str, Tensor] = {}
     failure: Exception | None = None
     try:
-        if gradients:
-            calibration = labelled(calibration)
+        pairs = labelled(calibration) if gradients else None
         with _watching(watchers, stream), evaluating(model):
-            stream.run(calibration, batch_size, progress)
-        if gradients:
+            stream.run(calibration if pairs is None else pairs, batch_size, progress)
+        if pairs is not None:
             of = [watcher.layer for watcher in watchers]
-            scores = saliency(model, of, calibration, forward_size, loss, progress)
+            scores = saliency(model, of, pairs, forward_size, loss, progress)
     except Exception as error:
         if group is None:
             raise

@@ -61,7 +61,7 @@ def _usable(layer: Layer, method: str) -> bool:
 
 @check("ES-3")
 def scaling(setting: Setting) -> Found:
-    """Powers of two on rows of weights and on inputs scale what a method leaves alike."""
+    """Powers of two on weights and on inputs scale what a method leaves, as far as it goes."""
 
     def law(layer: Layer, method: str, keep: float, up: list[int], down: list[int]) -> None:
         assume(_usable(layer, method))

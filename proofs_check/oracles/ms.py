@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -18,6 +19,7 @@ from sipp_core.plan import generator
 
 STREAM = 77
 NEAR = 1e-10
+NAMES = ["variance", "span", "dimension", "m", "delta"]
 
 
 def _instances(setting: Setting) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -35,11 +37,11 @@ def _instances(setting: Setting) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def _top(matrix: mpmath.matrix) -> mpmath.mpf:
+def _top(matrix: Any) -> Any:
     return max(mpmath.eigsy(matrix, eigvals_only=True))
 
 
-def _norm(matrix: mpmath.matrix) -> mpmath.mpf:
+def _norm(matrix: Any) -> Any:
     return mpmath.sqrt(max(_top(matrix * matrix.T), 0))
 
 
@@ -91,7 +93,7 @@ def bound_at_50_digits(setting: Setting) -> Found:
     points = _points(setting)
     with mpmath.workdps(DIGITS):
         for point in points:
-            at = dict(zip(("variance", "span", "dimension", "m", "delta"), point, strict=True))
+            at: dict[str, float] = dict(zip(NAMES, point, strict=True))
             var, span, size, m, delta = map(mpmath.mpf, point)
             log = mpmath.log(size / delta)
             b = span * log / 3
@@ -117,7 +119,7 @@ def _errors(matrix: np.ndarray, p: np.ndarray, m: int) -> tuple[np.ndarray, np.n
     found: dict[tuple[int, ...], float] = {}
     for sequence in itertools.product(range(len(live)), repeat=m):
         counts = tuple(np.bincount(sequence, minlength=len(live)))
-        chance = math.prod(p[tuple(live[k])] for k in sequence)
+        chance = math.prod(float(p[tuple(live[k])]) for k in sequence)
         found[counts] = found.get(counts, 0.0) + chance
     errors = []
     for counts in found:
@@ -228,7 +230,7 @@ def best_sparse_by_cvxpy(setting: Setting) -> Found:
                     hole = np.ones((2, 2))
                     hole.flat[list(support)] = 0
                     rival = cp.Variable((2, 2))
-                    limits = [cp.multiply(hole, rival) == 0]
+                    limits: list[Any] = [cp.multiply(hole, rival) == 0]
                     program = cp.Problem(cp.Minimize(cp.sigma_max(matrix - rival)), limits)
                     program.solve(solver=cp.CLARABEL)
                     best = min(best, float(np.asarray(program.value)))

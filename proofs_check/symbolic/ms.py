@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import sympy as sp
 
 from proofs_check.evidence import Found
 from proofs_check.registry import Setting, check
 from proofs_check.symbolic import equal, holds
+
+
+def _sum(*terms: sp.Expr) -> sp.Expr:
+    return sp.Add(*terms)
+
 
 s, t, var, span, log, alpha = sp.symbols("s t v R L alpha", positive=True)
 SIZES = sp.symbols("a1:4", positive=True)
@@ -40,10 +46,10 @@ def error_falls(setting: Setting) -> None:
 @check("MS-2")
 def moments_of_a_draw(setting: Setting) -> Found:
     """E X = A and E Z Z^T = diag(sum a^2/p) - A A^T for every 2 x 3 matrix and law, columns too."""
-    a = sp.Matrix(2, 3, sp.symbols("a:2:3", real=True))
-    p = sp.Matrix(2, 3, sp.symbols("p:2:3", positive=True))
+    a: Any = sp.Matrix(2, 3, sp.symbols("a:2:3", real=True))
+    p: Any = sp.Matrix(2, 3, sp.symbols("p:2:3", positive=True))
     # The last chance is what the others leave.
-    rest = 1 - sum(p[i, j] for i, j in itertools.product(range(2), range(3)) if (i, j) != (1, 2))
+    rest = 1 - _sum(*(p[k] for k in range(5)))
     p[1, 2] = rest
     mean, rows, columns = sp.zeros(2, 3), sp.zeros(2, 2), sp.zeros(3, 3)
     for i, j in itertools.product(range(2), range(3)):
@@ -78,8 +84,8 @@ def mixture_is_no_worse(setting: Setting) -> None:
 @check("MS-3")
 def l1_has_the_least_range(setting: Setting) -> None:
     """The mean of |a|/p under p is ||A||_1, the range of l1: no maximum is below its mean."""
-    total = sum(SIZES)
-    equal(sum(p * a / p for p, a in zip(CHANCES, SIZES, strict=True)), total, "the mean")
+    total = _sum(*SIZES)
+    equal(_sum(*(p * a / p for p, a in zip(CHANCES, SIZES, strict=True))), total, "the mean")
     for a in SIZES:
         equal(a / (a / total), total, "l1's |a|/p")
 
@@ -87,13 +93,15 @@ def l1_has_the_least_range(setting: Setting) -> None:
 @check("MS-3")
 def l1_has_the_least_mean_square(setting: Setting) -> None:
     """(sum a^2/p)(sum p) - (sum a)^2 is a sum of squares over products, and l1 makes it 0."""
-    squares = sum(a**2 / p for p, a in zip(CHANCES, SIZES, strict=True))
-    gap = sum(
-        (SIZES[i] * CHANCES[j] - SIZES[j] * CHANCES[i]) ** 2 / (CHANCES[i] * CHANCES[j])
-        for i, j in itertools.combinations(range(3), 2)
+    squares = _sum(*(a**2 / p for p, a in zip(CHANCES, SIZES, strict=True)))
+    gap = _sum(
+        *(
+            (SIZES[i] * CHANCES[j] - SIZES[j] * CHANCES[i]) ** 2 / (CHANCES[i] * CHANCES[j])
+            for i, j in itertools.combinations(range(3), 2)
+        )
     )
-    equal(squares * sum(CHANCES) - sum(SIZES) ** 2, gap, "Cauchy's inequality with its gap")
-    total = sum(SIZES)
+    equal(squares * _sum(*CHANCES) - _sum(*SIZES) ** 2, gap, "Cauchy's inequality with its gap")
+    total = _sum(*SIZES)
     l1 = dict(zip(CHANCES, (a / total for a in SIZES), strict=True))
     equal(gap.subs(l1, simultaneous=True), sp.Integer(0), "no gap under l1")
     # One entry's estimate is a Bin(s, p)/(s p): its variance is a^2 (1 - p)/(s p).
@@ -109,9 +117,9 @@ def image_of_a_unit_vector(setting: Setting) -> None:
     more = sp.symbols("d1:4", nonnegative=True)
     c = sp.symbols("c1:5", real=True)
     values = [least + d for d in more] + [least]
-    image = sum(v**2 * x**2 for v, x in zip(values, c, strict=True))
-    excess = sum((2 * least * d + d**2) * x**2 for d, x in zip(more, c[:3], strict=True))
-    equal(image - least**2 * sum(x**2 for x in c), excess, "the excess over sigma_{r+1}^2")
+    image = _sum(*(v**2 * x**2 for v, x in zip(values, c, strict=True)))
+    excess = _sum(*((2 * least * d + d**2) * x**2 for d, x in zip(more, c[:3], strict=True)))
+    equal(image - least**2 * _sum(*(x**2 for x in c)), excess, "the excess over sigma_{r+1}^2")
     holds(excess >= 0, "no term is negative")
 
 

@@ -73,8 +73,8 @@ def test_the_law_of_draws_is_unbiased_and_is_the_one_enumerated(method: str) -> 
     plan = entrywise.joint_plan(one, p, m)
     every = law(p, m)
     assert sum(chance for _, chance in every) == pytest.approx(1)
-    mean = sum(chance * multiplier for multiplier, chance in every)
-    square = sum(chance * multiplier**2 for multiplier, chance in every)
+    mean = np.sum([chance * multiplier for multiplier, chance in every], axis=0)
+    square = np.sum([chance * multiplier**2 for multiplier, chance in every], axis=0)
     np.testing.assert_allclose(mean, WEIGHT != 0, rtol=1e-12)
     live = WEIGHT != 0
     np.testing.assert_allclose(square[live] - 1, (1 - p[live]) / (m * p[live]), rtol=1e-9)

@@ -227,7 +227,7 @@ def test_a_larger_coverage_factor_is_never_free(bound):
     if bound.factor_error is None:
         with pytest.raises((TypeError, ValueError), match="coverage_factor"):
             if bound.name == "spectral":
-                spectral_error(1.0, 1.0, 2, 3, 0.1, coverage_factor=2.0)
+                bound.error(3, 0.1, coverage_factor=2.0)
             elif bound.whole:
                 error(bound.name, m=3, delta=0.1, coverage_factor=2.0, **needed(bound.name))
             else:
