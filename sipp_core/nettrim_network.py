@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -243,13 +244,10 @@ def _activations(model: nn.Module, stream: list[Tensor], names: list[str]) -> di
     rows: dict[str, list[Tensor]] = {name: [] for name in names}
     modules = dict(model.named_modules())
 
-    def keep(name: str, given: tuple[Tensor, ...]) -> None:
+    def keep(name: str, _: nn.Module, given: tuple[Tensor, ...]) -> None:
         rows[name].append(given[0].detach().flatten(0, -2).double())
 
-    handles = [
-        modules[name].register_forward_pre_hook(lambda _, given, name=name: keep(name, given))
-        for name in names
-    ]
+    handles = [modules[name].register_forward_pre_hook(partial(keep, name)) for name in names]
     try:
         with evaluating(model):
             for batch in stream:

@@ -25,9 +25,12 @@ def drawn(points: int, fan: int, out: int, seed: int = 0) -> tuple[Tensor, Tenso
     return weight, bias, torch.randn(points, fan, generator=dice, dtype=double).clamp(min=0)
 
 
-def program(points: int, fan: int, out: int, share: float = 0.1, **named: bool) -> Program:
-    one = layer_program(*drawn(points, fan, out), eps=0.0, **named)
-    return one.at(share * float(one.targets.norm()))
+def program(
+    points: int, fan: int, out: int, relu: bool = True, penalise_bias: bool = True
+) -> Program:
+    layer = drawn(points, fan, out)
+    one = layer_program(*layer, eps=0.0, relu=relu, penalise_bias=penalise_bias)
+    return one.at(0.1 * float(one.targets.norm()))
 
 
 @pytest.mark.parametrize(
