@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sipp_core import METHODS
+from sipp_core.prune import REVISITING
+
+# Those that one calibration serves; Net-Trim and filters look at the inputs again, for minutes.
+COMPARED = tuple(method for method in METHODS if method not in REVISITING)
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Settings:
     target_delta: float = 0.05
     confidence: float = 0.99
     tolerance: float = 0.01
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = COMPARED
     promise_keep: float = 0.5
     promise_draws: int = 40
     trials: int = 20_000
@@ -257,6 +261,31 @@ METHOD_FACTS = {
         "l1 + l2 entries", "peer", True,
         "Entries of the whole matrix are drawn by the mean of the l1 and the l2 law and "
         "reweighted.", "SP-1, MS-1",
+    ),
+    "nettrim": Method(
+        "Net-Trim", "peer", False,
+        "Each layer gets the weights of least absolute sum whose outputs on the inputs stay within "
+        "eps; a convex program, solved by our own solver.", "NT-1, NT-2",
+    ),
+    "nettrim-cascade": Method(
+        "Net-Trim cascade", "peer", False,
+        "Net-Trim layer after layer, each on what the layers trimmed before it make.", "NT-1, NT-3",
+    ),
+    "nettrim-cvxpy": Method(
+        "Net-Trim (cvxpy)", "peer", False,
+        "The same programs as they stand, solved by a general convex solver.", "NT-1, NT-2",
+    ),
+    "nettrim-cvxpy-cascade": Method(
+        "Net-Trim cascade (cvxpy)", "peer", False,
+        "The cascade's programs, solved by a general convex solver.", "NT-1, NT-3",
+    ),
+    "filters-det": Method(
+        "Filters", "peer", False,
+        "Whole filters of least sensitivity are removed and the layers made smaller.", "SP-6",
+    ),
+    "filters-rand": Method(
+        "Filters, sampled", "peer", True,
+        "Whole filters are drawn in proportion to sensitivity; the others are removed.", "PF-2",
     ),
 }  # fmt: skip
 

@@ -47,6 +47,12 @@ METHODS = {
     "entry-l1": Look(VERMILLION, "<"),
     "entry-l2": Look(PURPLE, ">", (0, (3, 1, 1, 1))),
     "entry-mixture": Look(BLUE, "d", (0, (5, 1.5, 1, 1.5))),
+    "nettrim": Look(ORANGE, "s"),
+    "nettrim-cascade": Look(GREEN, "^"),
+    "nettrim-cvxpy": Look(SKY, "x", (0, (1, 1))),
+    "nettrim-cvxpy-cascade": Look(VERMILLION, "+", (0, (1, 1))),
+    "filters-det": Look(PURPLE, "8"),
+    "filters-rand": Look(GREY, "*", (0, (3, 1, 1, 1))),
 }
 SPARE = Look(BLACK, "*")
 CLAIMS = {

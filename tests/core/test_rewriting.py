@@ -222,7 +222,7 @@ def test_rank_for_counts_the_numbers_of_both_factors() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (Change("0", "folded", (2,)), "a change is one of low-rank; found 'folded'"),
+        (Change("0", "folded", (2,)), "a change is one of low-rank, narrow; found 'folded'"),
         (Change("7", "low-rank", (2,)), "no layer '7'"),
         (Change("1", "low-rank", (2,)), "layer '1' is a ReLU"),
     ],
