@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from torch.nn.utils import skip_init
 from sipp_core import architectures, shipped
 from sipp_core._arguments import whole
 
-__all__ = ["NAMES", "build", "input_shape", "pretrained"]
+__all__ = ["NAMES", "build", "dense", "input_shape", "pretrained"]
 
 Layers = OrderedDict[str, nn.Module]
 
@@ -146,6 +146,38 @@ def build(name: str, seed: int = 0) -> nn.Module:
     make = _known(name)[1]
     start = whole("seed", seed, 0, 2**63)
     model = make()
+    _initialise(model, start)
+    return model
+
+
+def dense(widths: Sequence[int], seed: int = 0) -> nn.Module:
+    """Build an untrained fully connected network of any depth, as `build` does.
+
+    Layers fc1, relu1, fc2, ...; no activation after the last.
+
+    Args:
+        widths: neurons of each layer, input first and classes last; at least two, each >= 1.
+        seed: any integer in [0, 2**63).
+
+    Returns:
+        The module, on the CPU, in training mode as every new module.
+
+    Raises:
+        ValueError: fewer than two widths, a width below 1, or a seed out of range.
+        TypeError: a width or the seed is no integer.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> a, b = dense((784, 300, 100, 10), seed=1), build("lenet-300-100", seed=1)
+        >>> torch.equal(a.fc1.weight, b.fc1.weight)
+        True
+    """
+    sizes = [whole(f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
+    if len(sizes) < 2:
+        raise ValueError(f"widths must name the input and the output at least; found {sizes}")
+    start = whole("seed", seed, 0, 2**63)
+    model = nn.Sequential(_dense(*sizes))
     _initialise(model, start)
     return model
 

@@ -1,0 +1,243 @@
+"""What SiPP's experiments come to: the table and the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reports.validation.verdicts import Line, compare, interval
+
+if TYPE_CHECKING:
+    from reports.validation.sipp import Plan
+
+Json = dict[str, Any]
+# Accuracy that a pruned network may lose, in percentage points.
+LOSS = 0.005
+# Share of weights removed at that loss by the iterative cascade: what is published, and our goals.
+PUBLISHED = {
+    ("resnet-20", "cifar10", "sipp"): (0.849, "84.9% (magnitude 84.9%)", "table of [SP]"),
+    ("resnet-20", "cifar10", "magnitude"): (0.849, "84.9%", "table of [SP]"),
+    ("lenet-300-100", "mnist", "sipp"): (0.95, "at least 95% (our goal)", "goal of this toolkit"),
+    ("lenet-5", "mnist", "sipp"): (0.97, "at least 97% (our goal)", "goal of this toolkit"),
+}
+# Points of accuracy that count as "on a par".
+PAR = 0.005
+
+
+def says(plans: Sequence[Plan]) -> str:
+    """The schedules in words."""
+    parts = [
+        f"{plan.subject.net} on {plan.subject.data}: {plan.subject.recipe.epochs} epochs of "
+        f"training, {plan.again.epochs} after each pruning, {plan.seeds} seeds, {plan.inputs} "
+        "calibration inputs"
+        for plan in plans
+    ]
+    return "; ".join(parts)
+
+
+def lines(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Line]:
+    """The table.
+
+    Args:
+        plans: what was run.
+        rows: its cells.
+
+    Returns:
+        One line a statement and network.
+
+    Claim: none (plumbing).
+    """
+    found = []
+    for plan in plans:
+        mine = [row for row in rows if row["net"] == plan.subject.net]
+        found += [*_potentials(plan, mine), *_against(plan, mine), *_tickets(plan, mine)]
+    run = {(plan.subject.net, plan.subject.data) for plan in plans}
+    for (net, data, kind), (_, paper, source) in PUBLISHED.items():
+        if (net, data) not in run and kind == "sipp":
+            found.append(
+                Line(
+                    what=f"prune potential, {net} on {data}", paper=paper, ours="-",
+                    agrees="not run", schedule="paper", source=source,
+                    why="not part of this run; its full schedule is for a GPU",
+                )
+            )  # fmt: skip
+    found.append(
+        Line(
+            what="prune potential, ResNet-101 on ImageNet", paper="81.6% (magnitude 81.6%)",
+            ours="-", agrees="not run", schedule="paper", source="table of [SP]",
+            why="ImageNet is not here",
+        )
+    )  # fmt: skip
+    return found
+
+
+def _removed(rows: Sequence[Json], method: str) -> list[float]:
+    """For each seed the largest share removed by the cascade at a loss of at most LOSS."""
+    result = []
+    for seed in sorted({row["seed"] for row in rows}):
+        before = next(r["accuracy"] for r in rows if r["part"] == "unpruned" and r["seed"] == seed)
+        within = [
+            1 - r["kept"]
+            for r in rows
+            if r["part"] == "cascade" and r["method"] == method and r["seed"] == seed
+            and r["accuracy"] >= before - LOSS
+        ]  # fmt: skip
+        result.append(max(within, default=0.0))
+    return result
+
+
+def _potentials(plan: Plan, rows: Sequence[Json]) -> list[Line]:
+    found = []
+    for method in plan.methods:
+        values = _removed(rows, method)
+        mean, low, high = interval(values)
+        kind = "sipp" if method.startswith("sipp") else method
+        target, paper, source = PUBLISHED.get(
+            (plan.subject.net, plan.subject.data, kind), (None, "-", "ours")
+        )
+        agrees = "no claim"
+        if target is not None:
+            agrees = "yes" if min(values) >= target else "no" if max(values) < target else "in part"
+        found.append(
+            Line(
+                what=f"prune potential at {LOSS:.1%} loss, iterative: {method}, {_where(plan)}",
+                paper=paper,
+                ours=f"{mean:.1%} removed",
+                agrees=agrees,
+                low=max(low, 0.0) if len(values) > 1 else None,
+                high=min(high, 1.0) if len(values) > 1 else None,
+                seeds=len(values),
+                schedule=plan.name,
+                source=source,
+            )
+        )
+    return found
+
+
+def _where(plan: Plan) -> str:
+    return f"{plan.subject.net} on {plan.subject.data}"
+
+
+def _paired(rows: Sequence[Json], part: str, ours: str, theirs: str) -> tuple[list[float], ...]:
+    """Mean accuracy of two methods over the ratios, for each seed."""
+    return tuple(
+        [
+            float(np.mean([
+                r["accuracy"] for r in rows
+                if r["part"] == part and r["method"] == method and r["seed"] == seed
+            ]))
+            for seed in sorted({row["seed"] for row in rows})
+        ]
+        for method in (ours, theirs)
+    )  # fmt: skip
+
+
+def _against(plan: Plan, rows: Sequence[Json]) -> list[Line]:
+    """SiPP against the baselines: pruned once, trained again, and by the cascade."""
+    found = []
+    for theirs in ("magnitude", "snip", "wanda", "random"):
+        if theirs not in plan.methods:
+            continue
+        for part, words in (
+            ("prune", "without training again"),
+            ("cascade", "after iterative training"),
+        ):
+            ours, other = _paired(rows, part, "sipp-det", theirs)
+            _, mean, low, high = compare(ours, other)
+            paper = "on a par" if theirs == "magnitude" and part == "cascade" else "-"
+            par = "yes" if abs(mean) <= PAR else "no"
+            found.append(
+                Line(
+                    what=f"accuracy of sipp-det minus {theirs}, {words}, {_where(plan)}",
+                    paper=paper,
+                    ours=f"{100 * mean:+.2f} points, mean over {_ratios(plan, part)} ratios",
+                    agrees=par if paper != "-" else "no claim",
+                    low=100 * low if plan.seeds > 1 else None,
+                    high=100 * high if plan.seeds > 1 else None,
+                    seeds=plan.seeds,
+                    schedule=plan.name,
+                    source="section on experiments of [SP]" if paper != "-" else "ours",
+                )
+            )
+    return found
+
+
+def _ratios(plan: Plan, part: str) -> int:
+    return len(plan.keeps if part == "prune" else plan.steps)
+
+
+def _tickets(plan: Plan, rows: Sequence[Json]) -> list[Line]:
+    """Masks trained in isolation against random ones of the same layer sizes."""
+    found = []
+    for method in plan.methods:
+        for time in ("initialisation", "training"):
+            cells = [
+                r for r in rows
+                if r["part"] == "ticket" and r["method"] == method and r["time"] == time
+            ]  # fmt: skip
+            if not cells:
+                continue
+            worse, mean, low, high = compare(
+                [c["random"] for c in cells], [c["accuracy"] for c in cells]
+            )
+            found.append(
+                Line(
+                    what=f"lottery ticket of {method} found at {time}, {plan.ticket:.0%} of the "
+                    f"weights, {_where(plan)}",
+                    paper="trains in isolation better than a random mask"
+                    if method.startswith("sipp")
+                    else "-",
+                    ours=f"{-100 * mean:+.2f} points over random masks of the same layer sizes",
+                    agrees=worse if method.startswith("sipp") else "no claim",
+                    low=-100 * high if len(cells) > 1 else None,
+                    high=-100 * low if len(cells) > 1 else None,
+                    seeds=len(cells),
+                    schedule=plan.name,
+                    source="abstract of [SP]" if method.startswith("sipp") else "ours",
+                )
+            )
+    return found
+
+
+def curves(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Json]:
+    """A panel a network and experiment: accuracy against weights kept.
+
+    Args:
+        plans: what was run.
+        rows: its cells.
+
+    Returns:
+        Panels ready for JSON, each with series of points (kept, accuracy, low, high).
+
+    Claim: none (plumbing).
+    """
+    panels = []
+    parts = (("prune", "pruned once"), ("retrain", "pruned once, trained again"),
+             ("cascade", "pruned and trained in steps"))  # fmt: skip
+    for plan in plans:
+        mine = [row for row in rows if row["net"] == plan.subject.net]
+        before = interval([r["accuracy"] for r in mine if r["part"] == "unpruned"])[0]
+        for part, words in parts:
+            series = [
+                {"name": method, "points": _points(mine, part, method)} for method in plan.methods
+            ]
+            panels.append(
+                {"title": f"{_where(plan)}, {words}", "unpruned": before, "series": series}
+            )
+    return panels
+
+
+def _points(rows: Sequence[Json], part: str, method: str) -> list[Json]:
+    here = [r for r in rows if r["part"] == part and r["method"] == method]
+    points = []
+    for keep in sorted({row["keep"] for row in here}):
+        values = [row["accuracy"] for row in here if row["keep"] == keep]
+        points.append(
+            {
+                "kept": float(np.mean([row["kept"] for row in here if row["keep"] == keep])),
+                "accuracy": float(np.mean(values)), "low": min(values), "high": max(values),
+            }
+        )  # fmt: skip
+    return points

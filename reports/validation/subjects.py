@@ -1,0 +1,142 @@
+"""The networks that the experiments are about, trained once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from sipp_core import datasets, models, training
+from sipp_core.datasets import Dataset
+from sipp_core.recipes import Recipe
+from sipp_core.saving import write_atomically
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network on a data set, and how it is trained.
+
+    Attributes:
+        net: a name of `sipp_core.models`, or "fc" with widths joined by "-", as "fc-784-300-10".
+        data: a name of `sipp_core.datasets`.
+        recipe: how it is trained.
+
+    Claim: none (plumbing).
+    """
+
+    net: str
+    data: str
+    recipe: Recipe
+
+    def build(self, seed: int) -> nn.Module:
+        """The untrained network of a seed."""
+        if self.net.startswith("fc-"):
+            return models.dense([int(width) for width in self.net.split("-")[1:]], seed)
+        return models.build(self.net, seed)
+
+    @property
+    def flat(self) -> bool:
+        """Whether it takes flat inputs."""
+        return self.net.startswith("fc-") or len(models.input_shape(self.net)) == 1
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where networks are trained and kept.
+
+    Attributes:
+        data_dir: folder of the data files, or None.
+        folder: where trained weights and unfinished trainings are kept, or None to keep nothing.
+        device: where torch computes.
+        threads: CPU threads of training.
+        progress: callback, or None.
+
+    Claim: none (plumbing).
+    """
+
+    data_dir: str | PathLike[str] | None = None
+    folder: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    progress: Progress | None = None
+
+    def data(self, subject: Subject) -> Dataset:
+        """The data set of a subject, shaped as it takes them."""
+        return datasets.load(subject.data, data_dir=self.data_dir, flat=subject.flat)
+
+    def trained(self, subject: Subject, seed: int, dataset: Dataset | None = None) -> nn.Module:
+        """The trained network of a seed: read where it was kept, else trained and kept.
+
+        Args:
+            subject: network, data and recipe.
+            seed: of the initial weights and of the order of the batches.
+            dataset: its data, if they are at hand.
+
+        Returns:
+            The network in evaluation mode on the device.
+        """
+        model = subject.build(seed).to(self.device)
+        name = f"{subject.net}-{subject.data}-{seed}-{_digest(subject.recipe)}"
+        kept = None if self.folder is None else self.folder / f"{name}.safetensors"
+        if kept is not None and kept.is_file():
+            model.load_state_dict(_read(kept))
+            return model.eval()
+        begun = None if self.folder is None else self.folder / f"{name}.unfinished"
+        if begun is not None:
+            begun.parent.mkdir(parents=True, exist_ok=True)
+        training.train(
+            model, dataset or self.data(subject), **asdict(subject.recipe), seed=seed,
+            threads=self.threads, checkpoint=begun, progress=self.progress,
+        )  # fmt: skip
+        if kept is not None and begun is not None:
+            state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+            write_atomically(kept, to_bytes(state))
+            begun.unlink(missing_ok=True)
+        return model
+
+
+def _digest(recipe: Recipe) -> str:
+    text = json.dumps(asdict(recipe), sort_keys=True)
+    return hashlib.sha256(f"{torch.__version__} {text}".encode()).hexdigest()[:10]
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return read_tensors(path.read_bytes())
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it to train anew") from error
+
+
+def shuffled(
+    inputs: Tensor, count: int, seed: int, targets: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Draw inputs at random: published files are sorted by origin, so their head is no sample.
+
+    Args:
+        inputs: (n, ...).
+        count: how many, at most; all of them if there are fewer.
+        seed: of the draw.
+        targets: (n,) classes that go with them.
+
+    Returns:
+        The drawn inputs and their targets (numbers from 0 if none were given).
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> shuffled(torch.arange(5.0), 2, seed=0)[0].shape
+        torch.Size([2])
+    """
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))[:count]
+    return inputs[order], (torch.arange(len(inputs)) if targets is None else targets)[order]

@@ -1,0 +1,299 @@
+"""Train what pruning left: zeros stay zeros, and the iterative cascade of pruning and training.
+
+Nothing here is promised: a promise of `prune` speaks of the network it made, and ends with the
+first step of training. Certify the network that comes out.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from sipp_core.datasets import Dataset
+from sipp_core.layers import weight_of
+from sipp_core.recipes import Recipe
+from sipp_core.result import PruneResult
+from sipp_core.running import Progress
+from sipp_core.training import TrainResult, accuracy, train
+
+__all__ = [
+    "Round", "Sparsify", "cascade", "holding_zeros", "one_round", "random_like", "retrain",
+    "rewound", "zeros_of",
+]  # fmt: skip
+
+Sparsify = Callable[[nn.Module, float], PruneResult]
+"""Makes a pruned network of a fraction. Claim: none (plumbing)."""
+
+
+def zeros_of(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
+    """Masks of the weights that are not zero.
+
+    Args:
+        model: the network.
+        names: qualified names of Linear or Conv layers.
+
+    Returns:
+        For each name a bool tensor of the weight's shape, False at its zeros.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Linear(2, 1); _ = net.weight.data.copy_(torch.tensor([[0.0, 3.0]]))
+        >>> zeros_of(net, [""])[""].tolist()
+        [[False, True]]
+    """
+    return {name: weight_of(model.get_submodule(name)).detach() != 0 for name in names}
+
+
+@contextmanager
+def holding_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[None]:
+    """Train for a while without waking a weight outside the masks.
+
+    Their weights are set to 0 and their gradients with them: momentum, Adam and weight decay all
+    leave a weight of 0 whose gradient was always 0 where it is.
+
+    Args:
+        model: the network; weights outside the masks become 0.
+        masks: bool tensors by layer name, False where a weight must stay 0.
+
+    Returns:
+        A context manager; no hook is left behind.
+
+    Raises:
+        ValueError: a mask whose shape is not its weight's.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Linear(2, 1)
+        >>> with holding_zeros(net, {"": torch.tensor([[True, False]])}):
+        ...     net(torch.ones(1, 2)).sum().backward()
+        >>> net.weight.grad.tolist(), net.weight[0, 1].item()
+        ([[1.0, 0.0]], 0.0)
+    """
+    found: list[tuple[Tensor, Tensor]] = []
+    for name, mask in masks.items():
+        weight = weight_of(model.get_submodule(name))
+        if mask.shape != weight.shape:
+            raise ValueError(
+                f"the mask of layer {name!r} has shape {tuple(mask.shape)}, its weight "
+                f"{tuple(weight.shape)}"
+            )
+        found.append((weight, mask.to(weight.device)))
+    handles = []
+    try:
+        for weight, mask in found:
+            with torch.no_grad():
+                weight.mul_(mask)
+            if weight.requires_grad:
+                handles.append(weight.register_hook(lambda grad, mask=mask: grad * mask))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def retrain(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    masks: Mapping[str, Tensor],
+    seed: int = 0,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train a pruned network in place; its zeros stay.
+
+    Args:
+        model: the network; changed in place.
+        dataset: what to learn.
+        recipe: how.
+        masks: bool tensors by layer name, False where a weight must stay 0.
+        seed: order of the batches.
+        threads: CPU threads, >= 1.
+        progress: as for `train`.
+
+    Returns:
+        Accuracies and loss afterwards.
+
+    Raises:
+        ValueError: a mask of another shape, or what `train` refuses.
+
+    Claim: none (plumbing). Accuracies are measurements, not guarantees.
+
+    Example:
+        >>> from sipp_core import datasets, models
+        >>> net, data = models.build("digits-mlp"), datasets.load("digits")
+        >>> mask = torch.rand(net.fc1.weight.shape) < 0.2
+        >>> _ = retrain(net, data, Recipe(1, 64, 3e-3), masks={"fc1": mask})
+        >>> bool((net.fc1.weight[~mask] == 0).all())
+        True
+    """
+    with holding_zeros(model, masks):
+        return train(
+            model, dataset, **asdict(recipe), seed=seed, threads=threads, progress=progress
+        )
+
+
+def rewound(start: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
+    """A lottery ticket: the network as it began, with only the masked weights.
+
+    Args:
+        start: the network at its initialisation; not changed.
+        masks: bool tensors by layer name, True where a weight is kept.
+
+    Returns:
+        A copy of `start` whose weights outside the masks are 0.
+
+    Raises:
+        ValueError: a mask whose shape is not its weight's.
+
+    Claim: none (plumbing). Source: Frankle, Carbin 2019, arXiv 1803.03635.
+
+    Example:
+        >>> start = nn.Linear(2, 1)
+        >>> ticket = rewound(start, {"": torch.tensor([[True, False]])})
+        >>> torch.equal(ticket.weight[0, :1], start.weight[0, :1]), ticket.weight[0, 1].item()
+        (True, 0.0)
+    """
+    ticket = copy.deepcopy(start)
+    with holding_zeros(ticket, masks):
+        return ticket
+
+
+def random_like(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Masks that keep as many weights of each layer, at random places.
+
+    Args:
+        masks: bool tensors by layer name.
+        seed: of the places, >= 0.
+
+    Returns:
+        Masks of the same shapes and counts.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> random_like({"a": torch.tensor([True, False, True])}, seed=1)["a"].sum().item()
+        2
+    """
+    dice = torch.Generator().manual_seed(seed)
+    return {
+        name: mask.flatten()[torch.randperm(mask.numel(), generator=dice)].reshape(mask.shape)
+        for name, mask in masks.items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One round of the cascade.
+
+    Attributes:
+        keep: fraction of the prunable weights asked for.
+        kept: fraction left.
+        pruned_accuracy: on the test inputs, before training again.
+        accuracy: on the test inputs, after it.
+        train_accuracy: on the training inputs, after it.
+        model: the network after it; the next round starts from it.
+
+    Claim: none (plumbing). Accuracies are measurements, not guarantees.
+    """
+
+    keep: float
+    kept: float
+    pruned_accuracy: float
+    accuracy: float
+    train_accuracy: float
+    model: nn.Module
+
+
+def one_round(
+    model: nn.Module,
+    dataset: Dataset,
+    keep: float,
+    sparsify: Sparsify,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Round:
+    """Prune to a fraction and train what is left.
+
+    Args:
+        model: the network; not changed. Its zeros count as weights, and mostly stay zeros.
+        dataset: what to train on and to test on.
+        keep: fraction of the prunable weights to keep, in (0, 1].
+        sparsify: (model, keep) to a pruned network, as `prune` with everything else settled.
+        recipe: how to train it.
+        seed: order of the batches.
+        threads: CPU threads of training.
+        progress: as for `train`.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        ValueError: what pruning and training refuse.
+
+    Claim: none (plumbing).
+    """
+    result = sparsify(model, keep)
+    before = accuracy(result.model, dataset.test_inputs, dataset.test_targets)
+    trained = retrain(
+        result.model, dataset, recipe, masks=result.masks, seed=seed, threads=threads,
+        progress=progress,
+    )  # fmt: skip
+    return Round(
+        keep, result.kept, before, trained.test_accuracy, trained.train_accuracy, result.model
+    )
+
+
+def cascade(
+    model: nn.Module,
+    dataset: Dataset,
+    keeps: Sequence[float],
+    sparsify: Sparsify,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[Round]:
+    """Prune a little, train, and again: the iterative schedule of the pruning literature.
+
+    Args:
+        model: the trained network; not changed.
+        dataset: what to train on and to test on.
+        keeps: fractions of the prunable weights to keep, descending.
+        sparsify: makes a network of that fraction, as `prune` with everything else settled.
+        recipe: how to train after each pruning.
+        seed: order of the batches; round k uses seed + k.
+        threads: CPU threads of training.
+        progress: as for `train`.
+
+    Returns:
+        An iterator of rounds, each computed as it is asked for.
+
+    Raises:
+        ValueError: fractions that do not descend, or what pruning and training refuse.
+
+    Claim: none (plumbing). Source: [SP] arXiv 1910.05422 (iterative prune + retrain).
+    """
+    if any(a <= b for a, b in pairwise(keeps)):
+        raise ValueError(f"keeps must descend; found {tuple(keeps)}")
+    here = model
+    for number, keep in enumerate(keeps):
+        done = one_round(
+            here, dataset, keep, sparsify, recipe, seed=seed + number, threads=threads,
+            progress=progress,
+        )  # fmt: skip
+        here = done.model
+        yield done
