@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -13,9 +13,18 @@ from typing import Any
 
 import torch
 
-from reports import bench_page, claims_page, experiment, figures, page, plain
+from reports import (
+    bench_page,
+    claims_page,
+    experiment,
+    figures,
+    page,
+    plain,
+    validation_page,
+)
 from reports.findings import findings
 from reports.settings import SETTINGS
+from reports.validation import Validation
 from sipp_core.saving import write_atomically
 
 Progress = Callable[[int, int, str], None]
@@ -32,7 +41,8 @@ class BuildResult:
             are shown in the page and do not count here: CoreNet's network theorem always does.
         violated: whether a promise was broken where it holds: a claim that Monte Carlo refutes on
             the calibration inputs, a worst case that was exceeded, a ledger with a refuted claim or
-            a mutation that nothing noticed, or benchmarks with a check that does not hold.
+            a mutation that nothing noticed, benchmarks with a check that does not
+            hold, or a paper's experiment in which a promise was broken.
 
     Claim: none (plumbing).
     """
@@ -54,11 +64,13 @@ def build(
     progress: Progress | None = None,
     ledger: dict[str, Any] | None = None,
     bench: dict[str, Any] | None = None,
+    validation: Sequence[Validation] = (),
 ) -> BuildResult:
     """Train, prune by every method, bound, check, certify; write the page that shows it.
 
     The folder receives index.html, results.json and each figure as PNG and SVG; with a ledger also
-    claims.html and claims.json, with benchmarks bench.html and bench.json. Everything is computed
+    claims.html and claims.json, with benchmarks bench.html and bench.json, with validations
+    validation.html and validation.json. Everything is computed
     before the first file is written, each file appears whole, and the page comes last, so an
     interruption leaves no half-written report.
 
@@ -72,6 +84,7 @@ def build(
         progress: callback (done, total, what).
         ledger: summary of a run of the ledger, for the claims page; None leaves that page out.
         bench: summary of a run of `reports.bench`, for the benchmarks page; None leaves it out.
+        validation: results of the papers' experiments, for the validation page; none leaves it out.
 
     Returns:
         Where the page is, and whether it reports a vacuous certificate or a broken promise.
@@ -99,6 +112,7 @@ def build(
     try:
         claims = None if ledger is None else claims_page.prepare(ledger)
         speeds = None if bench is None else bench_page.prepare(bench)
+        papers = validation_page.prepare(validation) if validation else None
         with _one_thread():
             results = experiment.run(
                 dataset, data_dir=data_dir, seed=seed, device=device, quick=quick, progress=progress
@@ -109,6 +123,7 @@ def build(
         written["findings"] = findings(written)
         written["claims"] = None if claims is None else claims.briefing
         written["bench"] = None if speeds is None else speeds.briefing
+        written["validation"] = None if papers is None else papers.briefing
         written["figures"] = [{"name": f.name, "alt": f.alt} for f in drawn]
         text = plain.dump(written)
         html = page.render(json.loads(text), drawn)
@@ -122,11 +137,14 @@ def build(
         claims_page.write(claims, folder)
     if speeds is not None:
         bench_page.write(speeds, folder)
+    if papers is not None:
+        validation_page.write(papers, folder)
     data = write_atomically(folder / "results.json", text.encode())
     index = write_atomically(folder / "index.html", html.encode())
     verdict: dict[str, Any] = written["verdict"]
     violated = verdict["violated"] or bool(ledger and (ledger["refuted"] or ledger["survived"]))
     violated = violated or bool(speeds and speeds.briefing["violated"])
+    violated = violated or bool(papers and papers.briefing["violated"])
     return BuildResult(index, data, verdict["vacuous"], violated)
 
 

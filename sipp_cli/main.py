@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sipp_cli.commands import bench, bounds, certify, check, prune, report
+from sipp_cli.commands import bench, bounds, certify, check, prune, report, validate
 from sipp_cli.edge import Edge
 
 __all__ = ["run"]
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (prune, certify, bounds, check, report, bench):
+for _command in (prune, certify, bounds, check, report, validate, bench):
     app.command(_command.__name__.rpartition(".")[2])(_command.command)
 
 

@@ -23,15 +23,22 @@ from sipp_core.running import Progress
 from sipp_core.training import TrainResult, accuracy, train
 
 __all__ = [
-    "Round", "Sparsify", "cascade", "holding_zeros", "one_round", "random_like", "retrain",
-    "rewound", "zeros_of",
+    "Round",
+    "Sparsify",
+    "cascade",
+    "holding_zeros",
+    "nonzeros",
+    "one_round",
+    "random_like",
+    "retrain",
+    "rewound",
 ]  # fmt: skip
 
 Sparsify = Callable[[nn.Module, float], PruneResult]
 """Makes a pruned network of a fraction. Claim: none (plumbing)."""
 
 
-def zeros_of(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
+def nonzeros(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
     """Masks of the weights that are not zero.
 
     Args:
@@ -45,7 +52,7 @@ def zeros_of(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
 
     Example:
         >>> net = nn.Linear(2, 1); _ = net.weight.data.copy_(torch.tensor([[0.0, 3.0]]))
-        >>> zeros_of(net, [""])[""].tolist()
+        >>> nonzeros(net, [""])[""].tolist()
         [[False, True]]
     """
     return {name: weight_of(model.get_submodule(name)).detach() != 0 for name in names}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from reports.validation.verdicts import Line, Validation
+from reports.validation.checked_in import load
+from reports.validation.run import PAPERS, SCHEDULES, validate
+from reports.validation.verdicts import Line, Validation, read
 
-__all__ = ["Line", "Validation"]
+__all__ = ["PAPERS", "SCHEDULES", "Line", "Validation", "load", "read", "validate"]

@@ -1,23 +1,21 @@
 """Cells of an experiment on disk: a run that is stopped goes on where it stopped.
 
-One JSON file holds every finished cell of one experiment with the machine, the date and the time
-it took, and the schedule it came from; it is small enough to be checked in, and rewritten whole
-after each cell.
+One file holds every finished cell, a line of JSON each, with the machine, the date, the versions and
+the time it took. A cell is appended when it is done; a last line that was cut off is made again.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
-import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from reports.benches.machine import describe
 from sipp_core.describing import versions
 from sipp_core.saving import write_atomically
 
@@ -26,11 +24,14 @@ Key = Mapping[str, str | int | float]
 FORMAT = "sipp-theory validation cells 1"
 
 
-def machine() -> str:
+def machine(device: str = "cpu") -> str:
     """Describe the machine in a line.
 
+    Args:
+        device: a CUDA device is described too.
+
     Returns:
-        Processor, cores that this process may use, memory, and the GPU if there is one.
+        Processor, cores that this process may use, memory, and the device.
 
     Claim: none (plumbing).
 
@@ -38,15 +39,10 @@ def machine() -> str:
         >>> "core" in machine()
         True
     """
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = info.read_text("utf-8", errors="replace").splitlines()
-        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        name = models[0] if models else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{name}, {cores} core{'s' if cores != 1 else ''}{gpu}"
+    facts = describe(device)
+    many = "" if facts["cores"] == "1" else "s"
+    words = [facts["processor"], f"{facts['cores']} core{many}", facts["memory"]]
+    return ", ".join([*words, facts["device"]] if "device" in facts else words)
 
 
 class Cells:
@@ -55,30 +51,21 @@ class Cells:
     Claim: none (plumbing).
     """
 
-    def __init__(self, path: str | Path | None, command: str = "") -> None:
+    def __init__(self, path: str | Path | None, command: str = "", device: str = "cpu") -> None:
         """Read what is there.
 
         Args:
-            path: a JSON file, made when the first cell is done; None keeps nothing.
+            path: a file of lines of JSON, made when the first cell is done; None keeps nothing.
             command: what the user typed, noted with each cell.
+            device: where torch computes, noted too.
 
         Raises:
             ValueError: the file is damaged, or of another kind.
         """
         self.path = None if path is None else Path(path)
-        self.command = command
         self.found: dict[str, Json] = {}
-        if self.path is None or not self.path.is_file():
-            return
-        try:
-            read = json.loads(self.path.read_text("utf-8"))
-            if read["format"] != FORMAT:
-                raise ValueError(f"its format is {read['format']!r}")
-            self.found = {_text(cell["key"]): cell for cell in read["cells"]}
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"{self.path} holds no cells of an experiment ({error}); move it away to start anew"
-            ) from error
+        if self.path is not None and self.path.is_file():
+            self.found = _read(self.path)
 
     def get(self, key: Key, compute: Callable[[], Json]) -> Json:
         """Value of a cell: as it was found on disk, or computed now and written.
@@ -94,34 +81,61 @@ class Cells:
         if name not in self.found:
             started = time.perf_counter()
             value = compute()
+            _check(name, value)
             self.found[name] = {
                 "key": dict(key),
                 "value": value,
                 "made": {
                     "seconds": round(time.perf_counter() - started, 2),
                     "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-                    "machine": machine(),
+                    "machine": self.machine,
                     "command": self.command,
                     "versions": versions(),
                 },
             }
-            self._write()
+            self._append(self.found[name])
         return self.found[name]["value"]
 
-    def _write(self) -> None:
+    def remaining(self, keys: Sequence[Key]) -> float | None:
+        """Seconds that the cells which are missing will take, by those of their kind that are done.
+
+        Args:
+            keys: all cells of the experiment.
+
+        Returns:
+            An estimate; None where no cell is done yet.
+        """
+        if not self.found:
+            return None
+        done: dict[tuple[object, ...], list[float]] = {}
+        for cell in self.found.values():
+            seconds = cell["made"]["seconds"]
+            done.setdefault(_kind(cell["key"]), []).append(seconds)
+            done.setdefault((), []).append(seconds)
+        means = {kind: sum(values) / len(values) for kind, values in done.items()}
+        missing = [key for key in keys if _text(key) not in self.found]
+        return sum(means.get(_kind(key), means[()]) for key in missing)
+
+    def _append(self, cell: Json) -> None:
         if self.path is None:
             return
-        cells = [self.found[name] for name in sorted(self.found)]
-        text = json.dumps({"format": FORMAT, "cells": cells}, indent=1, allow_nan=False)
-        write_atomically(self.path, (text + "\n").encode())
+        if not self.path.is_file():
+            write_atomically(self.path, (json.dumps({"format": FORMAT}) + "\n").encode())
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(cell, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
-    def made(self) -> Json:
-        """Where the cells came from: machines, dates, commands, versions, and seconds in all.
+    def made(self, keys: Sequence[Key]) -> Json:
+        """Where cells came from: machines, dates, commands, versions, and seconds in all.
+
+        Args:
+            keys: the cells, all of them done.
 
         Returns:
             Sorted distinct values of each, ready for JSON.
         """
-        notes = [cell["made"] for cell in self.found.values()]
+        notes = [self.found[_text(key)]["made"] for key in keys]
         distinct = {
             name: sorted({note[name] for note in notes}) for name in ("machine", "date", "command")
         }
@@ -131,6 +145,36 @@ class Cells:
             "seconds": round(sum(note["seconds"] for note in notes), 1),
             "cells": len(notes),
         }
+
+
+def _kind(key: Key) -> tuple[object, ...]:
+    return tuple(key.get(name) for name in ("net", "part", "method"))
+
+
+def _check(name: str, value: Json) -> None:
+    for what, number in value.items():
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError(f"{what} is {number} in cell {name}; only finite numbers are kept")
+
+
+def _read(path: Path) -> dict[str, Json]:
+    """Cells of a file, whose last line may have been cut off; that line is taken away."""
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        head, *lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+        if head["format"] != FORMAT:
+            raise ValueError(f"its format is {head['format']!r}")
+        found = {_text(cell["key"]): cell for cell in lines}
+        if not all({"value", "made"} <= cell.keys() for cell in lines):
+            raise ValueError("a cell without its value")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} holds no cells of an experiment ({error}); move it away to start anew"
+        ) from error
+    if whole != content:
+        write_atomically(path, whole)
+    return found
 
 
 def _text(key: Key) -> str:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load as read_tensors
-from safetensors.torch import save as to_bytes
 from torch import nn
 
 import sipp_core
 from reports.validation import sipp_lines
-from reports.validation.cells import Cells
-from reports.validation.subjects import Subject, Workshop, shuffled
-from reports.validation.verdicts import Validation
+from reports.validation.subjects import Subject, Workshop, found, keep, shuffled
+from reports.validation.work import Task, settings_of
 from sipp_core import retraining, training
+from sipp_core.datasets import Dataset
 from sipp_core.recipes import Recipe, recipe
-from sipp_core.saving import write_atomically
 
 Json = dict[str, Any]
 TITLE = "SiPPing Neural Networks (SiPP), arXiv 1910.05422"
 # Where a network's weights stand when masks are looked for.
 TIMES = ("initialisation", "training")
+lines, curves = sipp_lines.lines, sipp_lines.curves
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Plan:
     """What is run on one network.
 
     Attributes:
-        name: schedule.
+        schedule: its name.
         subject: the network, its data and how it is trained.
         again: how what is left is trained after pruning.
         methods: pruning methods.
@@ -44,7 +42,7 @@ class Plan:
     Claim: none (plumbing).
     """
 
-    name: str
+    schedule: str
     subject: Subject
     again: Recipe
     methods: tuple[str, ...]
@@ -58,126 +56,103 @@ class Plan:
 METHODS = ("sipp-det", "sipp-hybrid", "sipp-poisson", "magnitude", "snip", "wanda", "random")
 KEEPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 STEPS = (0.5, 0.3, 0.2, 0.12, 0.08, 0.05, 0.04, 0.03, 0.02, 0.015)
-_AGAIN = Recipe(epochs=10, batch_size=128, lr=2e-3)
+_FEW = ("sipp-det", "magnitude", "random")
 
 
-def _paper(net: str, data: str, seeds: int) -> Plan:
+def _paper(net: str, data: str) -> Plan:
     taught = recipe(net, data, "paper")
-    return Plan("paper", Subject(net, data, taught), taught, METHODS, KEEPS, STEPS, 0.1, seeds, 512)
+    return Plan("paper", Subject(net, data, taught), taught, METHODS, KEEPS, STEPS, 0.1, 3, 512)
 
 
 PLANS: dict[str, tuple[Plan, ...]] = {
     "tiny": (
-        Plan(
-            "tiny", Subject("fc-64-24-10", "digits", Recipe(10, 64, 5e-3)),
-            Recipe(3, 64, 5e-3), ("sipp-det", "magnitude", "random"), (0.3,), (0.5, 0.2), 0.2, 2,
-            60,
-        ),
+        Plan("tiny", Subject("fc-64-24-10", "digits", Recipe(10, 64, 5e-3)), Recipe(3, 64, 5e-3),
+             _FEW, (0.3,), (0.5, 0.2), 0.2, 2, 60),
     ),
     "quick": (
-        Plan(
-            "quick", Subject("digits-mlp", "digits", recipe("digits-mlp", "digits")),
-            Recipe(10, 64, 3e-3), METHODS, (0.05, 0.1, 0.2, 0.4, 0.7),
-            (0.5, 0.25, 0.15, 0.1, 0.07, 0.05), 0.1, 3, 200,
-        ),
+        Plan("quick", Subject("digits-mlp", "digits", recipe("digits-mlp", "digits")),
+             Recipe(10, 64, 3e-3), METHODS, (0.05, 0.1, 0.2, 0.4, 0.7),
+             (0.5, 0.25, 0.15, 0.1, 0.07, 0.05), 0.1, 3, 200),
     ),
     "reduced": (
-        Plan(
-            "reduced", Subject("lenet-300-100", "mnist", recipe("lenet-300-100", "mnist")),
-            _AGAIN, METHODS, KEEPS, STEPS, 0.1, 3, 400,
-        ),
-        Plan(
-            "reduced", Subject("lenet-5", "mnist", recipe("lenet-5", "mnist")),
-            Recipe(3, 128, 2e-3), ("sipp-det", "magnitude", "random"), KEEPS,
-            (0.5, 0.25, 0.12, 0.06, 0.04, 0.03, 0.02), 0.1, 2, 400,
-        ),
+        Plan("reduced", Subject("lenet-300-100", "mnist", recipe("lenet-300-100", "mnist")),
+             Recipe(10, 128, 2e-3), METHODS, KEEPS, STEPS, 0.1, 3, 400),
+        Plan("reduced", Subject("lenet-5", "mnist", recipe("lenet-5", "mnist")),
+             Recipe(3, 128, 2e-3), _FEW, KEEPS, (0.5, 0.25, 0.12, 0.06, 0.04, 0.03, 0.02), 0.1, 3,
+             400),
     ),
     "paper": (
-        _paper("lenet-300-100", "mnist", 3),
-        _paper("lenet-5", "mnist", 3),
-        _paper("resnet-20", "cifar10", 3),
+        _paper("lenet-300-100", "mnist"),
+        _paper("lenet-5", "mnist"),
+        _paper("resnet-20", "cifar10"),
     ),
 }  # fmt: skip
 
 
-def run(
-    plans: tuple[Plan, ...], cells: Cells, workshop: Workshop, data: str | None, seed: int
-) -> Validation:
-    """Run all cells that are not there yet, and draw the table.
-
-    Args:
-        plans: what is run, network by network.
-        cells: finished cells.
-        workshop: where networks are trained.
-        data: run only the networks on this data set; None for all.
-        seed: of everything.
-
-    Returns:
-        The table, the curves and where they came from.
-
-    Claim: none (plumbing).
-    """
-    chosen = [plan for plan in plans if data in (None, plan.subject.data)]
-    rows = []
-    for plan in chosen:
-        for number in range(plan.seeds):
-            rows += list(_rows(plan, cells, workshop, seed + number))
-    return Validation(
-        paper="sipp",
-        title=TITLE,
-        schedule=plans[0].name,
-        says=sipp_lines.says(chosen),
-        lines=tuple(sipp_lines.lines(chosen, rows)),
-        curves=tuple(sipp_lines.curves(chosen, rows)),
-        made=cells.made(),
+def says(plans: Sequence[Plan]) -> str:
+    """The schedules in words."""
+    return "; ".join(
+        f"{plan.subject.net} on {plan.subject.data}: {plan.subject.recipe.epochs} epochs of "
+        f"training, {plan.again.epochs} after each pruning, {plan.seeds} seeds (each a trained "
+        f"network of its own), {plan.inputs} calibration inputs"
+        for plan in plans
     )
 
 
-def _rows(plan: Plan, cells: Cells, workshop: Workshop, seed: int) -> Iterator[Json]:
-    """All cells of one network and seed."""
-    bench = _Bench(plan, workshop, seed)
-    common = {"net": plan.subject.net, "data": plan.subject.data, "schedule": plan.name,
-              "seed": seed}  # fmt: skip
+def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
+    """Every cell of one network, seed by seed; it is trained when the first of them is made.
 
-    def row(extra: Json, make: Any) -> Json:
-        key = common | extra
-        return key | cells.get(key, make)
+    Args:
+        plan: what is run.
+        workshop: where networks are trained.
+        seed: of everything.
 
-    yield row({"part": "unpruned"}, bench.unpruned)
+    Returns:
+        An iterator of keys with what makes their values.
+
+    Claim: none (plumbing).
+    """
+    settings = settings_of(plan, ("methods", "keeps", "seeds", "schedule"))
+    for number in range(plan.seeds):
+        bench = _Bench(plan, workshop, seed + number, settings)
+        common = {"net": plan.subject.net, "data": plan.subject.data, "schedule": plan.schedule,
+                  "settings": settings, "seed": seed + number}  # fmt: skip
+        for extra, make in _cells(plan, bench):
+            yield common | extra, make
+
+
+def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:
+    yield {"part": "unpruned"}, bench.unpruned
     for method in plan.methods:
-        if workshop.progress is not None:
-            workshop.progress(plan.methods.index(method), len(plan.methods), f"{method} {seed}")
-        for keep in plan.keeps:
-            ask = {"method": method, "keep": keep}
-            yield row(ask | {"part": "prune"}, lambda m=method, k=keep: bench.pruned(m, k))
-            yield row(ask | {"part": "retrain"}, lambda m=method, k=keep: bench.retrained(m, k))
-        for index, keep in enumerate(plan.steps):
-            ask = {"part": "cascade", "method": method, "step": index, "keep": keep}
-            yield row(ask, lambda m=method, i=index: bench.step(m, i))
-        if method == "random":
-            continue
-        for time in TIMES:
+        for ratio in plan.keeps:
+            ask = {"method": method, "keep": ratio}
+            yield ask | {"part": "prune"}, lambda m=method, k=ratio: bench.pruned(m, k)
+            yield ask | {"part": "retrain"}, lambda m=method, k=ratio: bench.retrained(m, k)
+        for index, ratio in enumerate(plan.steps):
+            ask = {"part": "cascade", "method": method, "step": index, "keep": ratio}
+            yield ask, lambda m=method, i=index: bench.step(m, i)
+        # A random mask is what tickets stand beside.
+        for time in TIMES if method != "random" else ():
             ask = {"part": "ticket", "method": method, "keep": plan.ticket, "time": time}
-            yield row(ask, lambda m=method, t=time: bench.ticket(m, t))
+            yield ask, lambda m=method, t=time: bench.ticket(m, t)
 
 
 class _Bench:
     """One trained network; whatever a finished cell does not need is never computed."""
 
-    def __init__(self, plan: Plan, workshop: Workshop, seed: int) -> None:
-        self.plan, self.workshop, self.seed = plan, workshop, seed
+    def __init__(self, plan: Plan, workshop: Workshop, seed: int, settings: str) -> None:
+        self.plan, self.workshop, self.seed, self.settings = plan, workshop, seed, settings
         self._model: nn.Module | None = None
         self._stages: dict[tuple[str, int], nn.Module] = {}
-        self._data: Any = None
 
     @property
-    def data(self) -> Any:
-        if self._data is None:
-            self._data = self.workshop.data(self.plan.subject)
-        return self._data
+    def data(self) -> Dataset:
+        """Its data."""
+        return self.workshop.data(self.plan.subject)
 
     @property
     def model(self) -> nn.Module:
+        """The trained network."""
         if self._model is None:
             self._model = self.workshop.trained(self.plan.subject, self.seed, self.data)
         return self._model
@@ -225,23 +200,19 @@ class _Bench:
 
     def _after(self, method: str, index: int) -> nn.Module:
         """The network after a step: at hand, on disk, or made again."""
-        found = self._stages.get((method, index))
-        if found is not None:
-            return found
         path = self._path(method, index)
-        if path is not None and path.is_file():
-            model = self.plan.subject.build(self.seed).to(self.workshop.device)
-            model.load_state_dict(read_tensors(path.read_bytes()))
-            self._stages[method, index] = model.eval()
-            return model
-        self.step(method, index)
+        if (method, index) not in self._stages:
+            if path is not None and path.is_file():
+                model = self.plan.subject.build(self.seed).to(self.workshop.device)
+                self._stages = {(method, index): found(model, path)}
+            else:
+                self.step(method, index)
         return self._stages[method, index]
 
     def _path(self, method: str, index: int) -> Path | None:
         if self.workshop.folder is None:
             return None
-        plan = self.plan
-        name = f"{plan.name}-{plan.subject.net}-{plan.subject.data}-{self.seed}-{method}-{index}"
+        name = f"{self.plan.subject.net}-{self.seed}-{method}-{index}-{self.settings}"
         return self.workshop.folder / f"{name}.safetensors"
 
     def _keep(self, method: str, index: int, model: nn.Module) -> None:
@@ -249,7 +220,7 @@ class _Bench:
         self._stages = {(method, index): model}
         path, old = self._path(method, index), self._path(method, index - 1)
         if path is not None:
-            write_atomically(path, to_bytes({k: v.cpu() for k, v in model.state_dict().items()}))
+            keep(model, path)
         if old is not None:
             old.unlink(missing_ok=True)
 
@@ -258,7 +229,7 @@ class _Bench:
         plan, start = self.plan, self.plan.subject.build(self.seed).to(self.workshop.device)
         seen = start if time == "initialisation" else self.model
         masks = self.sparsify(method, seen, plan.ticket).masks
-        found: Json = {"kept": sum(int(m.sum()) for m in masks.values())
+        result: Json = {"kept": sum(int(m.sum()) for m in masks.values())
                        / sum(m.numel() for m in masks.values())}  # fmt: skip
         at_random = retraining.random_like(masks, self.seed)
         for name, chosen in (("accuracy", masks), ("random", at_random)):
@@ -267,5 +238,5 @@ class _Bench:
                 model, self.data, plan.subject.recipe, masks=chosen, seed=self.seed,
                 threads=self.workshop.threads, progress=self.workshop.progress,
             )  # fmt: skip
-            found[name] = trained.test_accuracy
-        return found
+            result[name] = trained.test_accuracy
+        return result

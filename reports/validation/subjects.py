@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from reports.validation.spirals import two_spirals
 from sipp_core import datasets, models, training
 from sipp_core.datasets import Dataset
 from sipp_core.recipes import Recipe
 from sipp_core.saving import write_atomically
 
 Progress = Callable[[int, int, str], None]
+SPIRAL_POINTS = 150
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Subject:
 
     Attributes:
         net: a name of `sipp_core.models`, or "fc" with widths joined by "-", as "fc-784-300-10".
-        data: a name of `sipp_core.datasets`.
+        data: a name of `sipp_core.datasets`, or "spirals" (see `reports.validation.spirals`).
         recipe: how it is trained.
 
     Claim: none (plumbing).
@@ -61,6 +63,7 @@ class Workshop:
         device: where torch computes.
         threads: CPU threads of training.
         progress: callback, or None.
+        shelf: the data set that was read last.
 
     Claim: none (plumbing).
     """
@@ -70,10 +73,19 @@ class Workshop:
     device: str = "cpu"
     threads: int = 1
     progress: Progress | None = None
+    shelf: dict[tuple[str, bool], Dataset] = field(default_factory=dict, repr=False)
 
     def data(self, subject: Subject) -> Dataset:
-        """The data set of a subject, shaped as it takes them."""
-        return datasets.load(subject.data, data_dir=self.data_dir, flat=subject.flat)
+        """The data set of a subject, shaped as it takes them; the last one is at hand."""
+        asked = (subject.data, subject.flat)
+        if asked not in self.shelf:
+            self.shelf.clear()
+            self.shelf[asked] = (
+                two_spirals(SPIRAL_POINTS, seed=0)
+                if subject.data == "spirals"
+                else datasets.load(subject.data, data_dir=self.data_dir, flat=subject.flat)
+            )
+        return self.shelf[asked]
 
     def trained(self, subject: Subject, seed: int, dataset: Dataset | None = None) -> nn.Module:
         """The trained network of a seed: read where it was kept, else trained and kept.
@@ -90,8 +102,7 @@ class Workshop:
         name = f"{subject.net}-{subject.data}-{seed}-{_digest(subject.recipe)}"
         kept = None if self.folder is None else self.folder / f"{name}.safetensors"
         if kept is not None and kept.is_file():
-            model.load_state_dict(_read(kept))
-            return model.eval()
+            return found(model, kept)
         begun = None if self.folder is None else self.folder / f"{name}.unfinished"
         if begun is not None:
             begun.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +111,7 @@ class Workshop:
             threads=self.threads, checkpoint=begun, progress=self.progress,
         )  # fmt: skip
         if kept is not None and begun is not None:
-            state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-            write_atomically(kept, to_bytes(state))
+            keep(model, kept)
             begun.unlink(missing_ok=True)
         return model
 
@@ -111,11 +121,39 @@ def _digest(recipe: Recipe) -> str:
     return hashlib.sha256(f"{torch.__version__} {text}".encode()).hexdigest()[:10]
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def keep(model: nn.Module, path: Path) -> None:
+    """Write a network's weights.
+
+    Args:
+        model: the network.
+        path: a safetensors file; it appears whole.
+
+    Claim: none (plumbing).
+    """
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    write_atomically(path, to_bytes(state))
+
+
+def found(model: nn.Module, path: Path) -> nn.Module:
+    """Read weights that `keep` wrote.
+
+    Args:
+        model: a network of that kind, overwritten.
+        path: the file.
+
+    Returns:
+        The network in evaluation mode.
+
+    Raises:
+        ValueError: the file is damaged or of another network.
+
+    Claim: none (plumbing).
+    """
     try:
-        return read_tensors(path.read_bytes())
-    except SafetensorError as error:
+        model.load_state_dict(read_tensors(path.read_bytes()))
+    except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it to train anew") from error
+    return model.eval()
 
 
 def shuffled(

@@ -13,6 +13,7 @@ from scipy import stats
 Json = dict[str, Any]
 AGREES = ("yes", "no", "in part", "not run", "no claim")
 CONFIDENCE = 0.95
+FORMAT = "sipp-theory validation 1"
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Line:
         paper: what the paper says, in its own numbers or words.
         ours: what we get, in words with units.
         agrees: "yes", "no", "in part", "not run", or "no claim" where the paper says nothing.
-        low: lower end of the interval over seeds, in the unit of `ours`, or None.
+        low: lower end of the 95% interval over seeds, or None.
         high: its upper end, or None.
+        unit: of low and high.
         seeds: how many runs it rests on.
         schedule: which schedule the numbers came from.
         source: where the paper says it.
         why: what a reader should know of a disagreement or of what was not run.
+        guarantee: whether the paper promises it, so that "no" is a broken promise.
 
     Raises:
         ValueError: a verdict of no known kind.
@@ -43,10 +46,12 @@ class Line:
     agrees: str
     low: float | None = None
     high: float | None = None
+    unit: str = ""
     seeds: int = 0
     schedule: str = ""
     source: str = ""
     why: str = ""
+    guarantee: bool = False
 
     def __post_init__(self) -> None:
         if self.agrees not in AGREES:
@@ -77,9 +82,44 @@ class Validation:
     curves: tuple[Json, ...] = field(repr=False)
     made: Json = field(repr=False)
 
+    @property
+    def violated(self) -> tuple[Line, ...]:
+        """Lines of promises that were broken; other disagreements are findings."""
+        return tuple(line for line in self.lines if line.guarantee and line.agrees == "no")
+
     def summary(self) -> Json:
         """Everything, ready for JSON."""
-        return asdict(self)
+        return {"format": FORMAT} | asdict(self)
+
+
+def read(summary: Any) -> Validation:
+    """Make a validation of its summary again.
+
+    Args:
+        summary: what `Validation.summary` gave, as JSON holds it.
+
+    Returns:
+        The validation.
+
+    Raises:
+        ValueError: it is none.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> made = Validation("sipp", "SiPP", "quick", "short", (), (), {})
+        >>> read(made.summary()) == made
+        True
+    """
+    if not isinstance(summary, dict) or summary.get("format") != FORMAT:
+        raise ValueError("this is no output of `sipp validate --json`; make it anew")
+    rest = {name: value for name, value in summary.items() if name != "format"}
+    try:
+        rest["lines"] = tuple(Line(**line) for line in rest["lines"])
+        rest["curves"] = tuple(rest["curves"])
+        return Validation(**rest)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"this is no whole output of `sipp validate --json`: {error}") from error
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -137,3 +177,74 @@ def compare(ours: Sequence[float], theirs: Sequence[float]) -> tuple[str, float,
     mean, low, high = interval([a - b for a, b in zip(ours, theirs, strict=True)])
     verdict = "yes" if high < 0 else "no" if low > 0 else "in part"
     return verdict, mean, low, high
+
+
+def at_least(values: Sequence[float], goal: float) -> str:
+    """Tell whether a quantity reaches a goal in every run.
+
+    Args:
+        values: one number a seed, at least one.
+        goal: what is to be reached.
+
+    Returns:
+        "yes" if every seed reaches it, "no" if none does, else "in part".
+
+    Raises:
+        ValueError: no value.
+
+    Claim: none (plumbing). An estimate, not a guarantee.
+
+    Example:
+        >>> at_least([0.96, 0.97], 0.9), at_least([0.8], 0.9), at_least([0.85, 0.96], 0.9)
+        ('yes', 'no', 'in part')
+    """
+    if not values:
+        raise ValueError("at least one value is needed; found none")
+    return "yes" if min(values) >= goal else "no" if max(values) < goal else "in part"
+
+
+def same(ours: Sequence[float], theirs: Sequence[float], slack: float) -> str:
+    """Tell whether paired numbers are equal up to a slack, by more than the seeds' spread.
+
+    Args:
+        ours: one number a seed.
+        theirs: its partner of the same seed.
+        slack: difference that counts as none, >= 0.
+
+    Returns:
+        "yes" if the interval of the difference lies within the slack, "no" if outside of it, else
+        "in part".
+
+    Raises:
+        ValueError: sequences of different or no length.
+
+    Claim: none (plumbing). An estimate, not a guarantee.
+
+    Example:
+        >>> same([0.9, 0.9], [0.9, 0.9], 0.01), same([0.9, 0.9], [0.5, 0.5], 0.01)
+        ('yes', 'no')
+    """
+    _, mean, low, high = compare(ours, theirs)
+    if len(ours) == 1:
+        low = high = mean
+    if -slack <= low and high <= slack:
+        return "yes"
+    return "no" if high < -slack or low > slack else "in part"
+
+
+def points_apart(difference: float) -> str:
+    """A difference of accuracies in percentage points, with its sign.
+
+    Args:
+        difference: as a fraction.
+
+    Returns:
+        Text.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> points_apart(-0.0123), points_apart(0.5)
+        ('−1.23 points', '+50.00 points')
+    """
+    return f"{100 * difference:+.2f} points".replace("-", "−")

@@ -28,6 +28,13 @@ def command(
             "a file that `sipp bench --json` wrote."
         ),
     ] = "none",
+    validation: Annotated[
+        str,
+        typer.Option(
+            help="Validation page: results (those that come with the package), none, or a folder "
+            "of files that `sipp validate --out` wrote."
+        ),
+    ] = "results",
     store: options.Store = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
@@ -58,6 +65,11 @@ def command(
         if not Path(bench).is_file():
             raise ValueError(f"--bench must be quick, full, none or a file; found {bench!r}")
         timed = read_benchmarks(Path(bench))
+    from reports.validation import load
+
+    papers = []
+    if validation != "none":
+        papers = load(None if validation == "results" else validation)
     checked = None
     if ledger != "none":
         found = run_ledger(ledger, seed=seed, data_dir=data_dir, store=store, device=device)
@@ -78,6 +90,7 @@ def command(
             quick=quick,
             ledger=checked,
             bench=None if timed is None else timed.summary(),
+            validation=papers,
             progress=progress,
         )
     if json:

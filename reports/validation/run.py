@@ -1,0 +1,150 @@
+"""`validate`: rerun a paper's experiments and set our numbers beside the paper's."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from reports.validation.cells import Cells
+from reports.validation.subjects import Workshop
+from reports.validation.verdicts import Line, Validation
+from reports.validation.work import Meter, Task, perform
+from sipp_core._arguments import whole
+from sipp_core.datasets import DATA_DIR_VARIABLE
+from sipp_core.running import some_threads
+
+Progress = Callable[[int, int, str], None]
+PAPERS = ("corenet", "sipp", "nettrim")
+SCHEDULES = ("tiny", "quick", "reduced", "paper")
+
+
+def experiment(paper: str) -> ModuleType:
+    """The module of a paper: PLANS, TITLE, says, tasks, lines and curves."""
+    return importlib.import_module(f"reports.validation.{paper}")
+
+
+def _check(paper: str, schedule: str) -> None:
+    if paper not in PAPERS:
+        raise ValueError(f"paper must be one of {', '.join(PAPERS)}; found {paper!r}")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; found {schedule!r}")
+
+
+def _chosen(made: ModuleType, schedule: str, only: str | None) -> list[Any]:
+    plans = list(made.PLANS[schedule])
+    if only is None:
+        return plans
+    names = list(dict.fromkeys(plan.subject.net for plan in plans))
+    if only not in names:
+        raise ValueError(f"only must be one of {', '.join(names)}; found {only!r}")
+    return [plan for plan in plans if plan.subject.net == only]
+
+
+def _with_data(
+    plans: list[Any], workshop: Workshop, schedule: str
+) -> tuple[list[Any], dict[str, str]]:
+    """Plans whose data are at hand, and why the others' are not."""
+    absent: dict[str, str] = {}
+    there: set[str] = set()
+    named = workshop.data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    for plan in plans:
+        name = plan.subject.data
+        if name in there or name in absent:
+            continue
+        if schedule == "quick" and name not in ("digits", "spirals") and not named:
+            absent[name] = "a quick run takes it only where --data-dir names its files"
+            continue
+        try:
+            workshop.data(plan.subject)
+            there.add(name)
+        except FileNotFoundError as error:
+            absent[name] = " ".join(str(error).split())
+    found = [plan for plan in plans if plan.subject.data in there]
+    if not found:
+        raise FileNotFoundError("; ".join(absent.values()))
+    return found, absent
+
+
+def validate(
+    paper: str,
+    *,
+    schedule: str = "quick",
+    data_dir: str | PathLike[str] | None = None,
+    folder: str | PathLike[str] | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    threads: int = 1,
+    only: str | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Validation:
+    """Rerun the experiments of a paper, as far as the data and the schedule allow.
+
+    Every cell (one network, method, ratio and seed) is written as soon as it is done, together with
+    trained networks, so that a run which is stopped goes on where it stopped and ends with the same
+    numbers.
+
+    Args:
+        paper: "corenet", "sipp" or "nettrim".
+        schedule: "quick" (embedded data, minutes), "reduced" (MNIST on a few cores, hours), "paper"
+            (as published, for a GPU) or "tiny" (seconds, to try out).
+        data_dir: folder of the data files, as in `sipp_core.datasets.load`.
+        folder: where cells and trained networks are kept; None keeps nothing.
+        device: torch device to train and prune on.
+        seed: seed of everything, >= 0.
+        threads: CPU threads, >= 1; another number may change the last bits of a training.
+        only: run only this network.
+        command: what the user typed, noted with each cell.
+        progress: callback (done, total, what), with the time left in `what`.
+
+    Returns:
+        The table with its curves and where the numbers came from.
+
+    Raises:
+        ValueError: an unknown paper, schedule or network, or cells that are damaged.
+        FileNotFoundError: none of the data are at hand.
+        OSError: the folder cannot be written to.
+
+    Claim: none (plumbing). Measurements and estimates, not guarantees.
+
+    Example:
+        >>> validate("no such paper")
+        Traceback (most recent call last):
+        ...
+        ValueError: paper must be one of corenet, sipp, nettrim; found 'no such paper'
+    """
+    _check(paper, schedule)
+    made, seed = experiment(paper), whole("seed", seed, 0)
+    place = None if folder is None else Path(folder)
+    cells = Cells(None if place is None else place / f"{paper}-{schedule}.jsonl", command, device)
+    meter = Meter(progress)
+    workshop = Workshop(
+        data_dir, None if place is None else place / "networks", device,
+        whole("threads", threads, 1), meter.inside,
+    )  # fmt: skip
+    chosen = _chosen(made, schedule, only)
+    plans, absent = _with_data(chosen, workshop, schedule)
+    tasks: list[Task] = [task for plan in plans for task in made.tasks(plan, workshop, seed)]
+    with some_threads(threads):
+        rows = perform(tasks, cells, meter)
+    left_out = [
+        Line(
+            what=f"networks on {name}", paper="as above", ours="-", agrees="not run",
+            schedule=schedule, why=why,
+        )
+        for name, why in absent.items()
+    ]  # fmt: skip
+    return Validation(
+        paper=paper,
+        title=made.TITLE,
+        schedule=schedule,
+        says=made.says(plans),
+        lines=(*made.lines(plans, rows), *left_out),
+        curves=tuple(made.curves(plans, rows)),
+        made=cells.made([key for key, _ in tasks]),
+    )

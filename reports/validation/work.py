@@ -1,0 +1,104 @@
+"""The work of an experiment as a list of cells, done one after the other with the time left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+from reports.validation.cells import Cells
+
+Json = dict[str, Any]
+Task = tuple[Json, Callable[[], Json]]
+Progress = Callable[[int, int, str], None]
+# Seconds between two estimates of the time left.
+PATIENCE = 2.0
+
+
+class Meter:
+    """Where the work stands, told to a callback together with what goes on inside a cell.
+
+    Claim: none (plumbing).
+    """
+
+    def __init__(self, progress: Progress | None) -> None:
+        """Tell nobody if there is no callback."""
+        self._progress, self._at = progress, (0, 0, "")
+        self.heard = progress is not None
+
+    def at(self, done: int, total: int, what: str) -> None:
+        """So many cells are done, and this one is next."""
+        self._at = (done, total, what)
+        self._say(what)
+
+    def inside(self, done: int, total: int, what: str) -> None:
+        """Within the cell so many epochs (or inputs) are done."""
+        of = f" of {total}" if total else ""
+        self._say(f"{self._at[2]}; {what} {done}{of}")
+
+    def _say(self, what: str) -> None:
+        if self._progress is not None:
+            self._progress(*self._at[:2], what)
+
+
+def perform(tasks: Iterable[Task], cells: Cells, meter: Meter) -> list[Json]:
+    """Do all tasks whose cells are not there yet.
+
+    Args:
+        tasks: what each cell is of, and what makes its value.
+        cells: finished cells.
+        meter: told of each.
+
+    Returns:
+        What each cell is of with its value, in the order of the tasks.
+
+    Claim: none (plumbing).
+    """
+    jobs = list(tasks)
+    keys = [key for key, _ in jobs]
+    rows = []
+    left, told = "", -math.inf
+    for number, (key, make) in enumerate(jobs):
+        # Looking through all cells for each of thousands would take longer than they do.
+        if meter.heard and time.monotonic() - told > PATIENCE:
+            left, told = _left(cells.remaining(keys)), time.monotonic()
+        meter.at(number, len(jobs), f"{_said(key)}{left}")
+        rows.append(key | cells.get(key, make))
+    meter.at(len(jobs), len(jobs), "done")
+    return rows
+
+
+def _said(key: Json) -> str:
+    words = [key.get(name) for name in ("net", "part", "method")]
+    return f"{' '.join(str(word) for word in words if word)}, seed {key['seed']}"
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f", about {seconds:.0f} s left"
+    minutes = seconds / 60
+    return (
+        f", about {minutes:.0f} min left" if minutes < 90 else f", about {minutes / 60:.1f} h left"
+    )
+
+
+def settings_of(plan: Any, leave: tuple[str, ...]) -> str:
+    """A short name of all settings that cells depend on: cells of other settings are not reused.
+
+    Args:
+        plan: a dataclass.
+        leave: fields that only say which cells there are.
+
+    Returns:
+        Eight hexadecimal digits.
+
+    Claim: none (plumbing).
+    """
+    rest = {name: value for name, value in asdict(plan).items() if name not in leave}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,0 +1,105 @@
+"""`sipp validate`: rerun a paper's experiments and set our numbers beside the paper's."""
+
+from __future__ import annotations
+
+import json as text
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sipp_cli import edge, inputs, networks, options, render
+
+if TYPE_CHECKING:
+    from reports import Validation
+
+
+def _show(found: Validation, summary: dict[str, Any]) -> None:
+    from reports.validation_words import headline, interval
+
+    render.show(f"{found.title}. Schedule {found.schedule}: {found.says}.")
+    render.show_table(
+        f"{found.paper}, {found.schedule}: what the paper says and what we get",
+        ("<what", "<paper says", "<we get", "<interval", "<agrees"),
+        (
+            (line["what"], line["paper"], line["ours"], interval(line) or "-", line["agrees"])
+            for line in summary["lines"]
+        ),
+    )
+    for line in found.lines:
+        if line.agrees == "not run":
+            render.show(f"not run: {line.what}: {line.why}")
+    for line in found.violated:
+        render.show(f"VIOLATED: {line.what}: {line.ours}")
+    render.show(headline(summary))
+
+
+def command(
+    paper: Annotated[str, typer.Argument(help="corenet, sipp or nettrim.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Embedded data, minutes; the same as --schedule quick.")
+    ] = False,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="quick; reduced (MNIST on a few cores, hours); paper (as published, for a GPU); "
+            "or tiny (seconds, to try out). Default: reduced."
+        ),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Run only this network, as lenet-300-100.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for the table, the curves and their origin.")
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder for finished cells: the same call goes on where one stopped."),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(help="CPU threads of training; part of the result's definition.")
+    ] = 1,
+    data_dir: options.DataDir = None,
+    json: options.Json = False,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+) -> None:
+    """Rerun a paper's experiments: what it says, what we get, and whether they agree.
+
+    A disagreement is a finding and shown. Exit code 1: what a theorem promises did not hold.
+    """
+    if quick and schedule not in (None, "quick"):
+        raise ValueError(f"--quick and --schedule {schedule} contradict each other; give one")
+    asked = schedule or ("quick" if quick else "reduced")
+    networks.device(device)
+    if out is not None:
+        inputs.refuse_unwritable(out, folder=False)
+    if store is None and asked in ("reduced", "paper"):
+        render.note("nothing is kept if this is stopped; --store FOLDER lets it go on")
+    folder = data_dir or os.environ.get("SIPP_DATA_DIR") or None
+
+    typed = f"sipp validate {paper} --schedule {asked} --seed {seed} --threads {threads}"
+    typed += (f" --only {only}" if only else "") + (
+        f" --device {device}" if device != "cpu" else ""
+    )
+
+    from reports import validate
+
+    with render.progress() as progress:
+        found = validate(
+            paper, schedule=asked, data_dir=folder, folder=store, device=device, seed=seed,
+            threads=threads, only=only, command=typed, progress=progress,
+        )  # fmt: skip
+    summary = render.plain(found.summary())
+    if out is not None:
+        from sipp_core.saving import write_atomically
+
+        written = text.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
+        write_atomically(out, (written + "\n").encode())
+    if json:
+        render.show_json(summary)
+    else:
+        _show(found, summary)
+    if found.violated:
+        raise typer.Exit(edge.UNMET)
