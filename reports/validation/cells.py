@@ -1,6 +1,6 @@
 """Cells of an experiment on disk: a run that is stopped goes on where it stopped.
 
-One file holds every finished cell, a line of JSON each, with the machine, the date, the versions and
+One file holds every finished cell, a line of JSON each, with machine, date, versions and
 the time it took. A cell is appended when it is done; a last line that was cut off is made again.
 """
 
@@ -63,6 +63,7 @@ class Cells:
             ValueError: the file is damaged, or of another kind.
         """
         self.path = None if path is None else Path(path)
+        self.command, self.machine = command, machine(device)
         self.found: dict[str, Json] = {}
         if self.path is not None and self.path.is_file():
             self.found = _read(self.path)

@@ -94,7 +94,7 @@ PLANS: dict[str, tuple[Plan, ...]] = {
     ),
     "quick": (
         Plan("quick", Subject("fc-64-60-100-30-10", "digits", _DIGITS), Recipe(10, 64, 3e-3),
-             (0.05, 0.1, 0.2, 0.4), (0.05, 0.1, 0.2, 0.4), GAMMA, 2, 200),
+             (0.05, 0.15, 0.4), (0.05, 0.1, 0.2, 0.4), GAMMA, 3, 200),
         _spirals("quick", "fc-2-200-200-2", _TOY, 1),
     ),
     "reduced": _big("reduced", 5, 2, 1000),
