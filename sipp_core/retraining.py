@@ -97,9 +97,11 @@ def holding_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[Non
     try:
         for weight, mask in found:
             with torch.no_grad():
-                weight.mul_(mask)
+                weight.masked_fill_(~mask, 0.0)
             if weight.requires_grad:
-                handles.append(weight.register_hook(lambda grad, mask=mask: grad * mask))
+                handles.append(
+                    weight.register_hook(lambda grad, mask=mask: grad.masked_fill(~mask, 0.0))
+                )
         yield
     finally:
         for handle in handles:
