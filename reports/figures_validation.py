@@ -21,6 +21,7 @@ _PUBLISHED = style.Look(style.INK, "*", "none")
 _OWN = {
     "published": _PUBLISHED,
     "svd": style.Look(style.GREY, "x", (0, (1, 1))),  # CoreNet's blue is beside it here
+    "sipp-det-mean": style.Look(style.ORANGE, "o"),
     "nettrim parallel": style.Look(style.BLUE, "P"),
     "nettrim cascade": style.Look(style.PURPLE, "X", (0, (5, 1.5))),
 }
@@ -56,13 +57,15 @@ def _looks(panels: Sequence[Json]) -> dict[str, style.Look]:
 
 
 def _label(name: str) -> str:
+    if name == "sipp-det-mean":
+        return "SiPP det., by means and layers"
     if name.startswith("nettrim "):
         return f"Net-Trim, {name.partition(' ')[2]}"
     return METHOD_FACTS[name].label if name in METHOD_FACTS else name
 
 
 def _figure(panels: Sequence[Json], narrow: bool) -> Figure:
-    columns = 1 if narrow else min(3, len(panels))
+    columns = 1 if narrow else 2 if len(panels) in (2, 4) else min(3, len(panels))
     rows, looks = -(-len(panels) // columns), _looks(panels)
     lines = -(-len(looks) // (2 if narrow else 5))
     legend, each = 0.25 + 0.2 * lines, (2.4 if narrow else 2.75 if columns > 1 else 3.4)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reports.validation.verdicts import Line, compare
+from reports.validation.verdicts import Line, compare, points_apart
 
 if TYPE_CHECKING:
     from reports.validation.corenet import Plan
 
 Json = dict[str, Any]
+Value = Callable[[Json], float]
 CORENET = ("corenet", "corenet+", "corenet++")
 PEERS = ("entry-uniform", "entry-l1", "entry-l2", "entry-mixture", "svd")
 SIPP = ("sipp-rand", "sipp-det", "sipp-hybrid", "sipp-poisson")
@@ -36,31 +37,58 @@ def lines(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Line]:
     Claim: none (plumbing).
     """
     schedule = plans[0].schedule
-    found = [
-        _versus(schedule, rows, "corenet", peer, "CoreNet's curve lies below, at equal weights")
-        for peer in PEERS
-    ]
+    below = "CoreNet's curve lies below, at equal weights"
     return [
-        *found,
+        *(_versus(schedule, rows, "corenet", peer, below) for peer in PEERS),
+        *(_lost(schedule, rows, peer, below) for peer in PEERS),
         _versus(schedule, rows, "corenet+", "corenet", "helps or is equal", or_equal=True),
         _versus(schedule, rows, "corenet++", "corenet+", "helps"),
         *(_versus(schedule, rows, method, "corenet", "-") for method in SIPP),
     ]
 
 
-def _errors(rows: Sequence[Json], method: str) -> dict[int, dict[tuple[Any, ...], float]]:
-    """For each seed ln(output error) by network and ratio."""
+def _lost(schedule: str, rows: Sequence[Json], theirs: str, paper: str) -> Line:
+    """A line that says whether CoreNet loses less accuracy than a peer."""
+    mine, other = _paired(rows, "corenet", theirs, lambda row: row["drop"])
+    verdict, mean, low, high = compare(mine, other)
+    several = len(mine) > 1
+    if not several:
+        verdict = "yes" if mean < 0 else "no"
+    return Line(
+        what=f"mean accuracy lost by corenet minus that by {theirs}",
+        paper=paper,
+        ours=f"{points_apart(mean)}; smaller in {_wins(rows, 'corenet', theirs, 'drop')} cells",
+        agrees=verdict,
+        low=100 * low if several else None,
+        high=100 * high if several else None,
+        unit="points",
+        seeds=len(mine),
+        schedule=schedule,
+        source=SOURCE,
+    )
+
+
+def _values(
+    rows: Sequence[Json], method: str, value: Value
+) -> dict[int, dict[tuple[Any, ...], float]]:
+    """For each seed a number by network and ratio."""
     found: dict[int, dict[tuple[Any, ...], float]] = {}
     for row in rows:
         if row["method"] == method:
             where = (row["net"], row["data"], row["keep"])
-            found.setdefault(row["seed"], {})[where] = math.log(max(row["error"], LEAST))
+            found.setdefault(row["seed"], {})[where] = value(row)
     return found
 
 
-def _paired(rows: Sequence[Json], ours: str, theirs: str) -> tuple[list[float], list[float]]:
-    """For each seed the mean ln(error) of both over the cells that both have."""
-    mine, other = _errors(rows, ours), _errors(rows, theirs)
+def _log_error(row: Json) -> float:
+    return math.log(max(row["error"], LEAST))
+
+
+def _paired(
+    rows: Sequence[Json], ours: str, theirs: str, value: Value = _log_error
+) -> tuple[list[float], list[float]]:
+    """For each seed the mean of a number of both methods over the cells that both have."""
+    mine, other = _values(rows, ours, value), _values(rows, theirs, value)
     seeds = sorted(mine if len(mine) >= len(other) else other)
 
     def at(found: dict[int, dict[tuple[Any, ...], float]], seed: int) -> dict[Any, float]:
@@ -101,14 +129,14 @@ def _versus(
     )
 
 
-def _wins(rows: Sequence[Json], ours: str, theirs: str) -> str:
-    """In how many pairs of network and ratio the mean error over seeds is smaller."""
+def _wins(rows: Sequence[Json], ours: str, theirs: str, value: str = "error") -> str:
+    """In how many pairs of network and ratio the mean over seeds is smaller."""
 
     def means(method: str) -> dict[tuple[str, str, float], float]:
         found: dict[tuple[str, str, float], list[float]] = {}
         for row in rows:
             if row["method"] == method:
-                found.setdefault((row["net"], row["data"], row["keep"]), []).append(row["error"])
+                found.setdefault((row["net"], row["data"], row["keep"]), []).append(row[value])
         return {where: float(np.mean(values)) for where, values in found.items()}
 
     a, b = means(ours), means(theirs)

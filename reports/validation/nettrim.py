@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import sipp_core
 from reports.validation import nettrim_lines
 from reports.validation.subjects import Subject, Workshop, shuffled
+from reports.validation.variants import variant
 from reports.validation.work import Task, settings_of
 from sipp_core import retraining, training
 from sipp_core.datasets import Dataset
@@ -56,7 +57,7 @@ class Plan:
     inputs: int
 
 
-BESIDE = ("sipp-det", "sipp-hybrid", "magnitude")
+BESIDE = ("sipp-det", "sipp-det-mean", "magnitude")
 LINKS = ("parallel", "cascade")
 GAMMA = 1.1
 # Relative discrepancy of the spirals' outputs at which the paper counts nonzeros.
@@ -193,7 +194,7 @@ class _Bench:
     def beside(self, method: str, keep: float) -> Json:
         """Another method at a published share, and trained again."""
         result = sipp_core.prune(
-            self.model, [self.inputs()], method=method, keep=keep, scope="global", seed=self.seed
+            self.model, [self.inputs()], keep=keep, seed=self.seed, **variant(method)
         )
         return {"accuracy": self.accuracy(result.model)} | self._again(result.model)
 

@@ -12,6 +12,7 @@ from torch import nn
 import sipp_core
 from reports.validation import sipp_lines
 from reports.validation.subjects import Subject, Workshop, found, keep, shuffled
+from reports.validation.variants import variant
 from reports.validation.work import Task, settings_of
 from sipp_core import retraining, training
 from sipp_core.datasets import Dataset
@@ -53,10 +54,13 @@ class Plan:
     inputs: int
 
 
-METHODS = ("sipp-det", "sipp-hybrid", "sipp-poisson", "magnitude", "snip", "wanda", "random")
+METHODS = (
+    "sipp-det", "sipp-det-mean", "sipp-hybrid", "sipp-poisson", "magnitude", "snip", "wanda",
+    "random",
+)  # fmt: skip
 KEEPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 STEPS = (0.5, 0.3, 0.2, 0.12, 0.08, 0.05, 0.04, 0.03, 0.02, 0.015)
-_FEW = ("sipp-det", "magnitude", "random")
+_FEW = ("sipp-det", "sipp-det-mean", "magnitude", "random")
 
 
 def _paper(net: str, data: str) -> Plan:
@@ -76,7 +80,8 @@ PLANS: dict[str, tuple[Plan, ...]] = {
     ),
     "reduced": (
         Plan("reduced", Subject("lenet-300-100", "mnist", recipe("lenet-300-100", "mnist")),
-             Recipe(10, 128, 2e-3), METHODS, KEEPS, STEPS, 0.1, 3, 400),
+             Recipe(6, 128, 2e-3), METHODS, KEEPS,
+             (0.5, 0.25, 0.12, 0.08, 0.05, 0.04, 0.03, 0.02), 0.1, 3, 400),
         Plan("reduced", Subject("lenet-5", "mnist", recipe("lenet-5", "mnist")),
              Recipe(3, 128, 2e-3), _FEW, KEEPS, (0.5, 0.25, 0.12, 0.06, 0.04, 0.03, 0.02), 0.1, 3,
              400),
@@ -161,10 +166,7 @@ class _Bench:
         """Prune by a method with everything else settled."""
         data = self.data
         pairs = shuffled(data.train_inputs, self.plan.inputs, self.seed, data.train_targets)
-        scope = "layer" if method == "wanda" else "global"
-        return sipp_core.prune(
-            model, [pairs], method=method, keep=keep, scope=scope, seed=self.seed
-        )
+        return sipp_core.prune(model, [pairs], keep=keep, seed=self.seed, **variant(method))
 
     def accuracy(self, model: nn.Module) -> float:
         """Share of all test inputs that are classified correctly."""
