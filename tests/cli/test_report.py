@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,3 +112,17 @@ def test_bad_options_are_refused_before_any_work(
     assert culprit in refused("report", *place, *words)
     assert "dataset" not in builds
     assert list(tmp_path.iterdir()) == []
+
+
+def test_validation_results_come_with_the_report(
+    sipp: Call, refused: Call, builds: dict[str, Any], tmp_path: Path
+) -> None:
+    from reports.validation import Validation, load
+
+    words = ("report", "--out", tmp_path / "out", "--ledger", "none")
+    assert sipp(*words).code == 0 and builds["validation"] == load()
+    assert sipp(*words, "--validation", "none").code == 0 and builds["validation"] == []
+    made = Validation("sipp", "T", "quick", "s", (), (), {})
+    (tmp_path / "sipp-quick.json").write_text(json.dumps(made.summary()))
+    assert sipp(*words, "--validation", tmp_path).code == 0 and builds["validation"] == [made]
+    assert "no such folder" in refused(*words, "--validation", tmp_path / "none")
