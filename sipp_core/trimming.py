@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from sipp_core.job import Job, Sparsified
 from sipp_core.nettrim_network import Retrimmed, Solver, retrim
+from sipp_core.plan import Float
 from sipp_core.rewriting import Rewrite, rewrite
 
 METHODS = ("nettrim", "nettrim-cascade", "nettrim-cvxpy", "nettrim-cvxpy-cascade")

@@ -358,10 +358,11 @@ def test_a_gpu_calibrates_convolutions_as_the_cpu_does(dtype: torch.dtype, suppo
     ).to(dtype)
     x = torch.rand(20, 3, 8, 8).to(dtype)
     # One layer at a time sees the same activations on both devices.
-    here = calibrate(model, x, layers=["0"], points=16, support=support).layers[0]
+    here = calibrate(model, x, layers=["0"], points=16, support=support, mean=True).layers[0]
     there = calibrate(
-        copy.deepcopy(model).cuda(), x, layers=["0"], points=16, support=support
+        copy.deepcopy(model).cuda(), x, layers=["0"], points=16, support=support, mean=True
     ).layers[0]
+    assert here.mean is not None and there.mean is not None
     close: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-7}
     torch.testing.assert_close(there.sensitivity.cpu(), here.sensitivity, **close)
     torch.testing.assert_close(there.mean.cpu(), here.mean, **close)
