@@ -66,8 +66,8 @@ def sparsify(job: Job) -> Sparsified:
     )
 
 
-def _numbers(bias: Tensor | None) -> object | None:
-    return None if bias is None else bias.to(torch.float64).cpu().numpy()
+def _numbers(bias: Tensor | None) -> Float | None:
+    return None if bias is None else bias.double().cpu().numpy()
 
 
 def _note(done: Retrimmed) -> str:
