@@ -82,12 +82,12 @@ PLANS = {
     ),
 }
 WORDS = {
-    "tiny": "one small network on the embedded digits, one ratio",
-    "quick": "fully connected networks of 2 and 4 layers, 50 and 100 wide, on the embedded digits, "
+    "tiny": "One small network on the embedded digits, one ratio",
+    "quick": "Fully connected networks of 2 and 4 layers, 50 and 100 wide, on the embedded digits, "
     "and LeNet-300-100 trained for 2 epochs where MNIST is at hand; five ratios",
     "reduced": "LeNet-300-100 and fully connected networks of 2, 3 and 5 layers, 100 and 300 wide, "
     "on MNIST; ten ratios, the first 2,000 of the shuffled test inputs",
-    "paper": "fully connected networks of 2 to 6 layers, 100 to 1,000 wide, on MNIST and "
+    "paper": "Fully connected networks of 2 to 6 layers, 100 to 1,000 wide, on MNIST and "
     "Fashion-MNIST, as in the paper; ten ratios, all test inputs",
 }
 
