@@ -18,7 +18,7 @@ from sipp_core.recipes import Recipe
 
 __all__ = ["DATASETS", "Shipped", "facts", "state"]
 
-DATASETS = {"lenet-5": "mnist"}
+DATASETS = {"lenet-5": "mnist", "resnet-20": "cifar10"}
 """Models that come with weights, and the data set that these learnt. Claim: none (plumbing)."""
 
 Folder = str | PathLike[str] | None

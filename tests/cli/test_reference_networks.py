@@ -12,6 +12,26 @@ import pytest
 Call = Callable[..., Any]
 
 
+def test_resnet_20_is_pruned_and_certified_by_the_dense_networks_commands(
+    sipp: Call, cifar_dir: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "pruned.safetensors"
+    where = ("--data-dir", cifar_dir)
+    words = ("prune", "--model", "resnet-20", "--calibration", "cifar10", *where, "--out", out)
+    ended = sipp(*words, "--keep", 0.9, "--method", "sipp-det", "--calibration-size", 64, "--json")
+    assert ended.code == 0 and "weights that come with sipp (trained on cifar10" in ended.err
+    found = ended.json
+    assert found["inputs"] == 64 and len(found["layers"]) == 20
+    assert found["nnz_after"] == pytest.approx(0.9 * found["nnz_before"], rel=1e-3)
+    assert found["accuracy"]["before"] > 0.75 and found["accuracy"]["after"] > 0.5
+    ended = sipp("certify", out, "--inputs", "cifar10", *where, "--json")
+    assert ended.code == 0, ended.err
+    certificate = ended.json
+    assert certificate["n"] == 600 and certificate["kind"] == "CT-2"
+    assert 0 < certificate["eps"] < 1 and not certificate["vacuous"]
+    assert certificate["disagreement"] < 0.5
+
+
 def test_lenet_5_is_pruned_and_certified(sipp: Call, mnist_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "pruned.safetensors"
     words = ("--data", "mnist", "--data-dir", mnist_dir, "--json")
