@@ -220,17 +220,43 @@ def allocate_for_total(
         )
     sizes, multiplier = np.zeros(b.size), 0.0
     if live.any():
-        part = (b[live], v[live])
-        limit = np.inf if cap is None else cap[live]
-
-        def sizes_at(price: float) -> Float:
-            return np.minimum(pair_size(solve_cubic(price * weight[live], *part), *part), limit)
-
-        price = _log_search(
-            lambda p: np.log(_total(weight[live], pair_error(sizes_at(p), *part)) / target)
-        )
-        if not np.isfinite(price):
-            raise ValueError("linear, variance and importance span too wide a range for float64")
-        sizes[live], multiplier = sizes_at(price), 1.0 / price
+        limit = None if cap is None else cap[live]
+        sizes[live], multiplier = _price(b[live], v[live], weight[live], target, limit)
     errors = pair_error(sizes, b, v)
     return Allocation(sizes, errors, _total(weight, errors), multiplier)
+
+
+def _price(
+    b: Float, v: Float, weight: Float, target: float, cap: Float | None
+) -> tuple[Float, float]:
+    """Sizes whose weighted errors add up to the target, on the safe side, and the multiplier."""
+    limit = np.inf if cap is None else cap
+
+    def sizes_at(price: float) -> Float:
+        return np.minimum(pair_size(solve_cubic(price * weight, b, v), b, v), limit)
+
+    def spent(price: float) -> float:
+        with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+            return _total(weight, pair_error(sizes_at(price), b, v))
+
+    # While searching, an error is one over the cubic's root, or what the capacity leaves; the goal
+    # leaves room for what rounding up will add.
+    goal = target / (1 + 2e-15 + 4e-16 * weight.size)
+    floor = 0.0 if cap is None else pair_error(cap, b, v)
+    # The search starts where the pairs would all have the same error.
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        y = weight.sum() / target
+        unit = float((2 * y * y * (2 * v * y + b)).sum() / weight.sum())
+    unit = unit if 0 < unit < np.inf else 1.0
+    scaled = weight * unit
+
+    def excess(price: float) -> float:
+        errors = np.maximum(1 / solve_cubic(price * scaled, b, v), floor)
+        return float(np.log((weight * errors).sum() / goal))
+
+    price, step = _log_search(excess) * unit, SPACING
+    while np.isfinite(price) and spent(price) > target:  # by rounding alone
+        price, step = price * (1 + step), 2 * step
+    if not np.isfinite(price):
+        raise ValueError("linear, variance and importance span too wide a range for float64")
+    return sizes_at(price), 1.0 / price
