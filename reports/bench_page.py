@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from reports import bench_words, page, plain
 from reports.benches.findings import read
+from reports.companion import Prepared, write
 from reports.figures import Drawn
 from reports.figures_bench import draw
-from sipp_core.saving import write_atomically
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The page and its files, computed but not yet written.
-
-    Attributes:
-        html: the page.
-        data: the run as JSON, which every number in the page comes from.
-        drawn: the figures.
-        briefing: what the report's own page says about the benchmarks.
-    """
-
-    html: str
-    data: str
-    drawn: tuple[Drawn, ...]
-    briefing: Json
 
 
 def prepare(summary: Json) -> Prepared:
@@ -57,28 +39,7 @@ def prepare(summary: Json) -> Prepared:
         "processor": written["machine"].get("processor", "unknown"),
         "violated": any(not check["holds"] for check in written["checks"]),
     }
-    return Prepared(render(written, drawn), data, drawn, briefing)
-
-
-def write(prepared: Prepared, folder: str | PathLike[str]) -> Path:
-    """Write the figures, bench.json and, last, bench.html; each file appears whole.
-
-    Args:
-        prepared: all files.
-        folder: made if needed.
-
-    Returns:
-        Where the page is.
-
-    Raises:
-        OSError: the folder cannot be written to.
-    """
-    target = Path(folder)
-    for figure in prepared.drawn:
-        write_atomically(target / f"{figure.name}.png", figure.png)
-        write_atomically(target / f"{figure.name}.svg", figure.svg)
-    write_atomically(target / "bench.json", prepared.data.encode())
-    return write_atomically(target / "bench.html", prepared.html.encode())
+    return Prepared("bench", render(written, drawn), data, drawn, briefing)
 
 
 def write_bench(summary: Json, folder: str | PathLike[str]) -> Path:

@@ -16,6 +16,7 @@ import torch
 from reports import (
     bench_page,
     claims_page,
+    companion,
     experiment,
     figures,
     page,
@@ -133,12 +134,9 @@ def build(
     for figure in drawn:
         write_atomically(folder / f"{figure.name}.png", figure.png)
         write_atomically(folder / f"{figure.name}.svg", figure.svg)
-    if claims is not None:
-        claims_page.write(claims, folder)
-    if speeds is not None:
-        bench_page.write(speeds, folder)
-    if papers is not None:
-        validation_page.write(papers, folder)
+    for beside in (claims, speeds, papers):
+        if beside is not None:
+            companion.write(beside, folder)
     data = write_atomically(folder / "results.json", text.encode())
     index = write_atomically(folder / "index.html", html.encode())
     verdict: dict[str, Any] = written["verdict"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from markupsafe import Markup, escape
 from reports import page, plain, style
 from reports.claims_terms import FAMILIES, STATUSES, family, times
 from reports.claims_words import briefing
+from reports.companion import Prepared, write
 from reports.figures import Drawn
 from reports.figures_claims import draw
 from reports.mathml import prose
-from sipp_core.saving import write_atomically
 
 Json = dict[str, Any]
 SIGNS = {"s": "■", "o": "●", "D": "◆", "v": "▼", "X": "✖"}
@@ -31,23 +30,6 @@ KINDS = {
     "mutations": "Weakened copies",
 }
 _ID = re.compile(r"(?<![\w-])[A-Z][A-Za-z]*-?[\w]+(?:-[\w]+)*")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The page and its files, computed but not yet written.
-
-    Attributes:
-        html: the page.
-        data: the summary as JSON, which every number in the page comes from.
-        drawn: the figures.
-        briefing: what the report's own page says about the claims.
-    """
-
-    html: str
-    data: str
-    drawn: tuple[Drawn, ...]
-    briefing: Json
 
 
 def prepare(summary: Json) -> Prepared:
@@ -67,28 +49,7 @@ def prepare(summary: Json) -> Prepared:
     # Page and figures are made from what a reader of claims.json will find there.
     written = json.loads(data)
     drawn = tuple(draw(written))
-    return Prepared(render(written, drawn), data, drawn, briefing(written))
-
-
-def write(prepared: Prepared, folder: str | PathLike[str]) -> Path:
-    """Write the figures, claims.json and, last, claims.html; each file appears whole.
-
-    Args:
-        prepared: all files.
-        folder: made if needed.
-
-    Returns:
-        Where the page is.
-
-    Raises:
-        OSError: the folder cannot be written to.
-    """
-    target = Path(folder)
-    for figure in prepared.drawn:
-        write_atomically(target / f"{figure.name}.png", figure.png)
-        write_atomically(target / f"{figure.name}.svg", figure.svg)
-    write_atomically(target / "claims.json", prepared.data.encode())
-    return write_atomically(target / "claims.html", prepared.html.encode())
+    return Prepared("claims", render(written, drawn), data, drawn, briefing(written))
 
 
 def write_claims(summary: Json, folder: str | PathLike[str]) -> Path:

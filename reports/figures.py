@@ -38,20 +38,32 @@ class Drawn:
 
 def draw(results: Json) -> list[Drawn]:
     """Draw all figures from results as they are written."""
-    drawn = []
-    for name, make in FIGURES.items():
-        with style.styled():
-            wide, narrow = make(results, False), make(results, True)
-            drawn.append(
-                Drawn(
-                    name=name,
-                    alt=ALTS[name](results),
-                    png=style.encoded(wide, "png"),
-                    svg=style.encoded(wide, "svg"),
-                    narrow=style.encoded(narrow, "svg"),
-                )
-            )
-    return drawn
+    return [
+        drawing(name, ALTS[name](results), lambda narrow, make=make: make(results, narrow))
+        for name, make in FIGURES.items()
+    ]
+
+
+def drawing(name: str, alt: str, make: Callable[[bool], Figure]) -> Drawn:
+    """Draw a figure in its wide and its narrow form.
+
+    Args:
+        name: file name without its end.
+        alt: what it shows, in words.
+        make: the figure, narrow or not.
+
+    Returns:
+        Its files.
+    """
+    with style.styled():
+        wide, narrow = make(False), make(True)
+        return Drawn(
+            name=name,
+            alt=alt,
+            png=style.encoded(wide, "png"),
+            svg=style.encoded(wide, "svg"),
+            narrow=style.encoded(narrow, "svg"),
+        )
 
 
 def _panels(results: Json, narrow: bool) -> list[tuple[Axes, str]]:

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports import style
 from reports.bench_words import amount, goal, growth, margin, threads
-from reports.figures import Drawn
+from reports.figures import Drawn, drawing
 from reports.plain import count
 
 Json = dict[str, Any]
@@ -23,22 +23,11 @@ _OURS = "sipp's kernel"
 
 def draw(run: Json) -> list[Drawn]:
     """Draw the figures for which a run has numbers, from the run as it is written."""
-    drawn = []
-    for name, (has, make, alt) in FIGURES.items():
-        if not has(run):
-            continue
-        with style.styled():
-            wide, narrow = make(run, False), make(run, True)
-            drawn.append(
-                Drawn(
-                    name=name,
-                    alt=alt(run),
-                    png=style.encoded(wide, "png"),
-                    svg=style.encoded(wide, "svg"),
-                    narrow=style.encoded(narrow, "svg"),
-                )
-            )
-    return drawn
+    return [
+        drawing(name, alt(run), lambda narrow, make=make: make(run, narrow))
+        for name, (has, make, alt) in FIGURES.items()
+        if has(run)
+    ]
 
 
 def _aimed(run: Json) -> list[Json]:

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports import style
 from reports.claims_terms import FAMILIES, family, measured, times
-from reports.figures import Drawn
+from reports.figures import Drawn, drawing
 from reports.figures_graph import dependencies, dependencies_alt
 from reports.figures_tails import power, tails, tails_alt, tails_of
 from reports.plain import INFINITE, count
@@ -27,22 +27,11 @@ _NARROW, _WIDE = 4.2, 9.6
 
 def draw(summary: Json) -> list[Drawn]:
     """Draw the figures for which the summary has numbers, from a summary as it is written."""
-    drawn = []
-    for name, (has, make, alt) in FIGURES.items():
-        if not has(summary):
-            continue
-        with style.styled():
-            wide, narrow = make(summary, False), make(summary, True)
-            drawn.append(
-                Drawn(
-                    name=name,
-                    alt=alt(summary),
-                    png=style.encoded(wide, "png"),
-                    svg=style.encoded(wide, "svg"),
-                    narrow=style.encoded(narrow, "svg"),
-                )
-            )
-    return drawn
+    return [
+        drawing(name, alt(summary), lambda narrow, make=make: make(summary, narrow))
+        for name, (has, make, alt) in FIGURES.items()
+        if has(summary)
+    ]
 
 
 def tightness(summary: Json, narrow: bool) -> Figure:

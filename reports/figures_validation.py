@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports import style
-from reports.figures import Drawn
+from reports.figures import Drawn, drawing
 from reports.plain import percent
 from reports.settings import METHOD_FACTS
 from reports.validation_words import figure_words, number
@@ -40,15 +40,9 @@ def draw(validation: Json) -> list[Drawn]:
 
 
 def _drawn(name: str, schedule: str, panels: Sequence[Json]) -> Drawn:
-    with style.styled():
-        wide, narrow = _figure(panels, False), _figure(panels, True)
-        return Drawn(
-            name=f"validation-{name}-{schedule}",
-            alt=_alt(name, panels),
-            png=style.encoded(wide, "png"),
-            svg=style.encoded(wide, "svg"),
-            narrow=style.encoded(narrow, "svg"),
-        )
+    return drawing(
+        f"validation-{name}-{schedule}", _alt(name, panels), lambda narrow: _figure(panels, narrow)
+    )
 
 
 def _looks(panels: Sequence[Json]) -> dict[str, style.Look]:

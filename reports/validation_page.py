@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from reports import page, plain, validation_words
+from reports.companion import Prepared, write
 from reports.figures import Drawn
 from reports.figures_validation import draw
 from reports.validation.verdicts import Validation
-from sipp_core.saving import write_atomically
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The page and its files, computed but not yet written.
-
-    Attributes:
-        html: the page.
-        data: all results as JSON, which every number in the page comes from.
-        drawn: the figures.
-        briefing: what the report's own page says about them.
-    """
-
-    html: str
-    data: str
-    drawn: tuple[Drawn, ...]
-    briefing: Json
 
 
 def prepare(validations: Sequence[Validation]) -> Prepared:
@@ -58,28 +40,7 @@ def prepare(validations: Sequence[Validation]) -> Prepared:
         "headline": " ".join(validation_words.headline(one) for one in reversed(list(first))),
         "violated": any(validation_words.broken(one) for one in written),
     }
-    return Prepared(render(written, figures), data, drawn, briefing)
-
-
-def write(prepared: Prepared, folder: str | PathLike[str]) -> Path:
-    """Write the figures, validation.json and, last, validation.html; each file appears whole.
-
-    Args:
-        prepared: all files.
-        folder: made if needed.
-
-    Returns:
-        Where the page is.
-
-    Raises:
-        OSError: the folder cannot be written to.
-    """
-    target = Path(folder)
-    for figure in prepared.drawn:
-        write_atomically(target / f"{figure.name}.png", figure.png)
-        write_atomically(target / f"{figure.name}.svg", figure.svg)
-    write_atomically(target / "validation.json", prepared.data.encode())
-    return write_atomically(target / "validation.html", prepared.html.encode())
+    return Prepared("validation", render(written, figures), data, drawn, briefing)
 
 
 def write_validation(validations: Sequence[Validation], folder: str | PathLike[str]) -> Path:
