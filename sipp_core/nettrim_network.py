@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 
 import sipp_theory
 from sipp_core._arguments import positive
-from sipp_core.layers import prunable_layers
+from sipp_core.layers import prunable_layers, weight_of
 from sipp_core.nettrim import Trimmed, solve, trim_to
 from sipp_core.nettrim_cvxpy import solve_cvxpy
 from sipp_core.nettrim_program import Program, layer_program
@@ -300,7 +300,7 @@ def _promised(
         norms = [float(torch.linalg.matrix_norm(one.weight, 2)) for one in done]
         return tuple(np.asarray(sipp_theory.parallel_error(own, norms)).tolist())
     norms = [
-        float(torch.linalg.matrix_norm(modules[name].weight.detach().double(), 2))  # type: ignore[union-attr]
+        float(torch.linalg.matrix_norm(weight_of(modules[name]).detach().double(), 2))
         for name in list(found)[1:]
     ]
     promised = sipp_theory.cascade_error(own[0], [gamma] * len(norms), norms)

@@ -14,7 +14,7 @@ import sipp_core
 from reports.validation import nettrim_lines
 from reports.validation.subjects import Subject, Workshop, shuffled
 from reports.validation.variants import variant
-from reports.validation.work import Task, settings_of
+from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core import retraining, training
 from sipp_core.datasets import Dataset
 from sipp_core.nettrim_network import retrim
@@ -134,12 +134,9 @@ def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
     Claim: none (plumbing).
     """
     settings = settings_of(plan, ("radii", "keeps", "seeds", "schedule"))
-    for number in range(plan.seeds):
-        bench = _Bench(plan, workshop, seed + number)
-        common = {"net": plan.subject.net, "data": plan.subject.data, "schedule": plan.schedule,
-                  "settings": settings, "seed": seed + number}  # fmt: skip
-        for extra, make in _cells(plan, bench):
-            yield common | extra, make
+    return seed_by_seed(
+        plan, settings, seed, lambda here: _cells(plan, _Bench(plan, workshop, here))
+    )
 
 
 def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -102,3 +102,26 @@ def settings_of(plan: Any, leave: tuple[str, ...]) -> str:
     """
     rest = {name: value for name, value in asdict(plan).items() if name not in leave}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def seed_by_seed(
+    plan: Any, settings: str, seed: int, cells: Callable[[int], Iterable[Task]]
+) -> Iterator[Task]:
+    """Name the cells of all seeds of a plan, one seed after the other.
+
+    Args:
+        plan: a dataclass with subject, schedule and seeds.
+        settings: of the plan, as `settings_of` makes them.
+        seed: the first seed.
+        cells: what sets the cells of one seed apart, and what makes their values.
+
+    Returns:
+        An iterator of whole keys with what makes their values.
+
+    Claim: none (plumbing).
+    """
+    for here in range(seed, seed + plan.seeds):
+        common = {"net": plan.subject.net, "data": plan.subject.data, "schedule": plan.schedule,
+                  "settings": settings, "seed": here}  # fmt: skip
+        for extra, make in cells(here):
+            yield common | extra, make

@@ -1,8 +1,9 @@
-"""A small hand-made summary of a ledger run, in the form that proofs_check gives it."""
+"""A small hand-made summary of a ledger run, and the text of a page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -52,6 +53,27 @@ def counted(claim: str, promised: float, needed: float = 100.0) -> Json:
         claim, "coverage", "consistent", trials=5432, failures=21, delta=0.05, low=0.0023,
         high=0.0061, p_value=0.77, promised=promised, needed=needed, tightness=promised / needed,
     )  # fmt: skip
+
+
+class Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture(scope="session")
+def text_of() -> Callable[[str], str]:
+    """What a page says, without its tags, one space between words."""
+
+    def text(html: str) -> str:
+        parser = Text()
+        parser.feed(html)
+        return " ".join(" ".join(parser.words).split())
+
+    return text
 
 
 @pytest.fixture
