@@ -60,6 +60,7 @@ METHODS = (
 )  # fmt: skip
 KEEPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 STEPS = (0.5, 0.3, 0.2, 0.12, 0.08, 0.05, 0.04, 0.03, 0.02, 0.015)
+_SOME = (0.02, 0.05, 0.1, 0.2, 0.5)
 _FEW = ("sipp-det", "sipp-det-mean", "magnitude", "random")
 
 
@@ -80,10 +81,10 @@ PLANS: dict[str, tuple[Plan, ...]] = {
     ),
     "reduced": (
         Plan("reduced", Subject("lenet-300-100", "mnist", recipe("lenet-300-100", "mnist")),
-             Recipe(6, 128, 2e-3), METHODS, KEEPS,
+             Recipe(6, 128, 2e-3), METHODS, _SOME,
              (0.5, 0.25, 0.12, 0.08, 0.05, 0.04, 0.03, 0.02), 0.1, 3, 400),
         Plan("reduced", Subject("lenet-5", "mnist", recipe("lenet-5", "mnist")),
-             Recipe(3, 128, 2e-3), _FEW, KEEPS, (0.5, 0.25, 0.12, 0.06, 0.04, 0.03, 0.02), 0.1, 3,
+             Recipe(3, 128, 2e-3), _FEW, _SOME, (0.5, 0.25, 0.12, 0.06, 0.04, 0.03, 0.02), 0.1, 3,
              400),
     ),
     "paper": (
