@@ -10,7 +10,16 @@ from sipp_theory.amplification import (
     selected_violation,
 )
 from sipp_theory.approximation import rank_floor, sparse_floor
+from sipp_theory.bit_budget import (
+    BitBudget,
+    Charge,
+    choice_bits,
+    count_bits,
+    kraft_sum,
+    require_prefix_code,
+)
 from sipp_theory.cancellation import delta_hat, delta_ratio, kappa
+from sipp_theory.catoni import catoni_bound
 from sipp_theory.certificates import (
     FixedSequence,
     clopper_pearson,
@@ -27,6 +36,11 @@ from sipp_theory.channels import (
     channel_size,
 )
 from sipp_theory.chernoff import kl_error, kl_size
+from sipp_theory.compression import (
+    CorenetGeneralization,
+    compression_bound,
+    corenet_generalization,
+)
 from sipp_theory.cramer import (
     cramer_error,
     cramer_size,
@@ -54,6 +68,7 @@ from sipp_theory.front import (
 )
 from sipp_theory.inclusion import expected_kept, inclusion_probabilities
 from sipp_theory.joining import HybridChoice, combine_signs, hybrid_error
+from sipp_theory.margins import margin_loss, margin_quantiles, margins
 from sipp_theory.monitoring import (
     confidence_sequence,
     e_value,
@@ -76,6 +91,7 @@ from sipp_theory.nettrim import (
 )
 from sipp_theory.network import compose, corenet_split, log_split
 from sipp_theory.network_size import NetworkSize, corenet_network_size, corenet_network_size_bound
+from sipp_theory.occam import bits_allowed, occam_bound
 from sipp_theory.pairs import bernstein_coefficients
 from sipp_theory.poisson import INCLUSION_BOUNDS, inclusion_error, inclusion_rate
 from sipp_theory.propagation import (
@@ -116,6 +132,9 @@ __all__ = [
     "KINDS",
     "Allocation",
     "BestOfTau",
+    "BitBudget",
+    "Charge",
+    "CorenetGeneralization",
     "DrawMoments",
     "FixedSequence",
     "HybridChoice",
@@ -131,23 +150,29 @@ __all__ = [
     "bernstein_error",
     "bernstein_size",
     "best_of_tau",
+    "bits_allowed",
     "calibration_size",
     "candidates",
     "cascade_error",
+    "catoni_bound",
     "channel_bernstein_error",
     "channel_bernstein_size",
     "channel_error",
     "channel_size",
+    "choice_bits",
     "clopper_pearson",
     "closed_moments",
     "combine_signs",
     "compose",
+    "compression_bound",
     "confidence_sequence",
     "corenet_error",
+    "corenet_generalization",
     "corenet_network_size",
     "corenet_network_size_bound",
     "corenet_size",
     "corenet_split",
+    "count_bits",
     "cramer_error",
     "cramer_size",
     "dead_neuron_violation",
@@ -180,9 +205,14 @@ __all__ = [
     "keep_most_sensitive",
     "kl_error",
     "kl_size",
+    "kraft_sum",
     "log_e_value",
     "log_split",
+    "margin_loss",
+    "margin_quantiles",
+    "margins",
     "mean_error_bound",
+    "occam_bound",
     "parallel_error",
     "parallel_split",
     "points_needed",
@@ -190,6 +220,7 @@ __all__ = [
     "recentring",
     "recovery_failure",
     "recovery_samples",
+    "require_prefix_code",
     "retrim_error",
     "round_allocation",
     "sample_size",
