@@ -3,6 +3,7 @@
 from sipp_core.calibration import Calibration, calibrate
 from sipp_core.certificate import Certificate
 from sipp_core.certify import certify, output_errors
+from sipp_core.compressing import Compressed, compress, decompress
 from sipp_core.filter_result import FilterReport, FilterResult, GroupReport
 from sipp_core.filters import prune_filters
 from sipp_core.flops import multiply_adds
@@ -19,6 +20,7 @@ __all__ = [
     "METHODS",
     "Calibration",
     "Certificate",
+    "Compressed",
     "Except",
     "FilterReport",
     "FilterResult",
@@ -29,6 +31,8 @@ __all__ = [
     "SparsestResult",
     "calibrate",
     "certify",
+    "compress",
+    "decompress",
     "empirical_sensitivity",
     "load",
     "multiply_adds",

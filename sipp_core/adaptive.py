@@ -1,0 +1,103 @@
+"""Probabilities learnt from what was coded so far, by counting; nothing of them is sent.
+
+A pair counts how often a decision was 0 and 1, in units of 1/`SEEN`. All of it is done in whole
+numbers, so that the reader, on any machine, learns what the writer learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from sipp_core.coding import WHOLE, Coder, DamagedError, flag
+
+SEEN = 32
+# What a new pair starts from: 0.4 of each, a little below Krichevsky and Trofimov's half.
+START = 13
+# How much a pair is trusted that another tensor, or a coarser context, hands on.
+TRUST = 12 * SEEN
+BORROWED = 2 * SEEN
+LONGEST = 48
+
+Pair = list[int]
+
+
+class Book:
+    """Pairs by the context of the decision that they count."""
+
+    def __init__(self, pairs: dict[Hashable, Pair] | None = None) -> None:
+        self.pairs: dict[Hashable, Pair] = {} if pairs is None else pairs
+
+    def pair(self, context: Hashable, zero: int = START, one: int = START) -> Pair:
+        """The pair of a context; a new one starts from the given counts."""
+        found = self.pairs.get(context)
+        if found is None:
+            found = self.pairs[context] = [zero, one]
+        return found
+
+    def under(self, context: Hashable, parent: Pair) -> Pair:
+        """The pair of a context; a new one starts from what its parent learnt."""
+        found = self.pairs.get(context)
+        if found is None:
+            found = self.pairs[context] = shrunk(parent, BORROWED)
+        return found
+
+    def aged(self) -> Book:
+        """A copy that trusts what it learnt no more than so far."""
+        return Book({context: shrunk(pair, TRUST) for context, pair in self.pairs.items()})
+
+    def learn(self, other: Book) -> None:
+        """Take over what another book knows."""
+        self.pairs.update(other.pairs)
+
+
+def shrunk(pair: Pair, trust: int) -> Pair:
+    """A pair of the same shares with at most so much weight."""
+    zero, one = pair
+    total = zero + one
+    if total <= trust:
+        return [zero, one]
+    return [max(1, zero * trust // total), max(1, one * trust // total)]
+
+
+def adapt(coder: Coder, pair: Pair, value: int) -> int:
+    """Code a decision by its pair, which then has seen it."""
+    zero, one = pair
+    chance = one * WHOLE // (zero + one)
+    found = coder.bit(value, min(max(chance, 1), WHOLE - 1))
+    pair[found] += SEEN
+    return found
+
+
+def adapt_under(coder: Coder, pair: Pair, parent: Pair, value: int) -> int:
+    """The same in a finer context, whose parent has seen the decision as well."""
+    found = adapt(coder, pair, value)
+    parent[found] += SEEN
+    return found
+
+
+def choose(coder: Coder, book: Book, what: Hashable, value: int, count: int) -> int:
+    """Code one of so many options; the first ones are the likelier, until the book knows better."""
+    for k in range(count - 1):
+        if not adapt(coder, book.pair((what, k), START, START + k), int(value > k)):
+            return k
+    return count - 1
+
+
+def number(coder: Coder, book: Book, what: Hashable, value: int) -> int:
+    """Code a whole number >= 0 of any size: the length of value + 1 adaptively, then its bits."""
+    length = (value + 1).bit_length()
+    found = 1
+    while adapt(coder, book.pair((what, "length", found)), int(length > found)):
+        found += 1
+        if found > LONGEST:
+            raise DamagedError("it holds a number beyond all bounds")
+    result = 1
+    for place in reversed(range(found - 1)):
+        bit = ((value + 1) >> place) & 1
+        # The first bit behind the leading one still has a shape; those that follow hardly.
+        if place == found - 2:
+            bit = adapt(coder, book.pair((what, "first", found), 2 * START, 2 * START), bit)
+        else:
+            bit = flag(coder, bit)
+        result = 2 * result + bit
+    return result - 1

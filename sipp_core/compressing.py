@@ -1,0 +1,268 @@
+"""A network as a short file that gives it back bit for bit, and every bit of it accounted for.
+
+The file: two bytes that name the format, one with its version and whether a template is needed, the
+length of what follows, a CRC-32, and one range-coded stream: the architecture, then each tensor.
+"""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sipp_core import families
+from sipp_core.coding import DamagedError, Reader, Recorder
+from sipp_core.families import Architecture, code_architecture
+from sipp_core.saving import write_atomically
+from sipp_core.tensors import Past, read, write
+
+__all__ = ["Compressed", "compress", "decompress"]
+
+MAGIC = b"\xa7S"
+VERSION, TEMPLATE = 1, 0x80
+CRC_BYTES = 4
+LONGEST_LENGTH = 5
+
+Source = bytes | bytearray | memoryview | str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A network as a file.
+
+    Attributes:
+        content: the file, byte for byte.
+        sections: (layer, part, bits) in the order of the file; the bits add up to `bits`, exactly.
+            A part's bits are those of its decisions' probabilities, rounded to 2**-20; "rounding"
+            is what the stream takes beyond them. The layer is "" where a part is of no layer.
+
+    Claim: none (plumbing).
+    """
+
+    content: bytes
+    sections: tuple[tuple[str, str, float], ...]
+
+    @property
+    def bits(self) -> int:
+        """Bits of the file."""
+        return 8 * len(self.content)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the file, whole or not at all; its path."""
+        return write_atomically(path, self.content)
+
+
+State = dict[str, Tensor]
+
+
+def _state(model: nn.Module) -> State:
+    """Tensors of a network that a file can hold; refuses others by name."""
+    found: State = {}
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f"{name!r} of the model is a {type(value).__name__}, no tensor; a compressed file "
+                "holds tensors only"
+            )
+        if value.layout != torch.strided or value.is_quantized:
+            raise ValueError(f"{name!r} of the model is no dense tensor; make it one first")
+        if value.is_meta or isinstance(value, nn.parameter.UninitializedTensorMixin):
+            raise ValueError(f"{name!r} of the model has no values yet; initialise the model first")
+        found[name] = value.detach()
+    return found
+
+
+def _signature(state: State) -> list[tuple[str, tuple[int, ...], str]]:
+    return [(name, tuple(value.shape), str(value.dtype)) for name, value in state.items()]
+
+
+def _differs(state: State, other: State) -> str | None:
+    """The first tensor in which two networks differ other than by values."""
+    ours, theirs = _signature(state), _signature(other)
+    for name, shape, dtype in ours:
+        if name not in other:
+            return f"it lacks {name!r}"
+        if (name, shape, dtype) not in theirs:
+            there = other[name]
+            return f"{name!r} is {dtype} {shape}, not {there.dtype} {tuple(there.shape)}"
+    if extra := [name for name in other if name not in state]:
+        return f"it has {extra[0]!r} besides"
+    return None if ours == theirs else "its tensors come in another order"
+
+
+def _real(value: Tensor) -> Tensor:
+    """A tensor on the CPU, its complex numbers as pairs."""
+    value = value.detach().cpu().resolve_conj().resolve_neg()
+    return torch.view_as_real(value) if value.is_complex() else value
+
+
+def _length(count: int) -> bytes:
+    """A whole number in as few bytes as it takes, seven bits in each, the lowest first."""
+    found = bytearray()
+    while count > 0x7F:
+        found.append(0x80 | (count & 0x7F))
+        count >>= 7
+    return bytes([*found, count])
+
+
+def _crc(state: State | None, stream: bytes) -> bytes:
+    start = 0 if state is None else zlib.crc32(repr(_signature(state)).encode())
+    return zlib.crc32(stream, start).to_bytes(CRC_BYTES, "big")
+
+
+def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed:
+    """Write a network as a short file that `decompress` turns back into it, bit for bit.
+
+    Every tensor of the state_dict comes back with its type, shape and bits. The file is short where
+    a tensor holds few distinct values, steps of a grid or entries of a codebook, and many zeros:
+    those are found, no argument names them. The model is not changed.
+
+    Args:
+        model: any module whose state_dict holds dense tensors only.
+        architecture: a family that the file is to name, so that it is read without a template: a
+            name of `sipp_core.models.NAMES`, or "dense:784,32,10" with the widths. None: the reader
+            must be given a module of the same architecture.
+
+    Returns:
+        The file and what each part of it takes.
+
+    Raises:
+        ValueError: an unknown architecture, one that the model is not of, or a state_dict with
+            something other than dense tensors.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 10))
+        >>> for p in net.parameters(): _ = p.data.mul_(8).round_().div_(8)
+        >>> found = compress(net)
+        >>> found.bits == 8 * len(found.content) == sum(bits for *_, bits in found.sections)
+        True
+        >>> torch.equal(decompress(found.content, net)[0].weight, net[0].weight)
+        True
+    """
+    state = _state(model)
+    recorder = Recorder()
+    if architecture is not None:
+        wanted = families.named(architecture)
+        if wrong := _differs(state, _state(wanted.build())):
+            raise ValueError(f"the model is no {wanted} as it is built: {wrong}")
+        recorder.part("", "architecture")
+        code_architecture(recorder, wanted)
+    past = Past()
+    for name, value in state.items():
+        if value.numel():
+            write(recorder, past, name, _real(value))
+    stream = recorder.content()
+    mark = VERSION | (TEMPLATE if architecture is None else 0)
+    check = _crc(state if architecture is None else None, stream)
+    header = MAGIC + bytes([mark]) + _length(len(stream))
+    content = header + check + stream
+    sections = [("", "header", 8.0 * len(header)), ("", "checksum", 8.0 * len(check))]
+    sections += recorder.parts()
+    rest = 8 * len(content) - sum(bits for *_, bits in sections)
+    return Compressed(content, (*sections, ("", "rounding", rest)))
+
+
+def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
+    """Turn a file that `compress` wrote back into the network, bit for bit.
+
+    Args:
+        source: the file's bytes, or its path.
+        model: a module of the same architecture, where the file names none; not changed (a deep
+            copy receives the values).
+
+    Returns:
+        The network: a copy of the template, or a new module on the CPU in evaluation mode.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a damaged, truncated or foreign file, a template that is missing or of another
+            architecture, or one that the file has no need of.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> decompress(b"something else")
+        Traceback (most recent call last):
+        ...
+        ValueError: these bytes are no compressed network; give a file that `compress` wrote
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        where, content = "these bytes", bytes(source)
+    else:
+        path = Path(source)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no compressed network {path}")
+        where, content = str(path), path.read_bytes()
+    template, check, stream = _opened(where, content)
+    if template and model is None:
+        raise ValueError(f"{where} names no architecture; give a module of the same one as model=")
+    if not template and model is not None:
+        raise ValueError(f"{where} names its architecture; leave out model=")
+    state = None if model is None else _state(model)
+    if _crc(state, stream) != check:
+        other = " or the model is of another architecture" if template else ""
+        raise ValueError(f"{where} has been altered{other}: its checksum differs; compress again")
+    try:
+        return _read(stream, model)
+    except DamagedError as error:
+        raise ValueError(f"{where} is damaged: {error}; compress the network again") from error
+
+
+def _opened(where: str, content: bytes) -> tuple[bool, bytes, bytes]:
+    """Whether a file needs a template, its checksum and its stream."""
+    if not content.startswith(MAGIC):
+        raise ValueError(
+            f"{where} {_are(where)} no compressed network; give a file that `compress` wrote"
+        )
+    if len(content) < len(MAGIC) + 2 + CRC_BYTES:
+        raise ValueError(f"{where} {_are(where)} truncated; compress the network again")
+    mark = content[len(MAGIC)]
+    if mark & ~TEMPLATE != VERSION:
+        raise ValueError(
+            f"{where} {_are(where)} of format version {mark & ~TEMPLATE}; this sipp reads "
+            f"version {VERSION}"
+        )
+    size, place = 0, len(MAGIC) + 1
+    for k, byte in enumerate(content[place : place + LONGEST_LENGTH]):
+        size |= (byte & 0x7F) << 7 * k
+        if byte < 0x80:
+            place += k + 1
+            break
+    end = place + CRC_BYTES + size
+    if _length(size) != content[len(MAGIC) + 1 : place] or len(content) != end:
+        raise ValueError(
+            f"{where} {_are(where)} truncated or too long: {len(content)} bytes; compress the "
+            "network again"
+        )
+    return bool(mark & TEMPLATE), content[place : place + CRC_BYTES], content[place + CRC_BYTES :]
+
+
+def _are(where: str) -> str:
+    return "are" if where == "these bytes" else "is"
+
+
+def _read(stream: bytes, model: nn.Module | None) -> nn.Module:
+    reader = Reader(stream)
+    if model is None:
+        new = code_architecture(reader, Architecture("lenet-5")).build().eval()
+    else:
+        new = copy.deepcopy(model)
+    past, state = Past(), {}
+    for name, old in _state(new).items():
+        pairs = old.is_complex()
+        shape = (*old.shape, 2) if pairs else tuple(old.shape)
+        dtype = torch.empty((), dtype=old.dtype).real.dtype
+        if old.numel():
+            found = read(reader, past, shape, dtype)
+            state[name] = torch.view_as_complex(found) if pairs else found
+        else:
+            state[name] = old
+    new.load_state_dict(state)
+    return new

@@ -1,0 +1,143 @@
+"""Tensors of a network one after the other: the shortest form of each, written and read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sipp_core.adaptive import Book
+from sipp_core.coding import WORD_BITS, Coder, DamagedError, Reader, Recorder
+from sipp_core.forms import Form, candidates, code_form, raw_bytes, rebuild
+from sipp_core.levels import Memory, code_levels
+
+LEVELLED = ("grid", "table", "grid table")
+
+
+@dataclass
+class Past:
+    """What the file holds so far.
+
+    Attributes:
+        memory: what the tensors taught.
+        steps: steps used, the last one last.
+        tensors: the tensors themselves.
+
+    Claim: none (plumbing).
+    """
+
+    memory: Memory = field(default_factory=Memory)
+    steps: list[float] = field(default_factory=list)
+    tensors: list[Tensor] = field(default_factory=list)
+
+    def like(self, shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
+        """Tensors of this type and size, in their order."""
+        size = math.prod(shape)
+        return [t for t in self.tensors if t.dtype == dtype and t.numel() == size]
+
+
+def _copy(memory: Memory) -> Memory:
+    def book(old: Book) -> Book:
+        return Book({context: list(pair) for context, pair in old.pairs.items()})
+
+    return Memory(book(memory.book), book(memory.choices))
+
+
+def _code(
+    coder: Coder, past: Past, memory: Memory, form: Form, levels: list[int],
+    shape: tuple[int, ...], dtype: torch.dtype, data: np.ndarray, part: Callable[[str], None],
+) -> tuple[Form, Tensor | None]:  # fmt: skip
+    """Write or read one tensor in a form; the tensor is made for a reader only."""
+    part("form")
+    earlier = past.like(shape, dtype)
+    vector = len(shape) < 2
+    found = code_form(
+        coder, memory.choices, form, dtype, past.steps[-1:], len(earlier), ("vector", vector)
+    )
+    reading = isinstance(coder, Reader)
+    if found.kind == "same":
+        return found, earlier[found.source].reshape(shape) if reading else None
+    if found.kind == "bytes":
+        part("bytes")
+        even = np.zeros(data.size + data.size % 2, dtype=np.uint8)
+        even[: data.size] = data
+        words = coder.words(even.view("<u2").astype(np.int32)).astype("<u2").view(np.uint8)
+        if not reading:
+            return found, None
+        flat = torch.from_numpy(words[: data.size].copy())
+        return found, flat.view(dtype).reshape(shape)
+    if found.kind in LEVELLED:
+        if reading:
+            levels = [0] * math.prod(shape)
+        levels = code_levels(coder, memory, levels, shape, part)
+    return found, rebuild(found, levels, shape, dtype) if reading else None
+
+
+def _size(shape: tuple[int, ...], dtype: torch.dtype) -> int:
+    return math.prod(shape) * torch.empty((), dtype=dtype).element_size()
+
+
+def write(recorder: Recorder, past: Past, name: str, tensor: Tensor) -> None:
+    """Take down a tensor in its shortest form.
+
+    Args:
+        recorder: where to.
+        past: what the file holds so far; goes on.
+        name: of the tensor in the network.
+        tensor: on the CPU, real, with at least one value.
+    """
+    layer, _, leaf = name.rpartition(".")
+    shape, dtype = tuple(tensor.shape), tensor.dtype
+    data = raw_bytes(tensor)
+    best, least = None, math.inf
+    for form, levels in candidates(tensor, past.steps[-1:], past.like(shape, dtype)):
+        if form.kind == "bytes" and data.size * 8 + WORD_BITS > least:
+            continue
+        trial, memory = Recorder(), _copy(past.memory)
+
+        def part(what: str, trial: Recorder = trial) -> None:
+            trial.part(layer, f"{leaf} {what}")
+
+        _code(trial, past, memory, form, levels, shape, dtype, data, part)
+        if (cost := trial.cost()) < least:
+            best, least = (trial, memory, form), cost
+    assert best is not None
+    trial, memory, form = best
+    recorder.extend(trial)
+    past.memory = memory
+    _remember(past, form, tensor)
+
+
+def read(reader: Reader, past: Past, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Read a tensor.
+
+    Args:
+        reader: where from.
+        past: what was read so far; goes on.
+        shape: of the tensor, of at least one value.
+        dtype: of the tensor.
+
+    Returns:
+        The tensor, on the CPU.
+
+    Raises:
+        DamagedError: no recorder wrote this.
+    """
+    nothing = np.zeros(_size(shape, dtype), dtype=np.uint8)
+    form, tensor = _code(
+        reader, past, past.memory, Form("zeros"), [], shape, dtype, nothing, lambda _: None
+    )
+    if tensor is None:
+        raise DamagedError("it holds a tensor of no form")
+    _remember(past, form, tensor)
+    return tensor
+
+
+def _remember(past: Past, form: Form, tensor: Tensor) -> None:
+    past.tensors.append(tensor)
+    if form.kind in ("grid", "grid table"):
+        past.steps.append(form.step)
