@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +72,58 @@ class ResidualBlock(nn.Module):
         before = self.added // 2
         shortcut = F.pad(shortcut, (0, 0, 0, 0, before, self.added - before))
         return F.relu(branch + shortcut)
+
+
+# Images wider than this are halved first: fewer places to look at, and as easily told apart.
+WIDE = 16
+
+
+def compact(side: int, channels: Sequence[int]) -> nn.Module:
+    """A small convolutional network for grey images, to be described in few bits.
+
+    Images wider than 16 are averaged over 2x2 first; then 3x3 convolutions without padding, each
+    with normalisation over all channels and places (which has no parameters), ReLU, and 2x2
+    max-pooling where more than two rows are left; then one dense layer to 10 classes.
+
+    Args:
+        side: rows and columns of an image, >= 4.
+        channels: of each convolution, at least one, each >= 1.
+
+    Returns:
+        A Sequential of named layers, uninitialised.
+
+    Raises:
+        ValueError: no convolution, or more of them than the image is wide.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> [name for name, _ in compact(28, (8, 12)).named_children()][:5]
+        ['pool0', 'conv1', 'norm1', 'relu1', 'pool1']
+    """
+    if not channels:
+        raise ValueError("channels must name one convolution at least; found none")
+    layers: Layers = OrderedDict()
+    rows, before = side, 1
+    if rows > WIDE:
+        layers["pool0"] = nn.AvgPool2d(2)
+        rows //= 2
+    for k, width in enumerate(channels, start=1):
+        if rows < 3:
+            raise ValueError(
+                f"images of side {side} are too small for {len(channels)} convolutions: {rows} "
+                f"rows are left for number {k}; use fewer"
+            )
+        layers[f"conv{k}"] = skip_init(nn.Conv2d, before, width, 3)
+        layers[f"norm{k}"] = nn.GroupNorm(1, width, affine=False)
+        layers[f"relu{k}"] = nn.ReLU()
+        rows, before = rows - 2, width
+        if rows > 2:
+            layers[f"pool{k}"] = nn.MaxPool2d(2)
+            rows //= 2
+    layers["flatten"] = nn.Flatten()
+    layers["fc"] = _linear(before * rows * rows, 10)
+    return nn.Sequential(layers)
 
 
 def resnet(depth: int) -> nn.Module:

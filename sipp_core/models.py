@@ -12,7 +12,7 @@ from torch.nn.utils import skip_init
 from sipp_core import architectures, shipped
 from sipp_core._arguments import whole
 
-__all__ = ["NAMES", "build", "dense", "input_shape", "pretrained"]
+__all__ = ["NAMES", "build", "compact", "dense", "input_shape", "pretrained"]
 
 Layers = OrderedDict[str, nn.Module]
 
@@ -178,6 +178,38 @@ def dense(widths: Sequence[int], seed: int = 0) -> nn.Module:
         raise ValueError(f"widths must name the input and the output at least; found {sizes}")
     start = whole("seed", seed, 0, 2**63)
     model = nn.Sequential(_dense(*sizes))
+    _initialise(model, start)
+    return model
+
+
+def compact(sizes: Sequence[int], seed: int = 0) -> nn.Module:
+    """Build an untrained small convolutional network, as `build` does.
+
+    See `sipp_core.architectures.compact`; it takes (batch, 1, side, side) images.
+
+    Args:
+        sizes: side of an image, >= 4, then the channels of each 3x3 convolution, each >= 1.
+        seed: any integer in [0, 2**63).
+
+    Returns:
+        The module, on the CPU, in training mode as every new module.
+
+    Raises:
+        ValueError: fewer than two sizes, one out of range, more convolutions than the image has
+            room for, or a seed out of range.
+        TypeError: a size or the seed is no integer.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> sum(p.numel() for p in compact((28, 8, 12), seed=1).parameters())
+        1446
+    """
+    numbers = [whole(f"sizes[{k}]", size, 4 if k == 0 else 1) for k, size in enumerate(sizes)]
+    if len(numbers) < 2:
+        raise ValueError(f"sizes must name the side and a width at least; found {numbers}")
+    start = whole("seed", seed, 0, 2**63)
+    model = architectures.compact(numbers[0], numbers[1:])
     _initialise(model, start)
     return model
 
