@@ -9,23 +9,26 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from sipp_core.coding import WHOLE, Coder, DamagedError, flag
+from sipp_core.regression import Hint
 
 SEEN = 32
 # What a new pair starts from: 0.4 of each, a little below Krichevsky and Trofimov's half.
 START = 13
-# How much a pair is trusted that another tensor, or a coarser context, hands on.
+# How much a pair is trusted that another tensor hands on.
 TRUST = 12 * SEEN
-BORROWED = 2 * SEEN
+# Variance that what a hint learnt in one tensor has in the next.
+DOUBT = 0.02
 LONGEST = 48
 
 Pair = list[int]
 
 
 class Book:
-    """Pairs by the context of the decision that they count."""
+    """What was learnt: pairs by the context of their decision, hints by their name."""
 
-    def __init__(self, pairs: dict[Hashable, Pair] | None = None) -> None:
-        self.pairs: dict[Hashable, Pair] = {} if pairs is None else pairs
+    def __init__(self) -> None:
+        self.pairs: dict[Hashable, Pair] = {}
+        self.hints: dict[Hashable, Hint] = {}
 
     def pair(self, context: Hashable, zero: int = START, one: int = START) -> Pair:
         """The pair of a context; a new one starts from the given counts."""
@@ -34,20 +37,32 @@ class Book:
             found = self.pairs[context] = [zero, one]
         return found
 
-    def under(self, context: Hashable, parent: Pair) -> Pair:
-        """The pair of a context; a new one starts from what its parent learnt."""
-        found = self.pairs.get(context)
+    def hint(self, name: Hashable, variance: float, mean: float = 0.0) -> Hint:
+        """The hint of a name; a new one has a weight of the given mean and variance."""
+        found = self.hints.get(name)
         if found is None:
-            found = self.pairs[context] = shrunk(parent, BORROWED)
+            found = self.hints[name] = [mean, variance]
+        return found
+
+    def copy(self) -> Book:
+        """A copy that learns on its own."""
+        found = Book()
+        found.pairs = {context: list(pair) for context, pair in self.pairs.items()}
+        found.hints = {name: list(hint) for name, hint in self.hints.items()}
         return found
 
     def aged(self) -> Book:
         """A copy that trusts what it learnt no more than so far."""
-        return Book({context: shrunk(pair, TRUST) for context, pair in self.pairs.items()})
+        found = self.copy()
+        found.pairs = {context: shrunk(pair, TRUST) for context, pair in self.pairs.items()}
+        for hint in found.hints.values():
+            hint[1] += DOUBT
+        return found
 
     def learn(self, other: Book) -> None:
         """Take over what another book knows."""
         self.pairs.update(other.pairs)
+        self.hints.update(other.hints)
 
 
 def shrunk(pair: Pair, trust: int) -> Pair:
@@ -65,13 +80,6 @@ def adapt(coder: Coder, pair: Pair, value: int) -> int:
     chance = one * WHOLE // (zero + one)
     found = coder.bit(value, min(max(chance, 1), WHOLE - 1))
     pair[found] += SEEN
-    return found
-
-
-def adapt_under(coder: Coder, pair: Pair, parent: Pair, value: int) -> int:
-    """The same in a finer context, whose parent has seen the decision as well."""
-    found = adapt(coder, pair, value)
-    parent[found] += SEEN
     return found
 
 

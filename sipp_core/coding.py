@@ -7,7 +7,6 @@ it down, or to a `Reader`, which answers from the stream and looks at no value t
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 import constriction
@@ -197,9 +196,3 @@ def one_of(coder: Coder, value: int, count: int) -> int:
         else:
             size = half
     return low
-
-
-def bits_of_choice(count: int, chosen: int) -> float:
-    """Bits of naming `chosen` of `count` things: log2 of the binomial coefficient."""
-    ways = math.lgamma(count + 1) - math.lgamma(chosen + 1) - math.lgamma(count - chosen + 1)
-    return ways / math.log(2)

@@ -6,7 +6,6 @@ length of what follows, a CRC-32, and one range-coded stream: the architecture, 
 
 from __future__ import annotations
 
-import copy
 import zlib
 from dataclasses import dataclass
 from os import PathLike
@@ -20,6 +19,7 @@ from sipp_core.coding import DamagedError, Reader, Recorder
 from sipp_core.families import Architecture, code_architecture
 from sipp_core.saving import write_atomically
 from sipp_core.tensors import Past, read, write
+from sipp_core.unmasking import duplicate, refresh
 
 __all__ = ["Compressed", "compress", "decompress"]
 
@@ -92,7 +92,7 @@ def _differs(state: State, other: State) -> str | None:
             return f"{name!r} is {dtype} {shape}, not {there.dtype} {tuple(there.shape)}"
     if extra := [name for name in other if name not in state]:
         return f"it has {extra[0]!r} besides"
-    return None if ours == theirs else "its tensors come in another order"
+    return None
 
 
 def _real(value: Tensor) -> Tensor:
@@ -150,8 +150,10 @@ def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed
     recorder = Recorder()
     if architecture is not None:
         wanted = families.named(architecture)
-        if wrong := _differs(state, _state(wanted.build())):
+        built = _state(wanted.build())
+        if wrong := _differs(state, built):
             raise ValueError(f"the model is no {wanted} as it is built: {wrong}")
+        state = {name: state[name] for name in built}
         recorder.part("", "architecture")
         code_architecture(recorder, wanted)
     past = Past()
@@ -253,7 +255,7 @@ def _read(stream: bytes, model: nn.Module | None) -> nn.Module:
     if model is None:
         new = code_architecture(reader, Architecture("lenet-5")).build().eval()
     else:
-        new = copy.deepcopy(model)
+        new = duplicate(model)
     past, state = Past(), {}
     for name, old in _state(new).items():
         pairs = old.is_complex()
@@ -265,4 +267,5 @@ def _read(stream: bytes, model: nn.Module | None) -> nn.Module:
         else:
             state[name] = old
     new.load_state_dict(state)
+    refresh(new)
     return new

@@ -7,7 +7,7 @@ for bit, and `code_form` writes or reads one.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -218,7 +218,7 @@ def candidates(tensor: Tensor, known: Sequence[float], earlier: Sequence[Tensor]
 
 def code_form(
     coder: Coder, book: Book, form: Form, dtype: torch.dtype, known: Sequence[float],
-    earlier: int, context: Hashable,
+    earlier: int, vector: bool,
 ) -> Form:  # fmt: skip
     """Write or read a form.
 
@@ -229,7 +229,7 @@ def code_form(
         dtype: of the tensor.
         known: the step used last, if any.
         earlier: how many tensors of the same type and size came before.
-        context: what kind of tensor it is.
+        vector: whether the tensor is one.
 
     Returns:
         The form.
@@ -237,7 +237,7 @@ def code_form(
     Raises:
         DamagedError: no recorder wrote this.
     """
-    kind = KINDS[choose(coder, book, ("form", context), KINDS.index(form.kind), len(KINDS))]
+    kind = KINDS[choose(coder, book, ("form", vector), KINDS.index(form.kind), len(KINDS))]
     if kind == "same":
         if not earlier:
             raise DamagedError("it names a tensor that is not there")

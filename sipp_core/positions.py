@@ -1,44 +1,24 @@
 """Which weights of a tensor are not zero: five ways to say it, of which the shortest is taken.
 
-Each way is a function (coder, book, mask, layout) -> mask; a reader is given a mask of zeros. A
-layout is what the tensor looks like as a matrix, one row an output.
+Each way is a function (coder, book, mask, layout) -> mask; a reader is given a mask of zeros.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from sipp_core.adaptive import Book, adapt, adapt_under, number
+from sipp_core.adaptive import Book, adapt, number
 from sipp_core.coding import WHOLE, Coder, DamagedError
+from sipp_core.layouts import Layout
+from sipp_core.regression import Hint, decide
 
 Mask = list[int]
 
-
-@dataclass(frozen=True)
-class Layout:
-    """A tensor as a matrix.
-
-    Attributes:
-        rows: outputs; 1 for a vector.
-        columns: weights of an output.
-        above: how far back in the row the weight above in the same kernel is; 0 if no kernel.
-
-    Claim: none (plumbing).
-    """
-
-    rows: int
-    columns: int
-    above: int
-
-    @staticmethod
-    def of(shape: tuple[int, ...]) -> Layout:
-        """The layout of a tensor of that shape."""
-        size = 1
-        for side in shape:
-            size *= side
-        rows = shape[0] if len(shape) > 1 else 1
-        return Layout(rows, size // rows if rows else 0, shape[-1] if len(shape) > 2 else 0)
+# Variances of what the hints weigh, in squared units of log odds; those of neighbours as in
+# `Layout.back`.
+SHARE, ROW, COLUMN = 3.0, 0.3, 0.3
+BESIDE = (0.1, 0.1, 0.05, 0.03, 0.03, 0.03, 0.03)
+RAREST = 7
 
 
 def dense(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
@@ -68,11 +48,10 @@ def enumerative(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
 
 
 def gaps(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
-    """How many zeros come before each nonzero; the last gap reaches beyond the end."""
+    """How many zeros come before each nonzero; the last gap reaches the end."""
     found: Mask = []
     size = len(mask)
-    nonzero = [k for k, value in enumerate(mask) if value]
-    ends = iter([*nonzero, size])
+    ends = iter([k for k, value in enumerate(mask) if value])
     while len(found) < size:
         start = len(found)
         gap = number(coder, book, "gap", next(ends, size) - start)
@@ -84,61 +63,42 @@ def gaps(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
     return found
 
 
-def _rank(count: int, seen: int, total: int, visited: int) -> int:
-    """How a row or column compares with the mean: 0 far below, 2 about equal, 4 far above."""
-    own, mean = (2 * count + 1) * visited, 2 * seen * total + visited
-    if 3 * own < 2 * mean:
-        return 0 if 4 * own < mean else 1
-    if 2 * own < 3 * mean:
-        return 2
-    return 3 if own < 3 * mean else 4
-
-
-def lines(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
-    """In the light of how full the weight's row and column are so far."""
+def _hinted(coder: Coder, book: Book, mask: Mask, layout: Layout, trust: float) -> Mask:
+    """In the light of how full its row and column are so far and of the weights beside it."""
+    filled = sum(mask)
+    rarity = next((k for k in range(RAREST) if filled << (k + 1) > len(mask)), RAREST)
+    rarity = number(coder, book, "rarity", rarity)
+    # Log odds of a share of 2**-k are about -0.7 k.
+    share = book.hint(("share", trust), SHARE, -0.7 * min(rarity, RAREST))
+    beside = [book.hint(("full", k, trust), v * trust) for k, v in enumerate(BESIDE)]
+    columns: list[Hint] = [[0.0, COLUMN * trust] for _ in range(layout.columns)]
+    reaching = layout.reaching()
     found: Mask = []
-    full = [0] * layout.columns
-    parent = book.pair("lines")
-    total = visited = 0
-    for row in range(layout.rows):
-        here = 0
-        for column in range(layout.columns):
-            context = ("lines", 0, 0)
-            if visited:
-                context = (
-                    "lines",
-                    _rank(here, column, total, visited),
-                    _rank(full[column], row, total, visited),
-                )
-            pair = book.under(context, parent)
-            bit = adapt_under(coder, pair, parent, mask[visited])
-            here, total, visited = here + bit, total + bit, visited + 1
-            full[column] += bit
-            found.append(bit)
+    for _ in range(layout.rows):
+        row: Hint = [0.0, ROW * trust]
+        for column, near in zip(columns, reaching, strict=True):
+            here = len(found)
+            said = [(share, 1.0), (row, 1.0), (column, 1.0)]
+            said += [(beside[k], 1.0) for k, back in near if here >= back and found[here - back]]
+            found.append(decide(coder, said, mask[here]))
     return found
 
 
-def neighbours(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
-    """In the light of the weights beside it: left, above in the kernel, same place one row up."""
-    found: Mask = []
-    parent = book.pair("neighbours")
-    width, above = layout.columns, layout.above or 2
-    for row in range(layout.rows):
-        for column in range(width):
-            here = row * width + column
-            left = found[here - 1] if column else 0
-            over = found[here - above] if column >= above else 0
-            up = found[here - width] if row else 0
-            pair = book.under(("neighbours", left, over, up), parent)
-            found.append(adapt_under(coder, pair, parent, mask[here]))
-    return found
+def hinted(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
+    """In the light of row, column and neighbours."""
+    return _hinted(coder, book, mask, layout, 1.0)
+
+
+def hardly_hinted(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
+    """The same, where these are expected to say little."""
+    return _hinted(coder, book, mask, layout, 0.1)
 
 
 WAYS: tuple[Callable[[Coder, Book, Mask, Layout], Mask], ...] = (
     dense,
+    hinted,
+    hardly_hinted,
     gaps,
-    lines,
-    neighbours,
     enumerative,
 )
 """Every way, in the order of their numbers in a file. Claim: none (plumbing)."""

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sipp_core.adaptive import Book
 from sipp_core.coding import WORD_BITS, Coder, DamagedError, Reader, Recorder
 from sipp_core.forms import Form, candidates, code_form, raw_bytes, rebuild
 from sipp_core.levels import Memory, code_levels
@@ -40,13 +39,6 @@ class Past:
         return [t for t in self.tensors if t.dtype == dtype and t.numel() == size]
 
 
-def _copy(memory: Memory) -> Memory:
-    def book(old: Book) -> Book:
-        return Book({context: list(pair) for context, pair in old.pairs.items()})
-
-    return Memory(book(memory.book), book(memory.choices))
-
-
 def _code(
     coder: Coder, past: Past, memory: Memory, form: Form, levels: list[int],
     shape: tuple[int, ...], dtype: torch.dtype, data: np.ndarray, part: Callable[[str], None],
@@ -54,9 +46,8 @@ def _code(
     """Write or read one tensor in a form; the tensor is made for a reader only."""
     part("form")
     earlier = past.like(shape, dtype)
-    vector = len(shape) < 2
     found = code_form(
-        coder, memory.choices, form, dtype, past.steps[-1:], len(earlier), ("vector", vector)
+        coder, memory.choices, form, dtype, past.steps[-1:], len(earlier), len(shape) < 2
     )
     reading = isinstance(coder, Reader)
     if found.kind == "same":
@@ -94,10 +85,10 @@ def write(recorder: Recorder, past: Past, name: str, tensor: Tensor) -> None:
     shape, dtype = tuple(tensor.shape), tensor.dtype
     data = raw_bytes(tensor)
     best, least = None, math.inf
-    for form, levels in candidates(tensor, past.steps[-1:], past.like(shape, dtype)):
+    for form, levels in _told_apart(past, tensor):
         if form.kind == "bytes" and data.size * 8 + WORD_BITS > least:
             continue
-        trial, memory = Recorder(), _copy(past.memory)
+        trial, memory = Recorder(), past.memory.copy()
 
         def part(what: str, trial: Recorder = trial) -> None:
             trial.part(layer, f"{leaf} {what}")
@@ -110,6 +101,20 @@ def write(recorder: Recorder, past: Past, name: str, tensor: Tensor) -> None:
     recorder.extend(trial)
     past.memory = memory
     _remember(past, form, tensor)
+
+
+def _told_apart(past: Past, tensor: Tensor) -> list[tuple[Form, list[int]]]:
+    """Forms that a tensor fits; of those with the same whole numbers the shortest alone."""
+    shape, dtype = tuple(tensor.shape), tensor.dtype
+    earlier = past.like(shape, dtype)
+    found: dict[object, tuple[float, Form, list[int]]] = {}
+    for form, levels in candidates(tensor, past.steps[-1:], earlier):
+        trial, book = Recorder(), past.memory.choices.copy()
+        code_form(trial, book, form, dtype, past.steps[-1:], len(earlier), len(shape) < 2)
+        key = tuple(levels) if form.kind in LEVELLED else form.kind
+        if key not in found or trial.cost() < found[key][0]:
+            found[key] = (trial.cost(), form, levels)
+    return [(form, levels) for _, form, levels in found.values()]
 
 
 def read(reader: Reader, past: Past, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
