@@ -78,6 +78,37 @@ class ResidualBlock(nn.Module):
 WIDE = 16
 
 
+def rows_left(side: int, convolutions: int) -> list[int]:
+    """Rows that each convolution of a compact network gets, and those left for the dense layer.
+
+    Args:
+        side: rows of an image, >= 4.
+        convolutions: how many, >= 1.
+
+    Returns:
+        convolutions + 1 numbers.
+
+    Raises:
+        ValueError: fewer than three rows are left for a convolution.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> rows_left(28, 2)
+        [14, 6, 2]
+    """
+    found = [side // 2 if side > WIDE else side]
+    for k in range(1, convolutions + 1):
+        if found[-1] < 3:
+            raise ValueError(
+                f"images of side {side} are too small for {convolutions} convolutions: "
+                f"{found[-1]} rows are left for number {k}; use fewer"
+            )
+        rows = found[-1] - 2
+        found.append(rows // 2 if rows > 2 else rows)
+    return found
+
+
 def compact(side: int, channels: Sequence[int]) -> nn.Module:
     """A small convolutional network for grey images, to be described in few bits.
 
@@ -103,26 +134,20 @@ def compact(side: int, channels: Sequence[int]) -> nn.Module:
     """
     if not channels:
         raise ValueError("channels must name one convolution at least; found none")
+    rows = rows_left(side, len(channels))
     layers: Layers = OrderedDict()
-    rows, before = side, 1
-    if rows > WIDE:
+    if side > WIDE:
         layers["pool0"] = nn.AvgPool2d(2)
-        rows //= 2
+    before = 1
     for k, width in enumerate(channels, start=1):
-        if rows < 3:
-            raise ValueError(
-                f"images of side {side} are too small for {len(channels)} convolutions: {rows} "
-                f"rows are left for number {k}; use fewer"
-            )
         layers[f"conv{k}"] = skip_init(nn.Conv2d, before, width, 3)
         layers[f"norm{k}"] = nn.GroupNorm(1, width, affine=False)
         layers[f"relu{k}"] = nn.ReLU()
-        rows, before = rows - 2, width
-        if rows > 2:
+        if rows[k - 1] - 2 > 2:
             layers[f"pool{k}"] = nn.MaxPool2d(2)
-            rows //= 2
+        before = width
     layers["flatten"] = nn.Flatten()
-    layers["fc"] = _linear(before * rows * rows, 10)
+    layers["fc"] = _linear(before * rows[-1] * rows[-1], 10)
     return nn.Sequential(layers)
 
 

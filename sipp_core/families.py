@@ -9,6 +9,7 @@ from itertools import pairwise
 from torch import nn
 
 from sipp_core import models
+from sipp_core.architectures import rows_left
 from sipp_core.coding import Coder, DamagedError, fixed, one_of
 
 NUMBER_BITS = 5
@@ -49,6 +50,13 @@ def _dense_weights(widths: Sizes) -> int:
     return sum(a * b + b for a, b in pairwise(widths))
 
 
+def _compact_weights(sizes: Sizes) -> int:
+    side, *widths = sizes
+    rows = rows_left(side, len(widths))[-1]
+    convolutions = sum(10 * a * b for a, b in pairwise([1, *widths]))
+    return convolutions + 10 * (widths[-1] * rows * rows + 1)
+
+
 FAMILIES: dict[str, Family] = {
     "lenet-300-100": Family(1, _named("lenet-300-100")),
     "digits-mlp": Family(2, _named("digits-mlp")),
@@ -57,6 +65,7 @@ FAMILIES: dict[str, Family] = {
     "resnet-20": Family(5, _named("resnet-20")),
     "vit-tiny": Family(6, _named("vit-tiny")),
     "dense": Family(7, models.dense, least=2, most=15, weights=_dense_weights),
+    "compact": Family(8, models.compact, least=2, most=8, weights=_compact_weights),
 }
 """Every family by its name. Claim: none (plumbing)."""
 

@@ -165,7 +165,7 @@ class _ToLevel(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(
         ctx: Any, value: Tensor, index: Tensor, levels: Tensor, step: Tensor | None
     ) -> Tensor:
         rounded = levels[index]
@@ -251,7 +251,7 @@ class _Grid(_Rounding):
                 -self.reach, self.reach + 1, dtype=value.dtype, device=value.device
             )
             levels = step * whole_numbers
-        return self.spread(_ToLevel.apply(value, index, levels, step))  # pyright: ignore
+        return self.spread(_ToLevel.apply(value, index, levels, step))
 
 
 class _Table(_Rounding):
@@ -266,12 +266,12 @@ class _Table(_Rounding):
         some = min(count - 1, len(np.unique(column)))
         centers = np.zeros(1)
         if some:
-            means = KMeans(some, n_init=1, random_state=seed).fit(column).cluster_centers_
+            means = KMeans(some, n_init="auto", random_state=seed).fit(column).cluster_centers_
             centers = np.unique(np.append(means[:, 0], 0.0))
         super().__init__(value, len(centers), rate, mask)
         self.zero = int(np.flatnonzero(centers == 0)[0])
         self.table = nn.Parameter(torch.tensor(centers, dtype=value.dtype, device=value.device))
-        self.register_buffer("spacing", (self.table.detach().diff() ** 2).mean())
+        self.spacing = float((np.diff(centers) ** 2).mean()) if len(centers) > 1 else 1.0
 
     def forward(self, value: Tensor) -> Tensor:
         """The tensor on its levels."""
@@ -285,7 +285,7 @@ class _Table(_Rounding):
             index = (apart + self.rate * self.bits).argmin(1)
             if self.training:
                 self.count(index, self.zero)
-        return self.spread(_ToLevel.apply(value, index, levels, None))  # pyright: ignore
+        return self.spread(_ToLevel.apply(value, index, levels, None))
 
 
 def _short(value: Tensor, bits: int) -> Tensor:

@@ -211,6 +211,7 @@ class Round:
         accuracy: on the test inputs, after it.
         train_accuracy: on the training inputs, after it.
         model: the network after it; the next round starts from it.
+        layers: names of the layers that were pruned.
 
     Claim: none (plumbing). Accuracies are measurements, not guarantees.
     """
@@ -221,6 +222,7 @@ class Round:
     accuracy: float
     train_accuracy: float
     model: nn.Module
+    layers: tuple[str, ...]
 
 
 def one_round(
@@ -261,8 +263,9 @@ def one_round(
         progress=progress,
     )  # fmt: skip
     return Round(
-        keep, result.kept, before, trained.test_accuracy, trained.train_accuracy, result.model
-    )
+        keep, result.kept, before, trained.test_accuracy, trained.train_accuracy, result.model,
+        tuple(result.masks),
+    )  # fmt: skip
 
 
 def cascade(

@@ -1,0 +1,312 @@
+"""The file with the least bound on the true error: how many weights to keep, on how many levels.
+
+Each candidate is pruned, trained again with its zeros held, trained on levels, written to a file
+and read back; the errors that count are those of the network that was read back. Occam's bound
+(GN-3) holds for every file of the code at once, whatever was tried; the number of candidates is
+charged all the same, so that no reader has to follow that argument.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+import sipp_theory
+from sipp_core import retraining
+from sipp_core.compressing import Compressed, compress, decompress
+from sipp_core.datasets import Dataset
+from sipp_core.prune import prune
+from sipp_core.quantizing import Codebook, learning_levels
+from sipp_core.recipes import Recipe
+from sipp_core.result import PruneResult
+from sipp_core.running import Progress, evaluating, model_device
+from sipp_core.training import train
+
+__all__ = ["UNPRUNED", "Coded", "Schedule", "Setting", "candidates", "count_errors", "search"]
+
+UNPRUNED = "none"
+"""Method of a candidate that keeps every weight. Claim: none (plumbing)."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one candidate of the search is.
+
+    Attributes:
+        method: a method of `prune`, or "none".
+        keep: fraction of the prunable weights, in (0, 1]; 1 with "none".
+        levels: values that a weight may take.
+        codebook: "grid" or "table".
+
+    Claim: none (plumbing).
+    """
+
+    method: str
+    keep: float
+    levels: int
+    codebook: Codebook
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How candidates are made.
+
+    Attributes:
+        again: training after each pruning.
+        levels: training on levels.
+        steps: fractions kept on the way to a candidate's, above it, descending; each is pruned to
+            and trained again.
+        rate: price of a bit in squared steps; see `learning_levels`.
+        inputs: calibration inputs of a pruning method.
+
+    Claim: none (plumbing).
+    """
+
+    again: Recipe
+    levels: Recipe
+    steps: tuple[float, ...] = ()
+    rate: float = 0.05
+    inputs: int = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """A candidate as a file, with what it gets wrong and what is promised of it.
+
+    Attributes:
+        setting: what it is.
+        file: its bytes; the network is what they decode to.
+        kept: fraction of the prunable weights that is not zero after decoding.
+        errors: training inputs that the decoded network gets wrong.
+        n: training inputs.
+        test_errors: the same on the test inputs; takes no part in the bound.
+        test_n: test inputs.
+        choice_bits: what the search is charged.
+        bound: upper bound on the true error at confidence 1 - delta, GN-3's binomial form.
+
+    Claim: GN-3.
+    """
+
+    setting: Setting
+    file: Compressed
+    kept: float
+    errors: int
+    n: int
+    test_errors: int
+    test_n: int
+    choice_bits: float
+    bound: float
+
+    def network(self, template: nn.Module | None = None) -> nn.Module:
+        """The network that the file decodes to."""
+        return decompress(self.file.content, template).eval()
+
+
+def count_errors(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int = 1000) -> int:
+    """Inputs on which the target's score is not above every other.
+
+    Computed in float64 by a copy, so that other machines count the same; ties count as errors, and
+    so do scores that are not finite.
+
+    Args:
+        model: maps (batch, ...) to (batch, classes) scores; not changed.
+        inputs: (n, ...) floats.
+        targets: (n,) class numbers.
+        batch_size: inputs at once; for memory only.
+
+    Returns:
+        How many, from 0 to n.
+
+    Raises:
+        ValueError: no inputs, or another number of targets.
+
+    Claim: none (plumbing). A count on the given inputs.
+
+    Example:
+        >>> scores = torch.tensor([[0.0, 1.0], [2.0, 2.0]])
+        >>> count_errors(nn.Identity(), scores, torch.tensor([1, 0]))
+        1
+    """
+    if len(inputs) == 0 or len(inputs) != len(targets):
+        raise ValueError(
+            "inputs and targets must have one row each per example, at least one; "
+            f"found {len(inputs)} inputs and {len(targets)} targets"
+        )
+    exact, device, right = copy.deepcopy(model).double(), model_device(model), 0
+    with evaluating(exact):
+        for rows, wanted in zip(inputs.split(batch_size), targets.split(batch_size), strict=True):
+            scores = exact(rows.to(device).double())
+            index = wanted.to(device)[:, None]
+            mine = scores.gather(1, index)
+            others = scores.scatter(1, index, -torch.inf).amax(1, keepdim=True)
+            right += int(((mine > others) & mine.isfinite()).sum())
+    return len(inputs) - right
+
+
+def candidates(
+    methods: Sequence[str], keeps: Sequence[float], levels: Sequence[int],
+    codebooks: Sequence[Codebook],
+) -> list[Setting]:  # fmt: skip
+    """Every combination; a grid takes odd numbers of levels only, and "none" keeps everything.
+
+    Args:
+        methods: of `prune`, or "none".
+        keeps: fractions, each in (0, 1].
+        levels: values a weight may take.
+        codebooks: kinds of levels.
+
+    Returns:
+        Settings without repetition, the densest first.
+
+    Raises:
+        ValueError: none is left, or a fraction outside (0, 1].
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> [c.codebook for c in candidates(["none"], [0.5, 0.1], [4, 5], ["grid", "table"])]
+        ['table', 'grid', 'table']
+    """
+    for keep in keeps:
+        if not 0 < keep <= 1:
+            raise ValueError(f"keep must lie in (0, 1]; found {keep!r}")
+    found = {
+        Setting(method, 1.0 if method == UNPRUNED else keep, count, codebook): None
+        for method in methods
+        for keep in sorted(keeps, reverse=True)
+        for count in levels
+        for codebook in codebooks
+        if codebook == "table" or count % 2
+    }
+    if not found:
+        raise ValueError("no candidate is left: a grid needs an odd number of levels")
+    return list(found)
+
+
+def search(
+    model: nn.Module,
+    dataset: Dataset,
+    settings: Sequence[Setting],
+    schedule: Schedule,
+    *,
+    delta: float,
+    architecture: str | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[Coded]:
+    """Make every candidate's file, and bound the true error of the network that it decodes to.
+
+    Args:
+        model: the trained network; not changed.
+        dataset: training inputs, i.i.d., all of which the bound counts; test inputs to compare.
+        settings: the candidates; those of one method share the way down from dense to sparse.
+        schedule: how they are trained.
+        delta: failure probability of the bound over the training inputs, in (0, 1).
+        architecture: the family that the file names; see `compress`.
+        seed: of draws and of the order of batches.
+        threads: CPU threads of training; part of the result's definition.
+        progress: called as progress(done, total, what).
+
+    Returns:
+        An iterator of candidates, each made when it is asked for; the best is the one with the
+        least bound.
+
+    Raises:
+        ValueError: no candidates, delta outside (0, 1), or what pruning, training and compression
+            refuse.
+
+    Claim: GN-3. Source: [OWN] the search; Blumer et al. 1987, Langford 2005 (the bound).
+
+    Example:
+        >>> from sipp_core import datasets, models
+        >>> net, data = models.build("digits-mlp"), datasets.load("digits")
+        >>> plan = Schedule(again=Recipe(1, 64, 3e-3), levels=Recipe(1, 64, 3e-3))
+        >>> found = list(search(net, data, candidates(["magnitude"], [0.1], [3], ["grid"]), plan,
+        ...                     delta=0.05))
+        >>> found[0].file.bits < 32 * 17_000, found[0].bound <= 1
+        (True, True)
+    """
+    if not settings:
+        raise ValueError("settings must name a candidate at least; found none")
+    sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
+    price = float(sipp_theory.choice_bits(len(settings)))
+    total = len(settings)
+    rungs = _ladder(model, dataset, settings, schedule, seed, threads)
+    for made, (setting, pruned, masks) in enumerate(rungs):
+        if progress is not None:
+            progress(made, total, f"{setting.method} {setting.keep:g}, {setting.levels} levels")
+        here = copy.deepcopy(pruned)
+        with learning_levels(
+            here, levels=setting.levels, codebook=setting.codebook, rate=schedule.rate,
+            masks=masks, seed=seed,
+        ):  # fmt: skip
+            train(here, dataset, **asdict(schedule.levels), seed=seed, threads=threads)
+        yield _written(here, dataset, setting, delta, architecture, price)
+    if progress is not None:
+        progress(total, total, "candidates")
+
+
+Rung = tuple[Setting, nn.Module, dict[str, Tensor]]
+
+
+def _ladder(
+    model: nn.Module, dataset: Dataset, settings: Sequence[Setting], schedule: Schedule,
+    seed: int, threads: int,
+) -> Iterator[Rung]:  # fmt: skip
+    """Each candidate with its pruned network and masks, method by method, from dense to sparse."""
+    for method in dict.fromkeys(setting.method for setting in settings):
+        mine = [setting for setting in settings if setting.method == method]
+        if method == UNPRUNED:
+            yield from ((setting, model, {}) for setting in mine)
+            continue
+        wanted = {setting.keep for setting in mine}
+        on_the_way = {keep for keep in schedule.steps if keep > min(wanted)}
+        keeps = sorted(wanted | on_the_way, reverse=True)
+        rounds = retraining.cascade(
+            model, dataset, keeps, _sparsifier(method, dataset, schedule, seed), schedule.again,
+            seed=seed, threads=threads,
+        )  # fmt: skip
+        for done in rounds:
+            masks = retraining.nonzeros(done.model, done.layers)
+            for setting in mine:
+                if setting.keep == done.keep:
+                    yield setting, done.model, masks
+
+
+def _sparsifier(
+    method: str, dataset: Dataset, schedule: Schedule, seed: int
+) -> Callable[[nn.Module, float], PruneResult]:
+    order = torch.randperm(
+        len(dataset.train_inputs), generator=torch.Generator().manual_seed(seed)
+    )[: schedule.inputs]
+    pairs = [(dataset.train_inputs[order], dataset.train_targets[order])]
+    return lambda model, keep: prune(model, pairs, method=method, keep=keep, seed=seed)
+
+
+def _written(
+    model: nn.Module, dataset: Dataset, setting: Setting, delta: float, architecture: str | None,
+    price: float,
+) -> Coded:  # fmt: skip
+    file = compress(model, architecture=architecture)
+    # Everything from here on is said of what the file decodes to.
+    read = decompress(file.content, model if architecture is None else None)
+    read = read.to(model_device(model)).eval()
+    n, tests = len(dataset.train_inputs), len(dataset.test_inputs)
+    errors = count_errors(read, dataset.train_inputs, dataset.train_targets)
+    bound = sipp_theory.occam_bound(
+        "binomial", errors=errors, n=n, bits=file.bits + price, delta=delta
+    )
+    return Coded(
+        setting, file, _kept(read), errors, n,
+        count_errors(read, dataset.test_inputs, dataset.test_targets), tests, price, float(bound),
+    )  # fmt: skip
+
+
+def _kept(model: nn.Module) -> float:
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    return sum(int(w.count_nonzero()) for w in weights) / sum(w.numel() for w in weights)
