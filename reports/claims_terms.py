@@ -18,6 +18,7 @@ FAMILIES = {
     "PF": "Channels (PF)",
     "NT": "Net-Trim (NT)",
     "MS": "Entries of a matrix (MS)",
+    "GN": "Generalization (GN)",
     "A": "Assumptions (A)",
 }
 STATUSES = {

@@ -30,6 +30,7 @@ _BANDS = {
     "PF": "Channels",
     "NT": "Net-Trim",
     "MS": "Entries",
+    "GN": "New inputs",
 }  # fmt: skip
 
 
