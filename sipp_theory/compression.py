@@ -33,9 +33,9 @@ class CorenetGeneralization:
         n: number of points.
         eps: relative output error asked of NW-5, min(1, gamma/(2 max ||f||)).
         size: NW-5's draws, layer by layer, and its number of nonzeros.
-        weights: number of weights that the network has.
+        weights: number of weights that the network has, biases left out.
         parameters: weights of the compressed network, the smaller of `size.nnz` and `weights`.
-        value_nats: parameters times ln(levels).
+        value_nats: ln(levels) for each parameter and each bias.
         position_nats: for which weights these are: parameters times ln(e weights/parameters); 0
             where all are kept.
         other_nats: for the number of parameters, the choices and delta.
@@ -132,6 +132,7 @@ def corenet_generalization(
     margin_loss: float,
     n: float,
     weights: float,
+    biases: float,
     delta: float,
     failure: float,
     eta: float,
@@ -145,12 +146,12 @@ def corenet_generalization(
     With eps = gamma/(2 max ||f||), NW-5 gives a pruned network whose every output is within gamma/2
     at each point with probability 1 - failure. So some draw is off at no more than failure n of the
     points (the mean is), which is a network with q = min(nnz, weights) nonzeros out of r levels.
-    There are at most r^q (e weights/q)^q of these, or r^weights, for each q; naming q costs
-    ln(weights + 1). The list is then the same for every gamma, so gamma may be chosen on the data.
-    Rounding a weight to its level adds to the error of each sign of each neuron, for which NW-2
-    leaves room; where it is too little, nothing is promised. Where NW-5 asks for more weights than
-    there are, the network itself is the one that is coded, its weights being among the levels.
-    Assumes A1 and A2 at the points, as NW-5 does.
+    There are at most r^q (e weights/q)^q of these, or r^weights, for each q and choice of biases;
+    naming q costs ln(weights + 1). The list is then the same for every gamma, so gamma may be
+    chosen on the data. Rounding a weight to its level adds to the error of each sign of each
+    neuron, for which NW-2 leaves room; where it is too little, nothing is promised. Where NW-5 asks
+    for more weights than there are, the network itself is the one that is coded, its weights being
+    among the levels. Assumes A1 and A2 at the points, as NW-5 does.
 
     Args:
         sensitivity_sums: one array a layer, any shape: S_sum of each neuron and sign, 0 or >= 1.
@@ -160,6 +161,8 @@ def corenet_generalization(
         margin_loss: L^_gamma(f) on the points, in [0, 1].
         n: number of i.i.d. points, whole, >= 1.
         weights: number of weights of the network, whole, >= 1.
+        biases: number of its other parameters, which are kept as they are and are learnt all the
+            same, whole, >= 0.
         delta: failure probability over the points, in (0, 1).
         failure: failure probability of the pruned network at one point, in (0, 1); below 1/n no
             point is excepted.
@@ -180,9 +183,9 @@ def corenet_generalization(
     Example:
         >>> found = corenet_generalization(
         ...     [[[9.0, 4.0]]], [3.0], largest_output=10.0, gamma=1.0, margin_loss=0.03, n=60_000,
-        ...     weights=20, delta=0.05, failure=1e-5, eta=1, eta_star=10)
+        ...     weights=20, biases=1, delta=0.05, failure=1e-5, eta=1, eta_star=10)
         >>> found.parameters, round(found.bound, 4), found.largest_factor
-        (20.0, 0.0912, '(2 max ||f|| / gamma)^2')
+        (20.0, 0.0927, '(2 max ||f|| / gamma)^2')
     """
     checks = {"largest_output": largest_output, "gamma": gamma}
     output, margin = (float(binomial.positive(k, v)) for k, v in checks.items())
@@ -196,6 +199,7 @@ def corenet_generalization(
     ratios = checked_ratios("delta_hats", delta_hats)
     kept = min(size.nnz, total)
     value, position = _network_nats(kept, total, values)
+    value += float(numeric.integer_at_least("biases", biases, 0) * np.log(values))
     other = _other_nats(total, delta, choices)
     pruned = size.nnz < total
     exceptions = float(np.floor(share * points) / points) if pruned else 0.0

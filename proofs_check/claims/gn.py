@@ -50,12 +50,13 @@ CLAIMS: tuple[Claim, ...] = (
         r"With $\epsilon = \min(1, \gamma/(2 \max_x \|f(x)\|))$ in NW-5, $q$ the number of "
         r"nonzeros that it asks for (at most $N$, the number of weights) and $r$ values of each: "
         r"$L_0(\hat f) \leq \hat L_\gamma(f) + \lfloor \delta_1 n \rfloor/n + "
-        r"\sqrt{(q \ln r + q \ln(e N/q) + \ln(N+1) + \ln(1/\delta))/(2n)}$ for some draw $\hat f$, "
-        r"$\delta_1$ the failure probability in NW-5. Without places and rounding the square of "
-        r"the last term is $64 L^2 (\max \|f\|/\gamma)^2 \sum_l (\hat\Delta_{l \to})^2 "
-        r"\sum_i S_i \cdot \ln(\eta \eta^*) \ln(8\eta/\delta_1) \ln r/n$.",
-        "What the size of CoreNet's pruned network says about new inputs: nothing, for networks "
-        "in use, as its square has a factor of about $2^{49}$ from cancellation alone.",
+        r"\sqrt{((q + b) \ln r + q \ln(e N/q) + \ln(N+1) + \ln(1/\delta))/(2n)}$ for some draw "
+        r"$\hat f$, $b$ biases and $\delta_1$ the failure probability in NW-5. Without places, "
+        r"biases and rounding the square of the last term is $64 L^2 (\max \|f\|/\gamma)^2 "
+        r"\sum_l (\hat\Delta_{l \to})^2 \sum_i S_i \cdot \ln(\eta \eta^*) \ln(8\eta/\delta_1) "
+        r"\ln r/n$.",
+        "What the size of CoreNet's pruned network says about new inputs: nothing for networks in "
+        "use, where it asks for more weights than there are.",
         "[CN] arXiv 1804.05345, corollary 5; places, values and constants derived here",
         assumptions=("A1", "A2"),
         depends=("NW-5", "GN-1"),

@@ -191,7 +191,7 @@ def corenet_is_monotone(setting: Setting) -> Found:
     def law(sums: list[float], ratio: float, gamma: float, n: int, weights: int) -> None:
         def found(**changed: float) -> sipp_theory.CorenetGeneralization:
             base = {"largest_output": 1.0, "gamma": gamma, "margin_loss": 0.1, "n": n,
-                    "weights": weights, "delta": 0.05, "failure": 0.5 / n, "eta": 9.0,
+                    "weights": weights, "biases": 7, "delta": 0.05, "failure": 0.5 / n, "eta": 9.0,
                     "eta_star": 9.0, "rounding": 0.0}  # fmt: skip
             return sipp_theory.corenet_generalization([sums], [ratio], **base | changed)
 
@@ -202,7 +202,7 @@ def corenet_is_monotone(setting: Setting) -> Found:
         assert found(choices=3).bound > one.bound
         nats = one.value_nats + one.position_nats + one.other_nats
         assert abs(one.bound - 0.1 - np.sqrt(nats / (2 * n))) <= 1e-9
-        assert one.value_nats <= weights * np.log(2.0**32) * (1 + 1e-12)
+        assert one.value_nats <= (weights + 7) * np.log(2.0**32) * (1 + 1e-12)
         # Whole numbers of draws and one more for each pair are all that the factors leave out.
         asked = one.size.nnz * nats / one.parameters / (2 * n)
         assert abs(np.log2(asked) - one.log2_penalty) <= 2 * len(sums) / (one.size.nnz * 0.69)

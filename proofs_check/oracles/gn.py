@@ -181,8 +181,8 @@ def corenet_at_50_digits(setting: Setting) -> Found:
     ):
         sums, ratios = ([[3.0, 2.0]], [[4.0, 1.0]]), (ratio, ratio)
         given = {"largest_output": 1.3, "gamma": gamma, "margin_loss": 0.02, "n": n,
-                 "weights": weights, "delta": 0.05, "failure": 2.5 / n, "eta": 2.0, "eta_star": 5.0,
-                 "rounding": 0.0}  # fmt: skip
+                 "weights": weights, "biases": 7, "delta": 0.05, "failure": 2.5 / n, "eta": 2.0,
+                 "eta_star": 5.0, "rounding": 0.0}  # fmt: skip
         found = sipp_theory.corenet_generalization(sums, ratios, **given)
         with mpmath.workdps(DIGITS):
             truth, asked = _corenet(sums, ratios, **given)
@@ -195,7 +195,8 @@ def corenet_at_50_digits(setting: Setting) -> Found:
 
 def _corenet(
     sums: Any, ratios: Any, *, largest_output: float, gamma: float, margin_loss: float, n: int,
-    weights: int, delta: float, failure: float, eta: float, eta_star: float, rounding: float,
+    weights: int, biases: int, delta: float, failure: float, eta: float, eta_star: float,
+    rounding: float,
 ) -> tuple[Any, Any]:  # fmt: skip
     eps = min(mpmath.mpf(1), mpmath.mpf(gamma) / (2 * mpmath.mpf(largest_output)))
     logs = mpmath.log(eta * eta_star) * mpmath.log(8 * eta / mpmath.mpf(failure))
@@ -211,6 +212,7 @@ def _corenet(
     value = kept * mpmath.log(2) * 32
     places = kept * mpmath.log(mpmath.e * weights / kept)
     value, places = min((value, places), (weights * 32 * mpmath.log(2), 0), key=sum)
+    value += biases * 32 * mpmath.log(2)
     nats = value + places + mpmath.log(weights + 1) - mpmath.log(mpmath.mpf(delta))
     off = mpmath.mpf(math.floor(failure * n)) / n if nonzeros < weights else 0
     bound = mpmath.mpf(margin_loss) + off + mpmath.sqrt(nats / (2 * n))

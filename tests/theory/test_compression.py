@@ -7,7 +7,7 @@ from sipp_theory import compression_bound, corenet_generalization
 
 GIVEN = {
     "largest_output": 1.0, "gamma": 2.0, "margin_loss": 0.03, "n": 60_000.0, "weights": 266_200.0,
-    "delta": 0.05, "failure": 1e-5, "eta": 3.0, "eta_star": 784.0,
+    "biases": 0.0, "delta": 0.05, "failure": 1e-5, "eta": 3.0, "eta_star": 784.0,
 }  # fmt: skip
 
 
@@ -60,6 +60,13 @@ def test_a_network_that_cannot_be_pruned_is_coded_whole():
     endless = corenet_generalization(sums, [np.inf, 2.0, 2.0], **real)
     assert endless.size.vacuous and endless.bound == found.bound
     assert endless.largest_factor == "mean Delta^2" and endless.log2_penalty == np.inf
+
+
+def test_biases_cost_what_their_values_cost():
+    given = {"sensitivity_sums": [[1.5] * 3], "delta_hats": [1.0]}
+    none, ten = (corenet_generalization(**given, **GIVEN | {"biases": b}) for b in (0.0, 10.0))
+    assert ten.value_nats - none.value_nats == pytest.approx(320 * np.log(2))
+    assert ten.position_nats == none.position_nats and ten.bound > none.bound
 
 
 def test_levels_that_are_too_coarse_promise_nothing():
