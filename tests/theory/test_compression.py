@@ -63,8 +63,9 @@ def test_a_network_that_cannot_be_pruned_is_coded_whole():
 
 
 def test_biases_cost_what_their_values_cost():
-    given = {"sensitivity_sums": [[1.5] * 3], "delta_hats": [1.0]}
-    none, ten = (corenet_generalization(**given, **GIVEN | {"biases": b}) for b in (0.0, 10.0))
+    none, ten = (
+        corenet_generalization([[1.5] * 3], [1.0], **GIVEN | {"biases": b}) for b in (0.0, 10.0)
+    )
     assert ten.value_nats - none.value_nats == pytest.approx(320 * np.log(2))
     assert ten.position_nats == none.position_nats and ten.bound > none.bound
 
