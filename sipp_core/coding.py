@@ -7,6 +7,7 @@ it down, or to a `Reader`, which answers from the stream and looks at no value t
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Protocol
 
 import constriction
@@ -86,10 +87,9 @@ class Recorder:
     def parts(self) -> list[tuple[str, str, float]]:
         """Bits of each part, in whole GRAIN-ths."""
         costs = np.concatenate([[0.0], np.cumsum(self._costs())])
-        ends = [(first, word) for *_, first, word in self._parts[1:]]
-        ends.append((len(self._values), len(self._words)))
+        after = ("", "", len(self._values), len(self._words))
         found = []
-        for (layer, part, start, word), (end, last) in zip(self._parts, ends, strict=True):
+        for (layer, part, start, word), (*_, end, last) in pairwise([*self._parts, after]):
             raw = sum(WORD_BITS * values.size for _, values in self._words[word:last])
             bits = float(costs[end] - costs[start]) + raw
             found.append((layer, part, round(bits * GRAIN) / GRAIN))

@@ -58,7 +58,9 @@ class Form:
 
 def raw_bytes(tensor: Tensor) -> np.ndarray:
     """The bytes of a tensor in row-major order, (n,) uint8."""
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    # A single value may have any stride and still be called contiguous; new memory has none.
+    flat = torch.empty(tensor.numel(), dtype=tensor.dtype)
+    return flat.copy_(tensor.detach().reshape(-1)).view(torch.uint8).numpy()
 
 
 def _patterns(tensor: Tensor) -> np.ndarray:
@@ -142,7 +144,7 @@ def _grids(values: np.ndarray, known: Sequence[float]) -> list[float]:
     if not sizes.size or sizes.size > DISTINCT or not np.isfinite(sizes).all():
         return []
     steps = [*known, _gcd(sizes), float(sizes[0])]
-    return list(dict.fromkeys(s for s in steps if s and sizes[-1] / s <= FARTHEST))
+    return list(dict.fromkeys(s for s in steps if s and sizes[-1] <= FARTHEST * s))
 
 
 def _gridded(tensor: Tensor, values: np.ndarray, known: Sequence[float]) -> Fitted:
@@ -170,7 +172,8 @@ def _tabled(tensor: Tensor, values: np.ndarray) -> Fitted:
     if not patterns.size or patterns.size > TABLE:
         return []
     if tensor.dtype in REAL_TYPES:
-        entries, places = np.unique(values, return_inverse=True)
+        # A zero with a sign is written by its bits; adding 0 takes the sign, and it shows below.
+        entries, places = np.unique(values + 0.0, return_inverse=True)
         centre = int(np.searchsorted(entries, 0))
         form = Form("table", values=tuple(entries.tolist()), centre=centre)
         if np.isfinite(entries).all() and _same(tensor, form, (places - centre).tolist()):
