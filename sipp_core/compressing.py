@@ -193,10 +193,10 @@ def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
         >>> decompress(b"something else")
         Traceback (most recent call last):
         ...
-        ValueError: these bytes are no compressed network; give a file that `compress` wrote
+        ValueError: the content is no compressed network; give a file that `compress` wrote
     """
     if isinstance(source, bytes | bytearray | memoryview):
-        where, content = "these bytes", bytes(source)
+        where, content = "the content", bytes(source)
     else:
         path = Path(source)
         if not path.is_file():
@@ -220,16 +220,14 @@ def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
 def _opened(where: str, content: bytes) -> tuple[bool, bytes, bytes]:
     """Whether a file needs a template, its checksum and its stream."""
     if not content.startswith(MAGIC):
-        raise ValueError(
-            f"{where} {_are(where)} no compressed network; give a file that `compress` wrote"
-        )
+        raise ValueError(f"{where} is no compressed network; give a file that `compress` wrote")
     if len(content) < len(MAGIC) + 2 + CRC_BYTES:
-        raise ValueError(f"{where} {_are(where)} truncated; compress the network again")
+        raise ValueError(f"{where} is truncated; compress the network again")
     mark = content[len(MAGIC)]
     if mark & ~TEMPLATE != VERSION:
         raise ValueError(
-            f"{where} {_are(where)} of format version {mark & ~TEMPLATE}; this sipp reads "
-            f"version {VERSION}"
+            f"{where} is of format version {mark & ~TEMPLATE}, this sipp reads {VERSION}; take the "
+            "sipp that wrote it"
         )
     size, place = 0, len(MAGIC) + 1
     for k, byte in enumerate(content[place : place + LONGEST_LENGTH]):
@@ -240,14 +238,9 @@ def _opened(where: str, content: bytes) -> tuple[bool, bytes, bytes]:
     end = place + CRC_BYTES + size
     if _length(size) != content[len(MAGIC) + 1 : place] or len(content) != end:
         raise ValueError(
-            f"{where} {_are(where)} truncated or too long: {len(content)} bytes; compress the "
-            "network again"
+            f"{where} is truncated or too long: {len(content)} bytes; compress the network again"
         )
     return bool(mark & TEMPLATE), content[place : place + CRC_BYTES], content[place + CRC_BYTES :]
-
-
-def _are(where: str) -> str:
-    return "are" if where == "these bytes" else "is"
 
 
 def _read(stream: bytes, model: nn.Module | None) -> nn.Module:

@@ -16,7 +16,7 @@ NUMBER_BITS = 5
 # Whole parameters are below 2**LONGEST, and there are fewer than 2**COUNT_BITS of them.
 LONGEST, COUNT_BITS = 16, 4
 # A file of a few bytes must not ask for a network that fills the memory.
-MOST_WEIGHTS = 1 << 27
+MOST_WEIGHTS = 1 << 24
 
 Sizes = tuple[int, ...]
 

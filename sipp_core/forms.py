@@ -21,7 +21,7 @@ from sipp_core.steps import FORMATS, rising, shortest
 Shape = tuple[int, ...]
 Fitted = list[tuple["Form", list[int]]]
 
-KINDS = ("grid", "zeros", "table", "ones", "grid table", "same", "bytes")
+KINDS = ("grid", "zeros", "table", "ones", "grid table", "same", "sparse", "bytes")
 # Tables longer than this cost more than they save; so do grids of this many distinct values.
 TABLE, DISTINCT = 256, 1 << 14
 FARTHEST = 1 << 24
@@ -207,6 +207,9 @@ def candidates(tensor: Tensor, known: Sequence[float], earlier: Sequence[Tensor]
         if _same(tensor, Form(kind), ()):
             return [(Form(kind), [])]
     found: Fitted = [(Form("bytes"), [])]
+    bits = _patterns(tensor)
+    if bits.size and not bits.all():
+        found.insert(0, (Form("sparse"), []))
     for k, other in enumerate(earlier):
         if np.array_equal(raw_bytes(other), raw_bytes(tensor)):
             found.insert(0, (Form("same", source=k), []))
@@ -245,7 +248,7 @@ def code_form(
         if not earlier:
             raise DamagedError("it names a tensor that is not there")
         return Form(kind, source=one_of(coder, form.source, earlier))
-    if kind in ("zeros", "ones", "bytes"):
+    if kind in ("zeros", "ones", "sparse", "bytes"):
         return Form(kind)
     found = replace(form, kind=kind)
     if kind != "table":

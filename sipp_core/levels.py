@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from sipp_core import positions
 from sipp_core.adaptive import Book, adapt, choose
 from sipp_core.coding import Coder, Recorder
-from sipp_core.layouts import code_layout, fitted
+from sipp_core.layouts import Layout, code_layout, fitted
 from sipp_core.magnitudes import MAGNITUDES, SIGNS
 
 Numbers = list[int]
@@ -80,6 +80,38 @@ def _coded(
     return found
 
 
+def _kind(layout: Layout) -> str:
+    return "vector" if layout.rows == 1 else "matrix"
+
+
+def _goes_on(memory: Memory, numbers: Numbers) -> bool:
+    return len(numbers) <= LARGE and memory.begun
+
+
+def code_positions(coder: Coder, memory: Memory, mask: Numbers, layout: Layout) -> Numbers:
+    """Code which numbers of a tensor are not zero.
+
+    Args:
+        coder: takes it down or reads it.
+        memory: what earlier tensors taught; goes on.
+        mask: 1 where a number is not zero, row by row; for a reader, zeros.
+        layout: of the tensor.
+
+    Returns:
+        The mask.
+
+    Raises:
+        DamagedError: no recorder wrote this.
+    """
+
+    def place(way: Callable[..., Numbers]) -> Way:
+        return lambda coder, book, numbers: way(coder, book, numbers, layout)
+
+    ways = [place(way) for way in positions.WAYS]
+    what, old = f"{_kind(layout)} positions", _goes_on(memory, mask)
+    return _shortest(coder, memory, what, ways, mask, old)
+
+
 def code_levels(
     coder: Coder,
     memory: Memory,
@@ -103,15 +135,12 @@ def code_levels(
         DamagedError: no recorder wrote this.
     """
     layout = code_layout(coder, memory.choices, fitted(levels, shape), shape)
-    old = len(levels) <= LARGE and memory.begun
+    part("positions")
+    mask = code_positions(coder, memory, [int(level != 0) for level in levels], layout)
+    kind, old = _kind(layout), _goes_on(memory, levels)
     memory.begun = True
-    kind = "vector" if layout.rows == 1 else "matrix"
-    mask = [int(level != 0) for level in levels]
     signs = [int(level < 0) for level in levels]
     sizes = [max(abs(level) - 1, 0) for level in levels]
-
-    def place(way: Callable[..., Numbers]) -> Way:
-        return lambda coder, book, numbers: way(coder, book, numbers, layout)
 
     def size(way: Callable[..., Numbers]) -> Way:
         return lambda coder, book, numbers: way(coder, book, numbers, mask, layout)
@@ -119,9 +148,6 @@ def code_levels(
     def sign(way: Callable[..., Numbers]) -> Way:
         return lambda coder, book, numbers: way(coder, book, numbers, sizes, mask, layout)
 
-    part("positions")
-    ways = [place(way) for way in positions.WAYS]
-    mask = _shortest(coder, memory, f"{kind} positions", ways, mask, old)
     part("magnitudes")
     ways = [size(way) for way in MAGNITUDES]
     sizes = _shortest(coder, memory, f"{kind} magnitudes", ways, sizes, old)

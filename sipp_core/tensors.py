@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sipp_core.coding import WORD_BITS, Coder, DamagedError, Reader, Recorder
+from sipp_core.coding import Coder, DamagedError, Reader, Recorder
 from sipp_core.forms import Form, candidates, code_form, raw_bytes, rebuild
-from sipp_core.levels import Memory, code_levels
+from sipp_core.layouts import usual
+from sipp_core.levels import Memory, code_levels, code_positions
 
 LEVELLED = ("grid", "table", "grid table")
 
@@ -52,20 +53,49 @@ def _code(
     reading = isinstance(coder, Reader)
     if found.kind == "same":
         return found, earlier[found.source].reshape(shape) if reading else None
-    if found.kind == "bytes":
-        part("bytes")
-        even = np.zeros(data.size + data.size % 2, dtype=np.uint8)
-        even[: data.size] = data
-        words = coder.words(even.view("<u2").astype(np.int32)).astype("<u2").view(np.uint8)
-        if not reading:
-            return found, None
-        flat = torch.from_numpy(words[: data.size].copy())
-        return found, flat.view(dtype).reshape(shape)
+    if found.kind in ("bytes", "sparse"):
+        places = _places(coder, memory, shape, data, part) if found.kind == "sparse" else None
+        flat = _raw(coder, data, places, part)
+        return found, torch.from_numpy(flat).view(dtype).reshape(shape) if reading else None
     if found.kind in LEVELLED:
         if reading:
             levels = [0] * math.prod(shape)
         levels = code_levels(coder, memory, levels, shape, part)
     return found, rebuild(found, levels, shape, dtype) if reading else None
+
+
+def _places(
+    coder: Coder, memory: Memory, shape: tuple[int, ...], data: np.ndarray,
+    part: Callable[[str], None],
+) -> np.ndarray:  # fmt: skip
+    """Write or read which values have a bit that is 1."""
+    part("positions")
+    values = data.reshape(math.prod(shape), -1).any(axis=1)
+    mask = code_positions(coder, memory, values.astype(int).tolist(), usual(shape))
+    return np.array(mask, dtype=bool)
+
+
+def _raw(
+    coder: Coder, data: np.ndarray, places: np.ndarray | None, part: Callable[[str], None]
+) -> np.ndarray:
+    """Write or read bytes as they are, those of the given values alone or all."""
+    part("bytes")
+    rows = data.reshape(1, -1) if places is None else data.reshape(places.size, -1)
+    wanted = rows if places is None else rows[places]
+    even = np.zeros(wanted.size + wanted.size % 2, dtype=np.uint8)
+    even[: wanted.size] = wanted.reshape(-1)
+    words = coder.words(even.view("<u2").astype(np.int32)).astype("<u2").view(np.uint8)
+    found = np.zeros_like(rows)
+    found[slice(None) if places is None else places] = words[: wanted.size].reshape(wanted.shape)
+    return found.reshape(-1)
+
+
+def _raw_bits(form: Form, data: np.ndarray, tensor: Tensor) -> int:
+    """Bits that a form takes for bytes alone, which are what they are."""
+    if form.kind == "bytes":
+        return 8 * data.size
+    values = data.reshape(tensor.numel(), -1)
+    return 8 * values.shape[1] * int(values.any(axis=1).sum())
 
 
 def _size(shape: tuple[int, ...], dtype: torch.dtype) -> int:
@@ -86,7 +116,7 @@ def write(recorder: Recorder, past: Past, name: str, tensor: Tensor) -> None:
     data = raw_bytes(tensor)
     best, least = None, math.inf
     for form, levels in _told_apart(past, tensor):
-        if form.kind == "bytes" and data.size * 8 + WORD_BITS > least:
+        if form.kind in ("bytes", "sparse") and _raw_bits(form, data, tensor) > least:
             continue
         trial, memory = Recorder(), past.memory.copy()
 

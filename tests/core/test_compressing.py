@@ -125,6 +125,16 @@ def test_sparse_layers_take_little_more_than_their_enumeration() -> None:
     assert free < positions < free + 16
 
 
+def test_pruned_weights_of_any_value_take_their_positions_and_their_bytes() -> None:
+    torch.manual_seed(3)
+    weight = torch.randn(60, 50) * (torch.rand(60, 50) < 0.1)
+    found = returned(Holder({"weight": weight + 0.0}))
+    kept = int((weight != 0).sum())
+    free = math.log2(math.comb(weight.numel(), kept)) + 32 * kept
+    assert free < found.bits < free + 120
+    assert [part for _, part, _ in found.sections][3:5] == ["weight positions", "weight bytes"]
+
+
 def test_images_in_the_rows_are_seen() -> None:
     torch.manual_seed(2)
     smooth = nn.functional.avg_pool2d(torch.randn(40, 1, 12, 12), 3, 1).flatten(1)
