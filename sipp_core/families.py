@@ -27,7 +27,8 @@ class Family:
 
     Attributes:
         number: how a file names it; never given to another.
-        build: makes the module from the parameters; refuses those that make none.
+        build: makes the module from the parameters and a seed; refuses those that make none.
+        shape: of one input, from the parameters.
         least: fewest parameters.
         most: most parameters.
         weights: how many weights the module has, or None where there are no parameters.
@@ -36,14 +37,17 @@ class Family:
     """
 
     number: int
-    build: Callable[[Sizes], nn.Module]
+    build: Callable[[Sizes, int], nn.Module]
+    shape: Callable[[Sizes], Sizes]
     least: int = 0
     most: int = 0
     weights: Callable[[Sizes], int] | None = None
 
 
-def _named(name: str) -> Callable[[Sizes], nn.Module]:
-    return lambda _: models.build(name)
+def _named(number: int, name: str) -> Family:
+    return Family(
+        number, lambda _, seed: models.build(name, seed), lambda _: models.input_shape(name)
+    )
 
 
 def _dense_weights(widths: Sizes) -> int:
@@ -58,14 +62,23 @@ def _compact_weights(sizes: Sizes) -> int:
 
 
 FAMILIES: dict[str, Family] = {
-    "lenet-300-100": Family(1, _named("lenet-300-100")),
-    "digits-mlp": Family(2, _named("digits-mlp")),
-    "lenet-5": Family(3, _named("lenet-5")),
-    "vgg-small": Family(4, _named("vgg-small")),
-    "resnet-20": Family(5, _named("resnet-20")),
-    "vit-tiny": Family(6, _named("vit-tiny")),
-    "dense": Family(7, models.dense, least=2, most=15, weights=_dense_weights),
-    "compact": Family(8, models.compact, least=2, most=8, weights=_compact_weights),
+    "lenet-300-100": _named(1, "lenet-300-100"),
+    "digits-mlp": _named(2, "digits-mlp"),
+    "lenet-5": _named(3, "lenet-5"),
+    "vgg-small": _named(4, "vgg-small"),
+    "resnet-20": _named(5, "resnet-20"),
+    "vit-tiny": _named(6, "vit-tiny"),
+    "dense": Family(
+        7, models.dense, lambda sizes: sizes[:1], least=2, most=15, weights=_dense_weights
+    ),
+    "compact": Family(
+        8,
+        models.compact,
+        lambda sizes: (1, sizes[0], sizes[0]),
+        least=2,
+        most=8,
+        weights=_compact_weights,
+    ),
 }
 """Every family by its name. Claim: none (plumbing)."""
 
@@ -87,9 +100,14 @@ class Architecture:
     def __str__(self) -> str:
         return self.name + (":" + ",".join(map(str, self.sizes)) if self.sizes else "")
 
-    def build(self) -> nn.Module:
-        """A module of this architecture; its weights mean nothing."""
-        return FAMILIES[self.name].build(self.sizes)
+    @property
+    def input_shape(self) -> Sizes:
+        """Shape of one input, without the batch axis."""
+        return FAMILIES[self.name].shape(self.sizes)
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """An untrained module of this architecture, as `sipp_core.models.build` makes it."""
+        return FAMILIES[self.name].build(self.sizes, seed)
 
 
 def named(text: str) -> Architecture:

@@ -16,7 +16,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from reports.validation.spirals import two_spirals
-from sipp_core import datasets, models, training
+from sipp_core import datasets, families, models, training
 from sipp_core.datasets import Dataset
 from sipp_core.recipes import Recipe
 from sipp_core.saving import write_atomically
@@ -30,7 +30,8 @@ class Subject:
     """A network on a data set, and how it is trained.
 
     Attributes:
-        net: a name of `sipp_core.models`, or "fc" with widths joined by "-", as "fc-784-300-10".
+        net: a name of `sipp_core.models`, "fc" with widths joined by "-" as "fc-784-300-10", or
+            another architecture as `sipp_core.compress` names it.
         data: a name of `sipp_core.datasets`, or "spirals" (see `reports.validation.spirals`).
         recipe: how it is trained.
 
@@ -45,12 +46,12 @@ class Subject:
         """The untrained network of a seed."""
         if self.net.startswith("fc-"):
             return models.dense([int(width) for width in self.net.split("-")[1:]], seed)
-        return models.build(self.net, seed)
+        return families.named(self.net).build(seed)
 
     @property
     def flat(self) -> bool:
         """Whether it takes flat inputs."""
-        return self.net.startswith("fc-") or len(models.input_shape(self.net)) == 1
+        return self.net.startswith("fc-") or len(families.named(self.net).input_shape) == 1
 
 
 @dataclass(frozen=True)

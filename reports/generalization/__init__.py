@@ -1,0 +1,1 @@
+"""Bounds on the true error of a pruned network, from the bits of a file that decodes to it."""

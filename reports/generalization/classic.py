@@ -1,0 +1,187 @@
+"""The bounds as printed: compression by a list of parameters (GN-1), CoreNet's corollary (GN-2)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import sipp_core
+import sipp_theory
+from reports.bounds import sums
+from reports.splits import calibration_count, widths
+from sipp_core.datasets import Dataset
+from sipp_core.quantizing import learning_levels
+from sipp_core.running import evaluating, model_device
+
+Json = dict[str, Any]
+Float = np.ndarray
+# Values of a rounded weight and bias; fine enough that rounding costs no accuracy.
+LEVELS = 255
+# Margins are tried at these quantiles of the distribution.
+SHARES = np.linspace(0.01, 0.5, 50)
+# CoreNet's theorem asks for a batch; no more inputs than this are looked at.
+MOST_INPUTS = 2000
+
+
+def scores_of(model: nn.Module, inputs: Tensor, batch_size: int = 1000) -> Float:
+    """Class scores in float64, as `count_errors` sees them.
+
+    Args:
+        model: the network; not changed.
+        inputs: (n, ...).
+        batch_size: inputs at once; for memory only.
+
+    Returns:
+        (n, classes) float64 array.
+
+    Claim: none (plumbing).
+    """
+    exact, device = copy.deepcopy(model).double(), model_device(model)
+    with evaluating(exact):
+        return np.concatenate(
+            [exact(rows.to(device).double()).cpu().numpy() for rows in inputs.split(batch_size)]
+        )
+
+
+def margin_facts(scores: Float, targets: Tensor) -> Json:
+    """How the margins of a network are distributed.
+
+    Args:
+        scores: (n, classes).
+        targets: (n,).
+
+    Returns:
+        Shares and the margins at them, and the margin loss at a few of them.
+
+    Claim: GN-1.
+    """
+    found = sipp_theory.margins(scores, targets.cpu().numpy())
+    shares = np.linspace(0.01, 1.0, 100)
+    return {
+        "shares": shares.tolist(),
+        "quantiles": sipp_theory.margin_quantiles(found, shares).tolist(),
+        "error": float(sipp_theory.margin_loss(found, 0.0)),
+        "largest_output": float(np.linalg.norm(scores, axis=1).max()),
+    }
+
+
+def compression(
+    model: nn.Module, dataset: Dataset, keeps: Sequence[float], delta: float, seed: int
+) -> list[Json]:
+    """GN-1 of the trained network, pruned by sipp-det and rounded, not trained again.
+
+    Args:
+        model: the trained network f.
+        dataset: its data; all training inputs are counted.
+        keeps: fractions; which of them is best is chosen on the data and charged.
+        delta: failure probability.
+        seed: of the calibration inputs.
+
+    Returns:
+        One row a fraction: what is counted, and the bound.
+
+    Claim: GN-1. Source: [AR] arXiv 1802.05296, Theorem 2.1.
+    """
+    wanted = scores_of(model, dataset.train_inputs)
+    found = sipp_theory.margins(wanted, dataset.train_targets.numpy())
+    gammas = np.unique(sipp_theory.margin_quantiles(found, SHARES))
+    gammas = gammas[gammas > 0]
+    rows = []
+    for keep in keeps:
+        small = _rounded(model, dataset, keep, seed)
+        off = np.abs(scores_of(small, dataset.train_inputs) - wanted).max(axis=1)
+        parameters = sum(int(p.count_nonzero()) for p in small.parameters())
+        places = sum(p.numel() for p in small.parameters())
+        losses = sipp_theory.margin_loss(found, gammas)
+        exceptions = (off[:, None] > gammas / 2).mean(axis=0)
+        best = int(np.argmin(losses + exceptions)) if len(gammas) else 0
+        given = {
+            "margin_loss": float(losses[best]) if len(gammas) else 1.0,
+            "exceptions": float(exceptions[best]) if len(gammas) else 1.0,
+            "parameters": parameters,
+            # A parameter is a place and a value there; both were chosen on the data.
+            "levels": places * (LEVELS - 1),
+            "n": len(wanted),
+            "delta": delta,
+            "choices": len(keeps),
+        }
+        bound = float(sipp_theory.compression_bound(**given))
+        gamma = float(gammas[best]) if len(gammas) else 0.0
+        rows.append({"keep": keep, "gamma": gamma, "bound": bound, **given})
+    return rows
+
+
+def _rounded(model: nn.Module, dataset: Dataset, keep: float, seed: int) -> nn.Module:
+    order = torch.randperm(
+        len(dataset.train_inputs), generator=torch.Generator().manual_seed(seed)
+    )[:400]
+    small = sipp_core.prune(
+        model, dataset.train_inputs[order], method="sipp-det", keep=keep, seed=seed
+    ).model
+    with learning_levels(small, levels=LEVELS, bias_levels=LEVELS, rate=0.0):
+        pass
+    return small
+
+
+def corenet(model: nn.Module, dataset: Dataset, delta: float, seed: int) -> Json:
+    """GN-2 of the trained network, every factor shown.
+
+    Args:
+        model: the trained network f.
+        dataset: its data; all training inputs are counted.
+        delta: failure probability.
+        seed: of the calibration inputs.
+
+    Returns:
+        The bound and its factors, or "refused" with the reason where the theorem does not speak of
+        such a network.
+
+    Claim: GN-2. Source: [CN] arXiv 1804.05345, corollary 5.
+    """
+    layers = [m for m in model.modules() if any(True for _ in m.parameters(recurse=False))]
+    if other := [type(m).__name__ for m in layers if not isinstance(m, nn.Linear)]:
+        why = f"CoreNet's network theorem is of fully connected layers; {other[0]} is none"
+        return {"refused": why}
+    eta, eta_star = widths(model)
+    count = min(calibration_count(model, delta), MOST_INPUTS, len(dataset.train_inputs))
+    order = torch.randperm(
+        len(dataset.train_inputs), generator=torch.Generator().manual_seed(seed)
+    )[:count]
+    stats = sipp_core.calibrate(model, dataset.train_inputs[order])
+    scores = scores_of(model, dataset.train_inputs)
+    found = sipp_theory.margins(scores, dataset.train_targets.numpy())
+    n = len(scores)
+    hats = [
+        float(sipp_theory.delta_hat(layer.cancellation.cpu().numpy(), eta, eta_star, delta))
+        for layer in stats.layers
+    ]
+    totals = [sums(layer)[0] for layer in stats.layers]
+    weights = sum(p.numel() for p in model.parameters() if p.ndim > 1)
+    gammas = np.unique(sipp_theory.margin_quantiles(found, SHARES))
+    tried = [
+        sipp_theory.corenet_generalization(
+            totals, hats, largest_output=float(np.linalg.norm(scores, axis=1).max()),
+            gamma=float(gamma), margin_loss=float(sipp_theory.margin_loss(found, gamma)), n=n,
+            weights=weights, biases=sum(p.numel() for p in model.parameters()) - weights,
+            delta=delta, failure=0.5 / n, eta=eta, eta_star=eta_star,
+        )
+        for gamma in gammas[gammas > 0]
+    ]  # fmt: skip
+    if not tried:
+        return {"refused": "no margin is above 0: the network errs on half of the points"}
+    best = min(tried, key=lambda one: (one.bound, one.log2_penalty))
+    facts = {k: v for k, v in asdict(best).items() if k not in ("size", "log2_factors")}
+    return facts | {
+        "asked": float(best.size.nnz),
+        "log2_factors": [list(item) for item in best.log2_factors],
+        "log2_penalty": best.log2_penalty,
+        "largest_factor": best.largest_factor,
+        "delta_hats": hats,
+        "calibration": count,
+    }

@@ -1,0 +1,107 @@
+"""The data-dependent prior: networks found on one half of the data, bounded on the other."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+import sipp_theory
+from reports.generalization.plans import Plan
+from sipp_core import retraining, training
+from sipp_core.datasets import Dataset
+from sipp_core.prune import prune
+from sipp_core.rate_control import UNPRUNED, count_errors
+
+Json = dict[str, Any]
+
+
+def halves(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """Split the training inputs at random; the test inputs go with both.
+
+    Args:
+        dataset: at least two training inputs.
+        seed: of the split.
+
+    Returns:
+        The half that a prior may look at, and the half that the bound counts.
+
+    Raises:
+        ValueError: fewer than two training inputs.
+
+    Claim: none (plumbing).
+    """
+    n = len(dataset.train_inputs)
+    if n < 2:
+        raise ValueError(f"dataset must have two training inputs at least; found {n}")
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    parts = [order[: n // 2].sort().values, order[n // 2 :].sort().values]
+    first, second = (
+        replace(
+            dataset,
+            train_inputs=dataset.train_inputs[rows],
+            train_targets=dataset.train_targets[rows],
+        )
+        for rows in parts
+    )
+    return first, second
+
+
+def column(plan: Plan, dataset: Dataset, delta: float, seed: int, threads: int) -> Json:
+    """Networks of the first half, each as likely as the others; the best of them on the second.
+
+    The prior is uniform over K networks that were trained and pruned on the first half alone. Which
+    of them is taken is chosen on the second and costs log2 K bits. Nothing else is paid: the second
+    half had no part in them.
+
+    Args:
+        plan: how networks are trained and pruned.
+        dataset: the data.
+        delta: failure probability over the second half.
+        seed: of the split, the initial weights and the order of batches.
+        threads: CPU threads of training.
+
+    Returns:
+        The candidates with errors on the second half and their bounds, and the best.
+
+    Claim: GN-3. Source: Ambroladze et al. 2006 (priors from a part of the data).
+    """
+    first, second = halves(dataset, seed)
+    rows: list[Json] = []
+    networks = list(_networks(plan, first, seed, threads))
+    price = float(sipp_theory.choice_bits(len(networks)))
+    for (method, keep), model in networks:
+        errors = count_errors(model, second.train_inputs, second.train_targets)
+        n = len(second.train_inputs)
+        bound = sipp_theory.occam_bound("binomial", errors=errors, n=n, bits=price, delta=delta)
+        tests = count_errors(model, dataset.test_inputs, dataset.test_targets)
+        rows.append({"method": method, "keep": keep, "errors": errors, "bound": float(bound),
+                     "test_errors": tests})  # fmt: skip
+    best = min(range(len(rows)), key=lambda k: (rows[k]["bound"], rows[k]["keep"]))
+    return {
+        "trained_on": len(first.train_inputs), "n": len(second.train_inputs), "bits": price,
+        "candidates": rows, "best": best, "bound": rows[best]["bound"],
+    }  # fmt: skip
+
+
+def _networks(
+    plan: Plan, first: Dataset, seed: int, threads: int
+) -> list[tuple[tuple[str, float], nn.Module]]:
+    model = plan.subject.build(seed)
+    training.train(model, first, **asdict(plan.subject.recipe), seed=seed, threads=threads)
+    found: list[tuple[tuple[str, float], nn.Module]] = [((UNPRUNED, 1.0), model)]
+    order = torch.randperm(len(first.train_inputs), generator=torch.Generator().manual_seed(seed))[
+        : plan.schedule.inputs
+    ]
+    batch = first.train_inputs[order]
+    # One method is enough: what a half's column shows is the price of a prior, not of a method.
+    method = next((name for name in plan.methods if name != UNPRUNED), "magnitude")
+    keeps = sorted({*plan.schedule.steps, *plan.keeps} - {1.0}, reverse=True) or [0.5]
+    rounds = retraining.cascade(
+        model, first, keeps,
+        lambda net, keep: prune(net, batch, method=method, keep=keep, seed=seed),
+        plan.schedule.again, seed=seed, threads=threads,
+    )  # fmt: skip
+    return found + [((method, done.keep), done.model) for done in rounds]

@@ -1,0 +1,99 @@
+"""What `sipp generalize` does to each network: how it is trained, and which files are tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from reports.validation.subjects import Subject
+from sipp_core.quantizing import Codebook
+from sipp_core.rate_control import Schedule
+from sipp_core.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One network on one data set.
+
+    Attributes:
+        subject: the network, its data and how it is trained before anything is pruned. Its name
+            is that of an architecture as `sipp_core.compress` names it.
+        methods: pruning methods, "none" among them for no pruning.
+        keeps: fractions of the weights.
+        levels: values that a weight may take.
+        codebooks: kinds of levels.
+        schedule: how candidates are trained.
+
+    Claim: none (plumbing).
+    """
+
+    subject: Subject
+    methods: tuple[str, ...]
+    keeps: tuple[float, ...]
+    levels: tuple[int, ...]
+    codebooks: tuple[Codebook, ...]
+    schedule: Schedule
+
+
+_DIGITS = Schedule(again=Recipe(10, 64, 3e-3), levels=Recipe(40, 64, 4e-3), steps=(0.5, 0.25))
+_MNIST = (0.5, 0.25, 0.12, 0.06, 0.03)
+
+PLANS: dict[tuple[str, str], Plan] = {
+    ("dense:64,10", "digits"): Plan(
+        Subject("dense:64,10", "digits", Recipe(40, 64, 5e-3)),
+        ("magnitude", "sipp-det"), (1.0, 0.5, 0.3), (3, 5), ("grid",), _DIGITS,
+    ),
+    ("lenet-300-100", "mnist"): Plan(
+        Subject("lenet-300-100", "mnist", Recipe(15, 128, 2e-3)),
+        ("magnitude", "sipp-det"), (0.02, 0.015), (5, 9), ("grid", "table"),
+        Schedule(again=Recipe(6, 128, 2e-3), levels=Recipe(10, 128, 2e-3), steps=_MNIST),
+    ),
+    ("lenet-5", "mnist"): Plan(
+        Subject("lenet-5", "mnist", Recipe(4, 128, 3e-3)),
+        ("magnitude", "sipp-det"), (0.04, 0.025), (5, 9), ("grid", "table"),
+        Schedule(again=Recipe(3, 128, 2e-3), levels=Recipe(6, 128, 2e-3), steps=_MNIST),
+    ),
+    ("compact:28,8,12", "mnist"): Plan(
+        Subject("compact:28,8,12", "mnist", Recipe(8, 128, 4e-3)),
+        ("none",), (1.0,), (5, 8), ("table",),
+        Schedule(again=Recipe(3, 128, 2e-3), levels=Recipe(40, 128, 4e-3)),
+    ),
+}  # fmt: skip
+"""Plans by network and data set. Claim: none (plumbing)."""
+
+USUAL = {"digits": "dense:64,10", "mnist": "compact:28,8,12"}
+"""Network of a data set if none is named. Claim: none (plumbing)."""
+
+
+def plan_of(net: str | None, data: str) -> Plan:
+    """The plan of a network on a data set.
+
+    Args:
+        net: an architecture, or None for the usual one.
+        data: a name of `sipp_core.datasets`.
+
+    Returns:
+        Its plan; one of the same family and data lends its own to a member that has none.
+
+    Raises:
+        ValueError: there is no plan for such a network or data set.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> plan_of(None, "digits").subject.net
+        'dense:64,10'
+        >>> plan_of("compact:28,6,10", "mnist").levels
+        (5, 8)
+    """
+    known = sorted({where for _, where in PLANS})
+    if data not in known:
+        raise ValueError(f"data must be one of {', '.join(known)}; found {data!r}")
+    name = net or USUAL[data]
+    if (name, data) in PLANS:
+        return PLANS[name, data]
+    family = name.partition(":")[0]
+    for (other, where), plan in PLANS.items():
+        if ":" in name and where == data and other.partition(":")[0] == family:
+            return replace(plan, subject=replace(plan.subject, net=name))
+    here = ", ".join(other for other, where in PLANS if where == data)
+    raise ValueError(f"net must be one of {here}, or of their families; found {name!r}")

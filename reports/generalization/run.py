@@ -1,0 +1,264 @@
+"""`generalize`: a pruned network as a file, and every bound on its true error side by side."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import sipp_theory
+from reports.generalization import classic, halves
+from reports.generalization.plans import Plan, plan_of
+from reports.validation.cells import machine
+from reports.validation.subjects import Workshop
+from sipp_core.compressing import Compressed
+from sipp_core.datasets import Dataset
+from sipp_core.describing import versions
+from sipp_core.rate_control import Coded, candidates, count_errors, search
+from sipp_core.running import some_threads
+
+Json = dict[str, Any]
+Progress = Callable[[int, int, str], None]
+FORMAT = "sipp-theory generalization 1"
+FORMS = ("binomial", "kl", "hoeffding")
+# Sample sizes at which the best file's bound is shown.
+POINTS = (300, 1000, 3000, 10_000, 20_000, 30_000, 60_000)
+# Fractions at which GN-1 is shown.
+KEEPS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Generalization:
+    """A network's file and what is promised of it.
+
+    Attributes:
+        file: the file with the least bound; the network is what it decodes to.
+        facts: everything that was computed, as JSON holds it.
+
+    Claim: GN-3.
+    """
+
+    file: Compressed
+    facts: Json
+
+    @property
+    def bound(self) -> float:
+        """The certified upper bound on the true error."""
+        return float(self.facts["bounds"][0]["value"])
+
+    def summary(self) -> Json:
+        """What a result file holds."""
+        return dict(self.facts)
+
+
+def generalize(
+    net: str | None = None,
+    data: str = "digits",
+    *,
+    delta: float = 0.05,
+    data_dir: str | PathLike[str] | None = None,
+    folder: str | PathLike[str] | None = None,
+    methods: Sequence[str] | None = None,
+    keeps: Sequence[float] | None = None,
+    levels: Sequence[int] | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    device: str = "cpu",
+    command: str = "",
+    progress: Progress | None = None,
+) -> Generalization:
+    """Find the file with the least bound on the true error, and compute every bound beside it.
+
+    Args:
+        net: an architecture, as "lenet-5" or "compact:28,8,12"; None for the data set's usual one.
+        data: digits or mnist.
+        delta: failure probability of each bound over the training inputs, in (0, 1).
+        data_dir: folder of the data files.
+        folder: where trained networks are kept, or None.
+        methods: pruning methods to try, "none" for no pruning; None for the plan's.
+        keeps: fractions of the weights to try; None for the plan's.
+        levels: values that a weight may take; None for the plan's.
+        seed: of everything random.
+        threads: CPU threads of training; part of the result's definition.
+        device: where torch computes.
+        command: what the user typed, noted in the result.
+        progress: called as progress(done, total, what).
+
+    Returns:
+        The file and all numbers.
+
+    Raises:
+        ValueError: an unknown network or data set, or an argument out of range.
+        FileNotFoundError: the data files are not there.
+
+    Claim: GN-1 to GN-4.
+    """
+    sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
+    plan = plan_of(net, data)
+    plan = replace(
+        plan, methods=tuple(methods or plan.methods), keeps=tuple(keeps or plan.keeps),
+        levels=tuple(levels or plan.levels),
+    )  # fmt: skip
+    started = time.perf_counter()
+    shop = Workshop(data_dir, None if folder is None else Path(folder), device, threads, progress)
+    dataset = shop.data(plan.subject)
+    with some_threads(threads):
+        model = shop.trained(plan.subject, seed, dataset)
+        found = _searched(plan, model, dataset, delta, seed, threads, progress)
+        best = min(found, key=lambda one: (one.bound, one.file.bits))
+        facts = _facts(plan, model, dataset, found, best, delta, seed, threads, progress)
+    made = {
+        "seconds": round(time.perf_counter() - started, 1), "command": command,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "machine": machine(device), "versions": versions(), "seed": seed, "threads": threads,
+    }  # fmt: skip
+    return Generalization(best.file, facts | {"made": made})
+
+
+def _searched(
+    plan: Plan, model: nn.Module, dataset: Dataset, delta: float, seed: int, threads: int,
+    progress: Progress | None,
+) -> list[Coded]:  # fmt: skip
+    settings = candidates(plan.methods, plan.keeps, plan.levels, plan.codebooks)
+    found = search(
+        model, dataset, settings, plan.schedule, delta=delta, architecture=plan.subject.net,
+        seed=seed, threads=threads, progress=progress,
+    )  # fmt: skip
+    return list(found)
+
+
+def _facts(
+    plan: Plan, model: nn.Module, dataset: Dataset, found: Sequence[Coded], best: Coded,
+    delta: float, seed: int, threads: int, progress: Progress | None,
+) -> Json:  # fmt: skip
+    say = progress or (lambda done, total, what: None)
+    say(0, 3, "the data-dependent prior")
+    half = halves.column(plan, dataset, delta, seed, threads)
+    say(1, 3, "the bounds as printed")
+    printed = classic.compression(model, dataset, KEEPS, delta, seed)
+    theorem = classic.corenet(model, dataset, delta, seed)
+    say(2, 3, "how the bound moves")
+    network = best.network()
+    facts = {
+        "format": FORMAT, "net": plan.subject.net, "data": plan.subject.data, "n": best.n,
+        "test_n": best.test_n, "classes": dataset.num_classes, "delta": delta,
+        "weights": sum(p.numel() for p in model.parameters() if p.ndim > 1),
+        "dense": {
+            "train_errors": count_errors(model, dataset.train_inputs, dataset.train_targets),
+            "test_errors": count_errors(model, dataset.test_inputs, dataset.test_targets),
+        },
+        "candidates": [_row(one) for one in found], "best": list(found).index(best),
+        "file": {
+            "bits": best.file.bits, "bytes": len(best.file.content),
+            "sha256": hashlib.sha256(best.file.content).hexdigest(),
+            "sections": [list(section) for section in best.file.sections],
+        },
+        "budget": [asdict(charge) for charge in budget(best, len(found)).charges],
+        "bounds": bounds(best, half, printed, theorem, delta), "half": half, "printed": printed,
+        "theorem": theorem,
+        "margins": classic.margin_facts(
+            classic.scores_of(network, dataset.train_inputs), dataset.train_targets
+        ),
+        "by_n": _by_n(network, dataset, best, delta, seed),
+    }  # fmt: skip
+    say(3, 3, "done")
+    return facts
+
+
+def _row(one: Coded) -> Json:
+    return {**asdict(one.setting), "bits": one.file.bits, "kept": one.kept, "errors": one.errors,
+            "test_errors": one.test_errors, "bound": one.bound}  # fmt: skip
+
+
+def budget(best: Coded, count: int) -> sipp_theory.BitBudget:
+    """Everything that the network's description costs, section by section and choice by choice.
+
+    Args:
+        best: the file.
+        count: candidates of the search.
+
+    Returns:
+        The budget; its total is the B of the bound.
+
+    Claim: GN-3.
+    """
+    in_file = "the file: a network that came out otherwise would be another file of the same code"
+    charges = [
+        sipp_theory.Charge(f"{layer} {part}".strip(), bits, "in the file")
+        for layer, part, bits in best.file.sections
+        if bits > 0
+    ]
+    free = ("seed, recipe and number of epochs", "keep ratio, levels, codebook and method")
+    charges += [sipp_theory.Charge(what, 0.0, f"paid by {in_file}") for what in free]
+    charges.append(
+        sipp_theory.Charge(
+            "the search", best.choice_bits,
+            f"one of {count} candidates fixed before; paid although the file would do",
+        )
+    )  # fmt: skip
+    return sipp_theory.BitBudget(tuple(charges))
+
+
+def bounds(
+    best: Coded, half: Json, printed: Sequence[Json], theorem: Json, delta: float
+) -> list[Json]:
+    """Every bound on the true error, the certified one first.
+
+    Args:
+        best: the file and its errors.
+        half: the data-dependent prior's column.
+        printed: GN-1 by keep ratio.
+        theorem: GN-2.
+        delta: failure probability of each of them.
+
+    Returns:
+        One row a bound: claim, name, column ("all" or "half"), value, whether it is vacuous.
+
+    Claim: GN-1 to GN-4.
+    """
+    bits = best.file.bits + best.choice_bits
+    given = {"errors": best.errors, "n": best.n, "bits": bits, "delta": delta}
+    names = {"binomial": "Occam, exact binomial tail", "kl": "Occam, kl form",
+             "hoeffding": "Occam, Hoeffding's form"}  # fmt: skip
+    rows = [
+        ("GN-3", names[form], "all", float(sipp_theory.occam_bound(form, **given)))
+        for form in FORMS
+    ]
+    catoni = sipp_theory.catoni_bound(
+        error_rate=best.errors / best.n, n=best.n, divergence=bits * np.log(2), delta=delta
+    )
+    rows.append(("GN-4", "Catoni, the union over lambda paid", "all", float(catoni)))
+    rows.append(("GN-3", "Occam, prior from half the data", "half", float(half["bound"])))
+    least = min(float(row["bound"]) for row in printed)
+    rows.append(("GN-1", "Compression by parameters and levels", "all", least))
+    if "refused" not in theorem:
+        rows.append(("GN-2", "CoreNet's corollary", "all", float(theorem["bound"])))
+    return [
+        {"claim": claim, "name": name, "column": column, "value": value, "vacuous": not value < 1}
+        for claim, name, column, value in rows
+    ]
+
+
+def _by_n(network: nn.Module, dataset: Dataset, best: Coded, delta: float, seed: int) -> list[Json]:
+    """The file's bound had fewer inputs been counted: the first of a random order."""
+    n = len(dataset.train_inputs)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    rows = []
+    for count in sorted({*(k for k in POINTS if k < n), n}):
+        some = order[:count]
+        errors = count_errors(network, dataset.train_inputs[some], dataset.train_targets[some])
+        given = {"errors": errors, "n": count, "bits": best.file.bits + best.choice_bits}
+        values = {
+            form: float(sipp_theory.occam_bound(form, **given, delta=delta)) for form in FORMS
+        }
+        rows.append({"n": count, "errors": errors, **values})
+    return rows
