@@ -1,9 +1,10 @@
 """Weights on few levels, learnt by training: a short file needs few distinct values.
 
-While a network learns its levels, each tensor w is used as c[i], i = argmin (w - c_i)^2/s^2 +
-rate * bits(i), bits(i) = -log2 of the share of level i at the time. The gradient passes through the
-rounding to w, and reaches the levels c. What a level costs in the file so decides what becomes of
-a weight: rare levels are avoided, and levels that cost little (mostly 0) attract.
+While a network learns its levels, each weight w is used as the level c_i that minimises
+(w - c_i)^2/s^2 + rate * bits(i), where bits(i) = -log2 of the share of level i at the time and s is
+the distance of levels; on a grid, among the nearest level and its neighbour towards 0. The gradient
+passes through the rounding to w, and reaches the levels. What a level costs in the file so decides
+what becomes of a weight: rare levels are avoided, and cheap ones (mostly 0) attract.
 """
 
 from __future__ import annotations
