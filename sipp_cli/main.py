@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from sipp_cli.commands import bench, bounds, certify, check, prune, report, validate
+from sipp_cli.commands import (
+    bench,
+    bounds,
+    certify,
+    check,
+    compress,
+    decompress,
+    prune,
+    report,
+    validate,
+)
 from sipp_cli.edge import Edge
 
 __all__ = ["run"]
@@ -21,7 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (prune, certify, bounds, check, report, validate, bench):
+for _command in (
+    prune, certify, compress, decompress, bounds, check, report, validate, bench,
+):  # fmt: skip
     app.command(_command.__name__.rpartition(".")[2])(_command.command)
 
 

@@ -96,17 +96,54 @@ def build(name: str, seed: int, where: torch.device, images: bool = False) -> Ne
 
     A factory runs with torch's generator seeded.
     """
-    from sipp_core import models
+    from sipp_core import families, models
 
+    family, _, sizes = name.partition(":")
+    if family in families.FAMILIES and sizes:
+        made = families.named(name).build().to(where)
+        return Network(name, made, built_in=False, flat=not images)
     if all(name.partition(":")):
         return Network(name, _factory(name, seed).to(where), built_in=False, flat=not images)
     if name not in models.NAMES:
         raise ValueError(
-            f"--model must be one of {', '.join(models.NAMES)}, or package.module:factory; "
-            f"found {name!r}"
+            f"--model must be one of {', '.join(models.NAMES)}, dense:WIDTH,WIDTH,..., or "
+            f"package.module:factory; found {name!r}"
         )
     flat = len(models.input_shape(name)) == 1
     return Network(name, models.build(name, seed).to(where), built_in=True, flat=flat)
+
+
+def fitting(path: Path, where: torch.device) -> Network:
+    """Build the built-in network that a pruned file was made from."""
+    import sipp_core
+    from sipp_core import models
+
+    refusals: set[str] = set()
+    for name in models.NAMES:
+        network = build(name, 0, where)
+        try:
+            sipp_core.load(path, network.model)
+        except ValueError as error:
+            refusals.add(str(error))
+        else:
+            return network
+    if len(refusals) == 1:
+        # The same complaint whatever the model: the file itself is at fault.
+        raise ValueError(refusals.pop())
+    raise ValueError(f"{path} fits no built-in model; name its model with --model and --weights")
+
+
+def is_pruned(path: Path) -> bool:
+    """Whether a file was written by `sipp prune`; refuses what is no safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no network {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "sipp" in (file.metadata() or {})
+    except (SafetensorError, ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is truncated or no safetensors file ({error})") from error
 
 
 def load_weights(network: Network, path: Path) -> None:

@@ -8,7 +8,7 @@ it down, or to a `Reader`, which answers from the stream and looks at no value t
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import constriction
 import numpy as np
@@ -18,10 +18,12 @@ WORD_BITS = 16
 # Shares of a bit that sums of parts are exact in.
 GRAIN = 1 << 20
 
-_BERNOULLI = constriction.stream.model.Bernoulli
-_UNIFORM = constriction.stream.model.Uniform
-_ENCODER = constriction.stream.queue.RangeEncoder
-_DECODER = constriction.stream.queue.RangeDecoder
+# It comes without types.
+_STREAM = cast(Any, constriction).stream
+_BERNOULLI = _STREAM.model.Bernoulli
+_UNIFORM = _STREAM.model.Uniform
+_ENCODER = _STREAM.queue.RangeEncoder
+_DECODER = _STREAM.queue.RangeDecoder
 
 Words = np.ndarray[Any, np.dtype[np.int32]]
 

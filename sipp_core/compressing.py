@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from sipp_core import families
 from sipp_core.coding import DamagedError, Reader, Recorder
@@ -71,7 +72,7 @@ def _state(model: nn.Module) -> State:
             )
         if value.layout != torch.strided or value.is_quantized:
             raise ValueError(f"{name!r} of the model is no dense tensor; make it one first")
-        if value.is_meta or isinstance(value, nn.parameter.UninitializedTensorMixin):
+        if value.is_meta or is_lazy(value):
             raise ValueError(f"{name!r} of the model has no values yet; initialise the model first")
         found[name] = value.detach()
     return found

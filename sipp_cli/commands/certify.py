@@ -10,29 +10,7 @@ import typer
 from sipp_cli import edge, inputs, networks, options, render
 
 if TYPE_CHECKING:
-    import torch
-
     from sipp_core import Certificate, PruneResult
-
-
-def _fitting(path: Path, where: torch.device) -> networks.Network:
-    """Build the built-in network that a pruned file was made from."""
-    import sipp_core
-    from sipp_core import models
-
-    refusals: set[str] = set()
-    for name in models.NAMES:
-        network = networks.build(name, 0, where)
-        try:
-            sipp_core.load(path, network.model)
-        except ValueError as error:
-            refusals.add(str(error))
-        else:
-            return network
-    if len(refusals) == 1:
-        # The same complaint whatever the model: the file itself is at fault.
-        raise ValueError(refusals.pop())
-    raise ValueError(f"{path} fits no built-in model; name its model with --model and --weights")
 
 
 def _refuse_stranger(network: networks.Network, result: PruneResult, path: Path) -> None:
@@ -111,7 +89,7 @@ def command(
         raise FileNotFoundError(f"there is no pruned network {pruned}")
     where = networks.device(device)
     if model is None:
-        network = _fitting(pruned, where)
+        network = networks.fitting(pruned, where)
     else:
         network = networks.build(model, 0 if seed is None else seed, where, images)
     result = sipp_core.load(pruned, network.model)

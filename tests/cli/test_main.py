@@ -17,7 +17,7 @@ import typer
 from sipp_cli import inputs, ladder, main, render
 
 Call = Callable[..., Any]
-COMMANDS = ("prune", "certify", "bounds", "check", "report")
+COMMANDS = ("prune", "certify", "compress", "decompress", "bounds", "check", "report")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -21,7 +21,8 @@ def network(seed: int) -> nn.Module:
     for parameter in model.parameters():
         if parameter.ndim > 1:
             parameter.data = (parameter.data * 4).round().clamp(-3, 3) / 4 + 0.0
-    model.fc2.bias.data.normal_(generator=torch.Generator().manual_seed(seed))
+    bias = model.get_parameter("fc2.bias").data
+    bias.normal_(generator=torch.Generator().manual_seed(seed))
     return model
 
 
