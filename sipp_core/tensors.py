@@ -71,7 +71,7 @@ def _places(
     """Write or read which values have a bit that is 1."""
     part("positions")
     values = data.reshape(math.prod(shape), -1).any(axis=1)
-    mask = code_positions(coder, memory, values.astype(int).tolist(), usual(shape))
+    mask = code_positions(coder, memory, values.astype(int).tolist(), usual(shape), "raw")
     return np.array(mask, dtype=bool)
 
 
