@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sipp_core.candidates import Fitted, candidates
 from sipp_core.coding import Coder, DamagedError, Reader, Recorder
-from sipp_core.forms import Form, candidates, code_form, raw_bytes, rebuild
+from sipp_core.forms import Form, code_form, raw_bytes, rebuild
 from sipp_core.layouts import usual
 from sipp_core.levels import Memory, code_levels, code_positions
 
@@ -133,7 +134,7 @@ def write(recorder: Recorder, past: Past, name: str, tensor: Tensor) -> None:
     _remember(past, form, tensor)
 
 
-def _told_apart(past: Past, tensor: Tensor) -> list[tuple[Form, list[int]]]:
+def _told_apart(past: Past, tensor: Tensor) -> Fitted:
     """Forms that a tensor fits; of those with the same whole numbers the shortest alone."""
     shape, dtype = tuple(tensor.shape), tensor.dtype
     earlier = past.like(shape, dtype)
