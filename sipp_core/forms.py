@@ -1,6 +1,7 @@
 """What a tensor looks like to the file: steps of a grid, entries of a table, or bytes as they are.
 
-A `Form` says how whole numbers become values, `rebuild` does it; `code_form` writes or reads a form.
+A `Form` says how whole numbers become values and `rebuild` does it; `code_form` writes or reads
+one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files written once are read for ever, here and on other machines: a change needs a new version."""
+"""Files written once are read for ever, here and elsewhere: a change needs a new version."""
 
 from __future__ import annotations
 
