@@ -27,8 +27,8 @@ __all__ = ["Codebook", "learning_levels"]
 Codebook = Literal["grid", "table"]
 """Kinds of levels: whole multiples of a step, or any. Claim: none (plumbing)."""
 
-# Steps have two bits behind their leading one, entries of a table eight, so that a file holds them.
-STEP_BITS, TABLE_BITS = 2, 8
+# Bits behind the leading one: a file holds a step in seven bits, an entry of a table in eight.
+STEP_BITS, TABLE_BITS = 2, 3
 # Tensors of fewer values begin with levels up to their largest value, others with LSQ's step.
 FEW = 40
 

@@ -114,7 +114,7 @@ def test_a_table_has_zero_and_learns_its_other_levels():
         assert not torch.equal(part.table, before)
     values = model.fc1.weight.detach().unique()
     assert len(values) <= 6
-    assert torch.equal(values, _short(values, 8))
+    assert torch.equal(values, _short(values, 3))
 
 
 def test_gradients_pass_within_the_range_and_reach_step_and_table():
