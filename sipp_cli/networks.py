@@ -100,14 +100,15 @@ def build(name: str, seed: int, where: torch.device, images: bool = False) -> Ne
 
     family, _, sizes = name.partition(":")
     if family in families.FAMILIES and sizes:
-        made = families.named(name).build().to(where)
-        return Network(name, made, built_in=False, flat=not images)
+        wanted = families.named(name)
+        flat = len(wanted.input_shape) == 1
+        return Network(name, wanted.build(seed).to(where), built_in=False, flat=flat)
     if all(name.partition(":")):
         return Network(name, _factory(name, seed).to(where), built_in=False, flat=not images)
     if name not in models.NAMES:
         raise ValueError(
-            f"--model must be one of {', '.join(models.NAMES)}, dense:WIDTH,WIDTH,..., or "
-            f"package.module:factory; found {name!r}"
+            f"--model must be one of {', '.join(models.NAMES)}, dense:784,32,10, compact:28,8,12 "
+            f"or package.module:factory; found {name!r}"
         )
     flat = len(models.input_shape(name)) == 1
     return Network(name, models.build(name, seed).to(where), built_in=True, flat=flat)

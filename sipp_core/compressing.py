@@ -128,8 +128,8 @@ def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed
     Args:
         model: any module whose state_dict holds dense tensors only.
         architecture: a family that the file is to name, so that it is read without a template: a
-            name of `sipp_core.models.NAMES`, or "dense:784,32,10" with the widths. None: the reader
-            must be given a module of the same architecture.
+            name of `sipp_core.models.NAMES`, or one with parameters, "dense:784,32,10" or
+            "compact:28,8,12". None: the reader must be given a module of the same architecture.
 
     Returns:
         The file and what each part of it takes.
@@ -249,7 +249,11 @@ def _opened(where: str, content: bytes) -> tuple[bool, bytes, bytes]:
 def _read(stream: bytes, model: nn.Module | None) -> nn.Module:
     reader = Reader(stream)
     if model is None:
-        new = code_architecture(reader, Architecture("lenet-5")).build().eval()
+        named = code_architecture(reader, Architecture("lenet-5"))
+        try:
+            new = named.build().eval()
+        except ValueError as error:
+            raise DamagedError(f"it names {named}, and {error}") from error
     else:
         new = duplicate(model)
     past, state = Past(), {}

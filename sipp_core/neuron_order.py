@@ -21,6 +21,11 @@ _ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Identity
 _WEIGHTED = (nn.Linear, nn.Conv2d)
 
 
+def _over_all(module: nn.Module) -> bool:
+    """Whether a normalisation treats all channels as one and has no weights of theirs."""
+    return isinstance(module, nn.GroupNorm) and module.num_groups == 1 and not module.affine
+
+
 def _chain(model: nn.Module) -> list[nn.Linear | nn.Conv2d]:
     """Weighted layers, each of which feeds the next; refuses by name what is in between."""
     if not isinstance(model, nn.Sequential):
@@ -32,7 +37,7 @@ def _chain(model: nn.Module) -> list[nn.Linear | nn.Conv2d]:
             if getattr(module, "groups", 1) != 1:
                 raise ValueError(f"layer {name!r} has groups, whose channels have places")
             found.append(module)
-        elif not isinstance(module, _ELEMENTWISE):
+        elif not (isinstance(module, _ELEMENTWISE) or _over_all(module)):
             raise ValueError(
                 f"layer {name!r} is a {type(module).__name__}; its channels may have places"
             )
@@ -52,8 +57,8 @@ def sort_neurons(model: nn.Module) -> nn.Module:
     """Copy a network with the neurons of each hidden layer in the order of their biases.
 
     Args:
-        model: an `nn.Sequential` of Linear and Conv2d layers (no groups) with activations, pooling
-            and flattening in between; not changed.
+        model: an `nn.Sequential` of Linear and Conv2d layers (no groups) with activations, pooling,
+            flattening and normalisation over all channels in between; not changed.
 
     Returns:
         A deep copy that computes the same up to rounding; layers without a bias keep their order.

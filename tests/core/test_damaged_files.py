@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sipp_core import compress, decompress, models
-from sipp_core.coding import Recorder, fixed
+from sipp_core.coding import Recorder, fixed, one_of
 from sipp_core.compressing import MAGIC, TEMPLATE, VERSION
 from sipp_core.families import FAMILIES, NUMBER_BITS
 
@@ -136,6 +136,26 @@ def test_forged_streams_are_refused_or_make_a_network(with_template: bool) -> No
                 told = [(k, v.shape, v.dtype) for k, v in found.state_dict().items()]
                 assert told == [(k, v.shape, v.dtype) for k, v in given.state_dict().items()]
     assert networks < 1500
+
+
+def test_forged_parameters_are_refused_or_make_a_network() -> None:
+    rng = np.random.default_rng(2)
+    made = 0
+    for trial in range(300):
+        recorder, count = Recorder(), int(rng.integers(0, 16))
+        fixed(recorder, FAMILIES["compact" if trial % 2 else "dense"].number, NUMBER_BITS)
+        fixed(recorder, count, 4)
+        for _ in range(count):
+            bits = int(rng.integers(0, 5))
+            one_of(recorder, bits, 16)
+            fixed(recorder, int(rng.integers(0, 1 << bits)), bits)
+        try:
+            decompress(sealed(recorder.content() + rng.bytes(30)))
+        except ValueError as error:
+            assert str(error).startswith("the content is damaged")
+        else:
+            made += 1
+    assert 0 < made < 300
 
 
 def test_a_forged_header_cannot_ask_for_much_memory() -> None:

@@ -14,8 +14,8 @@ from sipp_core.neuron_order import sort_neurons
 
 def convolutions() -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(1, 5, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 4, 3), nn.ReLU(),
-        nn.Flatten(), nn.Linear(4 * 9, 6), nn.ReLU(), nn.Linear(6, 3),
+        nn.Conv2d(1, 5, 3), nn.GroupNorm(1, 5, affine=False), nn.MaxPool2d(2), nn.Conv2d(5, 4, 3),
+        nn.ReLU(), nn.Flatten(), nn.Linear(4 * 9, 6), nn.ReLU(), nn.Linear(6, 3),
     )  # fmt: skip
 
 
@@ -51,6 +51,8 @@ def test_what_has_places_is_refused() -> None:
         sort_neurons(nn.Sequential(nn.Conv2d(4, 4, 1, groups=2)))
     with pytest.raises(ValueError, match="layer '1' is a LayerNorm"):
         sort_neurons(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
+    with pytest.raises(ValueError, match="layer '1' is a GroupNorm"):
+        sort_neurons(nn.Sequential(nn.Conv2d(2, 2, 1), nn.GroupNorm(2, 2, affine=False)))
     shared = nn.Linear(2, 2)
     with pytest.raises(ValueError, match="used twice"):
         sort_neurons(nn.Sequential(shared, shared))
