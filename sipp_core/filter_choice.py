@@ -238,11 +238,13 @@ def _most_dropped(table: GroupTable, eps: float) -> int:
 
 
 def by_budget(
-    tables: Sequence[GroupTable], method: str, budget: int, count: Count, seed: int
-) -> list[GroupChoice]:
-    """Keep as many weights as a budget allows, with promised errors alike in all groups.
+    tables: Sequence[GroupTable], method: str, budget: int, count: Count, seed: int,
+    alike: str = "errors",
+) -> list[GroupChoice]:  # fmt: skip
+    """Keep as many weights as a budget allows, promised errors or shares alike in all groups.
 
-    Deterministic: channels go in the order of what has been let go of their group by then.
+    Deterministic: channels go in the order of what has been let go of their group by then, the sum
+    of sensitivities ("errors") or the fraction of its channels ("channels").
     Sampled: draws in proportion to S ln(2 N/delta), which makes PF-2's errors alike; the promise
     pays for the choice of their number.
 
@@ -252,23 +254,28 @@ def by_budget(
         budget: most weights that may be left.
         count: weights left when these channels of each group are kept.
         seed: of the draws.
+        alike: one of ALIKE; draws know "errors" only.
 
     Returns:
         A choice a group. Where even one channel a group is too much, that.
 
     Claim: none (plumbing).
     """
-    rule = _by_removals if method == "filters-det" else _by_draws
-    return rule(tables, budget, count, seed)
+    if method == "filters-det":
+        return _by_removals(tables, budget, count, alike)
+    return _by_draws(tables, budget, count, seed)
 
 
 def _by_removals(
-    tables: Sequence[GroupTable], budget: int, count: Count, seed: int
+    tables: Sequence[GroupTable], budget: int, count: Count, alike: str
 ) -> list[GroupChoice]:
     first = [dead(table) for table in tables]
     owner, lost = [], []
     for index, table in enumerate(tables):
-        gone = table.sensitivity[removal_order(table)].cumsum()[first[index] :]
+        gone = table.sensitivity[removal_order(table)].cumsum()
+        if alike == "channels":
+            gone = np.arange(1, table.group.units) / table.group.units
+        gone = gone[first[index] :]
         owner.append(np.full(gone.size, index))
         lost.append(gone)
     order = np.concatenate(owner)[np.argsort(np.concatenate(lost), kind="stable")]

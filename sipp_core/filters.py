@@ -26,6 +26,7 @@ from sipp_core.selection import LayerChoice
 from sipp_core.streams import Inputs, Provenance, batches, remember
 
 DEFAULT_DELTA = 0.05
+ALIKE = ("errors", "channels")
 
 
 def prune_filters(
@@ -37,6 +38,7 @@ def prune_filters(
     eps: float | None = None,
     delta: float | None = None,
     bound: str = "bernstein",
+    alike: str = "errors",
     coverage_factor: float = 1.0,
     seed: int = 0,
     layers: LayerChoice = None,
@@ -53,7 +55,8 @@ def prune_filters(
 
     filters-det drops the least sensitive channels. filters-rand draws channels with replacement by
     s_c/S and multiplies the consumers' weights by N_c/(m q_c). Budget mode (`keep`): as many of
-    the prunable weights as that, promised errors alike in all groups. Guarantee mode (`eps`,
+    the prunable weights as that, promised errors alike in all groups (where they are vacuous, that
+    can empty a layer: alike="channels" keeps the same fraction of each). Guarantee mode (`eps`,
     `delta`): the fewest channels of each group with which the bound promises, for all
     pre-activations z of a calibration input at once, |z^ - z| <= eps z~, z~ = |w|.|a|. Channels
     that no calibration input sent anywhere are dropped, which changes nothing on those inputs.
@@ -70,6 +73,7 @@ def prune_filters(
         delta: failure probability of a group at one input, in (0, 1); 0.05 in budget mode unless
             given.
         bound: of filters-rand, "bernstein" (PF-2) or "printed" (PF-1).
+        alike: what is alike in all groups in budget mode: "errors", or, of filters-det, "channels".
         coverage_factor: C >= 1 assumed of fresh inputs, g_c(x) <= C s_c; 1 promises for the
             calibration inputs.
         seed: seed of the draws, >= 0.
@@ -95,6 +99,7 @@ def prune_filters(
         (torch.Size([3, 8]), 30)
     """
     failure = _check(method, keep, eps, delta, bound, coverage_factor)
+    _check_alike(alike, method, eps)
     seed, batch_size = whole("seed", seed, 0), whole("batch_size", batch_size, 1)
     # One-shot iterators are read twice.
     held = calibration if hasattr(calibration, "__len__") else list(calibration)
@@ -112,7 +117,7 @@ def prune_filters(
     tables = _tables(model, graph, measured, failure, float(coverage_factor), bound)
     if eps is None:
         assert keep is not None
-        choices = _within_budget(model, prunable, graph, tables, method, float(keep), seed)
+        choices = _within_budget(model, prunable, graph, tables, method, float(keep), seed, alike)
     else:
         choices = filter_choice.by_error(tables, method, float(eps), seed)
     found = ends(model, graph.groups, choices)
@@ -184,6 +189,13 @@ def _check(
     return float(failure)
 
 
+def _check_alike(alike: str, method: str, eps: float | None) -> None:
+    if alike not in ALIKE:
+        raise ValueError(f"alike must be one of {', '.join(ALIKE)}; found {alike!r}")
+    if alike == "channels" and (method != "filters-det" or eps is not None):
+        raise ValueError("alike='channels' is for method='filters-det' with keep=... only")
+
+
 def _consumers(graph: ChannelGraph) -> dict[tuple[str, int], tuple[np.ndarray, int]]:
     return {
         (name, index): (labels, group.units)
@@ -211,7 +223,7 @@ def _tables(
 
 def _within_budget(
     model: nn.Module, prunable: Sequence[PrunableLayer], graph: ChannelGraph,
-    tables: list[GroupTable], method: str, keep: float, seed: int,
+    tables: list[GroupTable], method: str, keep: float, seed: int, alike: str,
 ) -> list[GroupChoice]:  # fmt: skip
     """Choose within keep times the number of prunable weights; refuse what cannot be met."""
     counts = {layer.name: nonzeros(layer) for layer in prunable}
@@ -223,7 +235,7 @@ def _within_budget(
         found = ends(model, graph.groups, plain)
         return sum(left(counts[name], found.get(name)) for name in counts)
 
-    choices = filter_choice.by_budget(tables, method, budget, count, seed)
+    choices = filter_choice.by_budget(tables, method, budget, count, seed, alike)
     least = count([choice.kept for choice in choices])
     if least > budget:
         whole_layers = ", ".join(map(repr, graph.whole)) or "none"

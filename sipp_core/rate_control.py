@@ -19,6 +19,9 @@ import sipp_theory
 from sipp_core import retraining
 from sipp_core.compressing import Compressed, compress, decompress
 from sipp_core.datasets import Dataset
+from sipp_core.filters import prune_filters
+from sipp_core.layers import weight_of
+from sipp_core.neuron_order import sort_neurons
 from sipp_core.prune import prune
 from sipp_core.quantizing import Codebook, learning_levels
 from sipp_core.recipes import Recipe
@@ -41,6 +44,8 @@ class Setting:
         keep: fraction of the prunable weights, in (0, 1]; 1 with "none".
         levels: values that a weight may take.
         codebook: "grid" or "table".
+        filters: fraction of the weights that is left when whole neurons and filters go first, the
+            same share of each layer, in (0, 1].
 
     Claim: none (plumbing).
     """
@@ -49,6 +54,7 @@ class Setting:
     keep: float
     levels: int
     codebook: Codebook
+    filters: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ class Schedule:
     Attributes:
         again: training after each pruning.
         levels: training on levels.
-        steps: fractions kept on the way to a candidate's, above it, descending; each is pruned to
-            and trained again.
+        steps: fractions kept on the way to a candidate's, between `filters` and `keep`,
+            descending; each is pruned to and trained again.
         rate: price of a bit in squared steps; see `learning_levels`.
         inputs: calibration inputs of a pruning method.
 
@@ -149,7 +155,7 @@ def count_errors(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: 
 
 def candidates(
     methods: Sequence[str], keeps: Sequence[float], levels: Sequence[int],
-    codebooks: Sequence[Codebook],
+    codebooks: Sequence[Codebook], filters: Sequence[float] = (1.0,),
 ) -> list[Setting]:  # fmt: skip
     """Every combination; a grid takes odd numbers of levels only, and "none" keeps everything.
 
@@ -158,6 +164,7 @@ def candidates(
         keeps: fractions, each in (0, 1].
         levels: values a weight may take.
         codebooks: kinds of levels.
+        filters: fractions left when whole neurons go first, each in (0, 1].
 
     Returns:
         Settings without repetition, the densest first.
@@ -171,11 +178,13 @@ def candidates(
         >>> [c.codebook for c in candidates(["none"], [0.5, 0.1], [4, 5], ["grid", "table"])]
         ['table', 'grid', 'table']
     """
-    for keep in keeps:
-        if not 0 < keep <= 1:
-            raise ValueError(f"keep must lie in (0, 1]; found {keep!r}")
+    for name, shares in (("keep", keeps), ("filters", filters)):
+        for share in shares:
+            if not 0 < share <= 1:
+                raise ValueError(f"{name} must lie in (0, 1]; found {share!r}")
     found = {
-        Setting(method, 1.0 if method == UNPRUNED else keep, count, codebook): None
+        Setting(method, 1.0 if method == UNPRUNED else keep, count, codebook, share): None
+        for share in filters
         for method in methods
         for keep in sorted(keeps, reverse=True)
         for count in levels
@@ -259,32 +268,67 @@ def _ladder(
     seed: int, threads: int,
 ) -> Iterator[Rung]:  # fmt: skip
     """Each candidate with its pruned network and masks, method by method, from dense to sparse."""
-    for method in dict.fromkeys(setting.method for setting in settings):
-        mine = [setting for setting in settings if setting.method == method]
-        if method == UNPRUNED:
-            yield from ((setting, model, {}) for setting in mine)
-            continue
-        wanted = {setting.keep for setting in mine}
-        on_the_way = {keep for keep in schedule.steps if keep > min(wanted)}
-        keeps = sorted(wanted | on_the_way, reverse=True)
-        rounds = retraining.cascade(
-            model, dataset, keeps, _sparsifier(method, dataset, schedule, seed), schedule.again,
-            seed=seed, threads=threads,
-        )  # fmt: skip
-        for done in rounds:
-            masks = retraining.nonzeros(done.model, done.layers)
-            for setting in mine:
-                if setting.keep == done.keep:
-                    yield setting, done.model, masks
+    for filters in dict.fromkeys(setting.filters for setting in settings):
+        here = [setting for setting in settings if setting.filters == filters]
+        start, held = _without_filters(model, dataset, filters, schedule, seed, threads)
+        for method in dict.fromkeys(setting.method for setting in here):
+            mine = [setting for setting in here if setting.method == method]
+            if method == UNPRUNED:
+                yield from ((setting, start, held) for setting in mine)
+                continue
+            wanted = {setting.keep for setting in mine}
+            on_the_way = {keep for keep in schedule.steps if min(wanted) < keep < filters}
+            rounds = retraining.cascade(
+                start, dataset, sorted(wanted | on_the_way, reverse=True),
+                _sparsifier(method, dataset, schedule, seed), schedule.again, seed=seed,
+                threads=threads,
+            )  # fmt: skip
+            for done in rounds:
+                masks = retraining.nonzeros(done.model, done.layers)
+                yield from ((s, done.model, masks) for s in mine if s.keep == done.keep)
+
+
+# Whole neurons go by and by too: this many halvings, or what is left of them, at a time.
+NARROWING = 0.5
+
+
+def _without_filters(
+    model: nn.Module, dataset: Dataset, share: float, schedule: Schedule, seed: int, threads: int
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The network without its least sensitive neurons, zeros in their place, trained again."""
+    here, masks, left = model, {}, 1.0
+    while left > share:
+        left = max(left * NARROWING, share)
+        inputs, _ = _calibration(dataset, schedule, seed)
+        found = prune_filters(
+            here, inputs, method="filters-det", keep=left, alike="channels", seed=seed
+        )
+        here, masks = copy.deepcopy(here), {}
+        for report in found.layers:
+            module = here.get_submodule(report.name)
+            mask = torch.zeros(weight_of(module).shape, dtype=torch.bool)
+            rows = torch.from_numpy(report.kept_filters)[:, None]
+            mask[rows, torch.from_numpy(report.kept_inputs)] = True
+            masks[report.name] = mask
+            if isinstance(module.bias, Tensor):
+                gone = ~mask.flatten(1).any(1)
+                with torch.no_grad():
+                    module.bias[gone.to(module.bias.device)] = 0.0
+        retraining.retrain(here, dataset, schedule.again, masks=masks, seed=seed, threads=threads)
+    return here, masks
+
+
+def _calibration(dataset: Dataset, schedule: Schedule, seed: int) -> tuple[Tensor, Tensor]:
+    order = torch.randperm(
+        len(dataset.train_inputs), generator=torch.Generator().manual_seed(seed)
+    )[: schedule.inputs]
+    return dataset.train_inputs[order], dataset.train_targets[order]
 
 
 def _sparsifier(
     method: str, dataset: Dataset, schedule: Schedule, seed: int
 ) -> Callable[[nn.Module, float], PruneResult]:
-    order = torch.randperm(
-        len(dataset.train_inputs), generator=torch.Generator().manual_seed(seed)
-    )[: schedule.inputs]
-    pairs = [(dataset.train_inputs[order], dataset.train_targets[order])]
+    pairs = [_calibration(dataset, schedule, seed)]
     return lambda model, keep: prune(model, pairs, method=method, keep=keep, seed=seed)
 
 
@@ -292,6 +336,7 @@ def _written(
     model: nn.Module, dataset: Dataset, setting: Setting, delta: float, architecture: str | None,
     price: float,
 ) -> Coded:  # fmt: skip
+    model = _in_any_order(model)
     file = compress(model, architecture=architecture)
     # Everything from here on is said of what the file decodes to.
     read = decompress(file.content, model if architecture is None else None)
@@ -305,6 +350,14 @@ def _written(
         setting, file, _kept(read), errors, n,
         count_errors(read, dataset.test_inputs, dataset.test_targets), tests, price, float(bound),
     )  # fmt: skip
+
+
+def _in_any_order(model: nn.Module) -> nn.Module:
+    """The network with its neurons sorted; one that is no chain keeps its order and pays for it."""
+    try:
+        return sort_neurons(model)
+    except ValueError:
+        return model
 
 
 def _kept(model: nn.Module) -> float:

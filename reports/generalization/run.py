@@ -128,7 +128,7 @@ def _searched(
     plan: Plan, model: nn.Module, dataset: Dataset, delta: float, seed: int, threads: int,
     progress: Progress | None,
 ) -> list[Coded]:  # fmt: skip
-    settings = candidates(plan.methods, plan.keeps, plan.levels, plan.codebooks)
+    settings = candidates(plan.methods, plan.keeps, plan.levels, plan.codebooks, plan.filters)
     found = search(
         model, dataset, settings, plan.schedule, delta=delta, architecture=plan.subject.net,
         seed=seed, threads=threads, progress=progress,

@@ -222,6 +222,22 @@ def test_budgets_are_met_from_below(method, keep):
                if isinstance(m, nn.Linear)) == result.nnz_after  # fmt: skip
 
 
+@pytest.mark.parametrize("keep", [0.5, 0.1, 0.01])
+def test_channels_alike_keeps_the_same_share_of_every_layer(keep):
+    model = models.build("lenet-300-100")
+    inputs = torch.rand(20, 784, generator=torch.Generator().manual_seed(0))
+    found = prune_filters(model, inputs, method="filters-det", keep=keep, alike="channels")
+    shares = [group.kept / group.units for group in found.groups]
+    assert len(shares) == 2
+    # 100 neurons go in steps of .01, and one more removal would not have been needed.
+    assert abs(shares[0] - shares[1]) <= 0.01 + 1e-9
+    assert found.nnz_after <= keep * 266_200
+    assert found.nnz_after > keep * 266_200 - 2 * 784 - 300 - 110
+    for group, report in zip(found.groups, found.layers, strict=False):
+        order = np.argsort(-group.sensitivity, kind="stable")
+        assert set(report.kept_filters) == set(order[: group.kept])
+
+
 def test_same_seed_same_bits_and_the_model_untouched(channel_network):
     model, x = channel_network("residual", 1)
     model.train()
@@ -325,6 +341,8 @@ FINE: dict[str, Any] = {"method": "filters-det", "keep": 0.9}
         ({"delta": 0.0}, ValueError, r"delta must lie in \(0, 1\); found 0.0"),
         ({"coverage_factor": 0.5}, ValueError, "coverage_factor must be at least 1; found 0.5"),
         ({"bound": "kl"}, ValueError, "bound must be one of bernstein, printed; found 'kl'"),
+        ({"alike": "bits"}, ValueError, "alike must be one of errors, channels; found 'bits'"),
+        ({"alike": "channels", "keep": None, "eps": 0.1}, ValueError, "for method='filters-det'"),
         ({"seed": -1}, ValueError, "seed must be at least 0"),
         ({"layers": ["x"]}, ValueError, "x"),
         ({"keep": 0.01}, ValueError, "keep=0.01 cannot be met: .* 4 of 12 .* at least 0.3333"),

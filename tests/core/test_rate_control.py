@@ -111,6 +111,24 @@ def test_the_bound_pays_for_every_bit_of_the_file_and_for_the_search(found):
         assert one.bound > float(free)
 
 
+def test_whole_neurons_go_first_and_stay_away():
+    data = datasets.load("digits")
+    model = models.dense((64, 30, 10), 0)
+    training.train(model, data, epochs=5, batch_size=64, lr=5e-3)
+    settings = candidates(["none", "magnitude"], [0.2], [5], ["grid"], filters=[0.35])
+    assert {one.filters for one in settings} == {0.35}
+    for one in search(model, data, settings, ONE, delta=0.05, architecture="dense:64,30,10"):
+        network = decompress(one.file.content)
+        alive = network.fc1.weight.any(1)
+        # 74 weights a neuron, 2,220 in all.
+        assert alive.sum() <= 10
+        assert not network.fc1.bias[~alive].any()
+        assert not network.fc2.weight[:, ~alive].any()
+        assert one.kept <= (0.35 if one.setting.method == "none" else 0.2)
+    with pytest.raises(ValueError, match=r"filters must lie in \(0, 1\]; found 2"):
+        candidates(["none"], [0.2], [5], ["grid"], filters=[2])
+
+
 def test_same_seed_same_files(digits):
     model, data = digits
     settings = [Setting("sipp-det", 0.3, 3, "grid")]
