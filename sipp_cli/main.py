@@ -15,6 +15,7 @@ from sipp_cli.commands import (
     check,
     compress,
     decompress,
+    generalize,
     prune,
     report,
     validate,
@@ -32,7 +33,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (
-    prune, certify, compress, decompress, bounds, check, report, validate, bench,
+    prune, certify, compress, decompress, bounds, check, report, validate, generalize,
+    bench,
 ):  # fmt: skip
     app.command(_command.__name__.rpartition(".")[2])(_command.command)
 

@@ -198,13 +198,7 @@ def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
         ...
         ValueError: the content is no compressed network; give a file that `compress` wrote
     """
-    if isinstance(source, bytes | bytearray | memoryview):
-        where, content = "the content", bytes(source)
-    else:
-        path = Path(source)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no compressed network {path}")
-        where, content = str(path), path.read_bytes()
+    where, content = _content(source)
     template, check, stream = _opened(where, content)
     if template and model is None:
         raise ValueError(f"{where} names no architecture; give a module of the same one as model=")
@@ -218,6 +212,48 @@ def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
         return _read(stream, model)
     except DamagedError as error:
         raise ValueError(f"{where} is damaged: {error}; compress the network again") from error
+
+
+def named_in(source: Source) -> Architecture | None:
+    """The architecture that a file names, without reading the weights.
+
+    Args:
+        source: the file's bytes, or its path.
+
+    Returns:
+        The architecture, or None where the file needs a template.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a damaged, truncated or foreign file.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> from sipp_core import models
+        >>> str(named_in(compress(models.dense([3, 2], 0), architecture="dense:3,2").content))
+        'dense:3,2'
+    """
+    where, content = _content(source)
+    template, check, stream = _opened(where, content)
+    if template:
+        return None
+    if _crc(None, stream) != check:
+        raise ValueError(f"{where} has been altered: its checksum differs; compress again")
+    try:
+        return code_architecture(Reader(stream), Architecture("lenet-5"))
+    except DamagedError as error:
+        raise ValueError(f"{where} is damaged: {error}; compress the network again") from error
+
+
+def _content(source: Source) -> tuple[str, bytes]:
+    """What to call a source, and its bytes."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "the content", bytes(source)
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no compressed network {path}")
+    return str(path), path.read_bytes()
 
 
 def _opened(where: str, content: bytes) -> tuple[bool, bytes, bytes]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import sipp_core
 from reports.validation.subjects import Subject
 from sipp_core.quantizing import Codebook
-from sipp_core.rate_control import Schedule
+from sipp_core.rate_control import UNPRUNED, Schedule, candidates
 from sipp_core.recipes import Recipe
 
 
@@ -99,3 +101,44 @@ def plan_of(net: str | None, data: str) -> Plan:
             return replace(plan, subject=replace(plan.subject, net=name))
     here = ", ".join(other for other, where in PLANS if where == data)
     raise ValueError(f"net must be one of {here}, or of their families; found {name!r}")
+
+
+def adjusted(
+    plan: Plan,
+    methods: Sequence[str] | None = None,
+    keeps: Sequence[float] | None = None,
+    levels: Sequence[int] | None = None,
+) -> Plan:
+    """A plan with other candidates; what makes none is refused before anything is trained.
+
+    Args:
+        plan: the plan.
+        methods: of `sipp_core.prune`, or "none"; None leaves the plan's.
+        keeps: fractions in (0, 1]; None leaves the plan's.
+        levels: numbers of values, >= 2; None leaves the plan's.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: an unknown method, a fraction or number out of range, or no candidate left.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> adjusted(plan_of(None, "digits"), keeps=[0.4]).keeps
+        (0.4,)
+    """
+    plan = replace(
+        plan, methods=tuple(methods or plan.methods), keeps=tuple(keeps or plan.keeps),
+        levels=tuple(levels or plan.levels),
+    )  # fmt: skip
+    for method in plan.methods:
+        if method not in (UNPRUNED, *sipp_core.METHODS):
+            known = ", ".join((UNPRUNED, *sipp_core.METHODS))
+            raise ValueError(f"methods must be among {known}; found {method!r}")
+    for count in plan.levels:
+        if count < 2:
+            raise ValueError(f"levels must be at least 2; found {count}")
+    candidates(plan.methods, plan.keeps, plan.levels, plan.codebooks)
+    return plan

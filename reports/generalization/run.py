@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import nn
 
 import sipp_theory
 from reports.generalization import classic, halves
-from reports.generalization.plans import Plan, plan_of
+from reports.generalization.plans import Plan, adjusted, plan_of
 from reports.validation.cells import machine
 from reports.validation.subjects import Workshop
 from sipp_core.compressing import Compressed
@@ -103,11 +103,7 @@ def generalize(
     Claim: GN-1 to GN-4.
     """
     sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
-    plan = plan_of(net, data)
-    plan = replace(
-        plan, methods=tuple(methods or plan.methods), keeps=tuple(keeps or plan.keeps),
-        levels=tuple(levels or plan.levels),
-    )  # fmt: skip
+    plan = adjusted(plan_of(net, data), methods, keeps, levels)
     started = time.perf_counter()
     shop = Workshop(data_dir, None if folder is None else Path(folder), device, threads, progress)
     dataset = shop.data(plan.subject)
@@ -226,26 +222,44 @@ def bounds(
     Claim: GN-1 to GN-4.
     """
     bits = best.file.bits + best.choice_bits
-    given = {"errors": best.errors, "n": best.n, "bits": bits, "delta": delta}
+    rows = of_file(best.errors, best.n, bits, delta)
+    rows.append(_bound("GN-3", "Occam, prior from half the data", half["bound"], "half"))
+    least = min(float(row["bound"]) for row in printed)
+    rows.append(_bound("GN-1", "Compression by parameters and levels", least))
+    if "refused" not in theorem:
+        rows.append(_bound("GN-2", "CoreNet's corollary", theorem["bound"]))
+    return rows
+
+
+def of_file(errors: int, n: int, bits: float, delta: float) -> list[Json]:
+    """The bounds that need a file's bits and its errors only, the certified one first.
+
+    Args:
+        errors: training inputs that the decoded network gets wrong.
+        n: training inputs.
+        bits: everything that the network's description costs.
+        delta: failure probability of each of them.
+
+    Returns:
+        Rows as `bounds` gives them.
+
+    Claim: GN-3, GN-4.
+    """
+    given = {"errors": errors, "n": n, "bits": bits, "delta": delta}
     names = {"binomial": "Occam, exact binomial tail", "kl": "Occam, kl form",
              "hoeffding": "Occam, Hoeffding's form"}  # fmt: skip
     rows = [
-        ("GN-3", names[form], "all", float(sipp_theory.occam_bound(form, **given)))
-        for form in FORMS
+        _bound("GN-3", names[form], float(sipp_theory.occam_bound(form, **given))) for form in FORMS
     ]
     catoni = sipp_theory.catoni_bound(
-        error_rate=best.errors / best.n, n=best.n, divergence=bits * np.log(2), delta=delta
+        error_rate=errors / n, n=n, divergence=bits * np.log(2), delta=delta
     )
-    rows.append(("GN-4", "Catoni, the union over lambda paid", "all", float(catoni)))
-    rows.append(("GN-3", "Occam, prior from half the data", "half", float(half["bound"])))
-    least = min(float(row["bound"]) for row in printed)
-    rows.append(("GN-1", "Compression by parameters and levels", "all", least))
-    if "refused" not in theorem:
-        rows.append(("GN-2", "CoreNet's corollary", "all", float(theorem["bound"])))
-    return [
-        {"claim": claim, "name": name, "column": column, "value": value, "vacuous": not value < 1}
-        for claim, name, column, value in rows
-    ]
+    return [*rows, _bound("GN-4", "Catoni, the union over lambda paid", float(catoni))]
+
+
+def _bound(claim: str, name: str, value: float, column: str = "all") -> Json:
+    return {"claim": claim, "name": name, "column": column, "value": float(value),
+            "vacuous": not value < 1}  # fmt: skip
 
 
 def _by_n(network: nn.Module, dataset: Dataset, best: Coded, delta: float, seed: int) -> list[Json]:

@@ -17,7 +17,9 @@ import typer
 from sipp_cli import inputs, ladder, main, render
 
 Call = Callable[..., Any]
-COMMANDS = ("prune", "certify", "compress", "decompress", "bounds", "check", "report")
+COMMANDS = (
+    "prune", "certify", "compress", "decompress", "bounds", "check", "report", "generalize",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune as masks
 
 from sipp_core import Compressed, compress, decompress, models
+from sipp_core.compressing import named_in
 from sipp_core.forms import raw_bytes
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8,
@@ -242,3 +243,16 @@ def test_steps_of_any_size_are_found(dtype: torch.dtype, most: int, step: float)
     step = float(torch.tensor(step).to(dtype))
     found = returned(Holder({"w": (levels * torch.tensor(step, dtype=dtype)).to(dtype)})).bits
     assert found <= exact + (48 if dtype == torch.float32 else 8 * 16 * most)
+
+
+def test_the_architecture_is_named_without_reading_weights(tmp_path: Path) -> None:
+    made = compress(models.dense([4, 3], 0), architecture="dense:4,3")
+    path = made.save(tmp_path / "a.sipp")
+    assert str(named_in(path)) == str(named_in(made.content)) == "dense:4,3"
+    assert named_in(compress(nn.Linear(4, 3)).content) is None
+    with pytest.raises(ValueError, match="has been altered"):
+        named_in(made.content[:-1] + bytes([made.content[-1] ^ 1]))
+    with pytest.raises(ValueError, match="is no compressed network"):
+        named_in(b"x")
+    with pytest.raises(FileNotFoundError, match="there is no compressed network"):
+        named_in(tmp_path / "none")

@@ -1,0 +1,106 @@
+"""A certificate checked by anybody: the file decoded, its errors counted, nothing trained."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import sipp_theory
+from reports.generalization.run import of_file
+from sipp_core import datasets
+from sipp_core.compressing import decompress, named_in
+from sipp_core.datasets import Dataset
+from sipp_core.families import Architecture
+from sipp_core.rate_control import count_errors
+from sipp_core.running import some_threads
+
+Json = dict[str, Any]
+FORMAT = "sipp-theory generalization check 1"
+
+
+def verify(
+    source: str | PathLike[str],
+    data: str = "digits",
+    *,
+    delta: float = 0.05,
+    candidates: int = 1,
+    data_dir: str | PathLike[str] | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Json:
+    """Bound the true error of the network in a file, from the file and the training inputs alone.
+
+    Who made the file, how, and how many others were tried has no say: GN-3 holds for every file of
+    the code at once. A search over N candidates need not be paid; `sipp generalize` pays it all the
+    same, and `candidates` gives that number again.
+
+    Args:
+        source: a file that `sipp_core.compress` wrote and that names its architecture.
+        data: a name of `sipp_core.datasets`; all its training inputs are counted.
+        delta: failure probability of each bound over the training inputs, in (0, 1).
+        candidates: files among which a search took this one, >= 1; costs log2 of it.
+        data_dir: folder of the data files.
+        device: where torch computes.
+        threads: CPU threads.
+
+    Returns:
+        Errors counted, bits, bounds (the certified one first) and seconds, as JSON holds them.
+
+    Raises:
+        FileNotFoundError: no such file, or the data files are not there.
+        ValueError: a file that is damaged, or names no architecture or one that does not take the
+            data, or an argument out of range.
+
+    Claim: GN-3, GN-4.
+
+    Example:
+        >>> verify("nothing.sipp")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: there is no compressed network nothing.sipp
+    """
+    started = time.perf_counter()
+    sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
+    if candidates < 1:
+        raise ValueError(f"candidates must be at least 1; found {candidates}")
+    price = float(sipp_theory.choice_bits(candidates))
+    named = named_in(source)
+    if named is None:
+        raise ValueError(
+            f"{source} names no architecture, so nobody can read it alone; compress the network "
+            "again with architecture="
+        )
+    content = Path(source).read_bytes()
+    dataset = datasets.load(data, data_dir=data_dir, flat=len(named.input_shape) == 1)
+    _fitting(named, dataset)
+    network = decompress(content).to(device)
+    with some_threads(threads):
+        errors = count_errors(network, dataset.train_inputs, dataset.train_targets)
+        tests = count_errors(network, dataset.test_inputs, dataset.test_targets)
+    n, bits = len(dataset.train_inputs), 8 * len(content)
+    return {
+        "format": FORMAT, "net": str(named), "data": data, "delta": delta, "n": n,
+        "test_n": len(dataset.test_inputs), "errors": errors, "test_errors": tests, "bits": bits,
+        "choice_bits": price, "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bounds": of_file(errors, n, bits + price, delta),
+        "seconds": round(time.perf_counter() - started, 1),
+    }  # fmt: skip
+
+
+def _fitting(named: Architecture, dataset: Dataset) -> None:
+    shape = tuple(dataset.train_inputs.shape[1:])
+    if named.input_shape != shape:
+        raise ValueError(
+            f"the file's network {named} takes inputs of shape {named.input_shape}, "
+            f"{dataset.name} has {shape}; name the data that it was made for"
+        )
+    classes = named.sizes[-1] if named.name == "dense" else dataset.num_classes
+    if classes != dataset.num_classes:
+        raise ValueError(
+            f"the file's network {named} tells {classes} classes apart, {dataset.name} has "
+            f"{dataset.num_classes}; name the data that it was made for"
+        )

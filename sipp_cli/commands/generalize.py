@@ -1,0 +1,240 @@
+"""`sipp generalize`: a pruned network as a file, and what is certified of its true error."""
+
+from __future__ import annotations
+
+import json as text
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from sipp_cli import edge, inputs, networks, options, render
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+def _list(option: str, words: str | None, read: Callable[[str], T]) -> list[T] | None:
+    """Values with commas between, or None where the option was not given."""
+    if words is None:
+        return None
+    try:
+        return [read(word) for word in words.split(",")]
+    except ValueError as error:
+        raise ValueError(f"{option} takes values with commas between; found {words!r}") from error
+
+
+def _show_bounds(rows: list[Json], delta: float) -> None:
+    from reports.generalization_words import sure
+
+    render.show_table(
+        f"Upper bounds on the share of new inputs that are got wrong, each {sure(delta)} sure",
+        ("<bound", "<claim", "prior before the data", "prior from half of them", "<speaks of"),
+        (
+            (row["name"], row["claim"], row["all"] or "-", row["half"] or "-", row["subject"])
+            for row in rows
+        ),
+    )
+
+
+def _show_errors(facts: Json, network: str, train: int, tests: int) -> None:
+    from reports.generalization_words import rate
+
+    render.show(
+        f"{network}: {rate(train, facts['n'])} of {facts['n']:,} training inputs wrong, "
+        f"{rate(tests, facts['test_n'])} of {facts['test_n']:,} test inputs."
+    )
+
+
+def _show(facts: Json) -> None:
+    from reports import generalization_words as words
+
+    best = words.chosen(facts)
+    dense = facts["dense"]
+    _show_errors(facts, f"{facts['net']} as trained", dense["train_errors"], dense["test_errors"])
+    _show_errors(
+        facts, f"The file ({words.setting(best)}), {facts['file']['bytes']:,} bytes",
+        best["errors"], best["test_errors"],
+    )  # fmt: skip
+    _show_bounds(words.table(facts), facts["delta"])
+    total = sum(charge["bits"] for charge in facts["budget"])
+    render.show_table(
+        f"What the network costs to tell: {total:,.1f} bits",
+        ("<item", "bits", "share", "<why"),
+        (
+            (charge["what"], f"{charge['bits']:,.1f}", f"{charge['bits'] / total:.1%}",
+             charge["why"])
+            for charge in facts["budget"]
+        ),
+    )  # fmt: skip
+    render.show_table(
+        "How the bound moves with the candidates (* has the least)",
+        ("<candidate", "weights kept", "bits", "training error", "test error", "bound"),
+        (
+            (words.setting(one) + (" *" if place == facts["best"] else ""), f"{one['kept']:.1%}",
+             f"{one['bits']:,}", words.rate(one["errors"], facts["n"]),
+             words.rate(one["test_errors"], facts["test_n"]), words.amount(one["bound"]))
+            for place, one in enumerate(facts["candidates"])
+        ),
+    )  # fmt: skip
+    render.show_table(
+        "How the bound of this file moves with the number of training inputs that are counted",
+        ("inputs", "errors", "binomial", "kl", "Hoeffding"),
+        (
+            (f"{one['n']:,}", f"{one['errors']:,}",
+             *(words.amount(one[form]) for form in ("binomial", "kl", "hoeffding")))
+            for one in facts["by_n"]
+        ),
+    )  # fmt: skip
+    made = facts["made"]
+    render.show(f"{made['seconds']:,.0f} s on {made['machine']}.")
+    render.show(words.largest(facts))
+    render.show(words.promise(facts))
+    render.show(
+        "It speaks of inputs drawn as the training ones were, not of shifted data, and of the "
+        "network in this file only."
+    )
+
+
+def _show_check(facts: Json) -> None:
+    from reports import generalization_words as words
+
+    _show_errors(
+        facts, f"{facts['net']} in {facts['bytes']:,} bytes", facts["errors"], facts["test_errors"]
+    )
+    rows = [
+        {**row, "all": words.amount(row["value"]), "half": None,
+         "subject": "the network in the file"}
+        for row in facts["bounds"]
+    ]  # fmt: skip
+    _show_bounds(rows, facts["delta"])
+    render.show(
+        f"{facts['bits']:,} bits of the file"
+        + (f" and {facts['choice_bits']:.1f} of the search" if facts["choice_bits"] else "")
+        + f"; sha256 {facts['sha256']}; {facts['seconds']:.0f} s."
+    )
+    render.show(words.promise(facts))
+
+
+def _only_searching(**given: object) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{'NET' if option == 'net' else '--' + option} says how to find a file; --verify "
+                "reads a finished one: leave it out"
+            )
+
+
+def command(
+    net: Annotated[
+        str | None,
+        typer.Argument(
+            help="An architecture, as lenet-5, lenet-300-100, compact:28,8,12 or dense:64,10; the "
+            "usual one of the data if unset."
+        ),
+    ] = None,
+    data: Annotated[str, typer.Option(help="digits or mnist.")] = "digits",
+    delta: Annotated[
+        float, typer.Option(help="Probability with which a bound may fail, over the training set.")
+    ] = 0.05,
+    keep: Annotated[
+        str | None, typer.Option(help="Fractions of weights to try, as 0.04,0.025.")
+    ] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="Numbers of values that a weight may take, as 5,9.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Pruning methods to try, as sipp-det,magnitude; or none.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder for the trained network, which is taken up again.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file for all numbers.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Write the compressed network with the least bound here.")
+    ] = None,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            help="Train nothing: decode this compressed network, count its errors on all training "
+            "inputs, and say what that certifies."
+        ),
+    ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            help="With --verify: charge a search among so many files, as `sipp generalize` does. "
+            "Not needed for the bound to hold, which it does for all files at once."
+        ),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(help="CPU threads of training; part of the result's definition.")
+    ] = 1,
+    data_dir: options.DataDir = None,
+    json: options.Json = False,
+    seed: options.Seed = 0,
+    device: options.Device = "cpu",
+) -> None:
+    """Certify a pruned network's error on new inputs, from the bits of a file that decodes to it.
+
+    Candidates are pruned, trained on few levels, written and read back; the file with the least
+    bound is taken. Exit code 1: the certified bound (GN-3) is vacuous.
+    """
+    networks.device(device)
+    folder = data_dir or os.environ.get("SIPP_DATA_DIR") or None
+    if verify is not None:
+        _only_searching(net=net, keep=keep, levels=levels, method=method, store=store, file=file)
+    elif candidates is not None:
+        raise ValueError("--candidates is counted by a search itself; give it with --verify only")
+    if threads < 1:
+        raise ValueError(f"--threads must be at least 1; found {threads}")
+    for path in (out, file):
+        if path is not None:
+            inputs.refuse_unwritable(path, folder=False)
+
+    if verify is not None:
+        from reports.generalization.verifying import verify as check
+
+        facts = check(
+            verify, data, delta=delta, candidates=1 if candidates is None else candidates,
+            data_dir=folder, device=device, threads=threads,
+        )  # fmt: skip
+    else:
+        asked = {"keep": keep, "levels": levels, "method": method}
+        typed = " ".join(
+            [f"sipp generalize{'' if net is None else f' {net}'} --data {data} --delta {delta:g}"]
+            + [f"--{name} {words}" for name, words in asked.items() if words is not None]
+            + [f"--seed {seed} --threads {threads}"]
+            + ([f"--device {device}"] if device != "cpu" else [])
+        )
+        if file is None:
+            render.note("the network itself is not kept; --file FILE.sipp keeps it")
+        facts = _searched(
+            net=net, data=data, delta=delta, keeps=_list("--keep", keep, float),
+            levels=_list("--levels", levels, int), methods=_list("--method", method, str),
+            folder=store, data_dir=folder, seed=seed, threads=threads, device=device,
+            command=typed, file=file,
+        )  # fmt: skip
+    if out is not None:
+        from sipp_core.saving import write_atomically
+
+        written = text.dumps(render.plain(facts), indent=1, allow_nan=False, ensure_ascii=False)
+        write_atomically(out, (written + "\n").encode())
+    if json:
+        render.show_json(facts)
+    else:
+        (_show if verify is None else _show_check)(facts)
+    if facts["bounds"][0]["vacuous"]:
+        raise typer.Exit(edge.UNMET)
+
+
+def _searched(*, file: Path | None, **asked: Any) -> Json:
+    from reports.generalization.run import generalize
+
+    with render.progress() as progress:
+        found = generalize(**asked, progress=progress)
+    if file is not None:
+        found.file.save(file)
+    return found.summary()
