@@ -5,10 +5,13 @@ from reports.benches.findings import BenchRun
 from reports.benches.run import bench
 from reports.build import BuildResult, build
 from reports.claims_page import write_claims
+from reports.generalization.run import Generalization, generalize
+from reports.generalization.verifying import verify
+from reports.generalization_page import write_generalization
 from reports.validation import Validation, validate
 from reports.validation_page import write_validation
 
 __all__ = [
-    "BenchRun", "BuildResult", "Validation", "bench", "build", "validate", "write_bench",
-    "write_claims", "write_validation",
+    "BenchRun", "BuildResult", "Generalization", "Validation", "bench", "build", "generalize",
+    "validate", "verify", "write_bench", "write_claims", "write_generalization", "write_validation",
 ]  # fmt: skip

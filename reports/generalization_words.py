@@ -117,7 +117,7 @@ def setting(one: Json) -> str:
     made = f"{one['levels']} levels ({one['codebook']})"
     if one["method"] == "none":
         return f"not pruned, {made}"
-    return f"{label(one['method'])}, {share(one['keep'])} asked, {made}"
+    return f"{label(one['method'])}, {share(one['keep'])} of weights asked, {made}"
 
 
 def label(method: str) -> str:

@@ -44,7 +44,7 @@ class Generalization:
         file: the file with the least bound; the network is what it decodes to.
         facts: everything that was computed, as JSON holds it.
 
-    Claim: GN-3.
+    Claim: GN-3. Source: Blumer et al. 1987, Langford 2005.
     """
 
     file: Compressed
@@ -100,7 +100,14 @@ def generalize(
         ValueError: an unknown network or data set, or an argument out of range.
         FileNotFoundError: the data files are not there.
 
-    Claim: GN-1 to GN-4.
+    Claim: GN-1 to GN-4. Source: [AR] arXiv 1802.05296, [CN] arXiv 1804.05345, Langford
+        2005, Zhou et al. 2019.
+
+    Example:
+        >>> generalize("no such net")
+        Traceback (most recent call last):
+        ...
+        ValueError: net must be one of dense:64,10, or of their families; found 'no such net'
     """
     sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
     plan = adjusted(plan_of(net, data), methods, keeps, levels)

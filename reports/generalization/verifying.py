@@ -54,7 +54,7 @@ def verify(
         ValueError: a file that is damaged, or names no architecture or one that does not take the
             data, or an argument out of range.
 
-    Claim: GN-3, GN-4.
+    Claim: GN-3, GN-4. Source: Langford 2005, Zhou et al. 2019.
 
     Example:
         >>> verify("nothing.sipp")
