@@ -19,11 +19,13 @@ from reports import (
     companion,
     experiment,
     figures,
+    generalization_page,
     page,
     plain,
     validation_page,
 )
 from reports.findings import findings
+from reports.generalization.run import Generalization
 from reports.settings import SETTINGS
 from reports.validation import Validation
 from sipp_core.saving import write_atomically
@@ -66,14 +68,15 @@ def build(
     ledger: dict[str, Any] | None = None,
     bench: dict[str, Any] | None = None,
     validation: Sequence[Validation] = (),
+    generalization: Sequence[Generalization] = (),
 ) -> BuildResult:
     """Train, prune by every method, bound, check, certify; write the page that shows it.
 
     The folder receives index.html, results.json and each figure as PNG and SVG; with a ledger also
     claims.html and claims.json, with benchmarks bench.html and bench.json, with validations
-    validation.html and validation.json. Everything is computed
-    before the first file is written, each file appears whole, and the page comes last, so an
-    interruption leaves no half-written report.
+    validation.html and validation.json, with bounds on true errors generalization.html and
+    generalization.json. Everything is computed before the first file is written, each file appears
+    whole, and the page comes last, so an interruption leaves no half-written report.
 
     Args:
         dataset: "digits", "mnist" or "fashion-mnist".
@@ -86,6 +89,7 @@ def build(
         ledger: summary of a run of the ledger, for the claims page; None leaves that page out.
         bench: summary of a run of `reports.bench`, for the benchmarks page; None leaves it out.
         validation: results of the papers' experiments, for the validation page; none leaves it out.
+        generalization: files with their bounds, for the generalization page; none leaves it out.
 
     Returns:
         Where the page is, and whether it reports a vacuous certificate or a broken promise.
@@ -114,6 +118,7 @@ def build(
         claims = None if ledger is None else claims_page.prepare(ledger)
         speeds = None if bench is None else bench_page.prepare(bench)
         papers = validation_page.prepare(validation) if validation else None
+        proved = generalization_page.prepare(generalization) if generalization else None
         with _one_thread():
             results = experiment.run(
                 dataset, data_dir=data_dir, seed=seed, device=device, quick=quick, progress=progress
@@ -125,6 +130,7 @@ def build(
         written["claims"] = None if claims is None else claims.briefing
         written["bench"] = None if speeds is None else speeds.briefing
         written["validation"] = None if papers is None else papers.briefing
+        written["generalization"] = None if proved is None else proved.briefing
         written["figures"] = [{"name": f.name, "alt": f.alt} for f in drawn]
         text = plain.dump(written)
         html = page.render(json.loads(text), drawn)
@@ -134,7 +140,7 @@ def build(
     for figure in drawn:
         write_atomically(folder / f"{figure.name}.png", figure.png)
         write_atomically(folder / f"{figure.name}.svg", figure.svg)
-    for beside in (claims, speeds, papers):
+    for beside in (claims, speeds, papers, proved):
         if beside is not None:
             companion.write(beside, folder)
     data = write_atomically(folder / "results.json", text.encode())

@@ -35,6 +35,13 @@ def command(
             "of files that `sipp validate --out` wrote."
         ),
     ] = "results",
+    generalization: Annotated[
+        str,
+        typer.Option(
+            help="Generalization page: results (those that come with the package), none, or a "
+            "folder of files that `sipp generalize --out --file` wrote, NAME.json and NAME.sipp."
+        ),
+    ] = "results",
     store: options.Store = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
@@ -65,11 +72,15 @@ def command(
         if not Path(bench).is_file():
             raise ValueError(f"--bench must be quick, full, none or a file; found {bench!r}")
         timed = read_benchmarks(Path(bench))
-    from reports.validation import load
-
-    papers = []
+    reran, proved = [], []
     if validation != "none":
-        papers = load(None if validation == "results" else validation)
+        from reports.validation import load as papers
+
+        reran = papers(None if validation == "results" else validation)
+    if generalization != "none":
+        from reports.generalization.checked_in import load as certified
+
+        proved = certified(None if generalization == "results" else generalization)
     checked = None
     if ledger != "none":
         found = run_ledger(ledger, seed=seed, data_dir=data_dir, store=store, device=device)
@@ -90,7 +101,8 @@ def command(
             quick=quick,
             ledger=checked,
             bench=None if timed is None else timed.summary(),
-            validation=papers,
+            validation=reran,
+            generalization=proved,
             progress=progress,
         )
     if json:

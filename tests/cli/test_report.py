@@ -126,3 +126,19 @@ def test_validation_results_come_with_the_report(
     (tmp_path / "sipp-quick.json").write_text(json.dumps(made.summary()))
     assert sipp(*words, "--validation", tmp_path).code == 0 and builds["validation"] == [made]
     assert "no such folder" in refused(*words, "--validation", tmp_path / "none")
+
+
+def test_the_generalization_page_can_be_left_out_or_come_from_a_folder(
+    sipp: Call, refused: Call, builds: dict[str, Any], tmp_path: Path
+) -> None:
+    words = ("report", "--out", tmp_path / "out", "--ledger", "none")
+    assert sipp(*words).code == 0
+    assert all(one.bound <= 1 for one in builds["generalization"])
+    assert sipp(*words, "--generalization", "none").code == 0
+    assert builds["generalization"] == []
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert sipp(*words, "--generalization", empty).code == 0 and builds["generalization"] == []
+    (empty / "a.sipp").write_bytes(b"")
+    assert "a.sipp lacks a.json" in refused(*words, "--generalization", empty)
+    assert "no such folder" in refused(*words, "--generalization", tmp_path / "none")

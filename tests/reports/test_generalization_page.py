@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reports import generalization_page, write_generalization
+from reports import build, generalization_page, write_generalization
 from reports import generalization_words as words
 from reports.companion import Prepared
 from reports.figures_generalization import rows_of
@@ -187,3 +187,11 @@ def test_digits_come_last_and_the_least_bound_first(
         (tmp_path / f"{name}.sipp").write_bytes(b"")
     monkeypatch.setattr(checked_in, "read", lambda facts, _: Generalization(None, facts))  # type: ignore[arg-type]
     assert [one.bound for one in load(tmp_path)] == [0.2, 0.9, 0.1]
+
+
+def test_the_reports_pages_link_each_other(tiny: Generalization, tmp_path: Path) -> None:
+    built = build("digits", tmp_path, quick=True, generalization=[tiny])
+    index = built.index.read_text()
+    assert 'href="generalization.html"' in index
+    assert words.headline(tiny.facts).split(":")[0] in index
+    assert 'href="index.html"' in (tmp_path / "generalization.html").read_text()
