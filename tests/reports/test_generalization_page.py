@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reports import build, generalization_page, write_generalization
+from reports import build, generalization_page, verify, write_generalization
 from reports import generalization_words as words
 from reports.companion import Prepared
 from reports.figures_generalization import rows_of
@@ -20,6 +20,7 @@ from reports.generalization import checked_in, plans
 from reports.generalization.checked_in import load, read
 from reports.generalization.run import Generalization, generalize
 from reports.validation.subjects import Subject
+from sipp_core import compress, decompress
 from sipp_core.rate_control import Schedule
 from sipp_core.recipes import Recipe
 
@@ -148,6 +149,24 @@ def test_results_are_read_back(tiny: Generalization, tmp_path: Path) -> None:
     infinite = again(tiny, theorem=tiny.facts["theorem"] | {"bound": float("inf")})
     assert load(saved(infinite, tmp_path / "b"))[0].facts["theorem"]["bound"] == float("inf")
     assert [one.facts["format"] for one in load()] == ["sipp-theory generalization 1"] * len(load())
+
+
+def test_files_that_come_with_the_package_are_still_read() -> None:
+    for one in load():
+        assert compress(decompress(one.file.content), architecture=one.facts["net"]).bits > 0
+
+
+def test_certificates_that_come_with_the_package_are_verified(
+    mnist_dir: Path, tmp_path: Path
+) -> None:
+    for one in load():
+        facts = one.facts
+        path = one.file.save(tmp_path / f"{facts['data']}.sipp")
+        found = verify(path, facts["data"], delta=facts["delta"], data_dir=mnist_dir,
+                       candidates=len(facts["candidates"]))  # fmt: skip
+        best = words.chosen(facts)
+        assert (found["errors"], found["test_errors"]) == (best["errors"], best["test_errors"])
+        assert found["bounds"][0]["value"] == pytest.approx(one.bound, rel=1e-9)
 
 
 def test_what_does_not_belong_together_is_refused(tiny: Generalization, tmp_path: Path) -> None:
