@@ -195,10 +195,12 @@ def budget(best: Coded, count: int) -> sipp_theory.BitBudget:
     Claim: GN-3.
     """
     in_file = "the file: a network that came out otherwise would be another file of the same code"
+    parts = {f"{layer} {part}".strip(): bits for layer, part, bits in best.file.sections}
+    if parts["rounding"] < 0:
+        # The stream may end before its last decisions are paid for in full; no item is a credit.
+        parts["checksum, less rounding"] = parts.pop("checksum") + parts.pop("rounding")
     charges = [
-        sipp_theory.Charge(f"{layer} {part}".strip(), bits, "in the file")
-        for layer, part, bits in best.file.sections
-        if bits > 0
+        sipp_theory.Charge(what, bits, "in the file") for what, bits in parts.items() if bits > 0
     ]
     free = ("seed, recipe and number of epochs", "keep ratio, levels, codebook and method")
     charges += [sipp_theory.Charge(what, 0.0, f"paid by {in_file}") for what in free]

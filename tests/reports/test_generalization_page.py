@@ -18,10 +18,10 @@ from reports.companion import Prepared
 from reports.figures_generalization import rows_of
 from reports.generalization import checked_in, plans
 from reports.generalization.checked_in import load, read
-from reports.generalization.run import Generalization, generalize
+from reports.generalization.run import Generalization, budget, generalize
 from reports.validation.subjects import Subject
-from sipp_core import compress, decompress
-from sipp_core.rate_control import Schedule
+from sipp_core import Compressed, compress, decompress
+from sipp_core.rate_control import Coded, Schedule, Setting
 from sipp_core.recipes import Recipe
 
 Json = dict[str, Any]
@@ -109,6 +109,23 @@ def test_the_budget_picture_accounts_for_every_bit(tiny: Generalization) -> None
     assert drawn - 8 * len(tiny.file.content) == pytest.approx(1.0)
     kinds = {words.kind(charge) for charge in facts["budget"]}
     assert kinds <= set(words.PARTS) and "positions" in kinds
+
+
+@pytest.mark.parametrize("rounding", [-0.25, 0.0, 3.5])
+def test_the_budget_is_what_the_bound_pays_whichever_way_the_stream_is_rounded(
+    rounding: float,
+) -> None:
+    sections = (("", "header", 32.0), ("", "checksum", 32.0), ("fc", "weight positions", 16.0),
+                ("fc", "bias form", 0.0), ("", "rounding", rounding))  # fmt: skip
+    file = Compressed(bytes(10), sections)
+    setting = Setting("none", 1.0, 3, "grid")
+    found = budget(Coded(setting, file, 1.0, 0, 9, 0, 9, 2.0, 0.5), 4)
+    assert found.total == 80 + rounding + 2
+    assert all(charge.bits >= 0 for charge in found.charges)
+    frame = {
+        charge.what for charge in found.charges if words.kind({"what": charge.what}) == "frame"
+    }
+    assert any("rounding" in what for what in frame) == (rounding != 0)
 
 
 def test_no_result_and_the_same_twice_are_refused(tiny: Generalization) -> None:
