@@ -111,12 +111,14 @@ def headline(facts: Json) -> str:
 def setting(one: Json) -> str:
     """How a candidate was made.
 
-    >>> setting({"method": "none", "keep": 1.0, "levels": 5, "codebook": "table"})
+    >>> setting({"method": "none", "keep": 1.0, "levels": 5, "codebook": "table", "filters": 1.0})
     'not pruned, 5 levels (table)'
     """
     made = f"{one['levels']} levels ({one['codebook']})"
+    if one["filters"] < 1:
+        made += f", whole neurons first to {share(one['filters'])}"
     if one["method"] == "none":
-        return f"not pruned, {made}"
+        return f"no single weights pruned, {made}" if one["filters"] < 1 else f"not pruned, {made}"
     return f"{label(one['method'])}, {share(one['keep'])} of weights asked, {made}"
 
 

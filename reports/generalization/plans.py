@@ -140,5 +140,5 @@ def adjusted(
     for count in plan.levels:
         if count < 2:
             raise ValueError(f"levels must be at least 2; found {count}")
-    candidates(plan.methods, plan.keeps, plan.levels, plan.codebooks)
+    candidates(plan.methods, plan.keeps, plan.levels, plan.codebooks, plan.filters)
     return plan

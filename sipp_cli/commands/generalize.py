@@ -131,7 +131,7 @@ def command(
     net: Annotated[
         str | None,
         typer.Argument(
-            help="An architecture, as lenet-5, lenet-300-100, compact:28,8,12 or dense:64,10; the "
+            help="An architecture, as lenet-5, lenet-300-100, compact:28,6,10 or dense:64,10; the "
             "usual one of the data if unset."
         ),
     ] = None,
