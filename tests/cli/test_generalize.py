@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from reports.generalization import plans, verifying
+from reports.generalization import plans, run, verifying
 from reports.validation.subjects import Subject
 from sipp_core import compress, models
 from sipp_core.rate_control import Schedule
@@ -162,6 +162,6 @@ def test_a_search_that_keeps_no_network_says_so(
     def stop(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("reports.generalization.run.generalize", stop)
+    monkeypatch.setattr(run, "generalize", stop)
     ended = sipp("generalize")
     assert ended.code == 130 and "--file FILE.sipp keeps it" in ended.err
