@@ -49,7 +49,7 @@ def _held(make: Callable[[Json, bool], Figure], facts: Json) -> Callable[[bool],
 
 
 def rows_of(facts: Json) -> dict[str, list[tuple[str, float]]]:
-    """Bits of each tensor, of the frame and of the search, as (part, bits)."""
+    """Bits of each tensor, of the frame and of what is charged besides, as (part, bits)."""
     rows: dict[str, list[tuple[str, float]]] = {}
     for layer, part, bits in facts["file"]["sections"]:
         what = kind({"what": f"{layer} {part}".strip()})
@@ -57,7 +57,7 @@ def rows_of(facts: Json) -> dict[str, list[tuple[str, float]]]:
         rows.setdefault(f"{layer} {tensor}" if layer else "frame", []).append((what, bits))
     for charge in facts["budget"]:
         if kind(charge) == "search":
-            rows["the search"] = [("search", charge["bits"])]
+            rows.setdefault("besides", []).append(("search", charge["bits"]))
     return rows
 
 

@@ -34,7 +34,7 @@ PARTS = {
     "bytes": "weights as they are",
     "form": "form of each tensor",
     "frame": "header, checksum, architecture, rounding",
-    "search": "the search",
+    "search": "the search and the rules of the code",
 }
 
 
@@ -167,7 +167,7 @@ def kind(charge: Json) -> str:
     >>> kind({"what": "fc1 weight positions"}), kind({"what": "rounding"})
     ('positions', 'frame')
     """
-    if charge["what"] == "the search":
+    if charge["what"] in ("the search", "the rules of the code"):
         return "search"
     last = charge["what"].rpartition(" ")[2]
     return last if last in PARTS else "frame"

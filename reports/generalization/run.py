@@ -23,7 +23,7 @@ from reports.validation.subjects import Workshop
 from sipp_core.compressing import Compressed
 from sipp_core.datasets import Dataset
 from sipp_core.describing import versions
-from sipp_core.rate_control import Coded, candidates, count_errors, search
+from sipp_core.rate_control import RULES_BITS, Coded, candidates, count_errors, search
 from sipp_core.running import some_threads
 
 Json = dict[str, Any]
@@ -206,8 +206,14 @@ def budget(best: Coded, count: int) -> sipp_theory.BitBudget:
     charges += [sipp_theory.Charge(what, 0.0, f"paid by {in_file}") for what in free]
     charges.append(
         sipp_theory.Charge(
-            "the search", best.choice_bits,
+            "the search", best.choice_bits - RULES_BITS,
             f"one of {count} candidates fixed before; paid although the file would do",
+        )
+    )  # fmt: skip
+    charges.append(
+        sipp_theory.Charge(
+            "the rules of the code", RULES_BITS,
+            "constants settled while networks of these data were looked at; at most 2^32 variants",
         )
     )  # fmt: skip
     return sipp_theory.BitBudget(tuple(charges))

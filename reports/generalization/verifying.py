@@ -14,7 +14,7 @@ from sipp_core import datasets
 from sipp_core.compressing import decompress, named_in
 from sipp_core.datasets import Dataset
 from sipp_core.families import Architecture
-from sipp_core.rate_control import count_errors
+from sipp_core.rate_control import charged, count_errors
 from sipp_core.running import some_threads
 
 Json = dict[str, Any]
@@ -41,7 +41,7 @@ def verify(
         source: a file that `sipp_core.compress` wrote and that names its architecture.
         data: a name of `sipp_core.datasets`; all its training inputs are counted.
         delta: failure probability of each bound over the training inputs, in (0, 1).
-        candidates: files among which a search took this one, >= 1; costs log2 of it.
+        candidates: files among which a search took this one, >= 1; see `charged`.
         data_dir: folder of the data files.
         device: where torch computes.
         threads: CPU threads.
@@ -66,7 +66,7 @@ def verify(
     sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
     if candidates < 1:
         raise ValueError(f"candidates must be at least 1; found {candidates}")
-    price = float(sipp_theory.choice_bits(candidates))
+    price = charged(candidates)
     named = named_in(source)
     if named is None:
         raise ValueError(

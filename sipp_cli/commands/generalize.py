@@ -112,7 +112,7 @@ def _show_check(facts: Json) -> None:
     _show_bounds(rows, facts["delta"])
     render.show(
         f"{facts['bits']:,} bits of the file"
-        + (f" and {facts['choice_bits']:.1f} of the search" if facts["choice_bits"] else "")
+        + (f" and {facts['choice_bits']:.1f} for rules and search" if facts["choice_bits"] else "")
         + f"; sha256 {facts['sha256']}; {facts['seconds']:.0f} s."
     )
     render.show(words.promise(facts))

@@ -8,7 +8,7 @@ from torch import nn
 
 import sipp_theory
 from sipp_core import datasets, decompress, models, training
-from sipp_core.rate_control import Schedule, Setting, candidates, count_errors, search
+from sipp_core.rate_control import Schedule, Setting, candidates, charged, count_errors, search
 from sipp_core.recipes import Recipe
 
 ONE = Schedule(again=Recipe(2, 64, 3e-3), levels=Recipe(3, 64, 4e-3), steps=(0.6, 0.4))
@@ -98,11 +98,11 @@ def test_everything_is_said_of_what_the_file_decodes_to(digits, found):
 def test_the_bound_pays_for_every_bit_of_the_file_and_for_the_search(found):
     settings, rows = found
     for one in rows:
-        assert one.choice_bits >= math.log2(len(settings))
-        assert one.choice_bits < math.log2(len(settings)) + 1e-9
+        assert one.choice_bits == charged(len(settings)) >= 32 + math.log2(len(settings))
+        assert one.choice_bits < 32 + math.log2(len(settings)) + 1e-9
         paid = sipp_theory.occam_bound(
             "binomial", errors=one.errors, n=one.n,
-            bits=8 * len(one.file.content) + math.log2(len(settings)), delta=0.05,
+            bits=8 * len(one.file.content) + 32 + math.log2(len(settings)), delta=0.05,
         )  # fmt: skip
         assert one.bound == pytest.approx(float(paid), rel=1e-12)
         free = sipp_theory.occam_bound(

@@ -128,9 +128,9 @@ def test_margins_are_those_of_the_scores():
 def test_the_budget_holds_every_bit_of_the_file_and_prices_every_choice(found):
     facts = found.summary()
     total = sum(charge["bits"] for charge in facts["budget"])
-    assert total == pytest.approx(8 * len(found.file.content) + math.log2(2), abs=1e-6)
+    assert total == pytest.approx(8 * len(found.file.content) + 32 + math.log2(2), abs=1e-6)
     what = [charge["what"] for charge in facts["budget"]]
-    for word in ("header", "checksum", "architecture", "the search"):
+    for word in ("header", "checksum", "architecture", "the search", "the rules of the code"):
         assert word in what
     assert any("seed" in one for one in what)
     assert any("keep ratio" in one for one in what)
@@ -144,7 +144,7 @@ def test_the_certified_bound_is_that_of_the_decoded_file(found):
     best = facts["candidates"][facts["best"]]
     assert errors == best["errors"]
     # Clopper-Pearson at level delta 2^-B, computed by scipy.
-    level = 0.1 * 2.0 ** -(found.file.bits + 1) if found.file.bits < 1000 else None
+    level = 0.1 * 2.0 ** -(found.file.bits + 33) if found.file.bits < 1000 else None
     exact = beta.isf(level, errors + 1, len(data.train_inputs) - errors) if level else None
     if exact is not None and np.isfinite(exact) and exact > 0:
         assert found.bound == pytest.approx(exact, rel=1e-6)

@@ -106,7 +106,7 @@ def test_the_budget_picture_accounts_for_every_bit(tiny: Generalization) -> None
     facts = json.loads(json.dumps(tiny.facts))
     drawn = sum(bits for row in rows_of(facts).values() for _, bits in row)
     assert drawn == pytest.approx(sum(c["bits"] for c in facts["budget"]), abs=1e-9)
-    assert drawn - 8 * len(tiny.file.content) == pytest.approx(1.0)
+    assert drawn - 8 * len(tiny.file.content) == pytest.approx(33.0)
     kinds = {words.kind(charge) for charge in facts["budget"]}
     assert kinds <= set(words.PARTS) and "positions" in kinds
 
@@ -127,8 +127,8 @@ def test_the_budget_is_what_the_bound_pays_whichever_way_the_stream_is_rounded(
                 ("fc", "bias form", 0.0), ("", "rounding", rounding))  # fmt: skip
     file = Compressed(bytes(10), sections)
     setting = Setting("none", 1.0, 3, "grid")
-    found = budget(Coded(setting, file, 1.0, 0, 9, 0, 9, 2.0, 0.5), 4)
-    assert found.total == 80 + rounding + 2
+    found = budget(Coded(setting, file, 1.0, 0, 9, 0, 9, 34.0, 0.5), 4)
+    assert found.total == 80 + rounding + 34
     assert all(charge.bits >= 0 for charge in found.charges)
     frame = {
         charge.what for charge in found.charges if words.kind({"what": charge.what}) == "frame"
