@@ -18,7 +18,9 @@ LIMITS = (
     "have been drawn, at most that share would make the statement false. It is no statement about "
     "a single input.",
     "It takes the training inputs as independent draws, and the rules by which bytes become a "
-    "network as fixed before they were drawn.",
+    "network as fixed before they were looked at. The rules are public and fixed for this file; "
+    "because their constants were settled while such networks were looked at, 32 bits are charged "
+    "for them.",
     "Each bound in the table holds with its own probability; that all hold at once is less sure. "
     "The one to rely on was named before: the first row.",
 )

@@ -9,89 +9,27 @@ charged all the same, so that no reader has to follow that argument.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 import sipp_theory
-from sipp_core import retraining
 from sipp_core.compressing import Compressed, compress, decompress
+from sipp_core.counting import count_errors
 from sipp_core.datasets import Dataset
-from sipp_core.filters import prune_filters
-from sipp_core.layers import weight_of
+from sipp_core.ladder import Schedule, Setting, ladder
 from sipp_core.neuron_order import sort_neurons
-from sipp_core.prune import prune
-from sipp_core.quantizing import Codebook, learning_levels
-from sipp_core.recipes import Recipe
-from sipp_core.result import PruneResult
-from sipp_core.running import Progress, evaluating, model_device
+from sipp_core.quantizing import learning_levels
+from sipp_core.running import Progress, model_device
 from sipp_core.training import train
 
-__all__ = [
-    "RULES_BITS",
-    "UNPRUNED",
-    "Coded",
-    "Schedule",
-    "Setting",
-    "candidates",
-    "charged",
-    "count_errors",
-    "search",
-]
+__all__ = ["RULES_BITS", "Coded", "charged", "search"]
 
 RULES_BITS = 32.0
 """Charged for the rules by which bytes become a network. They are fixed and public, but their
 constants were settled while networks of the very data sets were looked at; 2**32 is more variants
 than were tried. Claim: GN-3."""
-
-UNPRUNED = "none"
-"""Method of a candidate that keeps every weight. Claim: none (plumbing)."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What one candidate of the search is.
-
-    Attributes:
-        method: a method of `prune`, or "none".
-        keep: fraction of the prunable weights, in (0, 1]; 1 with "none".
-        levels: values that a weight may take.
-        codebook: "grid" or "table".
-        filters: fraction of the weights that is left when whole neurons and filters go first, the
-            same share of each layer, in (0, 1].
-
-    Claim: none (plumbing).
-    """
-
-    method: str
-    keep: float
-    levels: int
-    codebook: Codebook
-    filters: float = 1.0
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How candidates are made.
-
-    Attributes:
-        again: training after each pruning.
-        levels: training on levels.
-        steps: fractions kept on the way to a candidate's, between `filters` and `keep`,
-            descending; each is pruned to and trained again.
-        rate: price of a bit in squared steps; see `learning_levels`.
-        inputs: calibration inputs of a pruning method.
-
-    Claim: none (plumbing).
-    """
-
-    again: Recipe
-    levels: Recipe
-    steps: tuple[float, ...] = ()
-    rate: float = 0.05
-    inputs: int = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,47 +65,6 @@ class Coded:
         return decompress(self.file.content, template).eval()
 
 
-def count_errors(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int = 1000) -> int:
-    """Inputs on which the target's score is not above every other.
-
-    Computed in float64 by a copy, so that other machines count the same; ties count as errors, and
-    so do scores that are not finite.
-
-    Args:
-        model: maps (batch, ...) to (batch, classes) scores; not changed.
-        inputs: (n, ...) floats.
-        targets: (n,) class numbers.
-        batch_size: inputs at once; for memory only.
-
-    Returns:
-        How many, from 0 to n.
-
-    Raises:
-        ValueError: no inputs, or another number of targets.
-
-    Claim: none (plumbing). A count on the given inputs.
-
-    Example:
-        >>> scores = torch.tensor([[0.0, 1.0], [2.0, 2.0]])
-        >>> count_errors(nn.Identity(), scores, torch.tensor([1, 0]))
-        1
-    """
-    if len(inputs) == 0 or len(inputs) != len(targets):
-        raise ValueError(
-            "inputs and targets must have one row each per example, at least one; "
-            f"found {len(inputs)} inputs and {len(targets)} targets"
-        )
-    exact, device, right = copy.deepcopy(model).double(), model_device(model), 0
-    with evaluating(exact):
-        for rows, wanted in zip(inputs.split(batch_size), targets.split(batch_size), strict=True):
-            scores = exact(rows.to(device).double())
-            index = wanted.to(device)[:, None]
-            mine = scores.gather(1, index)
-            others = scores.scatter(1, index, -torch.inf).amax(1, keepdim=True)
-            right += int(((mine > others) & mine.isfinite()).sum())
-    return len(inputs) - right
-
-
 def charged(count: int) -> float:
     """What is charged besides the file: the rules of the code, and which candidate was taken.
 
@@ -187,49 +84,6 @@ def charged(count: int) -> float:
         34.0
     """
     return RULES_BITS + float(sipp_theory.choice_bits(count))
-
-
-def candidates(
-    methods: Sequence[str], keeps: Sequence[float], levels: Sequence[int],
-    codebooks: Sequence[Codebook], filters: Sequence[float] = (1.0,),
-) -> list[Setting]:  # fmt: skip
-    """Every combination; a grid takes odd numbers of levels only, and "none" keeps everything.
-
-    Args:
-        methods: of `prune`, or "none".
-        keeps: fractions, each in (0, 1].
-        levels: values a weight may take.
-        codebooks: kinds of levels.
-        filters: fractions left when whole neurons go first, each in (0, 1].
-
-    Returns:
-        Settings without repetition, the densest first.
-
-    Raises:
-        ValueError: none is left, or a fraction outside (0, 1].
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [c.codebook for c in candidates(["none"], [0.5, 0.1], [4, 5], ["grid", "table"])]
-        ['table', 'grid', 'table']
-    """
-    for name, shares in (("keep", keeps), ("filters", filters)):
-        for share in shares:
-            if not 0 < share <= 1:
-                raise ValueError(f"{name} must lie in (0, 1]; found {share!r}")
-    found = {
-        Setting(method, 1.0 if method == UNPRUNED else keep, count, codebook, share): None
-        for share in filters
-        for method in methods
-        for keep in sorted(keeps, reverse=True)
-        for count in levels
-        for codebook in codebooks
-        if codebook == "table" or count % 2
-    }
-    if not found:
-        raise ValueError("no candidate is left: a grid needs an odd number of levels")
-    return list(found)
 
 
 def search(
@@ -269,6 +123,8 @@ def search(
 
     Example:
         >>> from sipp_core import datasets, models
+        >>> from sipp_core.ladder import candidates
+        >>> from sipp_core.recipes import Recipe
         >>> net, data = models.build("digits-mlp"), datasets.load("digits")
         >>> plan = Schedule(again=Recipe(1, 64, 3e-3), levels=Recipe(1, 64, 3e-3))
         >>> found = list(search(net, data, candidates(["magnitude"], [0.1], [3], ["grid"]), plan,
@@ -281,7 +137,7 @@ def search(
     sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
     price = charged(len(settings))
     total = len(settings)
-    rungs = _ladder(model, dataset, settings, schedule, seed, threads)
+    rungs = ladder(model, dataset, settings, schedule, seed, threads)
     for made, (setting, pruned, masks) in enumerate(rungs):
         if progress is not None:
             progress(made, total, f"{setting.method} {setting.keep:g}, {setting.levels} levels")
@@ -294,78 +150,6 @@ def search(
         yield _written(here, dataset, setting, delta, architecture, price)
     if progress is not None:
         progress(total, total, "candidates")
-
-
-Rung = tuple[Setting, nn.Module, dict[str, Tensor]]
-
-
-def _ladder(
-    model: nn.Module, dataset: Dataset, settings: Sequence[Setting], schedule: Schedule,
-    seed: int, threads: int,
-) -> Iterator[Rung]:  # fmt: skip
-    """Each candidate with its pruned network and masks, method by method, from dense to sparse."""
-    for filters in dict.fromkeys(setting.filters for setting in settings):
-        here = [setting for setting in settings if setting.filters == filters]
-        start, held = _without_filters(model, dataset, filters, schedule, seed, threads)
-        for method in dict.fromkeys(setting.method for setting in here):
-            mine = [setting for setting in here if setting.method == method]
-            if method == UNPRUNED:
-                yield from ((setting, start, held) for setting in mine)
-                continue
-            wanted = {setting.keep for setting in mine}
-            on_the_way = {keep for keep in schedule.steps if min(wanted) < keep < filters}
-            rounds = retraining.cascade(
-                start, dataset, sorted(wanted | on_the_way, reverse=True),
-                _sparsifier(method, dataset, schedule, seed), schedule.again, seed=seed,
-                threads=threads,
-            )  # fmt: skip
-            for done in rounds:
-                masks = retraining.nonzeros(done.model, done.layers)
-                yield from ((s, done.model, masks) for s in mine if s.keep == done.keep)
-
-
-# Whole neurons go by and by too: this many halvings, or what is left of them, at a time.
-NARROWING = 0.5
-
-
-def _without_filters(
-    model: nn.Module, dataset: Dataset, share: float, schedule: Schedule, seed: int, threads: int
-) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The network without its least sensitive neurons, zeros in their place, trained again."""
-    here, masks, left = model, {}, 1.0
-    while left > share:
-        left = max(left * NARROWING, share)
-        inputs, _ = _calibration(dataset, schedule, seed)
-        found = prune_filters(
-            here, inputs, method="filters-det", keep=left, alike="channels", seed=seed
-        )
-        here, masks = copy.deepcopy(here), {}
-        for report in found.layers:
-            module = here.get_submodule(report.name)
-            mask = torch.zeros(weight_of(module).shape, dtype=torch.bool)
-            rows = torch.from_numpy(report.kept_filters)[:, None]
-            mask[rows, torch.from_numpy(report.kept_inputs)] = True
-            masks[report.name] = mask
-            if isinstance(module.bias, Tensor):
-                gone = ~mask.flatten(1).any(1)
-                with torch.no_grad():
-                    module.bias[gone.to(module.bias.device)] = 0.0
-        retraining.retrain(here, dataset, schedule.again, masks=masks, seed=seed, threads=threads)
-    return here, masks
-
-
-def _calibration(dataset: Dataset, schedule: Schedule, seed: int) -> tuple[Tensor, Tensor]:
-    order = torch.randperm(
-        len(dataset.train_inputs), generator=torch.Generator().manual_seed(seed)
-    )[: schedule.inputs]
-    return dataset.train_inputs[order], dataset.train_targets[order]
-
-
-def _sparsifier(
-    method: str, dataset: Dataset, schedule: Schedule, seed: int
-) -> Callable[[nn.Module, float], PruneResult]:
-    pairs = [_calibration(dataset, schedule, seed)]
-    return lambda model, keep: prune(model, pairs, method=method, keep=keep, seed=seed)
 
 
 def _written(

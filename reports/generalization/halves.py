@@ -11,9 +11,10 @@ from torch import nn
 import sipp_theory
 from reports.generalization.plans import Plan
 from sipp_core import retraining, training
+from sipp_core.counting import count_errors
 from sipp_core.datasets import Dataset
+from sipp_core.ladder import UNPRUNED
 from sipp_core.prune import prune
-from sipp_core.rate_control import UNPRUNED, count_errors
 
 Json = dict[str, Any]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import sipp_core
 from reports.validation.subjects import Subject
+from sipp_core.ladder import UNPRUNED, Schedule, candidates
 from sipp_core.quantizing import Codebook
-from sipp_core.rate_control import UNPRUNED, Schedule, candidates
 from sipp_core.recipes import Recipe
 
 

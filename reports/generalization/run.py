@@ -21,9 +21,11 @@ from reports.generalization.plans import Plan, adjusted, plan_of
 from reports.validation.cells import machine
 from reports.validation.subjects import Workshop
 from sipp_core.compressing import Compressed
+from sipp_core.counting import count_errors
 from sipp_core.datasets import Dataset
 from sipp_core.describing import versions
-from sipp_core.rate_control import RULES_BITS, Coded, candidates, count_errors, search
+from sipp_core.ladder import candidates
+from sipp_core.rate_control import RULES_BITS, Coded, search
 from sipp_core.running import some_threads
 
 Json = dict[str, Any]

@@ -12,9 +12,10 @@ import sipp_theory
 from reports.generalization.run import of_file
 from sipp_core import datasets
 from sipp_core.compressing import decompress, named_in
+from sipp_core.counting import count_errors
 from sipp_core.datasets import Dataset
 from sipp_core.families import Architecture
-from sipp_core.rate_control import charged, count_errors
+from sipp_core.rate_control import charged
 from sipp_core.running import some_threads
 
 Json = dict[str, Any]

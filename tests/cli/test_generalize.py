@@ -15,7 +15,7 @@ from torch import nn
 from reports.generalization import plans, run, verifying
 from reports.validation.subjects import Subject
 from sipp_core import compress, models
-from sipp_core.rate_control import Schedule
+from sipp_core.ladder import Schedule
 from sipp_core.recipes import Recipe
 
 Call = Callable[..., Any]

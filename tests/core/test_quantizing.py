@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from sipp_core import compress, datasets, models, training
-from sipp_core.quantizing import _short, learning_levels
+from sipp_core.quantizing import learning_levels
 from sipp_core.recipes import Recipe
+from sipp_core.roundings import short
 
 
 def net(seed=0):
@@ -114,7 +115,7 @@ def test_a_table_has_zero_and_learns_its_other_levels():
         assert not torch.equal(part.table, before)
     values = model.fc1.weight.detach().unique()
     assert len(values) <= 6
-    assert torch.equal(values, _short(values, 3))
+    assert torch.equal(values, short(values, 3))
 
 
 def test_gradients_pass_within_the_range_and_reach_step_and_table():

@@ -8,7 +8,9 @@ from torch import nn
 
 import sipp_theory
 from sipp_core import datasets, decompress, models, training
-from sipp_core.rate_control import Schedule, Setting, candidates, charged, count_errors, search
+from sipp_core.counting import count_errors
+from sipp_core.ladder import Schedule, Setting, candidates
+from sipp_core.rate_control import charged, search
 from sipp_core.recipes import Recipe
 
 ONE = Schedule(again=Recipe(2, 64, 3e-3), levels=Recipe(3, 64, 4e-3), steps=(0.6, 0.4))

@@ -13,8 +13,9 @@ from reports.generalization import classic, halves
 from reports.generalization.plans import PLANS, plan_of
 from reports.generalization.run import FORMS, generalize
 from sipp_core import datasets, decompress, models, training
+from sipp_core.counting import count_errors
 from sipp_core.families import named
-from sipp_core.rate_control import Schedule, count_errors
+from sipp_core.ladder import Schedule
 from sipp_core.recipes import Recipe
 
 

@@ -21,7 +21,8 @@ from reports.generalization.checked_in import load, read
 from reports.generalization.run import Generalization, budget, generalize
 from reports.validation.subjects import Subject
 from sipp_core import Compressed, compress, decompress
-from sipp_core.rate_control import Coded, Schedule, Setting
+from sipp_core.ladder import Schedule, Setting
+from sipp_core.rate_control import Coded
 from sipp_core.recipes import Recipe
 
 Json = dict[str, Any]
