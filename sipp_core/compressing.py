@@ -6,7 +6,6 @@ length of what follows, a CRC-32, and one range-coded stream: the architecture, 
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,19 +16,22 @@ from torch.nn.parameter import is_lazy
 
 from sipp_core import families
 from sipp_core.coding import DamagedError, Reader, Recorder
+from sipp_core.container import (
+    MAGIC,
+    TEMPLATE,
+    VERSION,
+    Source,
+    checksum,
+    content_of,
+    length_of,
+    opened,
+)
 from sipp_core.families import Architecture, code_architecture
 from sipp_core.saving import write_atomically
 from sipp_core.tensors import Past, read, write
 from sipp_core.unmasking import duplicate, refresh
 
 __all__ = ["Compressed", "compress", "decompress"]
-
-MAGIC = b"\xa7S"
-VERSION, TEMPLATE = 1, 0x80
-CRC_BYTES = 4
-LONGEST_LENGTH = 5
-
-Source = bytes | bytearray | memoryview | str | PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -102,18 +104,8 @@ def _real(value: Tensor) -> Tensor:
     return torch.view_as_real(value) if value.is_complex() else value
 
 
-def _length(count: int) -> bytes:
-    """A whole number in as few bytes as it takes, seven bits in each, the lowest first."""
-    found = bytearray()
-    while count > 0x7F:
-        found.append(0x80 | (count & 0x7F))
-        count >>= 7
-    return bytes([*found, count])
-
-
 def _crc(state: State | None, stream: bytes) -> bytes:
-    start = 0 if state is None else zlib.crc32(repr(_signature(state)).encode())
-    return zlib.crc32(stream, start).to_bytes(CRC_BYTES, "big")
+    return checksum(stream, "" if state is None else repr(_signature(state)))
 
 
 def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed:
@@ -166,7 +158,7 @@ def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed
     stream = recorder.content()
     mark = VERSION | (TEMPLATE if architecture is None else 0)
     check = _crc(state if architecture is None else None, stream)
-    header = MAGIC + bytes([mark]) + _length(len(stream))
+    header = MAGIC + bytes([mark]) + length_of(len(stream))
     content = header + check + stream
     sections = [("", "header", 8.0 * len(header)), ("", "checksum", 8.0 * len(check))]
     sections += recorder.parts()
@@ -198,8 +190,8 @@ def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
         ...
         ValueError: the content is no compressed network; give a file that `compress` wrote
     """
-    where, content = _content(source)
-    template, check, stream = _opened(where, content)
+    where, content = content_of(source)
+    template, check, stream = opened(where, content)
     if template and model is None:
         raise ValueError(f"{where} names no architecture; give a module of the same one as model=")
     if not template and model is not None:
@@ -234,8 +226,8 @@ def named_in(source: Source) -> Architecture | None:
         >>> str(named_in(compress(models.dense([3, 2], 0), architecture="dense:3,2").content))
         'dense:3,2'
     """
-    where, content = _content(source)
-    template, check, stream = _opened(where, content)
+    where, content = content_of(source)
+    template, check, stream = opened(where, content)
     if template:
         return None
     if _crc(None, stream) != check:
@@ -244,42 +236,6 @@ def named_in(source: Source) -> Architecture | None:
         return code_architecture(Reader(stream), Architecture("lenet-5"))
     except DamagedError as error:
         raise ValueError(f"{where} is damaged: {error}; compress the network again") from error
-
-
-def _content(source: Source) -> tuple[str, bytes]:
-    """What to call a source, and its bytes."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        return "the content", bytes(source)
-    path = Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no compressed network {path}")
-    return str(path), path.read_bytes()
-
-
-def _opened(where: str, content: bytes) -> tuple[bool, bytes, bytes]:
-    """Whether a file needs a template, its checksum and its stream."""
-    if not content.startswith(MAGIC):
-        raise ValueError(f"{where} is no compressed network; give a file that `compress` wrote")
-    if len(content) < len(MAGIC) + 2 + CRC_BYTES:
-        raise ValueError(f"{where} is truncated; compress the network again")
-    mark = content[len(MAGIC)]
-    if mark & ~TEMPLATE != VERSION:
-        raise ValueError(
-            f"{where} is of format version {mark & ~TEMPLATE}, this sipp reads {VERSION}; take the "
-            "sipp that wrote it"
-        )
-    size, place = 0, len(MAGIC) + 1
-    for k, byte in enumerate(content[place : place + LONGEST_LENGTH]):
-        size |= (byte & 0x7F) << 7 * k
-        if byte < 0x80:
-            place += k + 1
-            break
-    end = place + CRC_BYTES + size
-    if _length(size) != content[len(MAGIC) + 1 : place] or len(content) != end:
-        raise ValueError(
-            f"{where} is truncated or too long: {len(content)} bytes; compress the network again"
-        )
-    return bool(mark & TEMPLATE), content[place : place + CRC_BYTES], content[place + CRC_BYTES :]
 
 
 def _read(stream: bytes, model: nn.Module | None) -> nn.Module:

@@ -12,7 +12,7 @@ from torch import nn
 
 from sipp_core import compress, decompress, models
 from sipp_core.coding import Recorder, fixed, one_of
-from sipp_core.compressing import MAGIC, TEMPLATE, VERSION
+from sipp_core.container import MAGIC, TEMPLATE, VERSION
 from sipp_core.families import FAMILIES, NUMBER_BITS
 
 
