@@ -9,7 +9,34 @@ from torch import Tensor, nn
 
 from sipp_core.running import evaluating, model_device
 
-__all__ = ["count_errors"]
+__all__ = ["count_errors", "exact_scores"]
+
+
+def exact_scores(model: nn.Module, inputs: Tensor, batch_size: int = 1000) -> Tensor:
+    """Class scores in float64, computed by a copy of the model on its device.
+
+    Args:
+        model: maps (batch, ...) to (batch, classes) scores; not changed.
+        inputs: (n, ...) floats, n >= 1.
+        batch_size: inputs at once; for memory only.
+
+    Returns:
+        (n, classes) float64 tensor on the CPU.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> exact_scores(nn.Identity(), torch.eye(2)).dtype
+        torch.float64
+    """
+    # Apple's GPUs have no float64.
+    device = model_device(model)
+    device = torch.device("cpu") if device.type == "mps" else device
+    exact = copy.deepcopy(model).to(device).double()
+    with evaluating(exact):
+        return torch.cat(
+            [exact(rows.to(device).double()).cpu() for rows in inputs.split(batch_size)]
+        )
 
 
 def count_errors(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int = 1000) -> int:
@@ -42,12 +69,7 @@ def count_errors(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: 
             "inputs and targets must have one row each per example, at least one; "
             f"found {len(inputs)} inputs and {len(targets)} targets"
         )
-    exact, device, right = copy.deepcopy(model).double(), model_device(model), 0
-    with evaluating(exact):
-        for rows, wanted in zip(inputs.split(batch_size), targets.split(batch_size), strict=True):
-            scores = exact(rows.to(device).double())
-            index = wanted.to(device)[:, None]
-            mine = scores.gather(1, index)
-            others = scores.scatter(1, index, -torch.inf).amax(1, keepdim=True)
-            right += int(((mine > others) & mine.isfinite()).sum())
-    return len(inputs) - right
+    scores, index = exact_scores(model, inputs, batch_size), targets.cpu()[:, None]
+    mine = scores.gather(1, index)
+    others = scores.scatter(1, index, -torch.inf).amax(1, keepdim=True)
+    return len(inputs) - int(((mine > others) & mine.isfinite()).sum())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,9 +14,9 @@ import sipp_core
 import sipp_theory
 from reports.bounds import sums
 from reports.splits import calibration_count, widths
+from sipp_core.counting import exact_scores
 from sipp_core.datasets import Dataset
 from sipp_core.quantizing import learning_levels
-from sipp_core.running import evaluating, model_device
 
 Json = dict[str, Any]
 Float = np.ndarray
@@ -27,26 +26,6 @@ LEVELS = 255
 SHARES = np.linspace(0.01, 0.5, 50)
 # CoreNet's theorem asks for a batch; no more inputs than this are looked at.
 MOST_INPUTS = 2000
-
-
-def scores_of(model: nn.Module, inputs: Tensor, batch_size: int = 1000) -> Float:
-    """Class scores in float64, as `count_errors` sees them.
-
-    Args:
-        model: the network; not changed.
-        inputs: (n, ...).
-        batch_size: inputs at once; for memory only.
-
-    Returns:
-        (n, classes) float64 array.
-
-    Claim: none (plumbing).
-    """
-    exact, device = copy.deepcopy(model).double(), model_device(model)
-    with evaluating(exact):
-        return np.concatenate(
-            [exact(rows.to(device).double()).cpu().numpy() for rows in inputs.split(batch_size)]
-        )
 
 
 def margin_facts(scores: Float, targets: Tensor) -> Json:
@@ -88,14 +67,14 @@ def compression(
 
     Claim: GN-1. Source: [AR] arXiv 1802.05296, Theorem 2.1.
     """
-    wanted = scores_of(model, dataset.train_inputs)
+    wanted = exact_scores(model, dataset.train_inputs).numpy()
     found = sipp_theory.margins(wanted, dataset.train_targets.numpy())
     gammas = np.unique(sipp_theory.margin_quantiles(found, SHARES))
     gammas = gammas[gammas > 0]
     rows = []
     for keep in keeps:
         small = _rounded(model, dataset, keep, seed)
-        off = np.abs(scores_of(small, dataset.train_inputs) - wanted).max(axis=1)
+        off = np.abs(exact_scores(small, dataset.train_inputs).numpy() - wanted).max(axis=1)
         parameters = sum(int(p.count_nonzero()) for p in small.parameters())
         places = sum(p.numel() for p in small.parameters())
         losses = sipp_theory.margin_loss(found, gammas)
@@ -154,7 +133,7 @@ def corenet(model: nn.Module, dataset: Dataset, delta: float, seed: int) -> Json
         len(dataset.train_inputs), generator=torch.Generator().manual_seed(seed)
     )[:count]
     stats = sipp_core.calibrate(model, dataset.train_inputs[order])
-    scores = scores_of(model, dataset.train_inputs)
+    scores = exact_scores(model, dataset.train_inputs).numpy()
     found = sipp_theory.margins(scores, dataset.train_targets.numpy())
     n = len(scores)
     hats = [

@@ -21,7 +21,7 @@ from reports.generalization.plans import Plan, adjusted, plan_of
 from reports.validation.cells import machine
 from reports.validation.subjects import Workshop
 from sipp_core.compressing import Compressed
-from sipp_core.counting import count_errors
+from sipp_core.counting import count_errors, exact_scores
 from sipp_core.datasets import Dataset
 from sipp_core.describing import versions
 from sipp_core.ladder import candidates
@@ -171,7 +171,7 @@ def _facts(
         "bounds": bounds(best, half, printed, theorem, delta), "half": half, "printed": printed,
         "theorem": theorem,
         "margins": classic.margin_facts(
-            classic.scores_of(network, dataset.train_inputs), dataset.train_targets
+            exact_scores(network, dataset.train_inputs).numpy(), dataset.train_targets
         ),
         "by_n": _by_n(network, dataset, best, delta, seed),
     }  # fmt: skip
