@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from sipp_core.recipes import Recipe
 from sipp_core.roundings import short
 
 
-def net(seed=0):
+def net(seed=0) -> Any:
     return models.dense((20, 15, 10), seed)
 
 
@@ -81,7 +82,7 @@ def test_a_higher_price_makes_a_shorter_file():
     data = datasets.load("digits")
     lengths = []
     for rate in (0.0, 0.3):
-        model = models.dense((64, 10), 0)
+        model: Any = models.dense((64, 10), 0)
         with learning_levels(model, levels=5, rate=rate):
             training.train(model, data, **asdict(Recipe(8, 64, 5e-3)))
         lengths.append(compress(model).bits)
@@ -91,7 +92,7 @@ def test_a_higher_price_makes_a_shorter_file():
 @pytest.mark.parametrize("codebook", ["grid", "table"])
 def test_zeros_outside_the_mask_stay_and_nothing_else_is_held(codebook):
     data = datasets.load("digits")
-    model = models.dense((64, 20, 10), 1)
+    model: Any = models.dense((64, 20, 10), 1)
     mask = torch.rand(20, 64, generator=torch.Generator().manual_seed(0)) < 0.3
     with learning_levels(model, levels=7, codebook=codebook, masks={"fc1": mask}):
         found = training.train(model, data, **asdict(Recipe(20, 64, 5e-3)))
@@ -119,7 +120,7 @@ def test_a_table_has_zero_and_learns_its_other_levels():
 
 
 def test_gradients_pass_within_the_range_and_reach_step_and_table():
-    model = nn.Linear(4, 1, bias=False)
+    model: Any = nn.Linear(4, 1, bias=False)
     with torch.no_grad():
         model.weight.copy_(torch.tensor([[0.3, -0.9, 5.0, 0.1]]))
     x = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
@@ -133,7 +134,7 @@ def test_gradients_pass_within_the_range_and_reach_step_and_table():
         off = torch.tensor([0 - 0.3, -1 + 0.9, 1.0, 0 - 0.1])
         expected = (x[0] * off).sum() * math.log(2)
         assert torch.allclose(part.log_step.grad, expected)
-    model = nn.Linear(4, 1, bias=False)
+    model: Any = nn.Linear(4, 1, bias=False)
     with torch.no_grad():
         model.weight.copy_(torch.tensor([[1.0, 1.0, -2.0, -2.0]]))
     with learning_levels(model, levels=3, codebook="table", rate=0.0):
@@ -146,7 +147,7 @@ def test_same_seed_same_levels():
     data = datasets.load("digits")
     found = []
     for _ in range(2):
-        model = models.dense((64, 12, 10), 2)
+        model: Any = models.dense((64, 12, 10), 2)
         with learning_levels(model, levels=5, codebook="table"):
             training.train(model, data, **asdict(Recipe(2, 64, 5e-3)))
         found.append(compress(model).content)
@@ -154,7 +155,7 @@ def test_same_seed_same_levels():
 
 
 def test_modes_buffers_and_layers_without_weights_stay():
-    model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Dropout(), nn.Linear(5, 2))
+    model: Any = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Dropout(), nn.Linear(5, 2))
     model.train()
     model[2].eval()
     before = model[1].running_mean.clone()
@@ -199,7 +200,7 @@ def test_what_is_refused_leaves_the_model_as_it_was():
     with torch.no_grad():
         broken.fc2.weight[1, 2] = torch.nan
     refuse(broken, "'fc2.weight' has a value that is not finite", levels=3)
-    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied: Any = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     tied[1].weight = tied[0].weight
     refuse(tied, "'1.weight' is shared with '0.weight'", levels=3)
     refuse(nn.ReLU(), "must have a parameter", levels=3)

@@ -1,6 +1,7 @@
 """Rate control: what a candidate's file says of its network, and what it is charged."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ ONE = Schedule(again=Recipe(2, 64, 3e-3), levels=Recipe(3, 64, 4e-3), steps=(0.6
 @pytest.fixture(scope="module")
 def digits():
     data = datasets.load("digits")
-    model = models.dense((64, 10), 0)
+    model: Any = models.dense((64, 10), 0)
     training.train(model, data, epochs=10, batch_size=64, lr=5e-3)
     return model, data
 
@@ -87,7 +88,7 @@ def test_everything_is_said_of_what_the_file_decodes_to(digits, found):
     # Methods in their order, and each from dense to sparse.
     assert {one.setting for one in rows} == set(settings)
     for one in rows:
-        network = decompress(one.file.content)
+        network: Any = decompress(one.file.content)
         assert one.errors == count_errors(network, data.train_inputs, data.train_targets)
         assert one.test_errors == count_errors(network, data.test_inputs, data.test_targets)
         assert one.n == len(data.train_inputs)
@@ -115,12 +116,12 @@ def test_the_bound_pays_for_every_bit_of_the_file_and_for_the_search(found):
 
 def test_whole_neurons_go_first_and_stay_away():
     data = datasets.load("digits")
-    model = models.dense((64, 30, 10), 0)
+    model: Any = models.dense((64, 30, 10), 0)
     training.train(model, data, epochs=5, batch_size=64, lr=5e-3)
     settings = candidates(["none", "magnitude"], [0.2], [5], ["grid"], filters=[0.35])
     assert {one.filters for one in settings} == {0.35}
     for one in search(model, data, settings, ONE, delta=0.05, architecture="dense:64,30,10"):
-        network = decompress(one.file.content)
+        network: Any = decompress(one.file.content)
         alive = network.fc1.weight.any(1)
         # 74 weights a neuron, 2,220 in all.
         assert alive.sum() <= 10
@@ -151,7 +152,8 @@ def test_the_given_model_and_its_zeros(digits):
         )
     )  # fmt: skip
     assert torch.equal(model.fc1.weight, before)
-    assert one.network(model).fc1.weight.count_nonzero() <= 160
+    read: Any = one.network(model)
+    assert read.fc1.weight.count_nonzero() <= 160
     assert steps[0] == (0, 1, "magnitude 0.25, 5 levels")
 
 
