@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
@@ -35,8 +36,10 @@ def _check(paper: str, schedule: str) -> None:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; found {schedule!r}")
 
 
-def _chosen(made: ModuleType, schedule: str, only: str | None) -> list[Any]:
+def _chosen(made: ModuleType, schedule: str, only: str | None, seeds: int | None) -> list[Any]:
     plans = list(made.PLANS[schedule])
+    if seeds is not None:
+        plans = [replace(plan, seeds=whole("seeds", seeds, 1)) for plan in plans]
     if only is None:
         return plans
     names = list(dict.fromkeys(plan.subject.net for plan in plans))
@@ -80,6 +83,7 @@ def validate(
     seed: int = 0,
     threads: int = 1,
     only: str | None = None,
+    seeds: int | None = None,
     command: str = "",
     progress: Progress | None = None,
 ) -> Validation:
@@ -99,6 +103,7 @@ def validate(
         seed: seed of everything, >= 0.
         threads: CPU threads, >= 1; another number may change the last bits of a training.
         only: run only this network.
+        seeds: how many seeds, >= 1, instead of the schedule's number; intervals need two.
         command: what the user typed, noted with each cell.
         progress: callback (done, total, what), with the time left in `what`.
 
@@ -127,7 +132,7 @@ def validate(
         data_dir, None if place is None else place / "networks", device,
         whole("threads", threads, 1), meter.inside,
     )  # fmt: skip
-    chosen = _chosen(made, schedule, only)
+    chosen = _chosen(made, schedule, only, seeds)
     plans, absent = _with_data(chosen, workshop, schedule)
     tasks: list[Task] = [task for plan in plans for task in made.tasks(plan, workshop, seed)]
     with some_threads(threads):

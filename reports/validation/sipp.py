@@ -99,7 +99,8 @@ def says(plans: Sequence[Plan]) -> str:
     """The schedules in words."""
     return "; ".join(
         f"{plan.subject.net} on {plan.subject.data}: {plan.subject.recipe.epochs} epochs of "
-        f"training, {plan.again.epochs} after each pruning, {plan.seeds} seeds (each a trained "
+        f"training, {plan.again.epochs} after each pruning, {plan.seeds} "
+        f"{'seed' if plan.seeds == 1 else 'seeds'} (each a trained "
         f"network of its own), {plan.inputs} calibration inputs"
         for plan in plans
     )

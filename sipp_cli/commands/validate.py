@@ -50,6 +50,10 @@ def command(
     only: Annotated[
         str | None, typer.Option(help="Run only this network, as lenet-300-100.")
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="How many seeds instead of the schedule's number; intervals need two."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="JSON file for the table, the curves and their origin.")
     ] = None,
@@ -80,7 +84,8 @@ def command(
     folder = data_dir or os.environ.get("SIPP_DATA_DIR") or None
 
     typed = f"sipp validate {paper} --schedule {asked} --seed {seed} --threads {threads}"
-    typed += (f" --only {only}" if only else "") + (
+    typed += f" --only {only}" if only else ""
+    typed += (f" --seeds {seeds}" if seeds else "") + (
         f" --device {device}" if device != "cpu" else ""
     )
 
@@ -89,7 +94,7 @@ def command(
     with render.progress() as progress:
         found = validate(
             paper, schedule=asked, data_dir=folder, folder=store, device=device, seed=seed,
-            threads=threads, only=only, command=typed, progress=progress,
+            threads=threads, only=only, seeds=seeds, command=typed, progress=progress,
         )  # fmt: skip
     summary = render.plain(found.summary())
     if out is not None:

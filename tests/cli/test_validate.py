@@ -42,13 +42,15 @@ def validates(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_a_disagreement_is_shown_and_is_no_error(sipp: Call, validates: dict[str, Any]) -> None:
-    ended = sipp("validate", "sipp", "--quick", "--seed", 3, "--only", "lenet-5", "--threads", 2)
+    ended = sipp("validate", "sipp", "--quick", "--seed", 3, "--only", "lenet-5", "--threads", 2,
+                 "--seeds", 4)  # fmt: skip
     assert ended.code == 0
-    asked = {name: validates[name] for name in ("paper", "schedule", "seed", "only", "threads")}
-    assert asked == {"paper": "sipp", "schedule": "quick", "seed": 3, "only": "lenet-5",
-                     "threads": 2}  # fmt: skip
+    names = ("paper", "schedule", "seed", "seeds", "only", "threads")
+    asked = {name: validates[name] for name in names}
+    assert asked == {"paper": "sipp", "schedule": "quick", "seed": 3, "seeds": 4,
+                     "only": "lenet-5", "threads": 2}  # fmt: skip
     assert validates["command"] == (
-        "sipp validate sipp --schedule quick --seed 3 --threads 2 --only lenet-5"
+        "sipp validate sipp --schedule quick --seed 3 --threads 2 --only lenet-5 --seeds 4"
     )
     for words in (
         "a [b] of nets", "2 points", "3 points", "1 to 5 points, 3 seeds", "yes", "another", "no",

@@ -266,11 +266,23 @@ def test_other_settings_are_other_cells() -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = replace(sipp.PLANS["tiny"][0], methods=("magnitude",), steps=(0.5,))
+    keys = [[key for key, _ in sipp.tasks(replace(tiny, seeds=count), Workshop(), 0)]
+            for count in (1, 2)]  # fmt: skip
+    assert keys[0] == keys[1][: len(keys[0])] and len(keys[1]) == 2 * len(keys[0])
+    monkeypatch.setitem(sipp.PLANS, "tiny", (tiny,))
+    found = run.validate("sipp", schedule="tiny", seeds=1)
+    assert ", 1 seed (" in found.says
+    # One seed has no spread: nothing is said of an interval.
+    assert all(line.low is None and line.seeds in (0, 1, None) for line in found.lines)
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [({"paper": "x"}, "paper must be one of"), ({"schedule": "x"}, "schedule must be one of"),
      ({"only": "x"}, "only must be one of fc-64-24-10; found 'x'"),
-     ({"seed": -1}, "seed"), ({"threads": 0}, "threads")],
+     ({"seed": -1}, "seed"), ({"seeds": 0}, "seeds must"), ({"threads": 0}, "threads")],
 )  # fmt: skip
 def test_bad_arguments_are_refused(asked: Json, words: str) -> None:
     settled: Json = {"paper": "sipp", "schedule": "tiny"} | asked
