@@ -43,9 +43,10 @@ def _chosen(made: ModuleType, schedule: str, only: str | None, seeds: int | None
     if only is None:
         return plans
     names = list(dict.fromkeys(plan.subject.net for plan in plans))
-    if only not in names:
-        raise ValueError(f"only must be one of {', '.join(names)}; found {only!r}")
-    return [plan for plan in plans if plan.subject.net == only]
+    wanted = only.split(",")
+    if unknown := [name for name in wanted if name not in names]:
+        raise ValueError(f"only must be of {', '.join(names)}; found {unknown[0]!r}")
+    return [plan for plan in plans if plan.subject.net in wanted]
 
 
 def _with_data(
@@ -102,7 +103,7 @@ def validate(
         device: torch device to train and prune on.
         seed: seed of everything, >= 0.
         threads: CPU threads, >= 1; another number may change the last bits of a training.
-        only: run only this network.
+        only: run only this network, or these, with commas between.
         seeds: how many seeds, >= 1, instead of the schedule's number; intervals need two.
         command: what the user typed, noted with each cell.
         progress: callback (done, total, what), with the time left in `what`.

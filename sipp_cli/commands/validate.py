@@ -48,7 +48,7 @@ def command(
         ),
     ] = None,
     only: Annotated[
-        str | None, typer.Option(help="Run only this network, as lenet-300-100.")
+        str | None, typer.Option(help="Run only this network, as lenet-300-100, or these: A,B.")
     ] = None,
     seeds: Annotated[
         int | None,

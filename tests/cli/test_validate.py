@@ -88,7 +88,7 @@ def test_a_long_run_that_keeps_nothing_says_so(sipp: Call, validates: dict[str, 
     [(("x", "--quick"), "paper must be one of"),
      (("sipp", "--schedule", "x"), "schedule must be one of"),
      (("sipp", "--quick", "--schedule", "paper"), "contradict each other"),
-     (("sipp", "--quick", "--only", "x"), "only must be one of digits-mlp"),
+     (("sipp", "--quick", "--only", "x"), "only must be of digits-mlp"),
      (("sipp", "--quick", "--device", "abacus"), "--device 'abacus'")],
 )  # fmt: skip
 def test_bad_arguments_are_refused(refused: Call, words: tuple[str, ...], why: str) -> None:

@@ -274,6 +274,11 @@ def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sipp.PLANS, "tiny", (tiny,))
     found = run.validate("sipp", schedule="tiny", seeds=1)
     assert ", 1 seed (" in found.says
+    both = (tiny, replace(tiny, subject=replace(tiny.subject, net="fc-64-9-10")))
+    monkeypatch.setitem(sipp.PLANS, "tiny", (*both, *both))
+    names = "fc-64-9-10,fc-64-24-10"
+    assert len(run._chosen(sipp, "tiny", names, None)) == 4
+    assert len(run._chosen(sipp, "tiny", "fc-64-9-10", None)) == 2
     # One seed has no spread: nothing is said of an interval.
     assert all(line.low is None and line.seeds in (0, 1, None) for line in found.lines)
 
@@ -281,7 +286,7 @@ def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("asked", "words"),
     [({"paper": "x"}, "paper must be one of"), ({"schedule": "x"}, "schedule must be one of"),
-     ({"only": "x"}, "only must be one of fc-64-24-10; found 'x'"),
+     ({"only": "x"}, "only must be of fc-64-24-10; found 'x'"),
      ({"seed": -1}, "seed"), ({"seeds": 0}, "seeds must"), ({"threads": 0}, "threads")],
 )  # fmt: skip
 def test_bad_arguments_are_refused(asked: Json, words: str) -> None:
