@@ -23,6 +23,9 @@ Store = Annotated[
     str | None,
     typer.Option(help="Folder for finished checks: the same call goes on where one stopped."),
 ]
+Threads = Annotated[
+    int, typer.Option(help="CPU threads of training; part of the result's definition.")
+]
 Images = Annotated[
     bool,
     typer.Option(

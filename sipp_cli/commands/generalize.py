@@ -169,9 +169,7 @@ def command(
             "Not needed for the bound to hold, which it does for all files at once."
         ),
     ] = None,
-    threads: Annotated[
-        int, typer.Option(help="CPU threads of training; part of the result's definition.")
-    ] = 1,
+    threads: options.Threads = 1,
     data_dir: options.DataDir = None,
     json: options.Json = False,
     seed: options.Seed = 0,

@@ -61,9 +61,7 @@ def command(
         Path | None,
         typer.Option(help="Folder for finished cells: the same call goes on where one stopped."),
     ] = None,
-    threads: Annotated[
-        int, typer.Option(help="CPU threads of training; part of the result's definition.")
-    ] = 1,
+    threads: options.Threads = 1,
     data_dir: options.DataDir = None,
     json: options.Json = False,
     seed: options.Seed = 0,

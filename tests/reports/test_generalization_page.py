@@ -222,6 +222,9 @@ def test_what_does_not_belong_together_is_refused(tiny: Generalization, tmp_path
         load(tmp_path / "none")
 
 
+NOTHING = Compressed(b"", ())
+
+
 def test_digits_come_last_and_the_least_bound_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,7 +233,7 @@ def test_digits_come_last_and_the_least_bound_first(
     for name, facts in made.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(facts))
         (tmp_path / f"{name}.sipp").write_bytes(b"")
-    monkeypatch.setattr(checked_in, "read", lambda facts, _: Generalization(None, facts))  # type: ignore[arg-type]
+    monkeypatch.setattr(checked_in, "read", lambda facts, _: Generalization(NOTHING, facts))
     assert [one.bound for one in load(tmp_path)] == [0.2, 0.9, 0.1]
 
 
