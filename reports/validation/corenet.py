@@ -95,9 +95,14 @@ WORDS = {
 def says(plans: Sequence[Plan]) -> str:
     """The schedule in words."""
     one = plans[0]
+    some = (
+        ""
+        if len(plans) == len(PLANS[one.schedule])
+        else (f" (of these only {', '.join(plan.subject.net for plan in plans)})")
+    )
     return (
-        f"{WORDS[one.schedule]}; {one.subject.recipe.epochs} epochs of training, {one.inputs} "
-        f"calibration inputs, {one.seeds} draws of each random method on the same trained "
+        f"{WORDS[one.schedule]}{some}; {one.subject.recipe.epochs} epochs of training, "
+        f"{one.inputs} calibration inputs, {one.seeds} draws of each random method on the same trained "
         "networks, no training after pruning"
     )
 
