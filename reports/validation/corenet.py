@@ -102,8 +102,8 @@ def says(plans: Sequence[Plan]) -> str:
     )
     return (
         f"{WORDS[one.schedule]}{some}; {one.subject.recipe.epochs} epochs of training, "
-        f"{one.inputs} calibration inputs, {one.seeds} draws of each random method on the same trained "
-        "networks, no training after pruning"
+        f"{one.inputs} calibration inputs, {one.seeds} draws of each random method on the same "
+        "trained networks, no training after pruning"
     )
 
 
