@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sipp_core.running import evaluating, model_device
 
-__all__ = ["count_errors", "exact_scores"]
+__all__ = ["count_errors", "exact_scores", "wrong"]
 
 
 def exact_scores(model: nn.Module, inputs: Tensor, batch_size: int = 1000) -> Tensor:
@@ -69,7 +69,26 @@ def count_errors(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: 
             "inputs and targets must have one row each per example, at least one; "
             f"found {len(inputs)} inputs and {len(targets)} targets"
         )
-    scores, index = exact_scores(model, inputs, batch_size), targets.cpu()[:, None]
+    return int(wrong(exact_scores(model, inputs, batch_size), targets).sum())
+
+
+def wrong(scores: Tensor, targets: Tensor) -> Tensor:
+    """Which inputs are got wrong: the target's score is not finite, or not above every other.
+
+    Args:
+        scores: (n, classes), as `exact_scores` gives them.
+        targets: (n,) class numbers.
+
+    Returns:
+        (n,) bool tensor.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> wrong(torch.tensor([[0.0, 1.0], [2.0, 2.0]]), torch.tensor([1, 0])).tolist()
+        [False, True]
+    """
+    index = targets.to(scores.device)[:, None]
     mine = scores.gather(1, index)
     others = scores.scatter(1, index, -torch.inf).amax(1, keepdim=True)
-    return len(inputs) - int(((mine > others) & mine.isfinite()).sum())
+    return ~((mine > others) & mine.isfinite())[:, 0]

@@ -272,9 +272,10 @@ def _by_removals(
     first = [dead(table) for table in tables]
     owner, lost = [], []
     for index, table in enumerate(tables):
-        gone = table.sensitivity[removal_order(table)].cumsum()
         if alike == "channels":
             gone = np.arange(1, table.group.units) / table.group.units
+        else:
+            gone = table.sensitivity[removal_order(table)].cumsum()
         gone = gone[first[index] :]
         owner.append(np.full(gone.size, index))
         lost.append(gone)

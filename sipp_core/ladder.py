@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sipp_core import retraining
 from sipp_core.datasets import Dataset
+from sipp_core.drawing import shuffled
 from sipp_core.filters import prune_filters
 from sipp_core.layers import weight_of
 from sipp_core.prune import prune
@@ -186,10 +187,7 @@ def _without_filters(
 
 
 def _calibration(dataset: Dataset, schedule: Schedule, seed: int) -> tuple[Tensor, Tensor]:
-    order = torch.randperm(
-        len(dataset.train_inputs), generator=torch.Generator().manual_seed(seed)
-    )[: schedule.inputs]
-    return dataset.train_inputs[order], dataset.train_targets[order]
+    return shuffled(dataset.train_inputs, schedule.inputs, seed, dataset.train_targets)
 
 
 def _sparsifier(

@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from sipp_core._arguments import whole
+from sipp_core.layers import masked_weights
 from sipp_core.roundings import Grid, Table
 
 __all__ = ["Codebook", "learning_levels"]
@@ -77,7 +78,7 @@ def learning_levels(
     """
     _check(levels, bias_levels, codebook, rate)
     found = _slots(model)
-    held = _masks(model, masks or {})
+    held = {id(weight): mask for weight, mask in masked_weights(model, masks or {})}
     done: list[tuple[nn.Module, str]] = []
     try:
         for module, name, value in found:
@@ -135,18 +136,4 @@ def _slots(model: nn.Module) -> list[tuple[nn.Module, str, nn.Parameter]]:
             found.append((module, name, value))
     if not found:
         raise ValueError("model must have a parameter to put on levels; found none")
-    return found
-
-
-def _masks(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[int, Tensor]:
-    """Masks by the identity of the weights that they are of."""
-    found = {}
-    for name, mask in masks.items():
-        weight: Any = model.get_submodule(name).weight
-        if mask.shape != weight.shape:
-            raise ValueError(
-                f"the mask of layer {name!r} has shape {tuple(mask.shape)}, its weight "
-                f"{tuple(weight.shape)}"
-            )
-        found[id(weight)] = mask.to(weight.device)
     return found

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.datasets import Dataset
-from sipp_core.layers import weight_of
+from sipp_core.layers import masked_weights, weight_of
 from sipp_core.recipes import Recipe
 from sipp_core.result import PruneResult
 from sipp_core.running import Progress
@@ -84,15 +84,7 @@ def holding_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[Non
         >>> net.weight.grad.tolist(), net.weight[0, 1].item()
         ([[1.0, 0.0]], 0.0)
     """
-    found: list[tuple[Tensor, Tensor]] = []
-    for name, mask in masks.items():
-        weight = weight_of(model.get_submodule(name))
-        if mask.shape != weight.shape:
-            raise ValueError(
-                f"the mask of layer {name!r} has shape {tuple(mask.shape)}, its weight "
-                f"{tuple(weight.shape)}"
-            )
-        found.append((weight, mask.to(weight.device)))
+    found = masked_weights(model, masks)
     handles = []
     try:
         for weight, mask in found:

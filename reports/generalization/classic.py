@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 import sipp_core
@@ -16,6 +15,7 @@ from reports.bounds import sums
 from reports.splits import calibration_count, widths
 from sipp_core.counting import exact_scores
 from sipp_core.datasets import Dataset
+from sipp_core.drawing import shuffled
 from sipp_core.quantizing import learning_levels
 
 Json = dict[str, Any]
@@ -26,6 +26,8 @@ LEVELS = 255
 SHARES = np.linspace(0.01, 0.5, 50)
 # CoreNet's theorem asks for a batch; no more inputs than this are looked at.
 MOST_INPUTS = 2000
+# Inputs that sipp-det is calibrated on.
+CALIBRATION = 400
 
 
 def margin_facts(scores: Float, targets: Tensor) -> Json:
@@ -50,13 +52,21 @@ def margin_facts(scores: Float, targets: Tensor) -> Json:
     }
 
 
+def _tried(found: Float) -> Float:
+    """Values of gamma to try: quantiles of the margins, above 0."""
+    gammas = np.unique(sipp_theory.margin_quantiles(found, SHARES))
+    return gammas[gammas > 0]
+
+
 def compression(
-    model: nn.Module, dataset: Dataset, keeps: Sequence[float], delta: float, seed: int
-) -> list[Json]:
+    model: nn.Module, wanted: Float, dataset: Dataset, keeps: Sequence[float], delta: float,
+    seed: int,
+) -> list[Json]:  # fmt: skip
     """GN-1 of the trained network, pruned by sipp-det and rounded, not trained again.
 
     Args:
         model: the trained network f.
+        wanted: its scores on the training inputs, (n, classes) float64.
         dataset: its data; all training inputs are counted.
         keeps: fractions; which of them is best is chosen on the data and charged.
         delta: failure probability.
@@ -67,11 +77,8 @@ def compression(
 
     Claim: GN-1. Source: [AR] arXiv 1802.05296, Theorem 2.1.
     """
-    wanted = exact_scores(model, dataset.train_inputs).numpy()
     found = sipp_theory.margins(wanted, dataset.train_targets.numpy())
-    gammas = np.unique(sipp_theory.margin_quantiles(found, SHARES))
-    gammas = gammas[gammas > 0]
-    rows = []
+    gammas, rows = _tried(found), []
     for keep in keeps:
         small = _rounded(model, dataset, keep, seed)
         off = np.abs(exact_scores(small, dataset.train_inputs).numpy() - wanted).max(axis=1)
@@ -97,22 +104,19 @@ def compression(
 
 
 def _rounded(model: nn.Module, dataset: Dataset, keep: float, seed: int) -> nn.Module:
-    order = torch.randperm(
-        len(dataset.train_inputs), generator=torch.Generator().manual_seed(seed)
-    )[:400]
-    small = sipp_core.prune(
-        model, dataset.train_inputs[order], method="sipp-det", keep=keep, seed=seed
-    ).model
+    inputs, _ = shuffled(dataset.train_inputs, CALIBRATION, seed)
+    small = sipp_core.prune(model, inputs, method="sipp-det", keep=keep, seed=seed).model
     with learning_levels(small, levels=LEVELS, bias_levels=LEVELS, rate=0.0):
         pass
     return small
 
 
-def corenet(model: nn.Module, dataset: Dataset, delta: float, seed: int) -> Json:
+def corenet(model: nn.Module, scores: Float, dataset: Dataset, delta: float, seed: int) -> Json:
     """GN-2 of the trained network, every factor shown.
 
     Args:
         model: the trained network f.
+        scores: its scores on the training inputs, (n, classes) float64.
         dataset: its data; all training inputs are counted.
         delta: failure probability.
         seed: of the calibration inputs.
@@ -129,11 +133,7 @@ def corenet(model: nn.Module, dataset: Dataset, delta: float, seed: int) -> Json
         return {"refused": why}
     eta, eta_star = widths(model)
     count = min(calibration_count(model, delta), MOST_INPUTS, len(dataset.train_inputs))
-    order = torch.randperm(
-        len(dataset.train_inputs), generator=torch.Generator().manual_seed(seed)
-    )[:count]
-    stats = sipp_core.calibrate(model, dataset.train_inputs[order])
-    scores = exact_scores(model, dataset.train_inputs).numpy()
+    stats = sipp_core.calibrate(model, shuffled(dataset.train_inputs, count, seed)[0])
     found = sipp_theory.margins(scores, dataset.train_targets.numpy())
     n = len(scores)
     hats = [
@@ -142,7 +142,6 @@ def corenet(model: nn.Module, dataset: Dataset, delta: float, seed: int) -> Json
     ]
     totals = [sums(layer)[0] for layer in stats.layers]
     weights = sum(p.numel() for p in model.parameters() if p.ndim > 1)
-    gammas = np.unique(sipp_theory.margin_quantiles(found, SHARES))
     tried = [
         sipp_theory.corenet_generalization(
             totals, hats, largest_output=float(np.linalg.norm(scores, axis=1).max()),
@@ -150,7 +149,7 @@ def corenet(model: nn.Module, dataset: Dataset, delta: float, seed: int) -> Json
             weights=weights, biases=sum(p.numel() for p in model.parameters()) - weights,
             delta=delta, failure=0.5 / n, eta=eta, eta_star=eta_star,
         )
-        for gamma in gammas[gammas > 0]
+        for gamma in _tried(found)
     ]  # fmt: skip
     if not tried:
         return {"refused": "no margin is above 0: the network errs on half of the points"}

@@ -13,6 +13,7 @@ from reports.generalization.plans import Plan
 from sipp_core import retraining, training
 from sipp_core.counting import count_errors
 from sipp_core.datasets import Dataset
+from sipp_core.drawing import shuffled
 from sipp_core.ladder import UNPRUNED
 from sipp_core.prune import prune
 
@@ -93,16 +94,13 @@ def _networks(
     model = plan.subject.build(seed)
     training.train(model, first, **asdict(plan.subject.recipe), seed=seed, threads=threads)
     found: list[tuple[tuple[str, float], nn.Module]] = [((UNPRUNED, 1.0), model)]
-    order = torch.randperm(len(first.train_inputs), generator=torch.Generator().manual_seed(seed))[
-        : plan.schedule.inputs
-    ]
-    batch = first.train_inputs[order]
+    pairs = [shuffled(first.train_inputs, plan.schedule.inputs, seed, first.train_targets)]
     # One method is enough: what a half's column shows is the price of a prior, not of a method.
     method = next((name for name in plan.methods if name != UNPRUNED), "magnitude")
     keeps = sorted({*plan.schedule.steps, *plan.keeps} - {1.0}, reverse=True) or [0.5]
     rounds = retraining.cascade(
         model, first, keeps,
-        lambda net, keep: prune(net, batch, method=method, keep=keep, seed=seed),
+        lambda net, keep: prune(net, pairs, method=method, keep=keep, seed=seed),
         plan.schedule.again, seed=seed, threads=threads,
     )  # fmt: skip
     return found + [((method, done.keep), done.model) for done in rounds]

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 import sipp_theory
 from reports.generalization import classic, halves
@@ -21,9 +20,10 @@ from reports.generalization.plans import Plan, adjusted, plan_of
 from reports.validation.cells import machine
 from reports.validation.subjects import Workshop
 from sipp_core.compressing import Compressed
-from sipp_core.counting import count_errors, exact_scores
+from sipp_core.counting import count_errors, exact_scores, wrong
 from sipp_core.datasets import Dataset
 from sipp_core.describing import versions
+from sipp_core.drawing import shuffled
 from sipp_core.ladder import candidates
 from sipp_core.rate_control import RULES_BITS, Coded, search
 from sipp_core.running import some_threads
@@ -149,16 +149,17 @@ def _facts(
     say(0, 3, "the data-dependent prior")
     half = halves.column(plan, dataset, delta, seed, threads)
     say(1, 3, "the bounds as printed")
-    printed = classic.compression(model, dataset, KEEPS, delta, seed)
-    theorem = classic.corenet(model, dataset, delta, seed)
+    dense = exact_scores(model, dataset.train_inputs)
+    printed = classic.compression(model, dense.numpy(), dataset, KEEPS, delta, seed)
+    theorem = classic.corenet(model, dense.numpy(), dataset, delta, seed)
     say(2, 3, "how the bound moves")
-    network = best.network()
+    scores = exact_scores(best.network(), dataset.train_inputs)
     facts = {
         "format": FORMAT, "net": plan.subject.net, "data": plan.subject.data, "n": best.n,
         "test_n": best.test_n, "classes": dataset.num_classes, "delta": delta,
         "weights": sum(p.numel() for p in model.parameters() if p.ndim > 1),
         "dense": {
-            "train_errors": count_errors(model, dataset.train_inputs, dataset.train_targets),
+            "train_errors": int(wrong(dense, dataset.train_targets).sum()),
             "test_errors": count_errors(model, dataset.test_inputs, dataset.test_targets),
         },
         "candidates": [_row(one) for one in found], "best": list(found).index(best),
@@ -170,10 +171,8 @@ def _facts(
         "budget": [asdict(charge) for charge in budget(best, len(found)).charges],
         "bounds": bounds(best, half, printed, theorem, delta), "half": half, "printed": printed,
         "theorem": theorem,
-        "margins": classic.margin_facts(
-            exact_scores(network, dataset.train_inputs).numpy(), dataset.train_targets
-        ),
-        "by_n": _by_n(network, dataset, best, delta, seed),
+        "margins": classic.margin_facts(scores.numpy(), dataset.train_targets),
+        "by_n": _by_n(wrong(scores, dataset.train_targets), best, delta, seed),
     }  # fmt: skip
     say(3, 3, "done")
     return facts
@@ -279,14 +278,13 @@ def _bound(claim: str, name: str, value: float, column: str = "all") -> Json:
             "vacuous": not value < 1}  # fmt: skip
 
 
-def _by_n(network: nn.Module, dataset: Dataset, best: Coded, delta: float, seed: int) -> list[Json]:
+def _by_n(missed: Tensor, best: Coded, delta: float, seed: int) -> list[Json]:
     """The file's bound had fewer inputs been counted: the first of a random order."""
-    n = len(dataset.train_inputs)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    n = len(missed)
+    so_far = shuffled(missed, n, seed)[0].cumsum(0)
     rows = []
     for count in sorted({*(k for k in POINTS if k < n), n}):
-        some = order[:count]
-        errors = count_errors(network, dataset.train_inputs[some], dataset.train_targets[some])
+        errors = int(so_far[count - 1])
         given = {"errors": errors, "n": count, "bits": best.file.bits + best.choice_bits}
         values = {
             form: float(sipp_theory.occam_bound(form, **given, delta=delta)) for form in FORMS

@@ -15,9 +15,10 @@ from torch import nn
 import sipp_core
 from reports.settings import method_facts
 from reports.validation import corenet_lines
-from reports.validation.subjects import Subject, Workshop, shuffled
+from reports.validation.subjects import Subject, Workshop
 from reports.validation.work import Task, settings_of
 from sipp_core import training
+from sipp_core.drawing import shuffled
 from sipp_core.fitting import VALIDATION_EVERY
 from sipp_core.prune import DEFAULT_POINTS
 from sipp_core.recipes import Recipe

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 import sipp_core
 from reports.validation import nettrim_lines
-from reports.validation.subjects import Subject, Workshop, shuffled
+from reports.validation.subjects import Subject, Workshop
 from reports.validation.variants import variant
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core import retraining, training
 from sipp_core.datasets import Dataset
+from sipp_core.drawing import shuffled
 from sipp_core.nettrim_network import retrim
 from sipp_core.recipes import Recipe, recipe
 from sipp_core.running import evaluating

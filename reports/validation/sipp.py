@@ -11,11 +11,12 @@ from torch import nn
 
 import sipp_core
 from reports.validation import sipp_lines
-from reports.validation.subjects import Subject, Workshop, found, keep, shuffled
+from reports.validation.subjects import Subject, Workshop, found, keep
 from reports.validation.variants import variant
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core import retraining, training
 from sipp_core.datasets import Dataset
+from sipp_core.drawing import shuffled
 from sipp_core.recipes import Recipe, recipe
 
 Json = dict[str, Any]

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as to_bytes
-from torch import Tensor, nn
+from torch import nn
 
 from reports.validation.spirals import two_spirals
 from sipp_core import datasets, families, models, training
@@ -155,27 +155,3 @@ def found(model: nn.Module, path: Path) -> nn.Module:
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it to train anew") from error
     return model.eval()
-
-
-def shuffled(
-    inputs: Tensor, count: int, seed: int, targets: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Draw inputs at random: published files are sorted by origin, so their head is no sample.
-
-    Args:
-        inputs: (n, ...).
-        count: how many, at most; all of them if there are fewer.
-        seed: of the draw.
-        targets: (n,) classes that go with them.
-
-    Returns:
-        The drawn inputs and their targets (numbers from 0 if none were given).
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> shuffled(torch.arange(5.0), 2, seed=0)[0].shape
-        torch.Size([2])
-    """
-    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))[:count]
-    return inputs[order], (torch.arange(len(inputs)) if targets is None else targets)[order]

@@ -92,8 +92,8 @@ def test_a_prior_never_sees_the_half_that_it_is_judged_on(digits, short):
 
 def test_gn_1_counts_what_it_says(digits):
     model, data = digits
-    rows = classic.compression(model, data, [0.3, 1.0], delta=0.05, seed=0)
     wanted = exact_scores(model, data.train_inputs).numpy()
+    rows = classic.compression(model, wanted, data, [0.3, 1.0], delta=0.05, seed=0)
     right = wanted[np.arange(len(wanted)), data.train_targets]
     others = np.where(np.eye(10, dtype=bool)[data.train_targets], -np.inf, wanted).max(1)
     for row in rows:
@@ -108,12 +108,15 @@ def test_gn_1_counts_what_it_says(digits):
 
 def test_gn_2_is_void_and_says_why(digits):
     model, data = digits
-    facts = classic.corenet(model, data, 0.05, 0)
+    scores = exact_scores(model, data.train_inputs).numpy()
+    facts = classic.corenet(model, scores, data, 0.05, 0)
     assert facts["vacuous"]
     assert facts["bound"] > 1
     assert facts["largest_factor"] == max(facts["log2_factors"], key=lambda item: item[1])[0]
     assert facts["log2_penalty"] == pytest.approx(sum(v for _, v in facts["log2_factors"]))
-    refused = classic.corenet(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), data, 0.05, 0)
+    refused = classic.corenet(
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), scores, data, 0.05, 0
+    )
     assert "fully connected layers; Conv2d is none" in refused["refused"]
 
 

@@ -17,7 +17,7 @@ from scipy import stats
 from reports.validation import checked_in, corenet, corenet_lines, nettrim, nettrim_lines, run, sipp
 from reports.validation.cells import Cells
 from reports.validation.spirals import two_spirals
-from reports.validation.subjects import Subject, Workshop, found, keep, shuffled
+from reports.validation.subjects import Subject, Workshop, found, keep
 from reports.validation.verdicts import (
     Line,
     Validation,
@@ -30,6 +30,7 @@ from reports.validation.verdicts import (
 )
 from reports.validation.work import Meter, perform
 from sipp_core import models
+from sipp_core.drawing import shuffled
 from sipp_core.recipes import Recipe
 
 Json = dict[str, Any]
