@@ -26,6 +26,8 @@ LEVELS = 255
 SHARES = np.linspace(0.01, 0.5, 50)
 # CoreNet's theorem asks for a batch; no more inputs than this are looked at.
 MOST_INPUTS = 2000
+# A float32 step of two bits behind the leading one: 4 mantissas, fewer than 512 exponents.
+STEPS = 2048
 # Inputs that sipp-det is calibrated on.
 CALIBRATION = 400
 
@@ -68,7 +70,7 @@ def compression(
         model: the trained network f.
         wanted: its scores on the training inputs, (n, classes) float64.
         dataset: its data; all training inputs are counted.
-        keeps: fractions; which of them is best is chosen on the data and charged.
+        keeps: fractions; every one may be looked at, for the number of parameters is charged.
         delta: failure probability.
         seed: of the calibration inputs.
 
@@ -82,20 +84,22 @@ def compression(
     for keep in keeps:
         small = _rounded(model, dataset, keep, seed)
         off = np.abs(exact_scores(small, dataset.train_inputs).numpy() - wanted).max(axis=1)
-        parameters = sum(int(p.count_nonzero()) for p in small.parameters())
-        places = sum(p.numel() for p in small.parameters())
+        tensors = list(small.parameters())
+        places = sum(p.numel() for p in tensors)
         losses = sipp_theory.margin_loss(found, gammas)
         exceptions = (off[:, None] > gammas / 2).mean(axis=0)
         best = int(np.argmin(losses + exceptions)) if len(gammas) else 0
         given = {
             "margin_loss": float(losses[best]) if len(gammas) else 1.0,
             "exceptions": float(exceptions[best]) if len(gammas) else 1.0,
-            "parameters": parameters,
+            "parameters": sum(int(p.count_nonzero()) for p in tensors),
             # A parameter is a place and a value there; both were chosen on the data.
             "levels": places * (LEVELS - 1),
             "n": len(wanted),
             "delta": delta,
-            "choices": len(keeps),
+            # A list for each number of parameters and each tensor's step. What keep decides is that
+            # number, so it costs nothing more.
+            "choices": (places + 1) * float(STEPS ** len(tensors)),
         }
         bound = float(sipp_theory.compression_bound(**given))
         gamma = float(gammas[best]) if len(gammas) else 0.0

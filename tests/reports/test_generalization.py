@@ -12,7 +12,7 @@ from torch import nn
 from reports.generalization import classic, halves
 from reports.generalization.plans import PLANS, plan_of
 from reports.generalization.run import FORMS, generalize
-from sipp_core import datasets, decompress, models, training
+from sipp_core import datasets, decompress, models, roundings, training
 from sipp_core.counting import count_errors, exact_scores
 from sipp_core.families import named
 from sipp_core.ladder import Schedule
@@ -98,12 +98,21 @@ def test_gn_1_counts_what_it_says(digits):
     others = np.where(np.eye(10, dtype=bool)[data.train_targets], -np.inf, wanted).max(1)
     for row in rows:
         assert row["margin_loss"] == np.mean(right - others <= row["gamma"])
-        nats = row["parameters"] * math.log(254 * 650) + math.log(2 / 0.05)
+        # Places and values, how many there are, a step for weights and biases, delta.
+        nats = row["parameters"] * math.log(254 * 650) + math.log(651 / 0.05)
+        nats += 2 * math.log(2048)
         total = row["margin_loss"] + row["exceptions"] + math.sqrt(nats / (2 * row["n"]))
         assert row["bound"] == pytest.approx(total, rel=1e-12)
         assert row["parameters"] <= row["keep"] * 640 + 10
     # With every weight kept only rounding is left, and it is small.
     assert rows[1]["exceptions"] < 0.05 < rows[0]["exceptions"]
+
+
+def test_gn_1_lists_every_step_that_a_float32_grid_can_have():
+    exponents = torch.arange(-149, 128, dtype=torch.float64)
+    every = torch.exp2(exponents[:, None] + torch.arange(0, 1, 1 / 64, dtype=torch.float64))
+    steps = roundings.short(every.float().flatten(), roundings.STEP_BITS).unique()
+    assert 1000 < len(steps) <= classic.STEPS
 
 
 def test_gn_2_is_void_and_says_why(digits):
