@@ -79,6 +79,7 @@ FAMILIES: dict[str, Family] = {
         most=8,
         weights=_compact_weights,
     ),
+    "lenet-5-caffe": _named(9, "lenet-5-caffe"),
 }
 """Every family by its name. Claim: none (plumbing)."""
 

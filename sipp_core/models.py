@@ -37,18 +37,19 @@ def _dense(*widths: int) -> Layers:
     return layers
 
 
-def _lenet_5() -> Layers:
+def _lenet(channels: tuple[int, int], padding: int, *widths: int) -> nn.Module:
+    """Two 5x5 convolutions, the first with padding, and fully connected layers behind."""
     layers: Layers = OrderedDict(
-        conv1=_conv(1, 6, padding=2),
+        conv1=_conv(1, channels[0], padding),
         relu_conv1=nn.ReLU(),
         pool1=nn.MaxPool2d(2),
-        conv2=_conv(6, 16, padding=0),
+        conv2=_conv(*channels, padding=0),
         relu_conv2=nn.ReLU(),
         pool2=nn.MaxPool2d(2),
         flatten=nn.Flatten(),
     )
-    layers.update(_dense(16 * 5 * 5, 120, 84, 10))
-    return layers
+    layers.update(_dense(*widths))
+    return nn.Sequential(layers)
 
 
 IMAGE = (3, 32, 32)
@@ -56,7 +57,8 @@ IMAGE = (3, 32, 32)
 _MODELS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
     "lenet-300-100": ((784,), lambda: nn.Sequential(_dense(784, 300, 100, 10))),
     "digits-mlp": ((64,), lambda: nn.Sequential(_dense(64, 128, 64, 10))),
-    "lenet-5": ((1, 28, 28), lambda: nn.Sequential(_lenet_5())),
+    "lenet-5": ((1, 28, 28), lambda: _lenet((6, 16), 2, 400, 120, 84, 10)),
+    "lenet-5-caffe": ((1, 28, 28), lambda: _lenet((20, 50), 0, 800, 500, 10)),
     "vgg-small": (IMAGE, architectures.vgg_small),
     "resnet-20": (IMAGE, lambda: architectures.resnet(20)),
     "vit-tiny": (IMAGE, architectures.vit_tiny),
@@ -120,8 +122,10 @@ def build(name: str, seed: int = 0) -> nn.Module:
     Every model has named layers (fc1, relu1, ...; conv1, ...) in float32 and maps a batch of inputs
     to 10 class scores. lenet-300-100 is 784-300-100-10, digits-mlp is 64-128-64-10, lenet-5 has two
     5x5 convolutions (6 and 16 channels, each with ReLU and 2x2 max-pooling) and 400-120-84-10
-    behind. vgg-small, resnet-20 (option A, He et al. 2016) and vit-tiny take 3x32x32 images; see
-    `sipp_core.architectures`. The global random state is neither read nor moved.
+    behind; lenet-5-caffe, of 431,080 parameters, is what many papers on pruning mean by LeNet-5: 20
+    and 50 channels without padding, then 800-500-10. vgg-small, resnet-20 (option A, He et al.
+    2016) and vit-tiny take 3x32x32 images; see `sipp_core.architectures`. The global random state
+    is neither read nor moved.
 
     Args:
         name: one of `NAMES`.

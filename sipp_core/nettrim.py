@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +28,11 @@ FEASIBLE = 1e-6
 # ADMM goes only so far before the exact solver takes over; less far does not name the candidates.
 FIRST = 5e-4
 ROUNDS = 12
+# Weights whose subgradient ADMM puts above this may turn out nonzero. A candidate too many costs
+# little; one too few costs a whole round.
+LIKELY = 0.6
+# A round adds no more ceilings than this to a neuron; most then hold by themselves.
+CEILINGS = 48
 # Entries below this share of the largest are the interior's distance from an exact zero.
 NOTHING = 1e-7
 
@@ -138,15 +143,11 @@ def solve(
         before = now.iterations
         now = iterate(program, now, inverse, iterations=min(500, most - spent), tolerance=goal)
         spent += now.iterations - before
-        point = _finish(program, now, tolerance)
+        point, weights, gap = _finish(program, now, tolerance)
         newton += point.iterations
-        weights = cleaned(point.weights)
-        value, bound = objective(program, weights), lower_bound(program, point.multipliers)
-        gap = max(value - bound, 0.0) / max(value, 1e-300)
-        if feasible(program, weights):
-            best = min(best, gap)
-            if gap <= tolerance:
-                return answer(program, weights, gap, now, newton)
+        if gap <= tolerance:
+            return answer(program, weights, gap, now, newton)
+        best = min(best, gap)
         goal /= 10
     raise RuntimeError(
         f"Net-Trim's solver reached a relative gap of {best:.1e}, not {tolerance:.1e}, in {spent} "
@@ -154,29 +155,40 @@ def solve(
     )
 
 
-def _finish(program: Program, state: State, tolerance: float) -> Point:
-    """Solve over the candidates that ADMM names, and add those that turn out to be missing."""
+def _finish(program: Program, state: State, tolerance: float) -> tuple[Point, Tensor, float]:
+    """Solve over the candidates that ADMM names, and add missing ones until the gap is small."""
     point = Point(state.weights.double(), state.multipliers, 0)
     outside = ~program.inside
-    weights = (point.weights != 0) | (state.slopes.abs() > 0.85) | (program.prices == 0)
+    weights = (point.weights != 0) | (state.slopes.abs() > LIKELY) | (program.prices == 0)
     ceilings = _near_ceilings(program, point, weights)
+    found, gap, total = point.weights, math.inf, 0
     mu = 0.003 * float(program.start.abs().mean())
-    total = 0
     for _ in range(ROUNDS):
         point = solve_restricted(program, point, weights, ceilings, mu=mu)
         total += point.iterations
+        found, gap = _certified(program, point)
         slopes = (point.multipliers @ program.inputs).abs()
         above = (point.weights @ program.inputs.T - program.ceilings) * outside
         more_weights = ~weights & (slopes > 1 + tolerance / 100)
         more_ceilings = ~ceilings & (above > 1e-9 * float(program.targets.max()))
-        if not (more_weights.any() or more_ceilings.any()):
+        if gap <= tolerance or not (more_weights.any() or more_ceilings.any()):
             break
         # The worst of each neuron are enough: the others follow, or come next.
-        worst = above.topk(min(above.shape[1], 32), dim=1).values[:, -1:]
+        worst = above.topk(min(above.shape[1], CEILINGS), dim=1).values[:, -1:]
         weights = weights | more_weights
         ceilings = ceilings | (more_ceilings & (above >= worst))
         mu = 1e-4 * float(program.start.abs().mean())
-    return Point(point.weights, point.multipliers, total)
+    return replace(point, iterations=total), found, gap
+
+
+def _certified(program: Program, point: Point) -> tuple[Tensor, float]:
+    """A point's weights with exact zeros, and their relative gap: +inf if they are not feasible."""
+    weights = cleaned(point.weights)
+    if not feasible(program, weights):
+        return weights, math.inf
+    value = objective(program, weights)
+    gap = max(value - lower_bound(program, point.multipliers), 0.0) / max(value, 1e-300)
+    return weights, gap
 
 
 def _near_ceilings(program: Program, point: Point, weights: Tensor) -> Tensor:

@@ -112,6 +112,9 @@ _SHORT: dict[tuple[str, str], Recipe] = {
     ("lenet-300-100", "fashion-mnist"): Recipe(epochs=15, batch_size=128, lr=1e-3),
     ("lenet-5", "mnist"): Recipe(epochs=4, batch_size=128, lr=3e-3),
     ("lenet-5", "fashion-mnist"): Recipe(epochs=8, batch_size=128, lr=3e-3),
+    ("lenet-5-caffe", "mnist"): Recipe(
+        epochs=4, batch_size=128, lr=1e-3, precision="bfloat16", channels_last=True
+    ),
     ("resnet-20", "cifar10"): _ONE_CYCLE,
 }
 _PAPER: dict[tuple[str, str], Recipe] = {
@@ -119,6 +122,7 @@ _PAPER: dict[tuple[str, str], Recipe] = {
     ("lenet-300-100", "fashion-mnist"): _LENET,
     ("lenet-5", "mnist"): _LENET,
     ("lenet-5", "fashion-mnist"): _LENET,
+    ("lenet-5-caffe", "mnist"): _LENET,
     ("resnet-20", "cifar10"): _RESNET,
 }
 

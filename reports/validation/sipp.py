@@ -37,7 +37,7 @@ class Plan:
         methods: pruning methods.
         keeps: fractions kept where the network is pruned once.
         steps: fractions of the iterative cascade, descending.
-        ticket: fraction that a lottery ticket keeps.
+        ticket: fraction that a lottery ticket keeps; None for no tickets.
         seeds: trained networks, each with its own draws.
         inputs: calibration inputs.
 
@@ -50,7 +50,7 @@ class Plan:
     methods: tuple[str, ...]
     keeps: tuple[float, ...]
     steps: tuple[float, ...]
-    ticket: float
+    ticket: float | None
     seeds: int
     inputs: int
 
@@ -87,10 +87,14 @@ PLANS: dict[str, tuple[Plan, ...]] = {
         Plan("reduced", Subject("lenet-5", "mnist", recipe("lenet-5", "mnist")),
              Recipe(3, 128, 2e-3), _FEW, _SOME, (0.5, 0.25, 0.12, 0.06, 0.04, 0.03, 0.02), 0.1, 3,
              400),
+        Plan("reduced", Subject("lenet-5-caffe", "mnist", recipe("lenet-5-caffe", "mnist")),
+             Recipe(2, 128, 1e-3, precision="bfloat16", channels_last=True),
+             ("sipp-det", "magnitude"), (0.03,), (0.3, 0.1, 0.05, 0.03, 0.02, 0.01), None, 3, 400),
     ),
     "paper": (
         _paper("lenet-300-100", "mnist"),
         _paper("lenet-5", "mnist"),
+        _paper("lenet-5-caffe", "mnist"),
         _paper("resnet-20", "cifar10"),
     ),
 }  # fmt: skip
@@ -137,9 +141,10 @@ def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:
             ask = {"part": "cascade", "method": method, "step": index, "keep": ratio}
             yield ask, lambda m=method, i=index: bench.step(m, i)
         # A random mask is what tickets stand beside.
-        for time in TIMES if method != "random" else ():
-            ask = {"part": "ticket", "method": method, "keep": plan.ticket, "time": time}
-            yield ask, lambda m=method, t=time: bench.ticket(m, t)
+        share = None if method == "random" else plan.ticket
+        for time in TIMES if share is not None else ():
+            ask = {"part": "ticket", "method": method, "keep": share, "time": time}
+            yield ask, lambda m=method, k=share, t=time: bench.ticket(m, k, t)
 
 
 class _Bench:
@@ -226,11 +231,11 @@ class _Bench:
         if old is not None:
             old.unlink(missing_ok=True)
 
-    def ticket(self, method: str, time: str) -> Json:
+    def ticket(self, method: str, share: float, time: str) -> Json:
         """A lottery ticket trained in isolation, beside one of the same layer sizes at random."""
         plan, start = self.plan, self.plan.subject.build(self.seed).to(self.workshop.device)
         seen = start if time == "initialisation" else self.model
-        masks = self.sparsify(method, seen, plan.ticket).masks
+        masks = self.sparsify(method, seen, share).masks
         result: Json = {"kept": sum(int(m.sum()) for m in masks.values())
                        / sum(m.numel() for m in masks.values())}  # fmt: skip
         at_random = retraining.random_like(masks, self.seed)

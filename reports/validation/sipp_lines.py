@@ -22,6 +22,7 @@ PUBLISHED = {
     ("resnet-20", "cifar10", "magnitude"): (0.849, "84.9%", "table of [SP]"),
     ("lenet-300-100", "mnist", "sipp"): (0.95, "at least 95% (our goal)", "goal of this toolkit"),
     ("lenet-5", "mnist", "sipp"): (0.97, "at least 97% (our goal)", "goal of this toolkit"),
+    ("lenet-5-caffe", "mnist", "sipp"): (0.97, "at least 97% (our goal)", "goal of this toolkit"),
 }
 # Those whose potential the paper reports; the others are variants of ours.
 OF_THE_PAPER = ("sipp-det", "sipp-det-mean", "sipp-hybrid")
@@ -180,8 +181,8 @@ def _tickets(plan: Plan, rows: Sequence[Json]) -> list[Line]:
             )
             found.append(
                 Line(
-                    what=f"lottery ticket of {method} found at {time}, {plan.ticket:.0%} of the "
-                    f"weights, {_where(plan)}",
+                    what=f"lottery ticket of {method} found at {time}, "
+                    f"{cells[0]['keep']:.0%} of the weights, {_where(plan)}",
                     paper="trains in isolation better than a random mask"
                     if method.startswith("sipp")
                     else "-",
