@@ -7,8 +7,8 @@ import math
 import numpy as np
 import torch
 
-from sipp_core.nettrim import Trimmed, answer
 from sipp_core.nettrim_program import Program
+from sipp_core.nettrim_solution import Trimmed, answer
 
 SOLVERS = ("CLARABEL", "SCS")
 

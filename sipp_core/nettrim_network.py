@@ -17,9 +17,10 @@ from torch import Tensor, fx, nn
 import sipp_theory
 from sipp_core._arguments import positive
 from sipp_core.layers import prunable_layers, weight_of
-from sipp_core.nettrim import Trimmed, solve, trim_to
+from sipp_core.nettrim import solve, trim_to
 from sipp_core.nettrim_cvxpy import solve_cvxpy
 from sipp_core.nettrim_program import Program, layer_program
+from sipp_core.nettrim_solution import Trimmed
 from sipp_core.running import Progress, evaluating, forward, model_device
 from sipp_core.selection import LayerChoice
 from sipp_core.streams import Inputs, batches

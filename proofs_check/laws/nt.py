@@ -14,7 +14,7 @@ import sipp_theory
 from proofs_check.evidence import Found
 from proofs_check.laws import hold
 from proofs_check.registry import Setting, check
-from sipp_core import nettrim, nettrim_program
+from sipp_core import nettrim, nettrim_program, nettrim_solution
 from sipp_core.plan import generator
 
 TOLERANCE = 1e-5
@@ -45,7 +45,7 @@ def _act(layer: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> np.ndarray:
 def _trimmed(
     layer: tuple[np.ndarray, np.ndarray], rows: np.ndarray, eps: float,
     targets: np.ndarray | None = None, gamma: float | None = None,
-) -> tuple[tuple[np.ndarray, np.ndarray], nettrim.Trimmed]:  # fmt: skip
+) -> tuple[tuple[np.ndarray, np.ndarray], nettrim_solution.Trimmed]:  # fmt: skip
     found = nettrim.trim(
         torch.from_numpy(layer[0]), torch.from_numpy(layer[1]), torch.from_numpy(rows), eps=eps,
         targets=None if targets is None else torch.from_numpy(targets.T.copy()), gamma=gamma,

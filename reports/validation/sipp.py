@@ -88,8 +88,9 @@ PLANS: dict[str, tuple[Plan, ...]] = {
              Recipe(3, 128, 2e-3), _FEW, _SOME, (0.5, 0.25, 0.12, 0.06, 0.04, 0.03, 0.02), 0.1, 3,
              400),
         Plan("reduced", Subject("lenet-5-caffe", "mnist", recipe("lenet-5-caffe", "mnist")),
-             Recipe(2, 128, 1e-3, precision="bfloat16", channels_last=True),
-             ("sipp-det", "magnitude"), (0.03,), (0.3, 0.1, 0.05, 0.03, 0.02, 0.01), None, 3, 400),
+             Recipe(6, 128, 2e-3, precision="bfloat16", channels_last=True),
+             ("sipp-det", "magnitude"), (0.03,), (0.25, 0.1, 0.06, 0.04, 0.03, 0.02), None, 3,
+             400),
     ),
     "paper": (
         _paper("lenet-300-100", "mnist"),
@@ -141,10 +142,11 @@ def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:
             ask = {"part": "cascade", "method": method, "step": index, "keep": ratio}
             yield ask, lambda m=method, i=index: bench.step(m, i)
         # A random mask is what tickets stand beside.
-        share = None if method == "random" else plan.ticket
-        for time in TIMES if share is not None else ():
-            ask = {"part": "ticket", "method": method, "keep": share, "time": time}
-            yield ask, lambda m=method, k=share, t=time: bench.ticket(m, k, t)
+        if method == "random" or plan.ticket is None:
+            continue
+        for time in TIMES:
+            ask = {"part": "ticket", "method": method, "keep": plan.ticket, "time": time}
+            yield ask, lambda m=method, k=plan.ticket, t=time: bench.ticket(m, k, t)
 
 
 class _Bench:

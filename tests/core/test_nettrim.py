@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sipp_core import nettrim
 from sipp_core.nettrim import path, solve, trim, trim_to
 from sipp_core.nettrim_admm import factorise, initial, iterate
 from sipp_core.nettrim_cvxpy import solve_cvxpy
 from sipp_core.nettrim_network import followed_by_relu, retrim
 from sipp_core.nettrim_program import Program, layer_program, lower_bound
+from sipp_core.nettrim_solution import feasible
 
 double = torch.float64
 
@@ -48,7 +48,7 @@ def test_the_fast_solver_agrees_with_cvxpy(points: int, fan: int, named: dict[st
     fast, slow = solve(one), solve_cvxpy(one)
     assert fast.objective == pytest.approx(slow.objective, rel=1e-4)
     for found in (fast, slow):
-        assert nettrim.feasible(one, joined(found.weight, found.bias))
+        assert feasible(one, joined(found.weight, found.bias))
     assert 0 <= fast.gap <= 1e-5
     assert fast.nnz <= int((one.start[:, :-1] != 0).sum())
 
@@ -63,7 +63,7 @@ def test_a_cascades_program_agrees_with_cvxpy() -> None:
     wanted = (rows @ weight.T + bias).clamp(min=0).T
     moved = rows + 0.1 * drawn(30, 6, 4, seed=1)[2]
     one = layer_program(weight, bias, moved, eps=0.0, targets=wanted, gamma=1.2)
-    assert nettrim.feasible(one, one.start)
+    assert feasible(one, one.start)
     assert solve(one).objective == pytest.approx(solve_cvxpy(one).objective, rel=1e-4)
 
 
