@@ -192,8 +192,9 @@ class _Bench:
     def beside(self, method: str, keep: float) -> Json:
         """Another method at a published share, and trained again."""
         result = sipp_core.prune(
-            self.model, [self.inputs()], keep=keep, seed=self.seed, **variant(method)
-        )
+            self.model, [self.inputs()], keep=keep, seed=self.seed, layers=nn.Linear,
+            **variant(method),
+        )  # fmt: skip
         return {"accuracy": self.accuracy(result.model)} | self._again(result.model)
 
     def trim(self, link: str, radius: float) -> Json:
@@ -203,7 +204,7 @@ class _Bench:
 
     def _trimmed(self, radius: float, cascade: bool) -> tuple[nn.Module, Json]:
         rows = self.inputs()[0].to(self.workshop.device)
-        # Convolutions stay as they are.
+        # Convolutions stay as they are, with every method, as in the authors' code.
         new = retrim(
             self.model, rows, eps=radius, cascade=cascade, gamma=self.plan.gamma, layers=nn.Linear,
             progress=self.workshop.progress,
@@ -255,7 +256,7 @@ def _nearest(
 
 
 def _counts(model: nn.Module) -> Json:
-    """Nonzero weights of each prunable layer, and the share of all that is left."""
+    """Nonzero weights of each dense layer, and the share of them all that is left."""
     weights = _weights(model).values()
     nonzero = [int((weight != 0).sum()) for weight in weights]
     return {"nonzero": nonzero, "kept": sum(nonzero) / sum(weight.numel() for weight in weights)}
@@ -265,5 +266,5 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {
         name: module.weight.detach()
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
+        if isinstance(module, nn.Linear)
     }
