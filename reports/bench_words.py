@@ -17,6 +17,8 @@ FAMILIES = {
     "allocation": ("Allocation", "Sharing a budget of weights by one multiplier, against a "
                    "general convex solver; and draws for a number of distinct weights."),
     "prune": ("End to end", "From a model and inputs to a pruned model, first call apart."),
+    "net-trim": ("Net-Trim", "One layer's convex program, by our solver and by ADMM with a fixed "
+                 "penalty, as the authors' public code solves it; one thread each."),
     "peers": ("Peers", "Other packages that prune with sensitivities, where they are installed."),
     "monte-carlo": ("Monte Carlo", "Pruned copies of a network, each looked at on every input."),
     "convolution": ("Convolutions", "Memory that measuring a convolution adds to its forward "

@@ -22,6 +22,7 @@ from reports.benches import (
     processes,
     pruning,
     scaling,
+    trimming,
 )
 from reports.benches.findings import BenchRun, Findings
 from reports.benches.subjects import Setting
@@ -35,6 +36,7 @@ FAMILIES: dict[str, Callable[[Setting], Findings]] = {
     "scaling": scaling.run,
     "allocation": allocation.run,
     "prune": pruning.run,
+    "net-trim": trimming.run,
     "peers": peers.run,
     "monte-carlo": monte_carlo.run,
     "convolution": convolution.run,

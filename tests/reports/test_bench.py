@@ -109,7 +109,7 @@ def run() -> BenchRun:
     seen: list[tuple[int, int, str]] = []
     only = [name for name in FAMILIES if name not in ALONE]
     done = bench(scale="tiny", only=only, threads=1, progress=lambda *at: seen.append(at))
-    assert [name for _, _, name in seen] == [*only, "done"] and seen[-1][:2] == (8, 8)
+    assert [name for _, _, name in seen] == [*only, "done"] and seen[-1][:2] == (9, 9)
     return done
 
 
@@ -131,7 +131,7 @@ def test_every_family_gives_figures_of_the_right_shape(run: BenchRun) -> None:
     sound(run)
     told = {one.family for one in (*run.measured, *run.curves, *run.skipped)}
     assert told == set(FAMILIES) - set(ALONE) == set(run.families)
-    assert {c.family for c in run.checks} == {"kernel", "allocation", "prune"}
+    assert {c.family for c in run.checks} == {"kernel", "allocation", "prune", "net-trim"}
     # The cases that targets speak of are not run in a tiny setting.
     assert {one.what for one in run.measured if one.target} == {"difference of the objectives"}
     assert run.machine["cores"] == str(machine.cores()) and run.machine["torch"]
@@ -207,6 +207,16 @@ def test_a_wrong_optimum_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocation, "_ours", lambda *given: right(*given) * (1 + 3e-6))
     broken = [check.what for check in allocation.run(TINY).checks if not check.holds]
     assert len(broken) == 2 and all("objective" in what for what in broken)
+
+
+def test_a_layer_that_is_trimmed_worse_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from reports.benches import trimming
+
+    right = trimming._joined
+    monkeypatch.setattr(trimming, "_joined", lambda program: right(program) * (1 - 1e-3))
+    assert not trimming.run(TINY).checks[0].holds  # smaller, and no longer feasible
+    monkeypatch.setattr(trimming, "_joined", lambda program: program.start)
+    assert not trimming.run(TINY).checks[0].holds  # feasible, and not sparse
 
 
 def test_another_mask_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
