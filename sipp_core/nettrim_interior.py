@@ -141,76 +141,86 @@ def _begin(r: _Rows, program: Program, point: Point, mu: float) -> _Iterate:
     ball_dual = torch.where(program.inside, point.multipliers, 0.0).norm()
     z_ball = float(ball_dual) / r.eps if r.eps > 0 else 1.0
     z_ball = max(z_ball, 1e-12)
-    spare = (r.eps**2 - _misfit(r, u)) / 2
+    spare = (r.eps**2 - _misfit(r, u, _apply(r.gram, u))) / 2
     return _Iterate(
         u, low, high, room, max(spare, mu / z_ball), z_low * r.priced, z_high * r.priced, z_room,
         z_ball,
     )  # fmt: skip
 
 
-def _misfit(r: _Rows, u: Tensor) -> float:
-    """||U X - Y||_F^2 over the ball."""
-    return max(_dot(u, _apply(r.gram, u)) - 2 * _dot(r.pull, u) + r.energy, 0.0)
+def _misfit(r: _Rows, u: Tensor, inward: Tensor) -> float:
+    """||U X - Y||_F^2 over the ball; `inward` is the Gram matrices' product with u."""
+    return max(_dot(u, inward) - 2 * _dot(r.pull, u) + r.energy, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class _Newton:
-    """The factorised step at one iterate; `toward` solves it for given complementarities."""
+    """Newton's matrix at one iterate, factorised, and what every step from there needs."""
 
     r: _Rows
     at: _Iterate
+    d_low: Tensor
+    d_high: Tensor
+    both: Tensor
+    d_room: Tensor
+    factor: Tensor
+    gradient: Tensor
+    border: Tensor
+    gap: Tensor  # (M, k) by which the ceilings' slacks are off
+    spare: float  # by which the ball's is
 
-    def prepare(self) -> tuple[Tensor, ...]:
-        r, at = self.r, self.at
-        free = (r.live > 0) & (r.priced == 0)
-        d_low, d_high = at.z_low / at.low, at.z_high / at.high
-        both = (d_low + d_high).clamp(min=1e-300)
-        d_room = at.z_room / at.room
-        weighed = r.facing.mT * d_room[:, None, :]
-        matrix = torch.baddbmm(r.gram, weighed, r.facing, beta=at.z_ball)
-        diagonal = torch.where(r.priced > 0, 4 * d_low * d_high / both, 1.0)
-        tiny = 1e-12 * matrix.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True) + 1e-300
-        diagonal = torch.where(free, tiny.expand_as(diagonal), diagonal)
-        matrix.diagonal(dim1=1, dim2=2).add_(diagonal)
-        factor, info = torch.linalg.cholesky_ex(matrix)
-        if info.any():
-            scale = matrix.diagonal(dim1=1, dim2=2).amax(dim=1, keepdim=True)
-            matrix.diagonal(dim1=1, dim2=2).add_(1e-11 * scale)
-            factor, info = torch.linalg.cholesky_ex(matrix)
-        gradient = _apply(r.gram, at.u) - r.pull
-        border = _solve(factor, gradient)
-        return d_low, d_high, both, d_room, factor, gradient, border
-
-    def toward(
-        self, known: tuple[Tensor, ...], wanted: tuple[Tensor, Tensor, Tensor, float], bend: float
-    ) -> _Iterate:
+    def toward(self, wanted: tuple[Tensor, Tensor, Tensor, float], bend: float) -> _Iterate:
         """The step at whose end each product of slack and multiplier is as wanted, to first order.
 
         `bend` is what the ball's constraint curves along the step.
         """
         r, at = self.r, self.at
-        d_low, d_high, both, d_room, factor, gradient, border = known
-        gap = (r.ceilings - _apply(r.facing, at.u) - at.room) * r.held
         e_low = (wanted[0] / at.low - at.z_low) * r.priced
         e_high = (wanted[1] / at.high - at.z_high) * r.priced
-        e_room = (wanted[2] / at.room - at.z_room - d_room * gap) * r.held
-        lean = torch.where(r.priced > 0, (d_low - d_high) / both, 0.0)
-        rest = at.z_low - at.z_high + at.z_ball * gradient
+        e_room = (wanted[2] / at.room - at.z_room - self.d_room * self.gap) * r.held
+        lean = torch.where(r.priced > 0, (self.d_low - self.d_high) / self.both, 0.0)
+        rest = at.z_low - at.z_high + at.z_ball * self.gradient
         rest = rest + _apply(r.facing.mT, at.z_room + e_room)
         rest = rest + e_low - e_high - lean * (e_low + e_high)
-        along = _solve(factor, -rest * r.live)
-        off = (r.eps**2 - _misfit(r, at.u)) / 2 - at.ball - bend
+        along = _solve(self.factor, -rest * r.live)
+        off = self.spare - bend
         d_ball = at.z_ball / at.ball
         e_ball = wanted[3] / at.ball - at.z_ball - d_ball * off
-        z_ball = (e_ball + d_ball * _dot(gradient, along)) / (1 + d_ball * _dot(gradient, border))
-        u = along - z_ball * border
-        half = torch.where(r.priced > 0, (e_low + e_high) / both, 0.0) + lean * u
+        across = _dot(self.gradient, self.border)
+        z_ball = (e_ball + d_ball * _dot(self.gradient, along)) / (1 + d_ball * across)
+        u = along - z_ball * self.border
+        half = torch.where(r.priced > 0, (e_low + e_high) / self.both, 0.0) + lean * u
         low, high = (half - u) * r.priced, (half + u) * r.priced
         moved = _apply(r.facing, u)
         return _Iterate(
-            u, low, high, gap - moved, off - _dot(gradient, u),
-            e_low - d_low * low, e_high - d_high * high, e_room + d_room * moved, z_ball,
+            u, low, high, self.gap - moved, off - _dot(self.gradient, u),
+            e_low - self.d_low * low, e_high - self.d_high * high, e_room + self.d_room * moved,
+            z_ball,
         )  # fmt: skip
+
+
+def _factorised(r: _Rows, at: _Iterate) -> _Newton:
+    free = (r.live > 0) & (r.priced == 0)
+    d_low, d_high = at.z_low / at.low, at.z_high / at.high
+    both = (d_low + d_high).clamp(min=1e-300)
+    d_room = at.z_room / at.room
+    weighed = r.facing.mT * d_room[:, None, :]
+    matrix = torch.baddbmm(r.gram, weighed, r.facing, beta=at.z_ball)
+    diagonal = torch.where(r.priced > 0, 4 * d_low * d_high / both, 1.0)
+    tiny = 1e-12 * matrix.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True) + 1e-300
+    diagonal = torch.where(free, tiny.expand_as(diagonal), diagonal)
+    matrix.diagonal(dim1=1, dim2=2).add_(diagonal)
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    if info.any():
+        scale = matrix.diagonal(dim1=1, dim2=2).amax(dim=1, keepdim=True)
+        matrix.diagonal(dim1=1, dim2=2).add_(1e-11 * scale)
+        factor, info = torch.linalg.cholesky_ex(matrix)
+    inward = _apply(r.gram, at.u)
+    gradient = inward - r.pull
+    gap = (r.ceilings - _apply(r.facing, at.u) - at.room) * r.held
+    spare = (r.eps**2 - _misfit(r, at.u, inward)) / 2 - at.ball
+    border = _solve(factor, gradient)
+    return _Newton(r, at, d_low, d_high, both, d_room, factor, gradient, border, gap, spare)
 
 
 def _longest(at: _Iterate, step: _Iterate) -> float:
@@ -271,10 +281,9 @@ def solve_restricted(
     turn = 0
     for turn in range(1, iterations + 1):  # noqa: B007
         mean = at.complementarity() / count
-        newton = _Newton(r, at)
-        known = newton.prepare()
+        newton = _factorised(r, at)
         zero = torch.zeros_like(at.low)
-        guess = newton.toward(known, (zero, zero, torch.zeros_like(at.room), 0.0), 0.0)
+        guess = newton.toward((zero, zero, torch.zeros_like(at.room), 0.0), 0.0)
         ahead = _moved(at, guess, _longest(at, guess))
         aim = mean * min(max((ahead.complementarity() / count / mean) ** 3, 1e-8), 0.5)
         wanted = (
@@ -283,7 +292,7 @@ def solve_restricted(
             aim - guess.room * guess.z_room,
             aim - guess.ball * guess.z_ball,
         )
-        step = newton.toward(known, wanted, _dot(guess.u, _apply(r.gram, guess.u)) / 2)
+        step = newton.toward(wanted, _dot(guess.u, _apply(r.gram, guess.u)) / 2)
         length = _longest(at, step)
         new = _moved(at, step, length if length == 1 else STEP * length)
         if not math.isfinite(new.complementarity()) or length < 1e-8:

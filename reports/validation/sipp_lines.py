@@ -150,7 +150,7 @@ def _difference(
     return Line(
         what=f"accuracy of {mine} minus {theirs}, {words}, {_where(plan)}",
         paper="on a par" if claimed else "-",
-        ours=f"{points_apart(mean)}, mean over {_ratios(plan, part)} ratios",
+        ours=f"{points_apart(mean)}, {_ratios(plan, part)}",
         agrees=same(ours, other, PAR) if claimed else "no claim",
         low=100 * low if several else None,
         high=100 * high if several else None,
@@ -161,8 +161,9 @@ def _difference(
     )
 
 
-def _ratios(plan: Plan, part: str) -> int:
-    return len(plan.keeps if part == "prune" else plan.steps)
+def _ratios(plan: Plan, part: str) -> str:
+    found = plan.keeps if part == "prune" else plan.steps
+    return f"mean over {len(found)} ratios" if len(found) > 1 else f"{found[0]:.0%} of the weights"
 
 
 def _tickets(plan: Plan, rows: Sequence[Json]) -> list[Line]:
