@@ -163,7 +163,8 @@ def _difference(
 
 def _ratios(plan: Plan, part: str) -> str:
     found = plan.keeps if part == "prune" else plan.steps
-    return f"mean over {len(found)} ratios" if len(found) > 1 else f"{found[0]:.0%} of the weights"
+    several = f"mean over {len(found)} ratios"
+    return several if len(found) > 1 else f"{next(iter(found)):.0%} of the weights"
 
 
 def _tickets(plan: Plan, rows: Sequence[Json]) -> list[Line]:
