@@ -377,6 +377,7 @@ def test_sipps_lines_follow_the_cells() -> None:
     worse = sipp_rows(lambda m, k: 0.98, ticket=-0.02)
     lines = {line.what: line for line in sipp.lines(plans, worse)}
     assert lines[ticket.what].agrees == "no"
+    assert lines[f"{head}random, {where}"].ours == "at least 98.0% removed"
 
 
 def trim_rows(lost: float, promised: float) -> list[Json]:
