@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import nn
 
-from sipp_core.filter_choice import GroupChoice, GroupTable, dead
 from sipp_core.filter_result import FilterReport, GroupReport
+from sipp_core.filter_tables import GroupChoice, GroupTable, dead
 from sipp_core.layers import PrunableLayer, weight_of
 from sipp_core.narrowing import channel_shape
 from sipp_core.rebuilding import Ends

@@ -12,8 +12,9 @@ from sipp_core import describing, filter_choice
 from sipp_core import filter_reporting as reporting
 from sipp_core._arguments import whole
 from sipp_core.channels import ChannelCalibration, measure_channels
-from sipp_core.filter_choice import BOUNDS, METHODS, GroupChoice, GroupTable
+from sipp_core.filter_choice import BOUNDS, METHODS
 from sipp_core.filter_result import FilterResult
+from sipp_core.filter_tables import GroupChoice, GroupTable
 from sipp_core.fingerprints import fingerprint
 from sipp_core.flops import multiply_adds, parameter_count
 from sipp_core.graph import ChannelGraph, channel_graph, example_of

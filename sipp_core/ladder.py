@@ -14,6 +14,7 @@ from sipp_core.datasets import Dataset
 from sipp_core.drawing import shuffled
 from sipp_core.filters import prune_filters
 from sipp_core.layers import weight_of
+from sipp_core.masks import nonzeros
 from sipp_core.prune import prune
 from sipp_core.quantizing import Codebook
 from sipp_core.recipes import Recipe
@@ -152,7 +153,7 @@ def ladder(
                 threads=threads,
             )  # fmt: skip
             for done in rounds:
-                masks = retraining.nonzeros(done.model, done.layers)
+                masks = nonzeros(done.model, done.layers)
                 yield from ((s, done.model, masks) for s in mine if s.keep == done.keep)
 
 

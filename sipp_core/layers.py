@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -58,33 +57,6 @@ class PrunableLayer:
     def weight(self) -> Tensor:
         """The weight as an (out, fan_in) view, detached."""
         return weight_of(self.module).detach().flatten(1)
-
-
-def masked_weights(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Weights of layers with the masks that are given for them.
-
-    Args:
-        model: the network.
-        masks: bool tensors by layer name.
-
-    Returns:
-        Each weight with its mask, on the weight's device.
-
-    Raises:
-        ValueError: a mask whose shape is not its weight's.
-
-    Claim: none (plumbing).
-    """
-    found = []
-    for name, mask in masks.items():
-        weight = weight_of(model.get_submodule(name))
-        if mask.shape != weight.shape:
-            raise ValueError(
-                f"the mask of layer {name!r} has shape {tuple(mask.shape)}, its weight "
-                f"{tuple(weight.shape)}"
-            )
-        found.append((weight, mask.to(weight.device)))
-    return found
 
 
 def weight_of(module: nn.Module) -> Tensor:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 import sipp_theory
 from sipp_core._arguments import positive
+from sipp_core.followers import followed_by_relu
 from sipp_core.layers import prunable_layers, weight_of
 from sipp_core.nettrim import solve, trim_to
 from sipp_core.nettrim_cvxpy import solve_cvxpy
@@ -26,7 +27,6 @@ from sipp_core.selection import LayerChoice
 from sipp_core.streams import Inputs, batches
 
 Solver = Literal["admm", "cvxpy"]
-RELUS = (torch.relu, torch.relu_, nn.functional.relu, nn.functional.relu_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,81 +51,6 @@ class Retrimmed:
     promised: tuple[float, ...]
     cascade: bool
     chained: bool
-
-
-def followed_by_relu(
-    model: nn.Module, names: Iterable[str], stated: Mapping[str, bool] | None = None
-) -> dict[str, bool]:
-    """Find out by tracing which layers feed a ReLU, and nothing else.
-
-    A layer whose output has no ReLU among its readers is linear; one that is read by a ReLU and by
-    something else is refused, as its negative outputs matter.
-
-    Args:
-        model: the network.
-        names: of its nn.Linear layers.
-        stated: answers for layers by name, believed as they are.
-
-    Returns:
-        True or False by name, in the order of the forward pass.
-
-    Raises:
-        ValueError: the model cannot be traced, or a layer's readers do not settle it.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-        >>> followed_by_relu(net, ["0", "2"])
-        {'0': True, '2': False}
-    """
-    told, wanted = dict(stated or {}), list(names)
-    strange = set(told) - set(wanted)
-    if strange:
-        raise ValueError(f"relu names layers that are not trimmed: {sorted(strange)}")
-    if set(told) == set(wanted):
-        return {name: told[name] for name in wanted}
-    graph, modules = _traced(model)
-    found: dict[str, bool] = {}
-    for node in graph.nodes:
-        if node.op != "call_module" or node.target not in wanted:
-            continue
-        name = str(node.target)
-        if name in found:
-            raise ValueError(f"layer {name!r} is called more than once: it has no one output")
-        answers = {_is_relu(reader, modules) for reader in node.users}
-        if name not in told and answers == {True, False}:
-            raise ValueError(
-                f"layer {name!r} is read by a ReLU and by something else; say which it is trimmed "
-                f"for with relu={{{name!r}: True}} or False"
-            )
-        found[name] = told.get(name, answers == {True})
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise ValueError(f"layer {missing[0]!r} is not called in the forward pass")
-    return found
-
-
-def _traced(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
-    modules = dict(model.named_modules())
-    if isinstance(model, nn.Linear):
-        graph = fx.Graph()
-        called = graph.create_node("call_module", "", (graph.placeholder("x"),))
-        graph.output(called)
-        return graph, modules
-    try:
-        return fx.Tracer().trace(model), modules
-    except Exception as error:
-        raise ValueError(
-            "the model's forward pass cannot be traced, so nobody can tell which layers a ReLU "
-            f"follows ({error}); say it for every layer with relu={{name: True or False}}"
-        ) from error
-
-
-def _is_relu(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
-    if node.op == "call_module":
-        return isinstance(modules[str(node.target)], nn.ReLU)
-    return node.target in RELUS or (node.op == "call_method" and node.target in ("relu", "relu_"))
 
 
 def retrim(

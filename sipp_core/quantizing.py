@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from sipp_core._arguments import whole
-from sipp_core.layers import masked_weights
+from sipp_core.masks import masked_weights
 from sipp_core.roundings import Grid, Table
 
 __all__ = ["Codebook", "learning_levels"]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sipp_core.filter_choice import GroupChoice
+from sipp_core.filter_tables import GroupChoice
 from sipp_core.graph import ChannelGroup
 from sipp_core.layers import PrunableLayer, weight_of
 from sipp_core.narrowing import Norm, channel_shape, select

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from sipp_core.datasets import Dataset
-from sipp_core.layers import masked_weights, weight_of
+from sipp_core.masks import holding_zeros
 from sipp_core.recipes import Recipe
 from sipp_core.result import PruneResult
 from sipp_core.running import Progress
@@ -26,78 +24,13 @@ __all__ = [
     "Round",
     "Sparsify",
     "cascade",
-    "holding_zeros",
-    "nonzeros",
     "one_round",
-    "random_like",
     "retrain",
     "rewound",
 ]  # fmt: skip
 
 Sparsify = Callable[[nn.Module, float], PruneResult]
 """Makes a pruned network of a fraction. Claim: none (plumbing)."""
-
-
-def nonzeros(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
-    """Masks of the weights that are not zero.
-
-    Args:
-        model: the network.
-        names: qualified names of Linear or Conv layers.
-
-    Returns:
-        For each name a bool tensor of the weight's shape, False at its zeros.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> net = nn.Linear(2, 1); _ = net.weight.data.copy_(torch.tensor([[0.0, 3.0]]))
-        >>> nonzeros(net, [""])[""].tolist()
-        [[False, True]]
-    """
-    return {name: weight_of(model.get_submodule(name)).detach() != 0 for name in names}
-
-
-@contextmanager
-def holding_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[None]:
-    """Train for a while without waking a weight outside the masks.
-
-    Their weights are set to 0 and their gradients with them: momentum, Adam and weight decay all
-    leave a weight of 0 whose gradient was always 0 where it is.
-
-    Args:
-        model: the network; weights outside the masks become 0.
-        masks: bool tensors by layer name, False where a weight must stay 0.
-
-    Returns:
-        A context manager; no hook is left behind.
-
-    Raises:
-        ValueError: a mask whose shape is not its weight's.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> net = nn.Linear(2, 1)
-        >>> with holding_zeros(net, {"": torch.tensor([[True, False]])}):
-        ...     net(torch.ones(1, 2)).sum().backward()
-        >>> net.weight.grad.tolist(), net.weight[0, 1].item()
-        ([[1.0, 0.0]], 0.0)
-    """
-    found = masked_weights(model, masks)
-    handles = []
-    try:
-        for weight, mask in found:
-            with torch.no_grad():
-                weight.masked_fill_(~mask, 0.0)
-            if weight.requires_grad:
-                handles.append(
-                    weight.register_hook(lambda grad, mask=mask: grad.masked_fill(~mask, 0.0))
-                )
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def retrain(
@@ -130,6 +63,7 @@ def retrain(
     Claim: none (plumbing). Accuracies are measurements, not guarantees.
 
     Example:
+        >>> import torch
         >>> from sipp_core import datasets, models
         >>> net, data = models.build("digits-mlp"), datasets.load("digits")
         >>> mask = torch.rand(net.fc1.weight.shape) < 0.2
@@ -159,6 +93,7 @@ def rewound(start: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     Claim: none (plumbing). Source: Frankle, Carbin 2019, arXiv 1803.03635.
 
     Example:
+        >>> import torch
         >>> start = nn.Linear(2, 1)
         >>> ticket = rewound(start, {"": torch.tensor([[True, False]])})
         >>> torch.equal(ticket.weight[0, :1], start.weight[0, :1]), ticket.weight[0, 1].item()
@@ -167,29 +102,6 @@ def rewound(start: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     ticket = copy.deepcopy(start)
     with holding_zeros(ticket, masks):
         return ticket
-
-
-def random_like(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Masks that keep as many weights of each layer, at random places.
-
-    Args:
-        masks: bool tensors by layer name.
-        seed: of the places, >= 0.
-
-    Returns:
-        Masks of the same shapes and counts.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> random_like({"a": torch.tensor([True, False, True])}, seed=1)["a"].sum().item()
-        2
-    """
-    dice = torch.Generator().manual_seed(seed)
-    return {
-        name: mask.flatten()[torch.randperm(mask.numel(), generator=dice)].reshape(mask.shape)
-        for name, mask in masks.items()
-    }
 
 
 @dataclass(frozen=True, eq=False)

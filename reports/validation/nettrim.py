@@ -18,6 +18,7 @@ from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core import retraining, training
 from sipp_core.datasets import Dataset
 from sipp_core.drawing import shuffled
+from sipp_core.masks import nonzeros
 from sipp_core.nettrim_network import retrim
 from sipp_core.recipes import Recipe, recipe
 from sipp_core.running import evaluating
@@ -223,7 +224,7 @@ class _Bench:
 
     def _again(self, model: nn.Module) -> Json:
         assert self.plan.again is not None
-        masks = retraining.nonzeros(model, list(_weights(model)))
+        masks = nonzeros(model, list(_weights(model)))
         counts = _counts(model)
         done = retraining.retrain(
             model, self.data, self.plan.again, masks=masks, seed=1000 + self.seed,

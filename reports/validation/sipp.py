@@ -17,6 +17,7 @@ from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core import retraining, training
 from sipp_core.datasets import Dataset
 from sipp_core.drawing import shuffled
+from sipp_core.masks import random_like
 from sipp_core.recipes import Recipe, recipe
 
 Json = dict[str, Any]
@@ -240,7 +241,7 @@ class _Bench:
         masks = self.sparsify(method, seen, share).masks
         result: Json = {"kept": sum(int(m.sum()) for m in masks.values())
                        / sum(m.numel() for m in masks.values())}  # fmt: skip
-        at_random = retraining.random_like(masks, self.seed)
+        at_random = random_like(masks, self.seed)
         for name, chosen in (("accuracy", masks), ("random", at_random)):
             model = retraining.rewound(start, chosen)
             trained = retraining.retrain(

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 import sipp_theory
 from sipp_core import certify, models
 from sipp_core.channels import channel_sensitivity
-from sipp_core.filter_choice import GroupTable, draw_sequence, drawn
 from sipp_core.filter_result import FilterResult
+from sipp_core.filter_tables import GroupTable, draw_sequence, drawn
 from sipp_core.filters import prune_filters
 from sipp_core.graph import ChannelGroup, channel_graph, example_of
 from sipp_core.layers import PrunableLayer, weight_of

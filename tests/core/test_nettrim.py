@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sipp_core.followers import followed_by_relu
 from sipp_core.nettrim import path, solve, trim, trim_to
 from sipp_core.nettrim_admm import factorise, initial, iterate
 from sipp_core.nettrim_cvxpy import solve_cvxpy
-from sipp_core.nettrim_network import followed_by_relu, retrim
+from sipp_core.nettrim_network import retrim
 from sipp_core.nettrim_program import Program, layer_program, lower_bound
 from sipp_core.nettrim_solution import feasible
 

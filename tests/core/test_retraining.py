@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import sipp_core
 from sipp_core import datasets, models, retraining, training
 from sipp_core.datasets import Dataset
+from sipp_core.masks import holding_zeros, nonzeros, random_like
 from sipp_core.recipes import Recipe
 
 ADAM = Recipe(2, 32, 5e-3, weight_decay=1e-2)
@@ -63,7 +64,7 @@ def test_zeros_stay_zero_and_the_rest_learns(recipe: Recipe, net: nn.Module, dat
 def test_without_masks_the_same_weights_would_have_moved(net: nn.Module, data: Dataset) -> None:
     """The law above can fail: weights set to zero by hand wake up."""
     masks = some_masks(net)
-    with retraining.holding_zeros(net, masks):
+    with holding_zeros(net, masks):
         pass
     training.train(net, data, epochs=1, batch_size=32, lr=5e-3)
     assert weight(net, "fc1")[~masks["fc1"]].any()
@@ -72,7 +73,7 @@ def test_without_masks_the_same_weights_would_have_moved(net: nn.Module, data: D
 def test_hooks_and_gradients_are_left_as_they_were(net: nn.Module) -> None:
     masks = {"fc1": some_masks(net)["fc1"]}
     first = weight(net, "fc1")
-    with retraining.holding_zeros(net, masks):
+    with holding_zeros(net, masks):
         net(torch.ones(2, 64)).sum().backward()
         held = gradient(first)
         assert not held[~masks["fc1"]].any() and held[masks["fc1"]].any()
@@ -83,7 +84,7 @@ def test_hooks_and_gradients_are_left_as_they_were(net: nn.Module) -> None:
 
 
 def test_hooks_are_removed_when_training_fails(net: nn.Module) -> None:
-    with pytest.raises(ZeroDivisionError), retraining.holding_zeros(net, some_masks(net)):
+    with pytest.raises(ZeroDivisionError), holding_zeros(net, some_masks(net)):
         raise ZeroDivisionError
     assert not any(parameter._backward_hooks for parameter in net.parameters())
 
@@ -102,7 +103,7 @@ def test_a_mask_of_another_shape_is_refused_before_anything_changes(net: nn.Modu
     bad = good | {"fc3": torch.ones(2, 2, dtype=torch.bool)}
     with (
         pytest.raises(ValueError, match=r"layer 'fc3' has shape \(2, 2\), its weight \(10, 16\)"),
-        retraining.holding_zeros(net, bad),
+        holding_zeros(net, bad),
     ):
         pass
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
@@ -111,19 +112,19 @@ def test_a_mask_of_another_shape_is_refused_before_anything_changes(net: nn.Modu
 @pytest.mark.parametrize("seed", range(5))
 def test_random_masks_keep_each_layers_count(seed: int, net: nn.Module) -> None:
     masks = some_masks(net) | {"none": torch.zeros(3, 4, dtype=torch.bool)}
-    drawn = retraining.random_like(masks, seed)
+    drawn = random_like(masks, seed)
     assert {n: (m.shape, int(m.sum())) for n, m in drawn.items()} == {
         n: (m.shape, int(m.sum())) for n, m in masks.items()
     }
     assert not torch.equal(drawn["fc1"], masks["fc1"])
-    again = retraining.random_like(masks, seed)
+    again = random_like(masks, seed)
     assert all(torch.equal(drawn[name], again[name]) for name in masks)
 
 
 def test_random_masks_are_uniform() -> None:
     """Each place is drawn equally often: 2 of 5 in 4,000 draws, 4.5 standard deviations."""
     mask = {"a": torch.tensor([True, True, False, False, False])}
-    total = sum(retraining.random_like(mask, seed)["a"].double() for seed in range(4000))
+    total = sum(random_like(mask, seed)["a"].double() for seed in range(4000))
     assert isinstance(total, Tensor)
     assert (total - 1600).abs().max() < 4.5 * (4000 * 0.4 * 0.6) ** 0.5
 
@@ -134,7 +135,7 @@ def test_a_ticket_is_the_start_with_zeros(net: nn.Module) -> None:
     for name, mask in masks.items():
         assert torch.equal(weight(ticket, name), weight(net, name) * mask)
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
-    assert torch.equal(retraining.nonzeros(ticket, ["fc1"])["fc1"], masks["fc1"])
+    assert torch.equal(nonzeros(ticket, ["fc1"])["fc1"], masks["fc1"])
 
 
 def sparsify(model: nn.Module, keep: float) -> sipp_core.PruneResult:
@@ -148,7 +149,7 @@ def test_a_cascade_descends_and_zeros_are_never_taken_back(net: nn.Module, data:
     total = sum(m.numel() for m in some_masks(net).values())
     assert [round(r.kept, 3) for r in rounds] == pytest.approx([0.6, 0.3, 0.1], abs=1 / total)
     names = list(some_masks(net))
-    left = [retraining.nonzeros(r.model, names) for r in rounds]
+    left = [nonzeros(r.model, names) for r in rounds]
     for earlier, later in pairwise(left):
         assert all((later[n] <= earlier[n]).all() for n in names)
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())

@@ -1,0 +1,125 @@
+"""Masks of the weights that are left: found, drawn at random, and held while a network learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from sipp_core.layers import weight_of
+
+__all__ = ["holding_zeros", "masked_weights", "nonzeros", "random_like"]
+
+
+def nonzeros(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
+    """Masks of the weights that are not zero.
+
+    Args:
+        model: the network.
+        names: qualified names of Linear or Conv layers.
+
+    Returns:
+        For each name a bool tensor of the weight's shape, False at its zeros.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Linear(2, 1); _ = net.weight.data.copy_(torch.tensor([[0.0, 3.0]]))
+        >>> nonzeros(net, [""])[""].tolist()
+        [[False, True]]
+    """
+    return {name: weight_of(model.get_submodule(name)).detach() != 0 for name in names}
+
+
+def random_like(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Masks that keep as many weights of each layer, at random places.
+
+    Args:
+        masks: bool tensors by layer name.
+        seed: of the places, >= 0.
+
+    Returns:
+        Masks of the same shapes and counts.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> random_like({"a": torch.tensor([True, False, True])}, seed=1)["a"].sum().item()
+        2
+    """
+    dice = torch.Generator().manual_seed(seed)
+    return {
+        name: mask.flatten()[torch.randperm(mask.numel(), generator=dice)].reshape(mask.shape)
+        for name, mask in masks.items()
+    }
+
+
+def masked_weights(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Weights of layers with the masks that are given for them.
+
+    Args:
+        model: the network.
+        masks: bool tensors by layer name.
+
+    Returns:
+        Each weight with its mask, on the weight's device.
+
+    Raises:
+        ValueError: a mask whose shape is not its weight's.
+
+    Claim: none (plumbing).
+    """
+    found = []
+    for name, mask in masks.items():
+        weight = weight_of(model.get_submodule(name))
+        if mask.shape != weight.shape:
+            raise ValueError(
+                f"the mask of layer {name!r} has shape {tuple(mask.shape)}, its weight "
+                f"{tuple(weight.shape)}"
+            )
+        found.append((weight, mask.to(weight.device)))
+    return found
+
+
+@contextmanager
+def holding_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[None]:
+    """Train for a while without waking a weight outside the masks.
+
+    Their weights are set to 0 and their gradients with them: momentum, Adam and weight decay all
+    leave a weight of 0 whose gradient was always 0 where it is.
+
+    Args:
+        model: the network; weights outside the masks become 0.
+        masks: bool tensors by layer name, False where a weight must stay 0.
+
+    Returns:
+        A context manager; no hook is left behind.
+
+    Raises:
+        ValueError: a mask whose shape is not its weight's.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Linear(2, 1)
+        >>> with holding_zeros(net, {"": torch.tensor([[True, False]])}):
+        ...     net(torch.ones(1, 2)).sum().backward()
+        >>> net.weight.grad.tolist(), net.weight[0, 1].item()
+        ([[1.0, 0.0]], 0.0)
+    """
+    found = masked_weights(model, masks)
+    handles = []
+    try:
+        for weight, mask in found:
+            with torch.no_grad():
+                weight.masked_fill_(~mask, 0.0)
+            if weight.requires_grad:
+                handles.append(
+                    weight.register_hook(lambda grad, mask=mask: grad.masked_fill(~mask, 0.0))
+                )
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
