@@ -65,7 +65,7 @@ GAMMA = 1.1
 # Relative discrepancy of the spirals' outputs at which the paper counts nonzeros.
 DISCREPANCY = 0.046
 SEARCH = 7
-_RADII = (0.02, 0.05, 0.1, 0.2, 0.3, 0.45)
+_RADII = (0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.88)
 _KEEPS = tuple(round(1 - p, 4) for p, _ in nettrim_lines.CURVES["fc-784-300-1000-100-10", "mnist"])
 _KEEPS_5 = tuple(round(1 - p, 4) for p, _ in nettrim_lines.CURVES["lenet-5", "mnist"])
 _DIGITS = Recipe(40, 64, 3e-3)
