@@ -55,7 +55,7 @@ def lines(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Line]:
                 Line(
                     what=f"prune potential, {net} on {data}", paper=paper, ours="-",
                     agrees="not run", schedule=plans[0].schedule, source=source,
-                    why="left out, or in another schedule: reduced (LeNets) or paper (all, for a GPU)",
+                    why="left out, or not in this schedule (reduced: LeNets; paper: all, on a GPU)",
                 )
             )  # fmt: skip
     imagenet = Line(
