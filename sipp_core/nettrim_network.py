@@ -65,6 +65,7 @@ def retrim(
     relu: Mapping[str, bool] | None = None,
     penalise_bias: bool = True,
     solver: Solver = "admm",
+    tolerance: float = 1e-5,
     progress: Progress | None = None,
 ) -> Retrimmed:
     """Trim every dense layer of a network by Net-Trim.
@@ -84,6 +85,7 @@ def retrim(
         relu: whether a ReLU follows, by layer name, where tracing cannot tell.
         penalise_bias: whether |bias| counts in the objective.
         solver: "admm" or "cvxpy".
+        tolerance: largest relative duality gap of each layer; "admm" with eps only.
         progress: called with (layers done, layers, "net-trim").
 
     Returns:
@@ -125,7 +127,7 @@ def retrim(
             targets=_outputs(place, before[name], with_relu) if later else None,
             gamma=gamma if later else None,
         )  # fmt: skip
-        found[name] = _solved(program, eps, keep, later, solver)
+        found[name] = _solved(program, eps, keep, later, solver, tolerance)
         _write(trimmed[name], found[name])
         if progress is not None:
             progress(len(found), len(follows), "net-trim")
@@ -154,15 +156,16 @@ def _checked(
 
 
 def _solved(
-    program: Program, eps: float | None, keep: float | None, later: bool, solver: str
-) -> Trimmed:
+    program: Program, eps: float | None, keep: float | None, later: bool, solver: str,
+    tolerance: float,
+) -> Trimmed:  # fmt: skip
     if keep is not None:
         size = program.start.shape[0] * (program.start.shape[1] - program.biased)
         return trim_to(program, int(keep * size))
     if not later:
         size = float(torch.where(program.inside, program.targets, 0.0).norm())
         program = program.at(float(eps or 0.0) * size)
-    return solve_cvxpy(program) if solver == "cvxpy" else solve(program)
+    return solve_cvxpy(program) if solver == "cvxpy" else solve(program, tolerance=tolerance)
 
 
 def _activations(model: nn.Module, stream: list[Tensor], names: list[str]) -> dict[str, Tensor]:

@@ -272,3 +272,14 @@ def test_link_normalisation_must_count_the_bias() -> None:
     at = torch.tensor([[2.0]], dtype=double)
     error = float((model(at) - done.model(at)).detach().abs())
     assert plain * 1.1 < error <= done.promised[-1] * (1 + 1e-6)
+
+
+def test_a_looser_gap_is_kept_and_a_gap_of_nothing_refused() -> None:
+    model, rows = network(), torch.rand(60, 6, generator=torch.Generator().manual_seed(1))
+    rough, fine = (retrim(model, rows, eps=0.2, tolerance=gap) for gap in (0.05, 1e-6))
+    assert all(layer.gap <= 0.05 for layer in rough.layers.values())
+    assert all(layer.gap <= 1e-6 for layer in fine.layers.values())
+    for name, layer in rough.layers.items():
+        assert layer.objective <= fine.layers[name].objective / (1 - 0.05) + 1e-9
+    with pytest.raises(ValueError, match="tolerance must be"):
+        retrim(model, rows, eps=0.2, tolerance=0.0)
