@@ -96,10 +96,10 @@ def _finish(program: Program, state: State, tolerance: float) -> tuple[Point, Te
         more_ceilings = ~ceilings & (above > 1e-9 * float(program.targets.max()))
         if gap <= tolerance or not (more_weights.any() or more_ceilings.any()):
             break
-        # The worst of each neuron are enough: the others follow, or come next.
-        worst = above.topk(min(above.shape[1], CEILINGS), dim=1).values[:, -1:]
+        # The worst of each neuron are enough, ties by index: the others follow, or come next.
+        worst = above.topk(min(above.shape[1], CEILINGS), dim=1).indices
         weights = weights | more_weights
-        ceilings = ceilings | (more_ceilings & (above >= worst))
+        ceilings = ceilings | (more_ceilings & torch.zeros_like(outside).scatter(1, worst, True))
         mu = 1e-4 * float(program.start.abs().mean())
     return replace(point, iterations=total), found, gap
 

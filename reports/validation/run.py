@@ -36,8 +36,12 @@ def _check(paper: str, schedule: str) -> None:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; found {schedule!r}")
 
 
-def _chosen(made: ModuleType, schedule: str, only: str | None, seeds: int | None) -> list[Any]:
+def _chosen(
+    made: ModuleType, schedule: str, only: str | None, methods: str | None, seeds: int | None
+) -> list[Any]:
     plans = list(made.PLANS[schedule])
+    if methods is not None:
+        plans = _of_methods(plans, methods.split(","))
     if seeds is not None:
         plans = [replace(plan, seeds=whole("seeds", seeds, 1)) for plan in plans]
     if only is None:
@@ -47,6 +51,16 @@ def _chosen(made: ModuleType, schedule: str, only: str | None, seeds: int | None
     if unknown := [name for name in wanted if name not in names]:
         raise ValueError(f"only must be of {', '.join(names)}; found {unknown[0]!r}")
     return [plan for plan in plans if plan.subject.net in wanted]
+
+
+def _of_methods(plans: list[Any], wanted: list[str]) -> list[Any]:
+    if not hasattr(plans[0], "methods"):
+        raise ValueError("methods can be chosen for sipp only; the others compare a fixed list")
+    names = list(dict.fromkeys(name for plan in plans for name in plan.methods))
+    if unknown := [name for name in wanted if name not in names]:
+        raise ValueError(f"methods must be of {', '.join(names)}; found {unknown[0]!r}")
+    few = [(plan, tuple(name for name in plan.methods if name in wanted)) for plan in plans]
+    return [replace(plan, methods=mine) for plan, mine in few if mine]
 
 
 def _with_data(
@@ -84,6 +98,7 @@ def validate(
     seed: int = 0,
     threads: int = 1,
     only: str | None = None,
+    methods: str | None = None,
     seeds: int | None = None,
     command: str = "",
     progress: Progress | None = None,
@@ -104,6 +119,7 @@ def validate(
         seed: seed of everything, >= 0.
         threads: CPU threads, >= 1; another number may change the last bits of a training.
         only: run only this network, or these, with commas between.
+        methods: of sipp's experiments, only this one or these, with commas between.
         seeds: how many seeds, >= 1, instead of the schedule's number; intervals need two.
         command: what the user typed, noted with each cell.
         progress: callback (done, total, what), with the time left in `what`.
@@ -112,7 +128,7 @@ def validate(
         The table with its curves and where the numbers came from.
 
     Raises:
-        ValueError: an unknown paper, schedule or network, or cells that are damaged.
+        ValueError: an unknown paper, schedule, network or method, or cells that are damaged.
         FileNotFoundError: none of the data are at hand.
         OSError: the folder cannot be written to.
 
@@ -133,7 +149,7 @@ def validate(
         data_dir, None if place is None else place / "networks", device,
         whole("threads", threads, 1), meter.inside,
     )  # fmt: skip
-    chosen = _chosen(made, schedule, only, seeds)
+    chosen = _chosen(made, schedule, only, methods, seeds)
     plans, absent = _with_data(chosen, workshop, schedule)
     tasks: list[Task] = [task for plan in plans for task in made.tasks(plan, workshop, seed)]
     with some_threads(threads):

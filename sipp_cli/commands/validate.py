@@ -50,6 +50,9 @@ def command(
     only: Annotated[
         str | None, typer.Option(help="Run only this network, as lenet-300-100, or these: A,B.")
     ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Run only these methods of SiPP's experiments, as A,B.")
+    ] = None,
     seeds: Annotated[
         int | None,
         typer.Option(help="How many seeds instead of the schedule's number; intervals need two."),
@@ -83,6 +86,7 @@ def command(
 
     typed = f"sipp validate {paper} --schedule {asked} --seed {seed} --threads {threads}"
     typed += f" --only {only}" if only else ""
+    typed += f" --methods {methods}" if methods else ""
     typed += (f" --seeds {seeds}" if seeds else "") + (
         f" --device {device}" if device != "cpu" else ""
     )
@@ -92,7 +96,8 @@ def command(
     with render.progress() as progress:
         found = validate(
             paper, schedule=asked, data_dir=folder, folder=store, device=device, seed=seed,
-            threads=threads, only=only, seeds=seeds, command=typed, progress=progress,
+            threads=threads, only=only, methods=methods, seeds=seeds, command=typed,
+            progress=progress,
         )  # fmt: skip
     summary = render.plain(found.summary())
     if out is not None:

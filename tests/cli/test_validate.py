@@ -43,14 +43,15 @@ def validates(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_a_disagreement_is_shown_and_is_no_error(sipp: Call, validates: dict[str, Any]) -> None:
     ended = sipp("validate", "sipp", "--quick", "--seed", 3, "--only", "lenet-5", "--threads", 2,
-                 "--seeds", 4)  # fmt: skip
+                 "--methods", "snip,random", "--seeds", 4)  # fmt: skip
     assert ended.code == 0
-    names = ("paper", "schedule", "seed", "seeds", "only", "threads")
+    names = ("paper", "schedule", "seed", "seeds", "only", "methods", "threads")
     asked = {name: validates[name] for name in names}
     assert asked == {"paper": "sipp", "schedule": "quick", "seed": 3, "seeds": 4,
-                     "only": "lenet-5", "threads": 2}  # fmt: skip
+                     "only": "lenet-5", "methods": "snip,random", "threads": 2}  # fmt: skip
     assert validates["command"] == (
-        "sipp validate sipp --schedule quick --seed 3 --threads 2 --only lenet-5 --seeds 4"
+        "sipp validate sipp --schedule quick --seed 3 --threads 2 --only lenet-5 "
+        "--methods snip,random --seeds 4"
     )
     for words in (
         "a [b] of nets", "2 points", "3 points", "1 to 5 points, 3 seeds", "yes", "another", "no",
@@ -89,6 +90,8 @@ def test_a_long_run_that_keeps_nothing_says_so(sipp: Call, validates: dict[str, 
      (("sipp", "--schedule", "x"), "schedule must be one of"),
      (("sipp", "--quick", "--schedule", "paper"), "contradict each other"),
      (("sipp", "--quick", "--only", "x"), "only must be of digits-mlp"),
+     (("sipp", "--quick", "--methods", "snip,x"), "methods must be of sipp-det, sipp-det-mean"),
+     (("corenet", "--quick", "--methods", "svd"), "methods can be chosen for sipp only"),
      (("sipp", "--quick", "--device", "abacus"), "--device 'abacus'")],
 )  # fmt: skip
 def test_bad_arguments_are_refused(refused: Call, words: tuple[str, ...], why: str) -> None:
