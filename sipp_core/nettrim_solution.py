@@ -1,7 +1,7 @@
 """What a solver of Net-Trim's program hands out: one layer's solution, and what certifies it.
 
 Both solvers answer with the same record, and neither hands out a solution that is not feasible and
-certified: `nettrim.solve` by the duality gap, `trim_cvxpy` by its solver's status.
+certified: `nettrim.solve` by the duality gap, `solve_cvxpy` by its solver's status.
 """
 
 from __future__ import annotations

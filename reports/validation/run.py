@@ -41,24 +41,29 @@ def _chosen(
 ) -> list[Any]:
     plans = list(made.PLANS[schedule])
     if methods is not None:
-        plans = _of_methods(plans, methods.split(","))
+        plans = _of_methods(plans, methods)
     if seeds is not None:
         plans = [replace(plan, seeds=whole("seeds", seeds, 1)) for plan in plans]
     if only is None:
         return plans
     names = list(dict.fromkeys(plan.subject.net for plan in plans))
-    wanted = only.split(",")
-    if unknown := [name for name in wanted if name not in names]:
-        raise ValueError(f"only must be of {', '.join(names)}; found {unknown[0]!r}")
+    wanted = _listed("only", only, names)
     return [plan for plan in plans if plan.subject.net in wanted]
 
 
-def _of_methods(plans: list[Any], wanted: list[str]) -> list[Any]:
+def _listed(argument: str, text: str, known: list[str]) -> list[str]:
+    """Names with commas between, all of them known."""
+    names = text.split(",")
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"{argument} must be of {', '.join(known)}; found {unknown[0]!r}")
+    return names
+
+
+def _of_methods(plans: list[Any], methods: str) -> list[Any]:
     if not hasattr(plans[0], "methods"):
         raise ValueError("methods can be chosen for sipp only; the others compare a fixed list")
     names = list(dict.fromkeys(name for plan in plans for name in plan.methods))
-    if unknown := [name for name in wanted if name not in names]:
-        raise ValueError(f"methods must be of {', '.join(names)}; found {unknown[0]!r}")
+    wanted = _listed("methods", methods, names)
     few = [(plan, tuple(name for name in plan.methods if name in wanted)) for plan in plans]
     return [replace(plan, methods=mine) for plan, mine in few if mine]
 
