@@ -4,4 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 
-collect_ignore = [] if importlib.util.find_spec("triton") else ["sipp_core/_tile.py"]
+collect_ignore = (
+    [] if importlib.util.find_spec("triton") else ["sipp_core/sensitivity/_gpu_tile.py"]
+)

@@ -1,22 +1,17 @@
 """The claims ledger, the evidence for each claim, and the Monte Carlo behind it."""
 
-from proofs_check.claims import LEDGER, Claim
-from proofs_check.evidence import Evidence
-from proofs_check.harness import LedgerRun, run
-from proofs_check.judging import (
-    Coverage,
-    judge,
-    power,
-    refuting_failures,
-    trials_for_power,
-)
+from proofs_check.ledger.claim import Claim
+from proofs_check.ledger.claims import LEDGER
+from proofs_check.ledger.evidence import Evidence
+from proofs_check.ledger.harness import LedgerRun, run
+from proofs_check.ledger.judging import Coverage, judge, power, refuting_failures, trials_for_power
+from proofs_check.ledger.status import Entry
 from proofs_check.monte_carlo.first_check import FirstCheck, first_check
 from proofs_check.monte_carlo.layer import LayerCoverage, layer_coverage
 from proofs_check.monte_carlo.needed import Needed, needed_size
 from proofs_check.monte_carlo.network import NetworkCoverage, network_coverage
 from proofs_check.monte_carlo.neuron import neuron_coverage
 from proofs_check.monte_carlo.neuron_check import NeuronCheck
-from proofs_check.status import Entry
 
 __all__ = [
     "LEDGER",

@@ -13,22 +13,18 @@ from typing import Any
 
 import torch
 
-from reports import (
-    bench_page,
-    claims_page,
-    companion,
-    experiment,
-    figures,
-    generalization_page,
-    page,
-    plain,
-    validation_page,
-)
-from reports.findings import findings
+from reports.benches import page as bench_page
+from reports.claims import page as claims_page
+from reports.generalization import page as generalization_page
 from reports.generalization.run import Generalization
-from reports.settings import SETTINGS
+from reports.overview import experiment, figures, page
+from reports.overview.findings import findings
+from reports.overview.settings import SETTINGS
+from reports.site import page as companion
+from reports.site import plain
 from reports.validation import Validation
-from sipp_core.saving import write_atomically
+from reports.validation import page as validation_page
+from sipp_core.runtime.files import write_atomically
 
 Progress = Callable[[int, int, str], None]
 

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from sipp_core.datasets import Dataset
+    from sipp_core.zoo.datasets import Dataset
 
 SUFFIXES = (".npz", ".npy", ".pt")
 # Names under which the inputs of an archive of several arrays are looked for.
@@ -100,14 +100,14 @@ def tensor(path: Path) -> Tensor:
 
 def dataset(name: str, data_dir: Path | None, flat: bool) -> Dataset:
     """Load a data set by name, always with the same split."""
-    from sipp_core import datasets
+    from sipp_core.zoo import datasets
 
     return datasets.load(name, data_dir, seed=SPLIT_SEED, flat=flat)
 
 
 def is_dataset(source: str) -> bool:
     """Whether a word names a data set; refuse a word that names neither one nor a file."""
-    from sipp_core import datasets
+    from sipp_core.zoo import datasets
 
     if source in datasets.NAMES:
         return True
@@ -135,7 +135,7 @@ def fitted(inputs: Tensor, model: nn.Module, source: str) -> Tensor:
     """Give inputs the model's float type and see that the model takes one of them."""
     import torch
 
-    from sipp_core.running import evaluating
+    from sipp_core.runtime.execution import evaluating
 
     first = next((p for p in model.parameters() if p.is_floating_point()), None)
     if first is not None:

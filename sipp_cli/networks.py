@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from sipp_core.datasets import Dataset
+    from sipp_core.zoo.datasets import Dataset
 
 # What a data set is shown on when nobody names a network.
 USUAL = {"digits": "digits-mlp", "mnist": "lenet-300-100", "fashion-mnist": "lenet-300-100"}
@@ -96,11 +96,12 @@ def build(name: str, seed: int, where: torch.device, images: bool = False) -> Ne
 
     A factory runs with torch's generator seeded.
     """
-    from sipp_core import families, models
+    from sipp_core.compression import architecture
+    from sipp_core.zoo import models
 
     family, _, sizes = name.partition(":")
-    if family in families.FAMILIES and sizes:
-        wanted = families.named(name)
+    if family in architecture.FAMILIES and sizes:
+        wanted = architecture.named(name)
         flat = len(wanted.input_shape) == 1
         return Network(name, wanted.build(seed).to(where), built_in=False, flat=flat)
     if all(name.partition(":")):
@@ -117,7 +118,7 @@ def build(name: str, seed: int, where: torch.device, images: bool = False) -> Ne
 def fitting(path: Path, where: torch.device) -> Network:
     """Build the built-in network that a pruned file was made from."""
     import sipp_core
-    from sipp_core import models
+    from sipp_core.zoo import models
 
     refusals: set[str] = set()
     for name in models.NAMES:
@@ -180,7 +181,7 @@ def save_weights(network: Network, path: Path) -> None:
     """Write the network's state_dict to a safetensors file, whole or not at all."""
     from safetensors.torch import save
 
-    from sipp_core.saving import write_atomically
+    from sipp_core.runtime.files import write_atomically
 
     state = network.model.state_dict()
     # Views of one tensor cannot be written, so each gets memory of its own.
@@ -189,7 +190,7 @@ def save_weights(network: Network, path: Path) -> None:
 
 def train(network: Network, data: Dataset, seed: int) -> None:
     """Train a built-in network by its recipe, and say so."""
-    from sipp_core import training
+    from sipp_core.zoo import training
 
     asked = training.recipe(network.name, data.name)
     render.note(
@@ -208,12 +209,12 @@ def train(network: Network, data: Dataset, seed: int) -> None:
 
 def _taken(network: Network, data: Dataset | None, seed: int) -> bool:
     """Give a built-in network the weights that come with it, or leave random ones where none do."""
-    from sipp_core import recipes, shipped
+    from sipp_core.zoo import pretrained, recipes
 
-    learnt = shipped.DATASETS.get(network.name)
+    learnt = pretrained.DATASETS.get(network.name)
     if learnt is not None and (data is None or data.name == learnt):
-        network.model.load_state_dict(shipped.state(network.name))
-        told = shipped.facts(network.name)
+        network.model.load_state_dict(pretrained.state(network.name))
+        told = pretrained.facts(network.name)
         render.note(
             f"no --weights: {network.name} has the weights that come with sipp (trained on {learnt}"
             f", {told.test_accuracy:.2%} of test inputs right)"

@@ -1,26 +1,14 @@
 """Bounds for provable pruning: numbers in, float64 numbers out, rounded the safe way; no torch."""
 
-from sipp_theory.allocation import Allocation, allocate, allocate_for_errors, allocate_for_total
-from sipp_theory.amplification import (
-    BestOfTau,
-    best_of_tau,
-    candidates,
-    dead_neuron_violation,
-    mean_error_bound,
-    selected_violation,
+from sipp_theory.allocation.allocation import (
+    Allocation,
+    allocate,
+    allocate_for_errors,
+    allocate_for_total,
 )
-from sipp_theory.approximation import rank_floor, sparse_floor
-from sipp_theory.bit_budget import (
-    BitBudget,
-    Charge,
-    choice_bits,
-    count_bits,
-    kraft_sum,
-    require_prefix_code,
-)
-from sipp_theory.cancellation import delta_hat, delta_ratio, kappa
-from sipp_theory.catoni import catoni_bound
-from sipp_theory.certificates import (
+from sipp_theory.allocation.pair import bernstein_coefficients
+from sipp_theory.allocation.rounding import round_allocation
+from sipp_theory.certificates.certificates import (
     FixedSequence,
     clopper_pearson,
     error_quantile,
@@ -29,59 +17,70 @@ from sipp_theory.certificates import (
     tolerance_rank,
     violation_bound,
 )
-from sipp_theory.channels import (
-    channel_bernstein_error,
-    channel_bernstein_size,
-    channel_error,
-    channel_size,
-)
-from sipp_theory.chernoff import kl_error, kl_size
-from sipp_theory.compression import (
-    CorenetGeneralization,
-    compression_bound,
-    corenet_generalization,
-)
-from sipp_theory.cramer import (
-    cramer_error,
-    cramer_size,
-)
-from sipp_theory.deterministic import (
-    Recentring,
-    deterministic_error,
-    deterministic_size,
-    keep_most_sensitive,
-    recentring,
-)
-from sipp_theory.distinct import (
-    draws_for_distinct,
-    expected_distinct,
-)
-from sipp_theory.dropped import dropped_share, dropped_share_bound
-from sipp_theory.exact import (
-    exact_error,
-    exact_size,
-)
-from sipp_theory.front import (
-    KINDS,
-    error,
-    sample_size,
-)
-from sipp_theory.inclusion import expected_kept, inclusion_probabilities
-from sipp_theory.joining import HybridChoice, combine_signs, hybrid_error
-from sipp_theory.margins import margin_loss, margin_quantiles, margins
-from sipp_theory.monitoring import (
-    confidence_sequence,
-    e_value,
-    log_e_value,
-)
-from sipp_theory.multinomial import (
+from sipp_theory.certificates.monitoring import confidence_sequence, e_value, log_e_value
+from sipp_theory.draws.bernstein import (
     bernstein_error,
     bernstein_size,
     corenet_error,
     corenet_size,
     heuristic_error,
 )
-from sipp_theory.nettrim import (
+from sipp_theory.draws.bound import KINDS, error, sample_size
+from sipp_theory.draws.chernoff_hoeffding import kl_error, kl_size
+from sipp_theory.draws.cramer import cramer_error, cramer_size
+from sipp_theory.draws.distinct_weights import draws_for_distinct, expected_distinct
+from sipp_theory.draws.exact import exact_error, exact_size
+from sipp_theory.filters.channels import (
+    channel_bernstein_error,
+    channel_bernstein_size,
+    channel_error,
+    channel_size,
+)
+from sipp_theory.generalization.bit_budget import (
+    BitBudget,
+    Charge,
+    choice_bits,
+    count_bits,
+    kraft_sum,
+    require_prefix_code,
+)
+from sipp_theory.generalization.catoni import catoni_bound
+from sipp_theory.generalization.compression import (
+    CorenetGeneralization,
+    compression_bound,
+    corenet_generalization,
+)
+from sipp_theory.generalization.margins import margin_loss, margin_quantiles, margins
+from sipp_theory.generalization.occam import bits_allowed, occam_bound
+from sipp_theory.inclusion.poisson_rate import INCLUSION_BOUNDS, inclusion_error, inclusion_rate
+from sipp_theory.inclusion.poisson_sampling import expected_kept, inclusion_probabilities
+from sipp_theory.keeping.best_of_tau import (
+    BestOfTau,
+    best_of_tau,
+    candidates,
+    dead_neuron_violation,
+    mean_error_bound,
+    selected_violation,
+)
+from sipp_theory.keeping.deterministic import (
+    Recentring,
+    deterministic_error,
+    deterministic_size,
+    keep_most_sensitive,
+    recentring,
+)
+from sipp_theory.keeping.dropped_share import dropped_share, dropped_share_bound
+from sipp_theory.keeping.hybrid_and_signs import HybridChoice, combine_signs, hybrid_error
+from sipp_theory.matrices.approximation import rank_floor, sparse_floor
+from sipp_theory.matrices.sparsification import (
+    ENTRY_KINDS,
+    DrawMoments,
+    closed_moments,
+    draw_moments,
+    entry_probabilities,
+)
+from sipp_theory.matrices.spectral import spectral_error, spectral_failure, spectral_size
+from sipp_theory.nettrim.nettrim import (
     cascade_error,
     parallel_error,
     parallel_split,
@@ -89,41 +88,28 @@ from sipp_theory.nettrim import (
     recovery_samples,
     retrim_error,
 )
-from sipp_theory.network import compose, corenet_split, log_split
-from sipp_theory.network_size import NetworkSize, corenet_network_size, corenet_network_size_bound
-from sipp_theory.occam import bits_allowed, occam_bound
-from sipp_theory.pairs import bernstein_coefficients
-from sipp_theory.poisson import INCLUSION_BOUNDS, inclusion_error, inclusion_rate
-from sipp_theory.propagation import (
-    absolute_propagation,
-    interval_propagation,
+from sipp_theory.network.cancellation import delta_hat, delta_ratio, kappa
+from sipp_theory.network.hill import TailEstimate, hill_tail_index
+from sipp_theory.network.network import compose, corenet_split, log_split
+from sipp_theory.network.network_size import (
+    NetworkSize,
+    corenet_network_size,
+    corenet_network_size_bound,
 )
-from sipp_theory.rounding import round_allocation
-from sipp_theory.scenario import (
+from sipp_theory.network.propagation import absolute_propagation, interval_propagation
+from sipp_theory.sensitivity.scenario import (
     exchangeable_violation,
     scenario_points,
     scenario_support,
     scenario_violation,
     wait_and_judge_violation,
 )
-from sipp_theory.sensitivity import (
+from sipp_theory.sensitivity.sensitivity import (
     assumption_factors,
     calibration_size,
     sensitivity,
     sensitivity_sum_bound,
     shares,
-)
-from sipp_theory.sparsification import (
-    ENTRY_KINDS,
-    DrawMoments,
-    closed_moments,
-    draw_moments,
-    entry_probabilities,
-)
-from sipp_theory.spectral import spectral_error, spectral_failure, spectral_size
-from sipp_theory.tail import (
-    TailEstimate,
-    hill_tail_index,
 )
 
 __all__ = [

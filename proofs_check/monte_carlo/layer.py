@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from proofs_check.judging import CONFIDENCE, Coverage, Where, judge
+from proofs_check.ledger.judging import CONFIDENCE, Coverage, Where, judge
 from proofs_check.monte_carlo.neuron import TIE
 from proofs_check.monte_carlo.sampling import (
     LARGEST_CHUNK,
@@ -16,7 +16,8 @@ from proofs_check.monte_carlo.sampling import (
     draw_law,
     inclusion_estimates,
 )
-from sipp_core.plan import Bool, Float, LayerPlan
+from sipp_core.pruning.plan import LayerPlan
+from sipp_core.runtime.numbers import Bool, Float
 
 LAYER_STREAM = 31
 

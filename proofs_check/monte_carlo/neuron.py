@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from proofs_check.judging import CONFIDENCE, Coverage, Where, judge
+from proofs_check.ledger.judging import CONFIDENCE, Coverage, Where, judge
 from proofs_check.monte_carlo.failures import (
     WORST_STREAM,
     estimates_at,

@@ -12,16 +12,7 @@ from reports.benches import ceiling, references
 from reports.benches.children import child
 from reports.benches.findings import Check, Findings, Measured, Skipped
 from reports.benches.method import Timing, figure, race, rate, ratio, seconds, threads
-from reports.benches.subjects import (
-    Problem,
-    Setting,
-    digits,
-    lenet,
-    maxima,
-    pairs,
-    single,
-    through,
-)
+from reports.benches.subjects import Problem, Setting, digits, lenet, maxima, pairs, single, through
 
 FAMILY = "kernel"
 OURS, CHUNKS, LOOP = "sipp's kernel", "torch in chunks", "two-line numba loop"

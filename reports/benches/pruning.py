@@ -11,7 +11,8 @@ from torch.nn.utils import prune as torch_prune
 from reports.benches.findings import Check, Findings, Measured
 from reports.benches.method import figure, race, ratio, seconds, threads
 from reports.benches.subjects import Setting, digits, lenet
-from sipp_core import METHODS, models, prune
+from sipp_core import METHODS, prune
+from sipp_core.zoo import models
 
 FAMILY = "prune"
 KEEP = 0.25  # a whole number of weights in every layer of LeNet-300-100

@@ -26,7 +26,7 @@ from reports.benches import (
 )
 from reports.benches.findings import BenchRun, Findings
 from reports.benches.subjects import Setting
-from sipp_core import datasets
+from sipp_core.zoo import datasets
 
 Progress = Callable[[int, int, str], None]
 FAMILIES: dict[str, Callable[[Setting], Findings]] = {

@@ -8,7 +8,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from sipp_core import datasets, kernel, models
+from sipp_core.sensitivity import kernel
+from sipp_core.zoo import datasets, models
 
 T = TypeVar("T")
 LENET, PIXELS, SIDE = "lenet-300-100", 784, 28

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from reports.benches.findings import Check, Findings
 from reports.benches.method import figure, race, ratio, seconds, threads
 from reports.benches.subjects import Setting, digits, lenet
-from sipp_core import datasets, models, training
-from sipp_core.nettrim import solve
-from sipp_core.nettrim_program import Program, layer_program, objective, violations
-from sipp_core.nettrim_solution import feasible
+from sipp_core.nettrim.program import Program, layer_program, objective, violations
+from sipp_core.nettrim.solution import feasible
+from sipp_core.nettrim.solver import solve
+from sipp_core.zoo import datasets, models, training
 
 FAMILY = "net-trim"
 OURS, PLAIN = "sipp", "plain ADMM"

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 import sipp_core
 import sipp_theory
-from reports.bounds import sums
-from reports.splits import calibration_count, widths
-from sipp_core.counting import exact_scores
-from sipp_core.datasets import Dataset
-from sipp_core.drawing import shuffled
-from sipp_core.quantizing import learning_levels
+from reports.overview.bounds import sums
+from reports.overview.splits import calibration_count, widths
+from sipp_core.certificates.errors import exact_scores
+from sipp_core.compression.quantization import learning_levels
+from sipp_core.runtime.inputs import shuffled
+from sipp_core.zoo.datasets import Dataset
 
 Json = dict[str, Any]
 Float = np.ndarray

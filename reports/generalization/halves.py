@@ -10,12 +10,12 @@ from torch import nn
 
 import sipp_theory
 from reports.generalization.plans import Plan
-from sipp_core import retraining, training
-from sipp_core.counting import count_errors
-from sipp_core.datasets import Dataset
-from sipp_core.drawing import shuffled
-from sipp_core.ladder import UNPRUNED
-from sipp_core.prune import prune
+from sipp_core.certificates.errors import count_errors
+from sipp_core.compression.search import UNPRUNED
+from sipp_core.pruning.prune import prune
+from sipp_core.runtime.inputs import shuffled
+from sipp_core.zoo import retraining, training
+from sipp_core.zoo.datasets import Dataset
 
 Json = dict[str, Any]
 

@@ -19,14 +19,13 @@ from reports.generalization import classic, halves
 from reports.generalization.plans import Plan, adjusted, plan_of
 from reports.validation.cells import machine
 from reports.validation.subjects import Workshop
-from sipp_core.compressing import Compressed
-from sipp_core.counting import count_errors, exact_scores, wrong
-from sipp_core.datasets import Dataset
-from sipp_core.describing import versions
-from sipp_core.drawing import shuffled
-from sipp_core.ladder import candidates
-from sipp_core.rate_control import RULES_BITS, Coded, search
-from sipp_core.running import some_threads
+from sipp_core.certificates.errors import count_errors, exact_scores, wrong
+from sipp_core.compression.compress import Compressed
+from sipp_core.compression.search import RULES_BITS, Coded, candidates, search
+from sipp_core.runtime.execution import some_threads
+from sipp_core.runtime.inputs import shuffled
+from sipp_core.runtime.provenance import versions
+from sipp_core.zoo.datasets import Dataset
 
 Json = dict[str, Any]
 Progress = Callable[[int, int, str], None]

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from reports.benches.machine import describe
-from sipp_core.describing import versions
-from sipp_core.saving import write_atomically
+from sipp_core.runtime.files import write_atomically
+from sipp_core.runtime.provenance import versions
 
 Json = dict[str, Any]
 Key = Mapping[str, str | int | float]

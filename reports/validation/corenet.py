@@ -7,81 +7,25 @@ depths and widths, in figures only: its statements are about which curve lies be
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 import sipp_core
-from reports.settings import method_facts
+from reports.overview.settings import method_facts
 from reports.validation import corenet_lines
-from reports.validation.subjects import Subject, Workshop
+from reports.validation.corenet_plans import PLANS, Plan
+from reports.validation.subjects import Workshop
 from reports.validation.work import Task, settings_of
-from sipp_core import training
-from sipp_core.drawing import shuffled
-from sipp_core.fitting import VALIDATION_EVERY
-from sipp_core.prune import DEFAULT_POINTS
-from sipp_core.recipes import Recipe
+from sipp_core.pruning.fitting import VALIDATION_EVERY
+from sipp_core.pruning.prune import DEFAULT_POINTS
+from sipp_core.runtime.inputs import shuffled
+from sipp_core.zoo import training
 
 Json = dict[str, Any]
 TITLE = "Data-Dependent Coresets for Compressing Neural Networks (CoreNet), arXiv 1804.05345"
 AMPLIFIED = "corenet++"
 lines, curves = corenet_lines.lines, corenet_lines.curves
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is run on one network.
-
-    Attributes:
-        schedule: its name.
-        subject: the network, its data and how it is trained.
-        keeps: fractions of the weights kept.
-        seeds: draws of each random method.
-        inputs: calibration inputs.
-        tests: test inputs measured.
-
-    Claim: none (plumbing).
-    """
-
-    schedule: str
-    subject: Subject
-    keeps: tuple[float, ...]
-    seeds: int
-    inputs: int
-    tests: int
-
-
-def _plans(
-    schedule: str, data: str, depths: Sequence[int], widths: Sequence[int], recipe: Recipe,
-    keeps: tuple[float, ...], seeds: int, inputs: int, tests: int,
-) -> tuple[Plan, ...]:  # fmt: skip
-    """One plan for each depth (all layers counted) and width of the hidden layers."""
-    pixels = 64 if data == "digits" else 784
-    nets = ["-".join(map(str, ("fc", pixels, *[w] * (d - 1), 10))) for d in depths for w in widths]
-    if data != "digits":
-        nets.insert(0, "lenet-300-100")
-    return tuple(
-        Plan(schedule, Subject(net, data, recipe), keeps, seeds, inputs, tests) for net in nets
-    )
-
-
-_LONG = Recipe(epochs=20, batch_size=128, lr=1e-3)
-_KEEPS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
-_FEW = (0.1, 0.2, 0.3, 0.5, 0.7)
-_DEEP, _WIDE = (2, 3, 4, 5, 6), (100, 300, 500, 700, 1000)
-PLANS = {
-    "tiny": _plans("tiny", "digits", [2], [16], Recipe(8, 64, 5e-3), (0.3,), 2, 60, 60),
-    "quick": (
-        *_plans("quick", "digits", [2, 4], [50, 100], Recipe(40, 64, 3e-3), _FEW, 3, 200, 360),
-        *_plans("quick", "mnist", [], [], Recipe(2, 128, 2e-3), _FEW, 3, 200, 1000),
-    ),
-    "reduced": _plans("reduced", "mnist", [2, 3, 5], [100, 300], _LONG, _KEEPS, 10, 400, 2000),
-    "paper": (
-        *_plans("paper", "mnist", _DEEP, _WIDE, _LONG, _KEEPS, 10, 400, 10_000),
-        *_plans("paper", "fashion-mnist", _DEEP, _WIDE, _LONG, _KEEPS, 10, 400, 10_000),
-    ),
-}
 WORDS = {
     "tiny": "One small network on the embedded digits, one ratio",
     "quick": "Fully connected networks of 2 and 4 layers, 50 and 100 wide, on the embedded digits, "

@@ -11,7 +11,7 @@ import numpy as np
 from reports.validation.verdicts import Line, compare, points_apart
 
 if TYPE_CHECKING:
-    from reports.validation.corenet import Plan
+    from reports.validation.corenet_plans import Plan
 
 Json = dict[str, Any]
 Value = Callable[[Json], float]

@@ -7,24 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reports.validation.nettrim_plans import CURVES
 from reports.validation.verdicts import Line, at_least, compare, interval, points_apart
 
 if TYPE_CHECKING:
-    from reports.validation.nettrim import Plan
+    from reports.validation.nettrim_plans import Plan
 
 Json = dict[str, Any]
-# (share of the weights removed, accuracy) as published.
-CURVES: dict[tuple[str, str], tuple[tuple[float, float], ...]] = {
-    ("fc-784-300-1000-100-10", "mnist"): (
-        (0.44, 0.987), (0.535, 0.9855), (0.59, 0.986), (0.66, 0.9862), (0.75, 0.9868),
-        (0.80, 0.9862), (0.845, 0.9855), (0.88, 0.9845), (0.91, 0.9831), (0.935, 0.9807),
-        (0.97, 0.9652),
-    ),
-    ("lenet-5", "mnist"): (
-        (0.7625, 0.9946), (0.875, 0.9948), (0.9475, 0.9943), (0.964, 0.9941), (0.9775, 0.9938),
-        (0.9815, 0.9933), (0.987, 0.9921),
-    ),
-}  # fmt: skip
 SPIRALS = ((397, 362), (39_770, 2_663), (399, 131))
 # Points of accuracy below the published ones that count as none.
 PAR = 0.005

@@ -11,7 +11,7 @@ from reports.validation.corenet_lines import points
 from reports.validation.verdicts import Line, at_least, compare, interval, points_apart, same
 
 if TYPE_CHECKING:
-    from reports.validation.sipp import Plan
+    from reports.validation.sipp_plans import Plan
 
 Json = dict[str, Any]
 # Accuracy that a pruned network may lose, in percentage points.

@@ -16,10 +16,11 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from reports.validation.spirals import two_spirals
-from sipp_core import datasets, families, models, training
-from sipp_core.datasets import Dataset
-from sipp_core.recipes import Recipe
-from sipp_core.saving import write_atomically
+from sipp_core.compression import architecture
+from sipp_core.runtime.files import write_atomically
+from sipp_core.zoo import datasets, models, training
+from sipp_core.zoo.datasets import Dataset
+from sipp_core.zoo.recipes import Recipe
 
 Progress = Callable[[int, int, str], None]
 SPIRAL_POINTS = 150
@@ -46,12 +47,12 @@ class Subject:
         """The untrained network of a seed."""
         if self.net.startswith("fc-"):
             return models.dense([int(width) for width in self.net.split("-")[1:]], seed)
-        return families.named(self.net).build(seed)
+        return architecture.named(self.net).build(seed)
 
     @property
     def flat(self) -> bool:
         """Whether it takes flat inputs."""
-        return self.net.startswith("fc-") or len(families.named(self.net).input_shape) == 1
+        return self.net.startswith("fc-") or len(architecture.named(self.net).input_shape) == 1
 
 
 @dataclass(frozen=True)

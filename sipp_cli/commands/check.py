@@ -11,7 +11,7 @@ from sipp_cli.ledger import run_ledger
 
 if TYPE_CHECKING:
     from proofs_check import LedgerRun
-    from proofs_check.status import Entry
+    from proofs_check.ledger.status import Entry
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def command(
         device=device,
     )  # fmt: skip
 
-    from reports.claims_words import briefing
+    from reports.claims.words import briefing
 
     summary = found.summary()
     words = briefing(summary)

@@ -21,7 +21,7 @@ def _read(
 ) -> tuple[networks.Network, nn.Module]:
     """The architecture, and the network that the file holds, its masks folded into its weights."""
     import sipp_core
-    from sipp_core.unmasking import unmask
+    from sipp_core.network.masks import unmask
 
     if not networks.is_pruned(source):
         if model is None:
@@ -36,9 +36,9 @@ def _read(
 
 
 def _architecture(name: str) -> str | None:
-    from sipp_core import families
+    from sipp_core.compression import architecture
 
-    return name if name.partition(":")[0] in families.FAMILIES else None
+    return name if name.partition(":")[0] in architecture.FAMILIES else None
 
 
 def _show(found: Compressed, weights: int, nonzero: int, out: Path) -> None:

@@ -27,7 +27,7 @@ def _list(option: str, words: str | None, read: Callable[[str], T]) -> list[T] |
 
 
 def _show_bounds(rows: list[Json], delta: float) -> None:
-    from reports.generalization_words import sure
+    from reports.generalization.words import sure
 
     render.show_table(
         f"Upper bounds on the share of new inputs that are got wrong, each {sure(delta)} sure",
@@ -40,7 +40,7 @@ def _show_bounds(rows: list[Json], delta: float) -> None:
 
 
 def _show_errors(facts: Json, network: str, train: int, tests: int) -> None:
-    from reports.generalization_words import rate
+    from reports.generalization.words import rate
 
     render.show(
         f"{network}: {rate(train, facts['n'])} of {facts['n']:,} training inputs wrong, "
@@ -49,7 +49,7 @@ def _show_errors(facts: Json, network: str, train: int, tests: int) -> None:
 
 
 def _show(facts: Json) -> None:
-    from reports import generalization_words as words
+    from reports.generalization import words
 
     best = words.chosen(facts)
     dense = facts["dense"]
@@ -99,7 +99,7 @@ def _show(facts: Json) -> None:
 
 
 def _show_check(facts: Json) -> None:
-    from reports import generalization_words as words
+    from reports.generalization import words
 
     _show_errors(
         facts, f"{facts['net']} in {facts['bytes']:,} bytes", facts["errors"], facts["test_errors"]
@@ -216,7 +216,7 @@ def command(
             command=typed, file=file,
         )  # fmt: skip
     if out is not None:
-        from sipp_core.saving import write_atomically
+        from sipp_core.runtime.files import write_atomically
 
         written = text.dumps(render.plain(facts), indent=1, allow_nan=False, ensure_ascii=False)
         write_atomically(out, (written + "\n").encode())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _show(found: Validation, summary: dict[str, Any]) -> None:
-    from reports.validation_words import headline, interval
+    from reports.validation.words import headline, interval
 
     render.show(f"{found.title}. Schedule {found.schedule}: {found.says}.")
     render.show_table(
@@ -101,7 +101,7 @@ def command(
         )  # fmt: skip
     summary = render.plain(found.summary())
     if out is not None:
-        from sipp_core.saving import write_atomically
+        from sipp_core.runtime.files import write_atomically
 
         written = text.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
         write_atomically(out, (written + "\n").encode())

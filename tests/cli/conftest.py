@@ -62,7 +62,7 @@ def refused(sipp: Callable[..., Ended]) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a digits-mlp that has learnt a little."""
-    from sipp_core import datasets, models, training
+    from sipp_core.zoo import datasets, models, training
 
     model = models.build("digits-mlp")
     training.train(model, datasets.load("digits"), epochs=3, batch_size=64, lr=3e-3)
@@ -85,6 +85,6 @@ def pruned(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every recipe a matter of a second."""
-    from sipp_core import training
+    from sipp_core.zoo import training
 
     monkeypatch.setattr(training, "recipe", lambda *_: training.Recipe(1, 64, 3e-3))

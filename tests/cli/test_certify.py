@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import sipp_core
-from sipp_core import datasets, models
+from sipp_core.zoo import datasets, models
 
 Call = Callable[..., Any]
 Refused = Callable[..., str]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import proofs_check
-from proofs_check.claims import LEDGER
-from proofs_check.evidence import Evidence
-from proofs_check.harness import LedgerRun
-from proofs_check.mutation import substituted
-from proofs_check.status import entries
+from proofs_check.ledger.claims import LEDGER
+from proofs_check.ledger.evidence import Evidence
+from proofs_check.ledger.harness import LedgerRun
+from proofs_check.ledger.mutation import substituted
+from proofs_check.ledger.status import entries
 
 Call = Callable[..., Any]
 

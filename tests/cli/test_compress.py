@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sipp_core
-from sipp_core import models
-from sipp_core.unmasking import unmask
+from sipp_core.network.masks import unmask
+from sipp_core.zoo import models
 
 Call = Callable[..., Any]
 Refused = Callable[..., str]

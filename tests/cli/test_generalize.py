@@ -14,9 +14,10 @@ from torch import nn
 
 from reports.generalization import plans, run, verifying
 from reports.validation.subjects import Subject
-from sipp_core import compress, models
-from sipp_core.ladder import Schedule
-from sipp_core.recipes import Recipe
+from sipp_core import compress
+from sipp_core.compression.search import Schedule
+from sipp_core.zoo import models
+from sipp_core.zoo.recipes import Recipe
 
 Call = Callable[..., Any]
 NET = "dense:64,10"
@@ -80,7 +81,7 @@ def test_a_file_is_verified_without_training(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("trained")
 
-    monkeypatch.setattr("sipp_core.training.train", never)
+    monkeypatch.setattr("sipp_core.zoo.training.train", never)
     folder, facts, _ = made
     words = ("generalize", "--verify", folder / "a.sipp", "--delta", 0.1)
     found = sipp(*words, "--candidates", 2, "--json").json

@@ -138,6 +138,6 @@ def test_a_paper_runs_end_to_end_and_survives_being_stopped(
     def never(*_: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("sipp_core.training.train", never)
+    monkeypatch.setattr("sipp_core.zoo.training.train", never)
     monkeypatch.setattr("sipp_core.prune", never)
     assert sipp(*words, "--store", tmp_path / "b").json == resumed.json

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sipp_core import datasets, models, training
+from sipp_core.zoo import datasets, models, training
 
 Float = NDArray[np.float64]
 

@@ -12,13 +12,13 @@ import pytest
 
 import sipp_theory
 from proofs_check import LEDGER, LedgerRun, run
-from proofs_check.evidence import Evidence
-from proofs_check.mutation import resolve
-from proofs_check.mutations import all_mutations
-from proofs_check.performing import perform
-from proofs_check.registry import Setting, all_checks, checks_of
-from proofs_check.sequential import run_serially, verdict
-from proofs_check.status import Entry
+from proofs_check.kinds.mutations import all_mutations
+from proofs_check.ledger.evidence import Evidence
+from proofs_check.ledger.mutation import resolve
+from proofs_check.ledger.performing import perform
+from proofs_check.ledger.registry import Setting, all_checks, checks_of
+from proofs_check.ledger.sequential import run_serially, verdict
+from proofs_check.ledger.status import Entry
 
 SECTIONS = {"ES": 6, "SP": 10, "NW": 7, "AL": 2, "CT": 4, "PF": 2, "NT": 4, "MS": 5, "GN": 4}
 IDS = {f"{family}-{n}" for family, last in SECTIONS.items() for n in range(1, last + 1)} | {"SP-5x"}
@@ -162,11 +162,11 @@ def of_check(quick: LedgerRun, claim: str, check: str) -> list[Evidence]:
 
 
 def test_the_findings_of_the_theory_are_found_again(quick: LedgerRun) -> None:
-    networks = "coverage.sp_draws_networks"
+    networks = "coverage.draws"
     assert min(ratios(of_check(quick, "SP-2", f"{networks}.corenet_digits"))) > 200
     assert max(ratios(of_check(quick, "SP-5", f"{networks}.cramer_digits"))) <= 2.2
     assert max(ratios(of_check(quick, "SP-5x", f"{networks}.exact_digits"))) <= 1.1
-    tight = ratios(of_check(quick, "ES-5", "coverage.es_scenario.a_priori_at_its_worst"))
+    tight = ratios(of_check(quick, "ES-5", "coverage.sensitivity.a_priori_at_its_worst"))
     assert min(tight) >= 1 and max(tight) <= 1.1
     statuses = {entry.claim.id: entry.status for entry in quick.entries}
     for name in ("A2", "NW-4", "NW-5"):
@@ -182,7 +182,7 @@ def evidence(name: str, setting: Setting) -> list[Evidence]:
 
 def test_the_findings_are_found_again_on_lenet_and_mnist(mnist_dir: Path, tmp_path: Path) -> None:
     setting = Setting("full", data_dir=str(mnist_dir), cache=str(tmp_path))
-    networks = "coverage.sp_draws_networks"
+    networks = "coverage.draws"
     found = {
         name: evidence(f"{networks}.{name}_mnist", setting)
         for name in ("corenet", "cramer", "exact")
@@ -191,6 +191,6 @@ def test_the_findings_are_found_again_on_lenet_and_mnist(mnist_dir: Path, tmp_pa
     assert min(ratios(found["corenet"])) > 200
     assert max(ratios(found["cramer"])) <= 2.2
     assert max(ratios(found["exact"])) <= 1.1
-    (tail,) = evidence("assumptions.nw.tail_on_mnist", setting)
+    (tail,) = evidence("assumptions.network.tail_on_mnist", setting)
     assert tail.outcome == "refuted" and "mnist" in tail.counterexample
     assert set(tail.series) >= {"t", "share_above_t", "subexponential_envelope"}

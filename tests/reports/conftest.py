@@ -119,7 +119,7 @@ def summary() -> Json:
         ),
         entry("NW-5", "assumption refuted here", counted("NW-5", 1e26), assumptions=["A2"],
               depends=["SP-2"], use_instead="SP-5x"),
-        entry("NW-7", "not checked", missing=["coverage.nw.later"]),
+        entry("NW-7", "not checked", missing=["coverage.network.later"]),
         entry("A1", "consistent", evidence("A1", "assumptions", "holds", series={"k": [1.0, 2.0]})),
         entry(
             "A2", "assumption refuted here",

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from reports import BuildResult, build, experiment, plain
-from reports.figures import FIGURES
-from reports.settings import COMPARED
+from reports import BuildResult, build
+from reports.overview import experiment
+from reports.overview.figures import FIGURES
+from reports.overview.settings import COMPARED
+from reports.site import plain
 
 Json = dict[str, Any]
 

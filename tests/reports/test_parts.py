@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sipp_theory
-from reports import bounds, curves, plain, style
-from reports.settings import METHOD_FACTS, SETTINGS, method_facts
-from reports.splits import calibration_count, split, widths
-from sipp_core import METHODS, calibrate, datasets, models
-from sipp_core.prune import VALIDATION_EVERY
+from reports.overview import bounds, curves
+from reports.overview.settings import METHOD_FACTS, SETTINGS, method_facts
+from reports.overview.splits import calibration_count, split, widths
+from reports.site import plain, style
+from sipp_core import METHODS, calibrate
+from sipp_core.pruning.fitting import VALIDATION_EVERY
+from sipp_core.zoo import datasets, models
 
 
 def test_no_input_has_two_roles() -> None:

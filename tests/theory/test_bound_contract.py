@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from sipp_theory.channels import (
+from sipp_theory.draws.bound import error, sample_size
+from sipp_theory.filters.channels import (
     channel_bernstein_error,
     channel_bernstein_size,
     channel_error,
     channel_size,
 )
-from sipp_theory.front import error, sample_size
-from sipp_theory.poisson import inclusion_error, inclusion_rate
-from sipp_theory.spectral import spectral_error, spectral_size
+from sipp_theory.inclusion.poisson_rate import inclusion_error, inclusion_rate
+from sipp_theory.matrices.spectral import spectral_error, spectral_size
 
 SHARES = np.array([[0.6, 0.3, 0.1, 0.0], [0.05, 0.05, 0.1, 0.8], [0.25, 0.25, 0.25, 0.25]])
 S = SHARES.max(axis=0)

@@ -12,7 +12,8 @@ import torch
 import sipp_theory
 from proofs_check import FirstCheck, first_check, layer_coverage, needed_size
 from proofs_check.monte_carlo.neuron_check import CLAIMS
-from sipp_core import calibrate, datasets, models, prune, training
+from sipp_core import calibrate, prune
+from sipp_core.zoo import datasets, models, training
 from tests.proofs.conftest import Trained
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from proofs_check import layer_coverage
 from sipp_core import PruneResult, calibrate, prune
-from sipp_core.plan import LayerPlan, draw, generator
+from sipp_core.pruning.plan import LayerPlan, draw
+from sipp_core.runtime.numbers import generator
 
 Float = NDArray[np.float64]
 DELTA = 0.05

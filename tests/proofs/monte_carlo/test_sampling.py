@@ -21,7 +21,7 @@ from proofs_check.monte_carlo.sampling import (
     draw_sums,
     inclusion_estimates,
 )
-from sipp_core.plan import generator
+from sipp_core.runtime.numbers import generator
 
 Float = NDArray[np.float64]
 TRIALS = 40_000

@@ -1,0 +1,226 @@
+"""Weakened copies of CT-1 to CT-4."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from proofs_check.ledger.mutation import Function, Mutation
+from sipp_theory import clopper_pearson
+
+
+def _goes_on(sequence: Function) -> Function:
+    """Accept the sparsest network that passes, whatever failed before it."""
+
+    def wrong(violations: Any, n: Any, delta: Any, confidence: Any) -> Any:
+        each = [sequence([k], n, delta, confidence).last for k in violations]
+        passed = np.flatnonzero(np.array([*each, -1]) >= 0)
+        last = int(passed[-1]) if passed.size else -1
+        return replace(sequence(violations, n, delta, confidence), last=last)
+
+    return wrong
+
+
+def _one_further(sequence: Function) -> Function:
+    """Accept the first network that fails as well."""
+
+    def wrong(violations: Any, n: Any, delta: Any, confidence: Any) -> Any:
+        found = sequence(violations, n, delta, confidence)
+        return replace(found, last=min(found.last + 1, len(violations) - 1))
+
+    return wrong
+
+
+def _log_mass(delta: Any, side: str, prior: tuple[float, float]) -> Any:
+    tail = special.betaincc if side == "above" else special.betainc
+    return np.log(tail(*prior, delta))
+
+
+def _normalisation_forgotten(log_e: Function) -> Function:
+    def wrong(k: Any, n: Any, delta: Any, side: str = "above", prior: Any = (1.0, 1.0)) -> Any:
+        return log_e(k, n, delta, side, prior) + _log_mass(delta, side, prior)
+
+    return wrong
+
+
+def _normalised_twice(log_e: Function) -> Function:
+    def wrong(k: Any, n: Any, delta: Any, side: str = "above", prior: Any = (1.0, 1.0)) -> Any:
+        return log_e(k, n, delta, side, prior) - _log_mass(delta, side, prior)
+
+    return wrong
+
+
+def _never_truncated(_: Function) -> Function:
+    def wrong(k: Any, n: Any, delta: Any, side: str = "above", prior: Any = (1.0, 1.0)) -> Any:
+        a, b = prior
+        mixture = special.betaln(a + k, b + n - k) - special.betaln(a, b)
+        ratio = mixture - special.xlogy(k, delta) - special.xlog1py(n - k, -delta)
+        return np.exp(np.minimum(ratio, 700.0))
+
+    return wrong
+
+
+def _flipped(e_value: Function) -> Function:
+    other = {"above": "below", "below": "above"}
+
+    def wrong(k: Any, n: Any, delta: Any, side: str = "above", prior: Any = (1.0, 1.0)) -> Any:
+        return e_value(k, n, delta, other[side], prior)
+
+    return wrong
+
+
+def _less_confident(certify: Function) -> Function:
+    return lambda *given, **named: certify(*given, **named | {"confidence": 0.3})
+
+
+# The judge of coverage itself looks at log_e_value: copies of that one go to the oracles.
+MUTATIONS = (
+    Mutation(
+        "CT-1",
+        "one_violation_forgotten",
+        "CT-1 with BetaInv(1-alpha; k, n-k+1): k in the place of k + 1.",
+        "sipp_theory:violation_bound",
+        lambda f: lambda k, n, confidence: f(np.maximum(np.asarray(k) - 1, 0), n, confidence),
+        ("coverage.certificates.worst_rates", "oracles.certificates.bounds_at_50_digits"),
+    ),
+    Mutation(
+        "CT-1",
+        "frequency",
+        "The observed frequency k/n in the place of its upper bound.",
+        "sipp_theory:violation_bound",
+        lambda f: lambda k, n, confidence: np.asarray(k) / n,
+        ("oracles.certificates.coverage_of_every_rate", "coverage.certificates.worst_rates"),
+    ),
+    Mutation(
+        "CT-1",
+        "half_forgotten",
+        "The two-sided interval with all of alpha on each side.",
+        "sipp_theory:clopper_pearson",
+        lambda f: lambda k, n, confidence: f(k, n, 1 - 2 * (1 - confidence)),
+        (
+            "coverage.certificates.interval_at_its_worst",
+            "oracles.certificates.coverage_of_the_interval",
+        ),
+    ),
+    Mutation(
+        "CT-1",
+        "certificate_of_less_confidence",
+        "A certificate that says confidence 0.9 and was made at 0.3, end to end.",
+        "sipp_core:certify",
+        _less_confident,
+        ("coverage.certificates.small_bound",),
+    ),
+    Mutation(
+        "CT-2",
+        "rank_one_too_small",
+        "CT-2 with the rank r - 1.",
+        "sipp_theory:tolerance_rank",
+        lambda f: lambda n, delta, confidence: np.maximum(f(n, delta, confidence) - 1, 0),
+        ("coverage.certificates.order_statistics", "oracles.certificates.ranks_in_fractions"),
+    ),
+    Mutation(
+        "CT-2",
+        "observed_quantile",
+        "The observed quantile, the rank (1-delta) n, in the place of the tolerance limit.",
+        "sipp_theory:tolerance_rank",
+        lambda f: lambda n, delta, confidence: np.ceil((1 - delta) * np.asarray(n)),
+        ("coverage.certificates.order_statistics", "oracles.certificates.quantile_covers_exactly"),
+    ),
+    Mutation(
+        "CT-2",
+        "one_point_fewer",
+        "One point fewer than a tolerance limit needs.",
+        "sipp_theory:points_needed",
+        lambda f: lambda delta, confidence: f(delta, confidence) - 1,
+        ("oracles.certificates.ranks_in_fractions", "laws.certificates.rank_and_bound_agree"),
+    ),
+    Mutation(
+        "CT-2",
+        "certificate_of_less_confidence_2",
+        "A certificate that says confidence 0.9 and was made at 0.3, end to end.",
+        "sipp_core:certify",
+        _less_confident,
+        ("coverage.certificates.small_quantile",),
+    ),
+    Mutation(
+        "CT-3",
+        "goes_on_after_a_failure",
+        "The sparsest network that passes by itself, without the stop at the first failure.",
+        "sipp_theory:fixed_sequence",
+        _goes_on,
+        (
+            "coverage.certificates.false_networks",
+            "oracles.certificates.family_error_by_enumeration",
+        ),
+    ),
+    Mutation(
+        "CT-3",
+        "one_network_further",
+        "The first network that fails is accepted as well.",
+        "sipp_theory:fixed_sequence",
+        _one_further,
+        (
+            "coverage.certificates.false_networks",
+            "laws.certificates.sequence_stops_at_the_first_failure",
+        ),
+    ),
+    Mutation(
+        "CT-3",
+        "level_doubled",
+        "Each network tested at twice the level.",
+        "sipp_theory:fixed_sequence",
+        lambda f: lambda k, n, delta, confidence: f(k, n, delta, 2 * confidence - 1),
+        ("oracles.certificates.family_error_by_enumeration",),
+    ),
+    Mutation(
+        "CT-4",
+        "never_truncated",
+        "The whole beta mixture, which takes a rate far below delta for one above it.",
+        "sipp_theory:e_value",
+        _never_truncated,
+        ("coverage.certificates.alarms", "oracles.certificates.alarm_over_all_paths"),
+    ),
+    Mutation(
+        "CT-4",
+        "alternative_flipped",
+        "Evidence for a rate below delta taken for evidence of one above it.",
+        "sipp_theory:e_value",
+        _flipped,
+        ("coverage.certificates.alarms", "oracles.certificates.mean_over_all_outcomes"),
+    ),
+    Mutation(
+        "CT-4",
+        "normalised_twice",
+        "The mixture divided by the prior's truncated mass twice.",
+        "sipp_theory:log_e_value",
+        _normalised_twice,
+        ("oracles.certificates.mean_over_all_outcomes",),
+    ),
+    Mutation(
+        "CT-4",
+        "normalisation_forgotten",
+        "The mixture not divided by the prior's truncated mass: valid, but its mean is below 1.",
+        "sipp_theory:log_e_value",
+        _normalisation_forgotten,
+        ("oracles.certificates.mean_over_all_outcomes",),
+    ),
+    Mutation(
+        "CT-4",
+        "interval_of_a_fixed_time",
+        "The Clopper-Pearson interval, valid at one time, looked at after every point.",
+        "sipp_theory:confidence_sequence",
+        lambda _: lambda k, n, confidence, *rest, **prior: clopper_pearson(k, n, confidence),
+        ("coverage.certificates.sequences", "oracles.certificates.sequence_over_all_paths"),
+    ),
+    Mutation(
+        "CT-4",
+        "sequence_level_doubled",
+        "The confidence sequence at twice its level.",
+        "sipp_theory:confidence_sequence",
+        lambda f: lambda k, n, confidence, *rest, **prior: f(k, n, 2 * confidence - 1),
+        ("oracles.certificates.sequence_over_all_paths",),
+    ),
+)

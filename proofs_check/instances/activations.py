@@ -1,0 +1,48 @@
+"""What reaches each layer of a subject, and the shares that its weights take of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+import sipp_theory
+from proofs_check.instances.subjects import Subject
+
+Share = tuple[int, int, int]
+
+
+def inputs_of_layers(subject: Subject, inputs: Tensor) -> list[np.ndarray]:
+    """Activations that enter each layer, in float64 and by the definition of the network.
+
+    Args:
+        subject: the network, fully connected with ReLU.
+        inputs: (n, ...) inputs.
+
+    Returns:
+        One (n, fan_in) array a layer, the inputs themselves first.
+
+    Claim: none (plumbing; THEORY section 0).
+    """
+    rows = [inputs.cpu().double().flatten(1).numpy()]
+    for weight, bias in zip(subject.weights[:-1], subject.biases[:-1], strict=True):
+        rows.append(np.maximum(rows[-1] @ weight.T + bias, 0.0))
+    return rows
+
+
+def shares_of(subject: Subject, rows: list[np.ndarray], pair: Share) -> np.ndarray:
+    """Shares g_j(x) of one sign of one neuron at all inputs, rows of zeros where nothing flows.
+
+    Args:
+        subject: the network.
+        rows: as `inputs_of_layers` gives them.
+        pair: (layer, sign, neuron), sign 0 positive.
+
+    Returns:
+        (n, k) array, one column a weight of that sign.
+
+    Claim: ES-1. Source: [CN] arXiv 1804.05345.
+    """
+    layer, sign, neuron = pair
+    weights = subject.weights[layer][neuron]
+    chosen = weights > 0 if sign == 0 else weights < 0
+    return sipp_theory.shares(np.abs(weights[chosen]), rows[layer][:, chosen])

@@ -1,0 +1,234 @@
+"""The networks that checks look at: trained once, kept for the process and, if asked, on disk."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from proofs_check.ledger.evidence import Unavailable
+from proofs_check.ledger.registry import Setting
+from sipp_core import calibrate
+from sipp_core.pruning.promise import Table, make_table
+from sipp_core.runtime.files import write_atomically
+from sipp_core.sensitivity.statistics import LayerStatistics
+from sipp_core.zoo import datasets, models, training
+
+NETWORKS = {"digits": "digits-mlp", "mnist": "lenet-300-100"}
+CALIBRATION = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A trained network and inputs in the roles that checks need.
+
+    Attributes:
+        name: of the data set, "digits" or "mnist".
+        model: the trained network, on the device of the setting, in eval mode.
+        train: (n, ...) inputs that it was trained on.
+        fresh: (n, ...) inputs that had no say in anything.
+        targets: (n,) classes of the fresh inputs.
+
+    Claim: none (plumbing).
+    """
+
+    name: str
+    model: nn.Module
+    train: Tensor
+    fresh: Tensor
+    targets: Tensor
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Weight matrices, float64, (out, fan_in) each."""
+        return [layer.weight.detach().cpu().double().numpy() for layer in self._layers]
+
+    @property
+    def biases(self) -> list[np.ndarray]:
+        """Biases, float64, (out,) each."""
+        return [layer.bias.detach().cpu().double().numpy() for layer in self._layers]
+
+    @property
+    def eta(self) -> int:
+        """Number of neurons."""
+        return sum(w.shape[0] for w in self.weights)
+
+    @property
+    def eta_star(self) -> int:
+        """Widest layer, the input width included."""
+        return max(w.shape[1] for w in self.weights)
+
+    @property
+    def _layers(self) -> list[nn.Linear]:
+        return [layer for layer in self.model.modules() if isinstance(layer, nn.Linear)]
+
+
+def names(setting: Setting) -> tuple[str, ...]:
+    """Data sets whose networks this setting looks at.
+
+    Args:
+        setting: the full profile adds MNIST where its files are.
+
+    Returns:
+        ("digits",) or ("digits", "mnist").
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> names(Setting())
+        ('digits',)
+    """
+    return ("digits", "mnist") if setting.full and setting.data_dir else ("digits",)
+
+
+def subject(setting: Setting, name: str = "digits") -> Subject:
+    """The trained network of a data set.
+
+    Args:
+        setting: gives the seed, the folder of the data and the cache.
+        name: "digits" or "mnist".
+
+    Returns:
+        The subject; the same object for the same arguments. Do not change it.
+
+    Raises:
+        Unavailable: the data are not here.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> subject(Setting()).eta
+        202
+    """
+    return _subject(name, setting.seed, setting.data_dir, setting.cache, setting.device)
+
+
+@lru_cache(maxsize=4)
+def _subject(name: str, seed: int, data_dir: str, cache: str, device: str) -> Subject:
+    if name != "digits" and not data_dir:
+        raise Unavailable(f"no folder with the {name} files was given: name one with --data-dir")
+    try:
+        data = datasets.load(name, data_dir or None, seed=seed)
+    except OSError as error:
+        raise Unavailable(f"no {name} data: {error}") from error
+    model = models.build(NETWORKS[name], seed=seed)
+    kept = Path(cache, f"{NETWORKS[name]}-{name}-{seed}.pt") if cache else None
+    if kept is not None and kept.is_file():
+        model.load_state_dict(torch.load(kept, weights_only=True))
+    else:
+        training.train(model, data, **asdict(training.recipe(NETWORKS[name], name)), seed=seed)
+        if kept is not None:
+            _keep(kept, model)
+    return Subject(
+        name, model.eval().to(device), data.train_inputs, data.test_inputs, data.test_targets
+    )
+
+
+@lru_cache(maxsize=8)
+def _calibration(
+    name: str, seed: int, data_dir: str, cache: str, device: str, points: int
+) -> tuple[LayerStatistics, ...]:
+    found = _subject(name, seed, data_dir, cache, device)
+    rows = np.random.default_rng([seed, 5]).permutation(len(found.train))[:points]
+    return tuple(calibrate(found.model, found.train[rows], points=points, seed=seed).layers)
+
+
+def forget_calibration() -> None:
+    """Calibrate anew at the next call; the trained networks stay.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> forget_calibration()
+    """
+    _calibration.cache_clear()
+
+
+def tables(setting: Setting, name: str = "digits", points: int = CALIBRATION) -> list[Table]:
+    """Calibration tables of each layer: sensitivities, S_sum, and shares at the inputs kept.
+
+    Args:
+        setting: as for `subject`.
+        name: "digits" or "mnist".
+        points: calibration inputs, drawn from the training inputs.
+
+    Returns:
+        One table a layer; `table.shares(sign, neuron, columns)` are the g_j(x), sign 0 positive.
+
+    Raises:
+        Unavailable: the data are not here.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> [t.total.shape for t in tables(Setting())]
+        [(2, 128), (2, 64), (2, 10)]
+    """
+    found = subject(setting, name)
+    layers = _calibration(
+        name, setting.seed, setting.data_dir, setting.cache, setting.device, points
+    )
+    return [
+        make_table(layer, delta=0.05, coverage_factor=1.0, bound="exact", eta=found.eta,
+                   eta_star=found.eta_star)
+        for layer in layers
+    ]  # fmt: skip
+
+
+def hardest_pairs(tables: list[Table], count: int) -> list[tuple[int, int, int]]:
+    """Pairs (layer, sign, neuron) of the largest sensitivity sums, `count` of each layer.
+
+    Args:
+        tables: of all layers.
+        count: pairs a layer, >= 1.
+
+    Returns:
+        The pairs, those with at least two live weights only.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> len(hardest_pairs(tables(Setting()), 2))
+        6
+    """
+    chosen = []
+    for layer, table in enumerate(tables):
+        pairs = [(int(s), int(i)) for s, i in np.argwhere(table.support >= 2)]
+        pairs.sort(key=lambda pair: -table.total[pair])
+        chosen += [(layer, sign, neuron) for sign, neuron in pairs[:count]]
+    return chosen
+
+
+def pair_shares(table: Table, sign: int, neuron: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shares at the live calibration rows and sensitivities of one sign of one neuron.
+
+    Args:
+        table: of its layer.
+        sign: 0 for positive, 1 for negative.
+        neuron: index in the layer.
+
+    Returns:
+        (g, s): (n, k) rows that add up to 1, and (k,) their column maxima, all positive.
+
+    Claim: ES-1. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> g, s = pair_shares(tables(Setting())[2], 0, 0)
+        >>> bool((abs(g.max(axis=0) - s) < 1e-6).all())
+        True
+    """
+    g = table.shares(sign, neuron, table.sign(sign)[neuron])
+    s = g.max(axis=0)
+    return g[:, s > 0], s[s > 0]
+
+
+def _keep(path: Path, model: nn.Module) -> None:
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,35 @@
+"""Weakened copies of the claims' code, a module a family; the checks must refute every one."""
+
+from functools import cache
+
+from proofs_check.ledger.mutation import Mutation
+from proofs_check.ledger.registry import modules
+
+
+@cache
+def all_mutations() -> dict[str, Mutation]:
+    """Every mutation by name, "mutations.<family>.<name>".
+
+    Returns:
+        The mutations, in the order of families and source.
+
+    Raises:
+        ValueError: two of one name.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> all_mutations()["mutations.draws.bernstein_eighth"].claim
+        'SP-3'
+    """
+    found: dict[str, Mutation] = {}
+    for module in modules():
+        for mutation in getattr(module, "MUTATIONS", ()):
+            name = f"mutations.{module.__name__.split('.')[-2]}.{mutation.name}"
+            if name in found:
+                raise ValueError(f"mutation {name!r} is defined twice")
+            found[name] = mutation
+    return found
+
+
+__all__ = ["all_mutations"]

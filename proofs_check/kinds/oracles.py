@@ -1,0 +1,51 @@
+"""Numbers against an independent way to get them: 50 digits, enumeration, convex solver, force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import mpmath
+
+from proofs_check.ledger.evidence import Refuted
+
+DIGITS = 50
+TOLERANCE = 1e-12
+
+
+def close(
+    found: float,
+    truth: object,
+    at: Mapping[str, object],
+    safe: Literal["above", "below", "either"] = "either",
+    relative: float = TOLERANCE,
+) -> None:
+    """Compare a float64 result with the truth, and see that it errs on the safe side.
+
+    Args:
+        found: what the code gave.
+        truth: the same at 50 digits.
+        at: the arguments, for the message.
+        safe: side on which an error does no harm; the other side is refused altogether.
+        relative: largest relative difference.
+
+    Raises:
+        Refuted: too far from the truth, or on the unsafe side.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> close(0.5000000000000001, mpmath.mpf(1) / 2, {"x": 2}, safe="above")
+    """
+    exact = mpmath.mpf(truth)
+    given = mpmath.mpf(found)
+    if mpmath.isinf(exact) or mpmath.isinf(given) or mpmath.isnan(given):
+        agree = given == exact
+    else:
+        agree = abs(given - exact) <= relative * abs(exact)
+        agree &= not (safe == "above" and given < exact)
+        agree &= not (safe == "below" and given > exact)
+    if not agree:
+        raise Refuted(
+            f"found {found!r}, truth {mpmath.nstr(exact, 20)} (safe side: {safe}) at {dict(at)}"
+        )

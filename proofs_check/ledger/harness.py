@@ -1,0 +1,225 @@
+"""Run the ledger: every check and every mutation, on as many processes as there are.
+
+The work is cut into chunks of checks. Those of a chunk run side by side; the trials that they ask
+for are then counted block by block, all experiments of the chunk at once; and what is finished is
+stored. Nothing depends on which process did what, so a run gives the same bits on one process, on
+many, and on a cluster (`joblib.parallel_backend("dask")` around `run`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import joblib
+
+from proofs_check.kinds.mutations import all_mutations
+from proofs_check.ledger.claim import Claim
+from proofs_check.ledger.claims import LEDGER
+from proofs_check.ledger.evidence import Evidence, Experiment
+from proofs_check.ledger.performing import Asked, perform
+from proofs_check.ledger.registry import Profile, Setting, all_checks
+from proofs_check.ledger.sequential import Count, block_sizes, counted, verdict
+from proofs_check.ledger.status import Entry, corrected, entries
+from proofs_check.ledger.store import Store, versions
+from sipp_core.runtime.execution import one_thread
+
+Progress = Callable[[int, int, str], None]
+
+CHECKS_A_PROCESS = 4
+
+
+@dataclass(frozen=True)
+class LedgerRun:
+    """What one run of the ledger came to.
+
+    Attributes:
+        entries: one a claim, in the ledger's order.
+        profile: "quick" or "full".
+        seed: seed of everything.
+        versions: of what it ran on.
+
+    Claim: none (plumbing).
+    """
+
+    entries: tuple[Entry, ...]
+    profile: Profile
+    seed: int
+    versions: dict[str, str]
+
+    @property
+    def refuted(self) -> tuple[str, ...]:
+        """Claims with a counterexample; a failed assumption refutes no claim."""
+        return tuple(e.claim.id for e in self.entries if e.status == "refuted")
+
+    @property
+    def survived(self) -> tuple[str, ...]:
+        """Mutations that no check noticed."""
+        return tuple(name for entry in self.entries for name in entry.survived)
+
+    def summary(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        statuses = [entry.status for entry in self.entries]
+        return {
+            "profile": self.profile,
+            "seed": self.seed,
+            "versions": self.versions,
+            "refuted": list(self.refuted),
+            "survived": list(self.survived),
+            "counts": {name: statuses.count(name) for name in dict.fromkeys(statuses)},
+            "claims": [entry.summary() for entry in self.entries],
+        }
+
+
+def run(
+    profile: Profile = "quick",
+    *,
+    claims: Sequence[str] = (),
+    seed: int = 0,
+    jobs: int | None = None,
+    data_dir: str | None = None,
+    store: str | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> LedgerRun:
+    """Run the checks and mutations of the ledger and say what each claim's status is.
+
+    Args:
+        profile: "quick" (embedded data, two minutes on two cores) or "full" (half an hour, and
+            MNIST where `data_dir` has it).
+        claims: ids to run, with the assumptions that they name; all if empty.
+        seed: seed of everything, >= 0.
+        jobs: processes; None for what joblib's context says, 1 outside any. With 1 everything runs
+            in this process.
+        data_dir: folder of the data files.
+        store: folder where finished checks and trained networks are kept; a run that was stopped
+            goes on from there. None keeps nothing.
+        device: where the trained networks compute, "cpu" or "cuda".
+        progress: callback (checks done, checks, name of the last).
+
+    Returns:
+        The entries with their evidence; the same bits whatever `jobs` is.
+
+    Raises:
+        ValueError: an unknown profile or claim, or a seed below 0.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> run(claims=["ES-9"])
+        Traceback (most recent call last):
+        ...
+        ValueError: claims must be ids of the ledger; found 'ES-9'
+    """
+    if profile not in get_args(Profile):
+        raise ValueError(f"profile must be one of {get_args(Profile)}; found {profile!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number >= 0; found {seed!r}")
+    chosen = _chosen(claims)
+    setting = Setting(profile, seed, str(data_dir or ""), str(store or ""), device)
+    ids = {claim.id for claim in chosen}
+    names = [
+        name
+        for name, check in all_checks().items()
+        if ids & set(check.claims) and (setting.full or check.profile == "quick")
+    ] + [name for name, mutation in all_mutations().items() if mutation.claim in ids]
+    kept = Store(store, setting)
+    found: dict[str, list[Evidence]] = {}
+    for name in names:
+        if (earlier := kept.get(name)) is not None:
+            found[name] = earlier
+    waiting = [name for name in names if name not in found]
+    parallel = joblib.Parallel(n_jobs=jobs)
+    processes = joblib.effective_n_jobs(jobs)  # pyright: ignore[reportArgumentType] - or None
+    step = CHECKS_A_PROCESS * processes
+    for start in range(0, len(waiting), step):
+        for name, evidence in _chunk(waiting[start : start + step], setting, parallel).items():
+            found[name] = evidence
+            kept.put(name, evidence)
+            if progress is not None:
+                progress(len(found), len(names), name)
+    evidence = [e for name in names for e in found[name] if e.claim in ids]
+    return LedgerRun(entries(chosen, corrected(evidence)), profile, seed, versions())
+
+
+def _chosen(ids: Sequence[str]) -> list[Claim]:
+    """Claims of these ids and the assumptions that they name, in the ledger's order."""
+    for one in ids:
+        if one not in LEDGER:
+            raise ValueError(f"claims must be ids of the ledger; found {one!r}")
+    wanted = set(ids) or set(LEDGER)
+    wanted |= {name for one in wanted for name in LEDGER[one].assumptions}
+    return [claim for claim in LEDGER.values() if claim.id in wanted]
+
+
+def _chunk(
+    names: Sequence[str], setting: Setting, parallel: joblib.Parallel
+) -> dict[str, list[Evidence]]:
+    """Run some checks side by side, then the trials that they ask for."""
+    results = _side_by_side(parallel, perform, [(name, setting) for name in names])
+    found: dict[str, list[Evidence]] = {}
+    asked: dict[str, list[Asked]] = {}
+    for name, result in zip(names, results, strict=True):
+        trials = [one for one in result if not isinstance(one, Evidence)]
+        found[name] = [one for one in result if isinstance(one, Evidence)]
+        if trials:
+            asked[name] = trials
+    for name, evidence in _count(asked, parallel).items():
+        found[name] += evidence
+    return found
+
+
+def _count(asked: dict[str, list[Asked]], parallel: joblib.Parallel) -> dict[str, list[Evidence]]:
+    """Count the trials of all experiments, 1, 2, 4, ... blocks of each at a time."""
+    experiments = [(name, blank, one) for name, several in asked.items() for blank, one in several]
+    counts = [Count() for _ in experiments]
+    sizes = [block_sizes(one) for _, _, one in experiments]
+    wave = 1
+    while any(not count.stopped for count in counts):
+        work = [
+            (index, block)
+            for index, count in enumerate(counts)
+            if not count.stopped
+            for block in range(count.blocks, min(count.blocks + wave, len(sizes[index])))
+        ]
+        blocks = [(experiments[i][2], block, sizes[i][block]) for i, block in work]
+        failures = _side_by_side(parallel, count_block, blocks)
+        for (index, block), failed in zip(work, failures, strict=True):
+            # Blocks beyond the stop were counted in vain: they must not change the result.
+            if not counts[index].stopped:
+                counts[index] = counted(
+                    experiments[index][2], counts[index], failed, sizes[index][block]
+                )
+        wave *= 2
+    found: dict[str, list[Evidence]] = {name: [] for name in asked}
+    for (name, blank, experiment), count in zip(experiments, counts, strict=True):
+        found[name].append(verdict(blank, experiment, count))
+    return found
+
+
+def _side_by_side(
+    parallel: joblib.Parallel, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
+) -> list[Any]:
+    return list(parallel(joblib.delayed(function)(*call) for call in calls) or ())
+
+
+def count_block(experiment: Experiment, block: int, size: int) -> int:
+    """Count one block in one thread.
+
+    Args:
+        experiment: what is counted.
+        block: number of the block.
+        size: trials in it.
+
+    Returns:
+        Failures among them.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> count_block(Experiment("", 0.05, lambda block, size: block), 3, 100)
+        3
+    """
+    with one_thread():
+        return experiment.count(block, size)

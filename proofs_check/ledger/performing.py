@@ -1,0 +1,106 @@
+"""One check or one mutation at a time, as a process of the harness does it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from proofs_check.instances import subjects
+from proofs_check.kinds.mutations import all_mutations
+from proofs_check.ledger.evidence import Evidence, Experiment
+from proofs_check.ledger.mutation import Mutation, substituted
+from proofs_check.ledger.registry import FAMILIES, FINE, Setting, all_checks
+from proofs_check.ledger.sequential import run_serially, verdict
+from sipp_core.runtime.execution import one_thread
+
+Asked = tuple[Evidence, Experiment]
+
+
+def perform(name: str, setting: Setting) -> list[Evidence | Asked]:
+    """Run one check or one mutation by name, in one thread.
+
+    Args:
+        name: of a check or a mutation.
+        setting: profile, seed and data.
+
+    Returns:
+        Evidence, or blank evidence with the experiment that is to fill it.
+
+    Raises:
+        KeyError: no such check or mutation.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> [e.outcome for e in perform("symbolic.draws.bernstein_inverse", Setting())]
+        ['proved']
+    """
+    with one_thread():
+        if name in all_mutations():
+            return [try_mutation(name, all_mutations()[name], setting)]
+        check = all_checks()[name]
+        result: list[Evidence | Asked] = []
+        for one in check.run(setting):
+            if isinstance(one, Evidence):
+                result.append(one)
+            else:
+                fine = FINE[check.kind]
+                result += [(check.evidence(claim, fine), one) for claim in check.claims]
+        return result
+
+
+def try_mutation(name: str, mutation: Mutation, setting: Setting) -> Evidence:
+    """Put the weakened copy in place and run the checks that must refute it.
+
+    Args:
+        name: of the mutation.
+        mutation: what is weakened.
+        setting: profile (taken as quick), seed and data.
+
+    Returns:
+        Evidence with the outcome "killed" or "survived".
+
+    Raises:
+        KeyError: a check that is not registered.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> name = "mutations.draws.bernstein_eighth"
+        >>> try_mutation(name, all_mutations()[name], Setting()).outcome
+        'killed'
+    """
+    quick = replace(setting, profile="quick")
+    blank = Evidence(mutation.claim, "mutations", name, mutation.says, "survived")
+    forget()
+    try:
+        with substituted(mutation.target, mutation.wrong):
+            for check in mutation.by:
+                for one in perform(check, quick):
+                    if not isinstance(one, Evidence):
+                        one = verdict(one[0], one[1], run_serially(one[1]))
+                    if one.outcome == "refuted":
+                        found = f"{check}: {one.counterexample}"
+                        return replace(blank, outcome="killed", found=found)
+    finally:
+        forget()
+    return replace(blank, found=f"not noticed by {', '.join(mutation.by)}")
+
+
+def forget() -> None:
+    """Empty what checks remember between calls, trained networks excepted.
+
+    What was computed by a weakened copy must not outlive it, nor hide it.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> forget()
+    """
+    subjects.forget_calibration()
+    for key, module in list(sys.modules.items()):
+        parts = key.split(".")
+        if parts[0] == "proofs_check" and len(parts) > 2 and parts[1] in FAMILIES:
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear") and value.__module__ == key:
+                    value.cache_clear()

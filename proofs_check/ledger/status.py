@@ -1,0 +1,174 @@
+"""The status of an entry: what its evidence supports, and never more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from proofs_check.ledger.claim import Claim
+from proofs_check.ledger.evidence import Evidence
+from proofs_check.ledger.sequential import holm
+
+Status = Literal[
+    "proved",  # every step of the proof was derived by machine
+    "checked",  # laws or oracles passed, and no check is missing or undecided
+    "consistent",  # Monte Carlo only, or a check is missing
+    "assumption refuted here",  # an assumption fails on a network that was looked at
+    "refuted",  # a counterexample, which the evidence names
+    "not checked",
+]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A claim with the evidence of one run.
+
+    Attributes:
+        claim: the ledger's entry.
+        status: what the evidence supports.
+        evidence: of every check and mutation that was run.
+
+    Claim: none (plumbing).
+    """
+
+    claim: Claim
+    status: Status
+    evidence: tuple[Evidence, ...]
+
+    @property
+    def survived(self) -> tuple[str, ...]:
+        """Mutations that no check refuted."""
+        return tuple(e.check for e in self.evidence if e.outcome == "survived")
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Checks that were skipped or could not decide."""
+        return tuple(
+            e.check for e in self.evidence if e.outcome in ("skipped", "undecided", "open")
+        )
+
+    @property
+    def sharpest(self) -> Evidence | None:
+        """The coverage evidence that speaks most against the claim: least p-value, most trials."""
+        counted = [e for e in self.evidence if e.kind == "coverage" and e.p_value >= 0]
+        return min(counted, key=lambda e: (e.p_value, -e.trials), default=None)
+
+    @property
+    def tightness(self) -> tuple[float, float] | None:
+        """Least and largest of promised over needed, over the evidence that measured it."""
+        ratios = [e.tightness for e in self.evidence if np.isfinite(e.tightness)]
+        return (min(ratios), max(ratios)) if ratios else None
+
+    def summary(self) -> dict[str, Any]:
+        """The entry, ready for JSON."""
+        proved = _proved(self.evidence)
+        count, tight = self.sharpest, self.tightness
+        fields = asdict(self.claim)
+        fields["steps"] = [
+            asdict(step) | {"proved": step.proved_by in proved} for step in self.claim.steps
+        ]
+        return fields | {
+            "family": self.claim.family,
+            "status": self.status,
+            "kinds": list(dict.fromkeys(e.kind for e in self.evidence)),
+            "trials": count.trials if count else 0,
+            "failures": count.failures if count else 0,
+            "interval": [count.low, count.high] if count else None,
+            "tightness": {"least": tight[0], "largest": tight[1]} if tight else None,
+            "missing": list(self.missing),
+            "evidence": [e.summary() for e in self.evidence],
+        }
+
+
+def corrected(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Judge the coverage evidence of a whole run together, by Holm's correction.
+
+    Args:
+        evidence: of all claims.
+
+    Returns:
+        The same, in the same order; coverage that Holm rejects is refuted.
+
+    Claim: none (plumbing; Holm 1979).
+
+    Example:
+        >>> poor = Evidence("SP-3", "coverage", "coverage.sp.x", "", "consistent", p_value=1e-9)
+        >>> [e.outcome for e in corrected([poor, replace(poor, p_value=0.01)])]
+        ['refuted', 'consistent']
+    """
+    tested = [i for i, e in enumerate(evidence) if e.kind == "coverage" and e.p_value >= 0]
+    rejected = holm([evidence[i].p_value for i in tested])
+    judged = list(evidence)
+    for index, reject in zip(tested, rejected, strict=True):
+        if reject and judged[index].outcome != "refuted":
+            one = judged[index]
+            words = f"{one.failures} failures in {one.trials} trials, promised {one.delta:g}"
+            judged[index] = replace(one, outcome="refuted", counterexample=words)
+    return judged
+
+
+def entries(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> tuple[Entry, ...]:
+    """Give every claim its evidence and its status.
+
+    Args:
+        claims: to be shown, with the assumptions that they name.
+        evidence: of all checks that were run, already corrected.
+
+    Returns:
+        One entry a claim, in the order given.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> claim = Claim("SP-3", "Bernstein", "", "", "")
+        >>> passed = Evidence("SP-3", "oracles", "oracles.sp.x", "", "passed")
+        >>> [entry.status for entry in entries([claim], [passed])]
+        ['checked']
+    """
+    fallen = {e.claim for e in evidence if e.kind == "assumptions" and e.outcome == "refuted"}
+    found = []
+    for claim in claims:
+        own = tuple(e for e in evidence if e.claim == claim.id)
+        found.append(Entry(claim, status(claim, own, fallen), own))
+    return tuple(found)
+
+
+def status(claim: Claim, evidence: Sequence[Evidence], fallen: Collection[str]) -> Status:
+    """What the evidence supports for one claim.
+
+    Args:
+        claim: the claim.
+        evidence: its own.
+        fallen: assumptions that were refuted on a network that was looked at.
+
+    Returns:
+        The status.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> status(Claim("SP-3", "Bernstein", "", "", ""), [], ())
+        'not checked'
+    """
+    outcomes = Counter(e.outcome for e in evidence if e.kind != "mutations")
+    if claim.id in fallen or (set(claim.assumptions) & set(fallen) and not outcomes["refuted"]):
+        return "assumption refuted here"
+    if outcomes["refuted"]:
+        return "refuted"
+    proved = _proved(evidence)
+    undecided = outcomes["undecided"] + outcomes["open"] + outcomes["skipped"]
+    if claim.steps and all(step.proved_by in proved for step in claim.steps):
+        return "proved"
+    if outcomes["passed"] and not undecided:
+        return "checked"
+    if outcomes["consistent"] or outcomes["passed"] or outcomes["holds"]:
+        return "consistent"
+    return "not checked"
+
+
+def _proved(evidence: Sequence[Evidence]) -> set[str]:
+    return {e.check for e in evidence if e.outcome == "proved"}

@@ -1,0 +1,159 @@
+"""The claims page: the summary of a run of the ledger through one template, nothing fetched."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from reports.claims.figures import draw
+from reports.claims.terms import FAMILIES, STATUSES, family, times
+from reports.claims.words import briefing
+from reports.site import page, plain, style
+from reports.site.figure import Drawn
+from reports.site.mathml import prose
+from reports.site.page import Prepared, write
+
+Json = dict[str, Any]
+SIGNS = {"s": "■", "o": "●", "D": "◆", "v": "▼", "X": "✖"}
+KINDS = {
+    "symbolic": "Derived by machine",
+    "laws": "Laws, on adversarial instances",
+    "oracles": "Held against independent oracles",
+    "coverage": "Simulated",
+    "assumptions": "Measured on real networks",
+    "mutations": "Weakened copies",
+}
+_ID = re.compile(r"(?<![\w-])[A-Z][A-Za-z]*-?[\w]+(?:-[\w]+)*")
+
+
+def prepare(summary: Json) -> Prepared:
+    """Compute the page and its figures; nothing is written.
+
+    Args:
+        summary: of a run of the ledger.
+
+    Returns:
+        All files.
+
+    Raises:
+        ValueError: a formula that cannot be read, or claims that use one another in a circle.
+        TypeError: the summary holds something that JSON does not know.
+    """
+    data = plain.dump(summary)
+    # Page and figures are made from what a reader of claims.json will find there.
+    written = json.loads(data)
+    drawn = tuple(draw(written))
+    return Prepared("claims", render(written, drawn), data, drawn, briefing(written))
+
+
+def write_claims(summary: Json, folder: str | PathLike[str]) -> Path:
+    """Write the claims page of a run of the ledger: claims.html, claims.json and the figures.
+
+    Args:
+        summary: of the run; what `sipp check --json` prints.
+        folder: of the report, whose index.html the page links to; made if needed.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        ValueError: a formula that cannot be read, or claims that use one another in a circle.
+        TypeError: the summary holds something that JSON does not know.
+        OSError: the folder cannot be written to.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> import tempfile
+        >>> nothing = {"profile": "quick", "seed": 0, "versions": {}, "refuted": [],
+        ...            "survived": [], "counts": {}, "claims": []}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_claims(nothing, folder).name
+        'claims.html'
+    """
+    return write(prepare(summary), folder)
+
+
+def render(summary: Json, drawn: Sequence[Drawn]) -> str:
+    """Make the page of a summary as it is written; the template adds words and no numbers.
+
+    Args:
+        summary: what claims.json holds.
+        drawn: the figures.
+
+    Returns:
+        HTML.
+
+    Raises:
+        ValueError: a formula that cannot be read.
+    """
+    known = {claim["id"] for claim in summary["claims"]}
+    made = page.environment()
+    made.filters |= {
+        "prose": prose,
+        "times": times,
+        "refer": lambda text: refer(text, known),
+        "slug": lambda status: status.replace(" ", "-"),
+        "sign": _sign,
+        "family": family,
+        "breakable": lambda name: (
+            escape(name).replace("-", Markup("-<wbr>")) if len(name) > 6 else name
+        ),
+    }
+    families = dict.fromkeys(map(family, summary["claims"]))
+    return made.get_template("claims.html.jinja").render(
+        r={"figures": [{"name": figure.name, "alt": figure.alt} for figure in drawn]},
+        s=summary,
+        told=briefing(summary),
+        pictures=page.embedded(drawn),
+        families=[(name, FAMILIES.get(name, name)) for name in families],
+        statuses=STATUSES,
+        looks=style.STATUS,
+        kinds=KINDS,
+        known=known,
+        users=_users(summary),
+    )
+
+
+def refer(text: str, known: set[str]) -> Markup:
+    """Escape a text and make a link of each claim's id in it.
+
+    Args:
+        text: prose without formulas.
+        known: ids that have an entry.
+
+    Returns:
+        HTML.
+    """
+
+    def linked(match: re.Match[str]) -> str:
+        name = match[0]
+        return f'<a href="#{name}">{name}</a>' if name in known else name
+
+    return Markup(_ID.sub(linked, str(escape(text))))
+
+
+def _breakable(text: str) -> Markup:
+    """Escape, and let a long id or range be broken after its dash."""
+    escaped = escape(text)
+    return Markup(re.sub("([-–])", r"\1<wbr>", escaped)) if len(text) > 6 else escaped
+
+
+def _sign(status: str) -> str:
+    look = style.STATUS.get(status)
+    return SIGNS.get(look.marker, "○") if look else "○"
+
+
+def _users(summary: Json) -> dict[str, list[str]]:
+    """Which entries use each."""
+    users: dict[str, list[str]] = {claim["id"]: [] for claim in summary["claims"]}
+    for claim in summary["claims"]:
+        for name in (*claim["assumptions"], *claim["depends"]):
+            users.setdefault(name, []).append(claim["id"])
+    return users

@@ -1,0 +1,115 @@
+"""Alternative texts: what each figure shows, computed from the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reports.site.plain import count, percent, significant
+
+Json = dict[str, Any]
+
+
+def _labels(results: Json) -> dict[str, str]:
+    return {m["name"]: m["label"] for m in results["methods"]}
+
+
+def _at_middle(results: Json) -> tuple[float, list[Json]]:
+    """The keep ratio of the grid nearest to one half, and its rows."""
+    keep = min(results["grid"]["keeps"], key=lambda k: abs(k - 0.5))
+    return keep, [row for row in results["grid"]["rows"] if row["keep"] == keep]
+
+
+def accuracy(results: Json) -> str:
+    """Say who is best and worst at half of the weights."""
+    names = _labels(results)
+    keep, rows = _at_middle(results)
+    ranked = sorted(rows, key=lambda row: -row["accuracy"])
+    best, worst = ranked[0], ranked[-1]
+    original = results["network"]["figure_accuracy"]
+    return (
+        f"Line chart of accuracy against weights kept for {len(names)} methods. Unpruned: "
+        f"{percent(original)}. With {percent(keep, 0)} of the weights asked for, "
+        f"{names[best['method']]} is most accurate ({percent(best['accuracy'])}) and "
+        f"{names[worst['method']]} least ({percent(worst['accuracy'])}). All curves fall towards "
+        "chance as weights are removed; no network was retrained."
+    )
+
+
+def output_error(results: Json) -> str:
+    """Say how the output error of the best and worst method compares at half of the weights."""
+    names = _labels(results)
+    keep, rows = _at_middle(results)
+    ranked = sorted(rows, key=lambda row: row["error"])
+    best, worst = ranked[0], ranked[-1]
+    text = (
+        f"Line chart, log axis, of mean relative output error against weights kept. With "
+        f"{percent(keep, 0)} asked for, {names[best['method']]} has the least error "
+        f"({significant(best['error'])}) and {names[worst['method']]} the largest "
+        f"({significant(worst['error'])})."
+    )
+    pair = {row["method"]: row["error"] for row in rows}
+    if {"sipp-poisson", "sipp-rand"} <= pair.keys():
+        ratio = pair["sipp-rand"] / pair["sipp-poisson"]
+        text += f" SiPP random has {significant(ratio, 2)} times the error of SiPP Poisson."
+    return text
+
+
+def sample_sizes(results: Json) -> str:
+    """Say how many times too many draws each bound asks for."""
+    claims = results["check"]["claims"]
+    parts = [
+        f"{name} {significant(claims[claim]['tightness']['median'])} times"
+        for claim, name in (
+            ("SP-2", "CoreNet as printed"), ("SP-3", "Bernstein"), ("SP-4", "Chernoff-Hoeffding"),
+            ("SP-5", "Cramér"), ("SP-5x", "the exact tail"),
+        )
+    ]  # fmt: skip
+    return (
+        f"Dot chart, log axis: draws that five bounds ask for at {len(results['check']['rows'])} "
+        "neurons, beside the draws that Monte Carlo needs. Median ratio of asked to needed: "
+        f"{', '.join(parts)}."
+    )
+
+
+def promises(results: Json) -> str:
+    """Say how far the observed errors stay below the promised ones."""
+    names = _labels(results)
+    parts = [
+        f"{names[m['method']]}: {count(m['exceeding'])} of {count(m['neurons'])} neurons above the "
+        f"line, promise {significant(m['ratio'], 2)} times the observed error at the median, "
+        f"{count(m['vacuous'])} promises that say nothing (1 or more)"
+        for m in results["promises"]["methods"]
+    ]
+    return (
+        "Three scatter charts, log axes: error observed against error promised, one dot a neuron. "
+        + "; ".join(parts)
+        + "."
+    )
+
+
+def network_bound(results: Json) -> str:
+    """Say which factor makes CoreNet's network theorem ask for so much."""
+    layers = results["theory"]["network"]["layers"]
+    parts = [
+        f"{layer['layer']} is asked for {significant(layer['draws'], 2)} draws where it has "
+        f"{count(layer['weights'])} weights"
+        for layer in layers
+    ]
+    first = layers[0]["factors"]
+    cancel = first["own"] + first["later"]
+    return (
+        "Stacked bars, log axis: factors of the draws that CoreNet's network theorem asks of one "
+        f"neuron and sign. {'; '.join(parts)}. In {layers[0]['layer']} cancellation contributes a "
+        f"factor of {significant(10**cancel, 2)}, everything else "
+        f"{significant(10 ** (first['constants'] + first['sensitivity']), 2)}."
+    )
+
+
+ALTS: dict[str, Callable[[Json], str]] = {
+    "accuracy": accuracy,
+    "output-error": output_error,
+    "sample-sizes": sample_sizes,
+    "promises": promises,
+    "network-bound": network_bound,
+}

@@ -1,0 +1,104 @@
+"""What was found, in a few sentences that are computed from the results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reports.site.plain import count, percent, percent_upward, share, significant, upward
+
+Json = dict[str, Any]
+
+
+def findings(results: Json) -> list[Json]:
+    """Sentences for the head of the page, each with the kind of statement that it is.
+
+    Args:
+        results: all results, as they are written.
+
+    Returns:
+        One {"kind", "text"} a sentence; kind is "certificate", "promise" or "measured".
+    """
+    return [
+        _says("measured", _accuracy(results)),
+        _says("certificate", _certificate(results)),
+        *(_says("certificate", text) for text in _sparsest(results)),
+        _says("measured", _tightness(results)),
+        _says("promise", _network(results)),
+        _says("measured", _kept_promises(results)),
+    ]
+
+
+def _says(kind: str, text: str) -> Json:
+    return {"kind": kind, "text": text}
+
+
+def _labels(results: Json) -> dict[str, str]:
+    return {m["name"]: m["label"] for m in results["methods"]}
+
+
+def _accuracy(results: Json) -> str:
+    keep = min(results["grid"]["keeps"], key=lambda k: abs(k - 0.5))
+    rows = [row for row in results["grid"]["rows"] if row["keep"] == keep]
+    best, worst = (pick(rows, key=lambda row: row["accuracy"]) for pick in (max, min))
+    names = _labels(results)
+    return (
+        f"Asked to keep {percent(keep, 0)} of the weights, {names[best['method']]} stays most "
+        f"accurate ({percent(best['accuracy'])}; unpruned "
+        f"{percent(results['network']['figure_accuracy'])}), {names[worst['method']]} least "
+        f"({percent(worst['accuracy'])})."
+    )
+
+
+def _certificate(results: Json) -> str:
+    network, proved = results["certified"]["network"], results["certified"]["certificate"]
+    if proved["vacuous"]:
+        return (
+            f"Nothing can be certified: {count(proved['n'])} held-out inputs are too few, at least "
+            f"{count(proved['needed_n'])} are needed."
+        )
+    text = (
+        f"With {percent(network['kept'])} of the weights ({_labels(results)[network['method']]}), "
+        f"at most {share(proved['delta'])} of new inputs move by more than "
+        f"{upward(proved['eps'])} of the output's size"
+    )
+    if proved["disagreement"] is not None:
+        text += f"; at most {percent_upward(proved['disagreement'])} change class"
+    return f"{text}, each at {share(proved['confidence'])} confidence."
+
+
+def _sparsest(results: Json) -> list[str]:
+    found = [row for row in results["sparsest"]["rows"] if row["found"]]
+    if not found:
+        return []
+    best = min(found, key=lambda row: row["kept"])
+    return [
+        f"An error of at most {results['sparsest']['eps']:g} for all but "
+        f"{share(results['sparsest']['delta'])} of new inputs was proved with the fewest weights "
+        f"for {_labels(results)[best['method']]}: {percent(best['kept'])}, at "
+        f"{share(results['sparsest']['confidence'])} confidence."
+    ]
+
+
+def _tightness(results: Json) -> str:
+    claims = results["check"]["claims"]
+    loose, exact = (claims[c]["tightness"]["median"] for c in ("SP-2", "SP-5x"))
+    return (
+        f"CoreNet's bound for one neuron asks for {significant(loose)} times the draws that are "
+        f"needed (median), the exact tail for {significant(exact)} times."
+    )
+
+
+def _network(results: Json) -> str:
+    bound = results["theory"]["network"]
+    text = f"CoreNet's theorem for the whole network bounds its {count(bound['weights'])} weights "
+    text += f"by {upward(bound['nnz_bound'], 2)}"
+    return text + (": it says nothing here." if bound["vacuous"] else ".")
+
+
+def _kept_promises(results: Json) -> str:
+    broken = results["check"]["refuted"]
+    if broken:
+        return f"Monte Carlo refutes {', '.join(broken)} on the calibration inputs."
+    if results["promises"]["violated"]:
+        return "A worst-case promise was exceeded on the calibration inputs."
+    return "No promise was broken on the calibration inputs, where promises hold."

@@ -1,0 +1,64 @@
+"""reports.validation.corenet_plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.validation.subjects import Subject
+from sipp_core.zoo.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run on one network.
+
+    Attributes:
+        schedule: its name.
+        subject: the network, its data and how it is trained.
+        keeps: fractions of the weights kept.
+        seeds: draws of each random method.
+        inputs: calibration inputs.
+        tests: test inputs measured.
+
+    Claim: none (plumbing).
+    """
+
+    schedule: str
+    subject: Subject
+    keeps: tuple[float, ...]
+    seeds: int
+    inputs: int
+    tests: int
+
+
+def _plans(
+    schedule: str, data: str, depths: Sequence[int], widths: Sequence[int], recipe: Recipe,
+    keeps: tuple[float, ...], seeds: int, inputs: int, tests: int,
+) -> tuple[Plan, ...]:  # fmt: skip
+    """One plan for each depth (all layers counted) and width of the hidden layers."""
+    pixels = 64 if data == "digits" else 784
+    nets = ["-".join(map(str, ("fc", pixels, *[w] * (d - 1), 10))) for d in depths for w in widths]
+    if data != "digits":
+        nets.insert(0, "lenet-300-100")
+    return tuple(
+        Plan(schedule, Subject(net, data, recipe), keeps, seeds, inputs, tests) for net in nets
+    )
+
+
+_LONG = Recipe(epochs=20, batch_size=128, lr=1e-3)
+_KEEPS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+_FEW = (0.1, 0.2, 0.3, 0.5, 0.7)
+_DEEP, _WIDE = (2, 3, 4, 5, 6), (100, 300, 500, 700, 1000)
+PLANS = {
+    "tiny": _plans("tiny", "digits", [2], [16], Recipe(8, 64, 5e-3), (0.3,), 2, 60, 60),
+    "quick": (
+        *_plans("quick", "digits", [2, 4], [50, 100], Recipe(40, 64, 3e-3), _FEW, 3, 200, 360),
+        *_plans("quick", "mnist", [], [], Recipe(2, 128, 2e-3), _FEW, 3, 200, 1000),
+    ),
+    "reduced": _plans("reduced", "mnist", [2, 3, 5], [100, 300], _LONG, _KEEPS, 10, 400, 2000),
+    "paper": (
+        *_plans("paper", "mnist", _DEEP, _WIDE, _LONG, _KEEPS, 10, 400, 10_000),
+        *_plans("paper", "fashion-mnist", _DEEP, _WIDE, _LONG, _KEEPS, 10, 400, 10_000),
+    ),
+}

@@ -1,0 +1,157 @@
+"""Figures of the validation page: small panels that share their axes and one legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from reports.overview.settings import METHOD_FACTS
+from reports.site import style
+from reports.site.figure import Drawn, drawing
+from reports.site.plain import percent
+from reports.validation.words import figure_words, number
+
+Json = dict[str, Any]
+_NARROW, _WIDE = 4.2, 9.6
+_PUBLISHED = style.Look(style.INK, "*", "none")
+_OWN = {
+    "published": _PUBLISHED,
+    "svd": style.Look(style.GREY, "x", (0, (1, 1))),  # CoreNet's blue is beside it here
+    "sipp-det-mean": style.Look(style.ORANGE, "o"),
+    "nettrim parallel": style.Look(style.BLUE, "P"),
+    "nettrim cascade": style.Look(style.PURPLE, "X", (0, (5, 1.5))),
+}
+_LEAST = 1e-5  # errors below it stand at the edge
+
+
+def draw(validation: Json) -> list[Drawn]:
+    """Draw the figures of one paper and schedule, from its results as they are written."""
+    names = dict.fromkeys(panel["figure"] for panel in validation["curves"])
+    return [
+        _drawn(
+            name, validation["schedule"], [p for p in validation["curves"] if p["figure"] == name]
+        )
+        for name in names
+    ]
+
+
+def _drawn(name: str, schedule: str, panels: Sequence[Json]) -> Drawn:
+    return drawing(
+        f"validation-{name}-{schedule}", _alt(name, panels), lambda narrow: _figure(panels, narrow)
+    )
+
+
+def _looks(panels: Sequence[Json]) -> dict[str, style.Look]:
+    names = dict.fromkeys(line["name"] for panel in panels for line in panel["series"])
+    return {name: _OWN.get(name) or style.METHODS.get(name, style.SPARE) for name in names}
+
+
+def _label(name: str) -> str:
+    if name == "sipp-det-mean":
+        return "SiPP det., by means and layers"
+    if name.startswith("nettrim "):
+        return f"Net-Trim, {name.partition(' ')[2]}"
+    return METHOD_FACTS[name].label if name in METHOD_FACTS else name
+
+
+def _figure(panels: Sequence[Json], narrow: bool) -> Figure:
+    columns = 1 if narrow else 2 if len(panels) in (2, 4) else min(3, len(panels))
+    rows, looks = -(-len(panels) // columns), _looks(panels)
+    lines = -(-len(looks) // (2 if narrow else 5))
+    legend, each = 0.25 + 0.2 * lines, (2.4 if narrow else 2.75 if columns > 1 else 3.4)
+    height = 0.35 + each * rows + legend
+    figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(
+        left=0.2 if narrow else 0.085, right=0.96 if narrow else 0.985, top=1 - 0.35 / height,
+        bottom=(legend + 0.5) / height, hspace=0.62 if narrow else 0.58, wspace=0.3,
+    )  # fmt: skip
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_axis_off()
+    for index, (axes, panel) in enumerate(zip(grid.flat, panels, strict=False)):
+        _panel(axes, panel, looks)
+        if narrow or index % columns == 0:
+            axes.set_ylabel(panel["label"], fontsize=8.5)
+    handles = [
+        grid[0, 0].plot([], [], color=look.colour, marker=look.marker, linestyle=look.line,
+                        label=_label(name))[0]
+        for name, look in looks.items()
+    ]  # fmt: skip
+    figure.legend(
+        handles=handles, loc="lower center", ncols=2 if narrow else 5, fontsize=8.5,
+        handlelength=2.2, columnspacing=1.4, borderaxespad=0.3,
+    )  # fmt: skip
+    return figure
+
+
+def _panel(axes: Axes, panel: Json, looks: dict[str, style.Look]) -> None:
+    axes.set_xscale("log")
+    if panel["log"]:
+        axes.set_yscale("log")
+    for line in panel["series"]:
+        look = looks[line["name"]]
+        low, y, high = (
+            [max(value, _LEAST) if panel["log"] else value for value in line[name]]
+            for name in ("low", "y", "high")
+        )
+        if low != high:
+            axes.fill_between(line["kept"], low, high, color=look.colour, alpha=0.13, linewidth=0)
+        axes.plot(line["kept"], y, color=look.colour, marker=look.marker, linestyle=look.line,
+                  markersize=8 if look is _PUBLISHED else 4.2)  # fmt: skip
+    if panel["level"] is not None:
+        axes.axhline(panel["level"], color=style.INK, linewidth=0.8)
+        axes.text(0.99, panel["level"], "unpruned", transform=axes.get_yaxis_transform(),
+                  va="bottom", ha="right", fontsize=7.5, color=style.SOFT)  # fmt: skip
+    if panel["floor"] is not None:
+        span = panel["level"] - panel["floor"]
+        axes.set_ylim(panel["floor"], min(panel["level"] + 0.18 * span, 1.005))
+    axes.set_title(panel["title"], fontsize=9)
+    _axes(axes, panel)
+
+
+def _axes(axes: Axes, panel: Json) -> None:
+    axes.set_xlabel("weights kept", fontsize=8.5)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g}%"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
+    if panel["log"]:
+        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}%"))
+    axes.tick_params(labelsize=8)
+
+
+def _alt(name: str, panels: Sequence[Json]) -> str:
+    """Say for every panel who is best and worst at its middle ratio."""
+    parts = []
+    for panel in panels:
+        ends = {
+            line["name"]: line["y"][len(line["y"]) // 2]
+            for line in panel["series"]
+            if line["y"] and line["name"] != "published"
+        }
+        if not ends:
+            continue
+        ranked = sorted(ends, key=lambda method: ends[method])
+        low, high = ranked[0], ranked[-1]
+
+        def say(value: float, panel: Json = panel) -> str:
+            return number(value) if panel["log"] else percent(value)
+
+        parts.append(
+            f"{panel['title']}: at the middle ratio {_label(low)} is lowest ({say(ends[low])}) and "
+            f"{_label(high)} highest ({say(ends[high])})"
+        )
+    label = panels[0]["label"]
+    return (
+        f"{figure_words(name)[0]}: line charts of {label} against weights kept. "
+        + "; ".join(parts)
+        + "."
+    )

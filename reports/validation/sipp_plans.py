@@ -1,0 +1,83 @@
+"""reports.validation.sipp_plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.validation.subjects import Subject
+from sipp_core.zoo.recipes import Recipe, recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run on one network.
+
+    Attributes:
+        schedule: its name.
+        subject: the network, its data and how it is trained.
+        again: how what is left is trained after pruning.
+        methods: pruning methods.
+        keeps: fractions kept where the network is pruned once.
+        steps: fractions of the iterative cascade, descending.
+        ticket: fraction that a lottery ticket keeps; None for no tickets.
+        seeds: trained networks, each with its own draws.
+        inputs: calibration inputs.
+
+    Claim: none (plumbing).
+    """
+
+    schedule: str
+    subject: Subject
+    again: Recipe
+    methods: tuple[str, ...]
+    keeps: tuple[float, ...]
+    steps: tuple[float, ...]
+    ticket: float | None
+    seeds: int
+    inputs: int
+
+
+METHODS = (
+    "sipp-det", "sipp-det-mean", "sipp-hybrid", "sipp-poisson", "magnitude", "snip", "wanda",
+    "random",
+)  # fmt: skip
+KEEPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+STEPS = (0.5, 0.3, 0.2, 0.12, 0.08, 0.05, 0.04, 0.03, 0.02, 0.015)
+_SOME = (0.02, 0.05, 0.1, 0.2, 0.5)
+_FEW = ("sipp-det", "sipp-det-mean", "magnitude", "random")
+
+
+def _paper(net: str, data: str) -> Plan:
+    taught = recipe(net, data, "paper")
+    return Plan("paper", Subject(net, data, taught), taught, METHODS, KEEPS, STEPS, 0.1, 3, 512)
+
+
+PLANS: dict[str, tuple[Plan, ...]] = {
+    "tiny": (
+        Plan("tiny", Subject("fc-64-24-10", "digits", Recipe(10, 64, 5e-3)), Recipe(3, 64, 5e-3),
+             _FEW, (0.3,), (0.5, 0.2), 0.2, 2, 60),
+    ),
+    "quick": (
+        Plan("quick", Subject("digits-mlp", "digits", recipe("digits-mlp", "digits")),
+             Recipe(10, 64, 3e-3), METHODS, (0.05, 0.1, 0.2, 0.4, 0.7),
+             (0.5, 0.25, 0.15, 0.1, 0.07, 0.05), 0.1, 3, 200),
+    ),
+    "reduced": (
+        Plan("reduced", Subject("lenet-300-100", "mnist", recipe("lenet-300-100", "mnist")),
+             Recipe(6, 128, 2e-3), METHODS, _SOME,
+             (0.5, 0.25, 0.12, 0.08, 0.05, 0.04, 0.03, 0.02), 0.1, 3, 400),
+        Plan("reduced", Subject("lenet-5", "mnist", recipe("lenet-5", "mnist")),
+             Recipe(3, 128, 2e-3), _FEW, _SOME, (0.5, 0.25, 0.12, 0.06, 0.04, 0.03, 0.02), 0.1, 3,
+             400),
+        Plan("reduced", Subject("lenet-5-caffe", "mnist", recipe("lenet-5-caffe", "mnist")),
+             Recipe(6, 128, 2e-3, precision="bfloat16", channels_last=True),
+             ("sipp-det", "magnitude"), (0.03,), (0.25, 0.1, 0.06, 0.04, 0.03, 0.02), None, 3,
+             400),
+    ),
+    "paper": (
+        _paper("lenet-300-100", "mnist"),
+        _paper("lenet-5", "mnist"),
+        _paper("lenet-5-caffe", "mnist"),
+        _paper("resnet-20", "cifar10"),
+    ),
+}  # fmt: skip

@@ -1,0 +1,120 @@
+"""A tensor as a matrix, and which weights before a weight tell something of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sipp_core.compression.adaptive import Book, adapt, number
+from sipp_core.compression.range_coder import Coder, DamagedError
+
+# Worth saying a width for: what it gains is at least this much, in bits by a rough account.
+GAIN = 24.0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A tensor as a matrix, one row an output.
+
+    Attributes:
+        rows: outputs; 1 for a vector.
+        columns: weights of an output.
+        width: how far back in its row the weight above is, where a row is an image; 0 if none.
+        image: weights of one image (a kernel, say) in a row; 0 if a row is one.
+
+    Claim: none (plumbing).
+    """
+
+    rows: int
+    columns: int
+    width: int
+    image: int
+
+    def back(self) -> tuple[int, ...]:
+        """How far back the neighbours are: left, above, the last image, the last row and others."""
+        w = self.width
+        return (1, w, self.image, self.columns, w - 1, w + 1, 2 * w)
+
+    def reaching(self) -> list[list[tuple[int, int]]]:
+        """For each column, (which neighbour, how far back) of those within the row or above it."""
+        found = []
+        for column in range(self.columns):
+            here: list[tuple[int, int]] = []
+            for k, back in enumerate(self.back()):
+                known = any(back == other for _, other in here)
+                if back > 0 and not known and (back <= column or back == self.columns):
+                    here.append((k, back))
+            found.append(here)
+        return found
+
+
+def usual(shape: tuple[int, ...]) -> Layout:
+    """The layout of a tensor of that shape, where nothing else is said.
+
+    Args:
+        shape: of the tensor; rows of a matrix are taken for square images if they can be.
+
+    Returns:
+        The layout.
+    """
+    rows = shape[0] if len(shape) > 1 else 1
+    columns = math.prod(shape) // rows if rows else 0
+    if len(shape) > 2:
+        return Layout(rows, columns, shape[-1], math.prod(shape[2:]))
+    side = math.isqrt(columns)
+    return Layout(rows, columns, side if side * side == columns else 0, 0)
+
+
+def fitted(levels: Sequence[int], shape: tuple[int, ...]) -> Layout:
+    """The layout whose weight above tells most of a weight.
+
+    Args:
+        levels: whole numbers of the tensor, row by row.
+        shape: of the tensor.
+
+    Returns:
+        The usual layout, or one of a width that correlates clearly better.
+    """
+    layout = usual(shape)
+    if len(shape) != 2 or layout.columns < 6:
+        return layout
+    matrix = np.asarray(levels, dtype=np.float64).reshape(layout.rows, layout.columns)
+    power = float((matrix * matrix).sum()) or 1.0
+
+    def gain(width: int) -> float:
+        if not 0 < width < layout.columns:
+            return 0.0
+        shared = float((matrix[:, width:] * matrix[:, :-width]).sum()) / power
+        return 0.72 * matrix.size * shared * abs(shared)
+
+    best = max(range(2, min(layout.columns, 65)), key=gain)
+    if gain(best) < gain(layout.width) + GAIN:
+        return layout
+    return Layout(layout.rows, layout.columns, best, best * best)
+
+
+def code_layout(coder: Coder, book: Book, layout: Layout, shape: tuple[int, ...]) -> Layout:
+    """Write or read the layout of a tensor.
+
+    Args:
+        coder: takes it down or reads it.
+        book: what earlier layouts taught; goes on.
+        layout: the layout; for a reader, any.
+        shape: of the tensor.
+
+    Returns:
+        The layout.
+
+    Raises:
+        DamagedError: a width that its rows do not have.
+    """
+    given = usual(shape)
+    if len(shape) != 2 or not adapt(coder, book.pair("width"), int(layout.width != given.width)):
+        return given
+    width = 2 + number(coder, book, "its width", max(layout.width - 2, 0))
+    if width >= given.columns:
+        raise DamagedError("a row is wider than its layer")
+    return Layout(given.rows, given.columns, width, width * width)

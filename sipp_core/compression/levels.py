@@ -1,0 +1,171 @@
+"""Whole numbers of a quantised tensor: where they are not zero, their magnitudes, their signs.
+
+Each of the three is said in the shortest of several ways, and each way either begins anew or goes
+on with what the tensors before it taught; the choice is coded before it. A function codes a list
+and returns it; a reader is given zeros of the right length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+
+from sipp_core.compression import positions
+from sipp_core.compression.adaptive import Book, adapt, choose
+from sipp_core.compression.layout import Layout, code_layout, fitted
+from sipp_core.compression.magnitudes import MAGNITUDES, SIGNS
+from sipp_core.compression.range_coder import Coder, Recorder
+
+Numbers = list[int]
+# code(coder, book, numbers) -> numbers
+Way = Callable[[Coder, Book, Numbers], Numbers]
+
+# Tensors so large learn anew at no cost worth looking at.
+LARGE = 50_000
+
+
+@dataclass
+class Memory:
+    """What the tensors so far taught.
+
+    Attributes:
+        books: of the ways that were taken, by the kind of tensor.
+        choices: which ways were taken.
+
+    Claim: none (plumbing).
+    """
+
+    books: dict[str, Book] = field(default_factory=dict)
+    choices: Book = field(default_factory=Book)
+
+    def copy(self) -> Memory:
+        """A copy that learns on its own."""
+        return Memory({kind: book.copy() for kind, book in self.books.items()}, self.choices.copy())
+
+
+def _shortest(
+    coder: Coder, memory: Memory, kind: str, what: str, ways: Sequence[Way], numbers: Numbers
+) -> Numbers:
+    """Code numbers in the shortest of several ways, and before them which way that is."""
+    if not isinstance(coder, Recorder):
+        return _coded(coder, memory, kind, what, ways, numbers, (0, 0))
+    best, least = None, math.inf
+    for way in range(len(ways)):
+        for again in range(1 + _goes_on(memory, kind, numbers)):
+            trial, then = Recorder(), memory.copy()
+            _coded(trial, then, kind, what, ways, numbers, (way, again))
+            if (cost := trial.cost()) < least:
+                best, least = (trial, then), cost
+    assert best is not None
+    coder.extend(best[0])
+    memory.books, memory.choices = best[1].books, best[1].choices
+    return numbers
+
+
+def _goes_on(memory: Memory, kind: str, numbers: Numbers) -> bool:
+    return len(numbers) <= LARGE and kind in memory.books
+
+
+def _coded(
+    coder: Coder, memory: Memory, kind: str, what: str, ways: Sequence[Way], numbers: Numbers,
+    choice: tuple[int, int],
+) -> Numbers:  # fmt: skip
+    way = choose(coder, memory.choices, (kind, what), choice[0], len(ways))
+    known = memory.books.get(kind)
+    again = False
+    if known is not None and _goes_on(memory, kind, numbers):
+        again = bool(adapt(coder, memory.choices.pair((kind, what, way, "again")), choice[1]))
+    book = known.aged() if known is not None and again else Book()
+    found = ways[way](coder, book, numbers)
+    memory.books.setdefault(kind, Book()).learn(book)
+    return found
+
+
+def code_positions(
+    coder: Coder, memory: Memory, mask: Numbers, layout: Layout, kind: str
+) -> Numbers:
+    """Code which numbers of a tensor are not zero.
+
+    Args:
+        coder: takes it down or reads it.
+        memory: what earlier tensors taught; goes on.
+        mask: 1 where a number is not zero, row by row; for a reader, zeros.
+        layout: of the tensor.
+        kind: of tensor; those of one kind teach each other.
+
+    Returns:
+        The mask.
+
+    Raises:
+        DamagedError: no recorder wrote this.
+    """
+
+    def place(way: Callable[..., Numbers]) -> Way:
+        return lambda coder, book, numbers: way(coder, book, numbers, layout)
+
+    ways = [place(way) for way in positions.WAYS]
+    return _shortest(coder, memory, kind, "positions", ways, mask)
+
+
+def code_levels(
+    coder: Coder,
+    memory: Memory,
+    levels: Numbers,
+    shape: tuple[int, ...],
+    part: Callable[[str], None],
+) -> Numbers:
+    """Code the whole numbers of a tensor.
+
+    Args:
+        coder: takes them down or reads them.
+        memory: what earlier tensors taught; goes on.
+        levels: the numbers, row by row; for a reader, zeros.
+        shape: of the tensor.
+        part: told "positions", "magnitudes" and "signs" as they begin.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        DamagedError: no recorder wrote this.
+    """
+    layout = code_layout(coder, memory.choices, fitted(levels, shape), shape)
+    if layout.rows > 1 or len(levels) < 2:
+        kind = "vector" if layout.rows == 1 else "matrix"
+        return _code_signed(coder, memory, levels, layout, kind, part)
+    rises = adapt(coder, memory.choices.pair("rises"), int(levels == sorted(levels)))
+    if not rises:
+        return _code_signed(coder, memory, levels, layout, "vector", part)
+    # Neurons can be put in any order; where it is that of their biases, it need not be said.
+    apart = levels[:1] + [after - before for before, after in pairwise(levels)]
+    return list(accumulate(_code_signed(coder, memory, apart, layout, "rising", part)))
+
+
+def _code_signed(
+    coder: Coder, memory: Memory, levels: Numbers, layout: Layout, kind: str,
+    part: Callable[[str], None],
+) -> Numbers:  # fmt: skip
+    mask = [int(level != 0) for level in levels]
+    signs = [int(level < 0) for level in levels]
+    sizes = [max(abs(level) - 1, 0) for level in levels]
+
+    def size(way: Callable[..., Numbers]) -> Way:
+        return lambda coder, book, numbers: way(coder, book, numbers, mask, layout)
+
+    def sign(way: Callable[..., Numbers]) -> Way:
+        return lambda coder, book, numbers: way(coder, book, numbers, sizes, mask, layout)
+
+    part("positions")
+    mask = code_positions(coder, memory, mask, layout, kind)
+    part("magnitudes")
+    ways = [size(way) for way in MAGNITUDES]
+    sizes = _shortest(coder, memory, kind, "magnitudes", ways, sizes)
+    part("signs")
+    ways = [sign(way) for way in SIGNS]
+    signs = _shortest(coder, memory, kind, "signs", ways, signs)
+    return [
+        (1 - 2 * sign) * (1 + size) if there else 0
+        for there, sign, size in zip(mask, signs, sizes, strict=True)
+    ]

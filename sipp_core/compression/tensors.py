@@ -1,0 +1,179 @@
+"""Tensors of a network one after the other: the shortest form of each, written and read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sipp_core.compression.fitting_forms import Fitted, candidates
+from sipp_core.compression.forms import Form, code_form, raw_bytes, rebuild
+from sipp_core.compression.layout import usual
+from sipp_core.compression.levels import Memory, code_levels, code_positions
+from sipp_core.compression.range_coder import Coder, DamagedError, Reader, Recorder
+
+LEVELLED = ("grid", "table", "grid table")
+
+
+@dataclass
+class Past:
+    """What the file holds so far.
+
+    Attributes:
+        memory: what the tensors taught.
+        steps: steps used, the last one last.
+        tensors: the tensors themselves.
+
+    Claim: none (plumbing).
+    """
+
+    memory: Memory = field(default_factory=Memory)
+    steps: list[float] = field(default_factory=list)
+    tensors: list[Tensor] = field(default_factory=list)
+
+    def like(self, shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
+        """Tensors of this type and size, in their order."""
+        size = math.prod(shape)
+        return [t for t in self.tensors if t.dtype == dtype and t.numel() == size]
+
+
+def _code(
+    coder: Coder, past: Past, memory: Memory, form: Form, levels: list[int],
+    shape: tuple[int, ...], dtype: torch.dtype, data: np.ndarray, part: Callable[[str], None],
+) -> tuple[Form, Tensor | None]:  # fmt: skip
+    """Write or read one tensor in a form; the tensor is made for a reader only."""
+    part("form")
+    earlier = past.like(shape, dtype)
+    found = code_form(
+        coder, memory.choices, form, dtype, past.steps[-1:], len(earlier), len(shape) < 2
+    )
+    reading = isinstance(coder, Reader)
+    if found.kind == "same":
+        return found, earlier[found.source].reshape(shape) if reading else None
+    if found.kind in ("bytes", "sparse"):
+        places = _places(coder, memory, shape, data, part) if found.kind == "sparse" else None
+        flat = _raw(coder, data, places, part)
+        return found, torch.from_numpy(flat).view(dtype).reshape(shape) if reading else None
+    if found.kind in LEVELLED:
+        if reading:
+            levels = [0] * math.prod(shape)
+        levels = code_levels(coder, memory, levels, shape, part)
+    return found, rebuild(found, levels, shape, dtype) if reading else None
+
+
+def _places(
+    coder: Coder, memory: Memory, shape: tuple[int, ...], data: np.ndarray,
+    part: Callable[[str], None],
+) -> np.ndarray:  # fmt: skip
+    """Write or read which values have a bit that is 1."""
+    part("positions")
+    values = data.reshape(math.prod(shape), -1).any(axis=1)
+    mask = code_positions(coder, memory, values.astype(int).tolist(), usual(shape), "raw")
+    return np.array(mask, dtype=bool)
+
+
+def _raw(
+    coder: Coder, data: np.ndarray, places: np.ndarray | None, part: Callable[[str], None]
+) -> np.ndarray:
+    """Write or read bytes as they are, those of the given values alone or all."""
+    part("bytes")
+    rows = data.reshape(1, -1) if places is None else data.reshape(places.size, -1)
+    wanted = rows if places is None else rows[places]
+    even = np.zeros(wanted.size + wanted.size % 2, dtype=np.uint8)
+    even[: wanted.size] = wanted.reshape(-1)
+    words = coder.words(even.view("<u2").astype(np.int32)).astype("<u2").view(np.uint8)
+    found = np.zeros_like(rows)
+    found[slice(None) if places is None else places] = words[: wanted.size].reshape(wanted.shape)
+    return found.reshape(-1)
+
+
+def _raw_bits(form: Form, data: np.ndarray, tensor: Tensor) -> int:
+    """Bits that a form takes for bytes alone, which are what they are."""
+    if form.kind == "bytes":
+        return 8 * data.size
+    values = data.reshape(tensor.numel(), -1)
+    return 8 * values.shape[1] * int(values.any(axis=1).sum())
+
+
+def _size(shape: tuple[int, ...], dtype: torch.dtype) -> int:
+    return math.prod(shape) * torch.empty((), dtype=dtype).element_size()
+
+
+def write(recorder: Recorder, past: Past, name: str, tensor: Tensor) -> None:
+    """Take down a tensor in its shortest form.
+
+    Args:
+        recorder: where to.
+        past: what the file holds so far; goes on.
+        name: of the tensor in the network.
+        tensor: on the CPU, real, with at least one value.
+    """
+    layer, _, leaf = name.rpartition(".")
+    shape, dtype = tuple(tensor.shape), tensor.dtype
+    data = raw_bytes(tensor)
+    best, least = None, math.inf
+    for form, levels in _told_apart(past, tensor):
+        if form.kind in ("bytes", "sparse") and _raw_bits(form, data, tensor) > least:
+            continue
+        trial, memory = Recorder(), past.memory.copy()
+
+        def part(what: str, trial: Recorder = trial) -> None:
+            trial.part(layer, f"{leaf} {what}")
+
+        _code(trial, past, memory, form, levels, shape, dtype, data, part)
+        if (cost := trial.cost()) < least:
+            best, least = (trial, memory, form), cost
+    assert best is not None
+    trial, memory, form = best
+    recorder.extend(trial)
+    past.memory = memory
+    _remember(past, form, tensor)
+
+
+def _told_apart(past: Past, tensor: Tensor) -> Fitted:
+    """Forms that a tensor fits; of those with the same whole numbers the shortest alone."""
+    shape, dtype = tuple(tensor.shape), tensor.dtype
+    earlier = past.like(shape, dtype)
+    found: dict[object, tuple[float, Form, list[int]]] = {}
+    for form, levels in candidates(tensor, past.steps[-1:], earlier):
+        trial, book = Recorder(), past.memory.choices.copy()
+        code_form(trial, book, form, dtype, past.steps[-1:], len(earlier), len(shape) < 2)
+        key = tuple(levels) if form.kind in LEVELLED else form.kind
+        if key not in found or trial.cost() < found[key][0]:
+            found[key] = (trial.cost(), form, levels)
+    return [(form, levels) for _, form, levels in found.values()]
+
+
+def read(reader: Reader, past: Past, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Read a tensor.
+
+    Args:
+        reader: where from.
+        past: what was read so far; goes on.
+        shape: of the tensor, of at least one value.
+        dtype: of the tensor.
+
+    Returns:
+        The tensor, on the CPU.
+
+    Raises:
+        DamagedError: no recorder wrote this.
+    """
+    nothing = np.zeros(_size(shape, dtype), dtype=np.uint8)
+    form, tensor = _code(
+        reader, past, past.memory, Form("zeros"), [], shape, dtype, nothing, lambda _: None
+    )
+    if tensor is None:
+        raise DamagedError("it holds a tensor of no form")
+    _remember(past, form, tensor)
+    return tensor
+
+
+def _remember(past: Past, form: Form, tensor: Tensor) -> None:
+    past.tensors.append(tensor)
+    if form.kind in ("grid", "grid table"):
+        past.steps.append(form.step)

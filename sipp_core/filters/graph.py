@@ -1,0 +1,320 @@
+"""Which channels of a network can be removed together: its graph, walked once with torch.fx.
+
+The user's model is traced and run on two inputs, in eval mode, and left exactly as it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from sipp_core.filters.coupling import NOBODY, Flow, Labels, Units, root
+from sipp_core.filters.flow import Operation, function_name, through_function, through_module
+from sipp_core.network.layers import SUPPORTED, prunable_layers
+from sipp_core.network.selection import LayerChoice
+from sipp_core.runtime.execution import evaluating, forward, model_device
+
+Norm = nn.modules.batchnorm._BatchNorm
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGroup:
+    """Channels that compete: those of layers that are coupled, directly or through others.
+
+    Attributes:
+        units: how many channels can be told apart; several places may share one.
+        producers: layers whose filters they are.
+        outputs: by name of a producer, or of a depthwise convolution or BatchNorm that passes them
+            on: (out,) int64, the unit of each channel.
+        inputs: by name of a layer that consumes them: (in,) int64, the unit of each input channel,
+            -1 for those of no unit of this group.
+        frozen: why its channels keep their place and can only be set to zero; empty if they can be
+            removed.
+
+    Claim: none (plumbing).
+    """
+
+    units: int
+    producers: tuple[str, ...]
+    outputs: dict[str, Labels]
+    inputs: dict[str, Labels]
+    frozen: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGraph:
+    """The groups of a network, and the layers of which no filter can go.
+
+    Attributes:
+        groups: in the order of their first layer.
+        whole: why, by name of the layer.
+
+    Claim: none (plumbing).
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    whole: dict[str, str]
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Keep layers whole that only say how they are built, not how they run."""
+        for base in (*SUPPORTED, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            if isinstance(m, base) and type(m).forward is base.forward:
+                return True
+        return super().is_leaf_module(m, module_qualified_name)
+
+
+class _Walk(fx.Interpreter):
+    """Runs the graph on an example and follows the channels from node to node."""
+
+    def __init__(self, module: fx.GraphModule, chosen: set[str]) -> None:
+        super().__init__(module)
+        self.chosen, self.units = chosen, Units()
+        self.flows: dict[fx.Node, Flow | None] = {}
+        self.outputs: dict[str, Flow] = {}
+        self.inputs: dict[str, Flow] = {}
+        self.producers: list[str] = []
+        self.why: dict[str, str] = {}
+        nodes = list(module.graph.nodes)
+        self.calls = Counter(id(self.fetch_attr(n.target)) for n in nodes if n.op == "call_module")
+        # Weights that the forward pass takes in its own hands.
+        self.read = {n.target.rpartition(".")[0] for n in nodes if n.op == "get_attr"}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one node and settle what its result carries."""
+        out = super().run_node(n)
+        self.flows[n] = None
+        if n.op in ("call_module", "call_function", "call_method"):
+            args, kwargs = self.fetch_args_kwargs_from_env(n)
+            flows = self._flow(n.args)
+            if n.op == "call_module" and len(args) == 1 and not kwargs:
+                self.flows[n] = self._module(str(n.target), args[0], flows[0], out)
+            elif n.op == "call_module":
+                self._fix(n, f"reaches {n.target!r} among several arguments")
+            elif any(self.flows[k] for k in n.all_input_nodes if k in n.kwargs.values()):
+                self._fix(n, f"reaches {n.name!r} as a keyword argument")
+            else:
+                op = Operation(
+                    f"{n.name!r}", function_name(n.target), tuple(args), dict(kwargs),
+                    tuple(flows), n.args, _indices(n), out,
+                )  # fmt: skip
+                self.flows[n] = through_function(op, self.units)
+        elif n.op == "output":
+            self._fix(n, "is an output of the model")
+        return out
+
+    def _flow(self, argument: Any) -> Any:
+        """What an argument carries; a list for a list."""
+        if isinstance(argument, list | tuple):
+            return [self._flow(entry) for entry in argument]
+        return self.flows.get(argument) if isinstance(argument, fx.Node) else None
+
+    def _fix(self, n: fx.Node, reason: str) -> None:
+        for node in n.all_input_nodes:
+            if (flow := self.flows[node]) is not None:
+                self.units.fix(flow, reason)
+
+    def _module(self, name: str, value: Any, flow: Flow | None, out: Any) -> Flow | None:
+        module = self.fetch_attr(name)
+        if isinstance(module, SUPPORTED):
+            return self._layer(name, module, value, flow, out)
+        if flow is None:
+            return None
+        if isinstance(module, Norm) and flow.axis == 1 and self._alone(name, module):
+            self.outputs[name] = flow
+            return flow
+        found = through_module(module, value, flow)
+        if found is None:
+            kind = type(module).__name__
+            self.units.fix(flow, f"reaches {name!r} ({kind}), which does not keep channels apart")
+        return found
+
+    def _alone(self, name: str, module: nn.Module) -> bool:
+        return self.calls[id(module)] == 1 and name not in self.read
+
+    def _layer(
+        self, name: str, module: nn.Module, value: Tensor, flow: Flow | None, out: Tensor
+    ) -> Flow | None:
+        """Note what a Linear or Conv layer consumes, and start the units of its filters."""
+        axis, groups = 1, int(getattr(module, "groups", 1))
+        before = int(getattr(module, "in_channels", 0))
+        if isinstance(module, nn.Linear):
+            axis, before = out.ndim - 1, module.in_features
+        depthwise = 1 < groups == before
+        excuse = ""
+        if name not in self.chosen:
+            excuse = "was left out of the choice of layers"
+        elif not self._alone(name, module):
+            excuse = "is used more than once"
+        elif groups > 1 and not depthwise:
+            excuse = "has groups of channels, which would have to shrink alike"
+        elif flow is not None and (flow.axis != axis or len(flow.units) != before):
+            excuse = "does not run along the channels that reach it"
+        elif depthwise and flow is None:
+            excuse = "passes on channels that no filter made"
+        if excuse:
+            self.why[name] = f"it {excuse}"
+            if flow is not None:
+                self.units.fix(flow, f"reaches {name!r}, which {excuse}")
+            return None
+        if depthwise and flow is not None:
+            passed = Flow(np.repeat(flow.units, out.shape[1] // before), 1)
+            self.outputs[name] = passed
+            return passed
+        if flow is not None:
+            self.inputs[name] = flow
+        made = Flow(self.units.new(out.shape[axis]), axis)
+        self.outputs[name] = made
+        self.producers.append(name)
+        return made
+
+
+def _indices(n: fx.Node) -> list[int] | None:
+    """Indices at which a shape is read by the nodes that use it; None if it is used otherwise."""
+    found = []
+    for user in n.users:
+        index = user.args[1] if len(user.args) > 1 else None
+        if function_name(user.target) != "getitem" or not isinstance(index, int):
+            return None
+        found.append(index)
+    return found
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """Record the operations of a model's forward pass; the model itself is not changed.
+
+    Args:
+        model: any module.
+
+    Returns:
+        The graph, which shares the model's modules.
+
+    Raises:
+        ValueError: the forward pass cannot be recorded, with the reason and what to do.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> [n.op for n in trace(nn.Sequential(nn.ReLU())).graph.nodes]
+        ['placeholder', 'call_module', 'output']
+    """
+    before = set(vars(model))
+    try:
+        with evaluating(model):
+            return fx.GraphModule(model, _Tracer().trace(model))
+    except Exception as error:
+        raise ValueError(
+            f"the forward pass of {type(model).__name__} cannot be recorded ({error}): filters are "
+            "removed along its graph, which must not depend on the data. Take the branch, loop or "
+            "conversion out of forward, or prune weights with a method that only masks them, such "
+            "as prune(method='sipp-hybrid')"
+        ) from error
+    finally:
+        # The tracer leaves tensors that forward makes anew on the model it traces.
+        for name in set(vars(model)) - before:
+            delattr(model, name)
+
+
+def channel_graph(model: nn.Module, example: Tensor, layers: LayerChoice = None) -> ChannelGraph:
+    """Find the channels of a network that can be removed, and what keeps the others.
+
+    A channel goes through elementwise operations, pooling, BatchNorm, depthwise convolutions,
+    flattening and concatenation. Sums and products of channels couple the layers behind them; such
+    channels are frozen: they can be set to zero but keep their place.
+
+    Args:
+        model: the network; left as it was.
+        example: (n, ...) inputs to run it on once, n >= 1.
+        layers: which layers may change, as in `prunable_layers`.
+
+    Returns:
+        The groups, and the layers that stay whole.
+
+    Raises:
+        ValueError: a forward pass that cannot be recorded, or what `prunable_layers` refuses.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> found = channel_graph(net, torch.ones(2, 3))
+        >>> [(g.producers, g.units) for g in found.groups], found.whole
+        ([(('0',), 4)], {'2': 'its output is an output of the model'})
+    """
+    chosen = [layer.name for layer in prunable_layers(model, layers)]
+    inputs = example.to(model_device(model))
+    with evaluating(model):
+        forward(model, inputs, "calibration")
+        walk = _Walk(trace(model), set(chosen))
+        walk.run(inputs)
+    return _resolved(walk, chosen)
+
+
+def _resolved(walk: _Walk, chosen: list[str]) -> ChannelGraph:
+    units, whole = walk.units, {}
+    fixed, frozen = units.reasons(units.fixed), units.reasons(units.frozen)
+    members: dict[int, list[str]] = {}
+    consumed = {root(units.group, u) for f in walk.inputs.values() for u in _real(f.units)}
+    for name in chosen:
+        if name not in walk.producers:
+            if name not in walk.outputs:
+                whole[name] = walk.why.get(name, "it is not called as a layer of the graph")
+            continue
+        group = root(units.group, int(walk.outputs[name].units[0]))
+        if group in fixed:
+            whole[name] = f"its output {fixed[group][0]}"
+        elif group not in consumed:
+            whole[name] = "no layer that could drop its channels comes after it"
+        else:
+            members.setdefault(group, []).append(name)
+    groups = [
+        _group(walk, key, tuple(names), tuple(frozen.get(key, ())))
+        for key, names in members.items()
+    ]
+    return ChannelGraph(tuple(groups), whole)
+
+
+def _real(labels: Labels) -> list[int]:
+    return labels[labels != NOBODY].tolist()
+
+
+def _group(
+    walk: _Walk, key: int, producers: tuple[str, ...], frozen: tuple[str, ...]
+) -> ChannelGroup:
+    units = walk.units
+    ids: dict[int, int] = {}
+
+    def own(flow: Flow) -> Labels:
+        found = [
+            ids.setdefault(u, len(ids)) if u != NOBODY and root(units.group, u) == key else NOBODY
+            for u in units.roots(flow.units).tolist()
+        ]
+        return np.array(found, dtype=np.int64)
+
+    outputs = {name: labels for name, f in walk.outputs.items() if ((labels := own(f)) >= 0).any()}
+    inputs = {name: labels for name, f in walk.inputs.items() if ((labels := own(f)) >= 0).any()}
+    return ChannelGroup(len(ids), producers, outputs, inputs, frozen)
+
+
+def example_of(batch: Tensor) -> Tensor:
+    """Two inputs of a batch, enough to tell its axes apart.
+
+    Args:
+        batch: (n, ...), n >= 1.
+
+    Returns:
+        (2, ...), the first input twice if there is no second.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> example_of(torch.ones(5, 3)).shape
+        torch.Size([2, 3])
+    """
+    return batch[:2] if len(batch) > 1 else torch.cat([batch, batch])

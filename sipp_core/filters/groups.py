@@ -1,0 +1,188 @@
+"""Channels of one group: their sensitivities, which of them are kept, and what that promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import sipp_theory
+from sipp_core.filters.graph import ChannelGroup
+from sipp_core.runtime.numbers import Bool, Float, generator
+
+# A group of which more draws are asked for, for each of its channels, is kept whole.
+MOST_DRAWS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class GroupTable:
+    """What is known of a group before anything is chosen.
+
+    Attributes:
+        group: its channels and layers.
+        shares: by consumer, (units,) float64: the largest share of each channel there.
+        events: pre-activations (filters, signs, patches) of all consumers at one input.
+        eta_star: most filters of a layer, for the printed size.
+        delta: failure probability for the group at one input.
+        coverage_factor: C with g_c <= C s_c.
+        bound: "bernstein" (PF-2) or "printed" (PF-1).
+
+    Claim: none (plumbing).
+    """
+
+    group: ChannelGroup
+    shares: dict[str, Float]
+    events: int
+    eta_star: int
+    delta: float
+    coverage_factor: float
+    bound: str
+
+    @property
+    def sensitivity(self) -> Float:
+        """(units,) the largest share of each channel at any consumer."""
+        return np.maximum.reduce(list(self.shares.values()))
+
+    @property
+    def total(self) -> float:
+        """S_sum; float rounding below 1 is mended."""
+        total = float(self.sensitivity.sum())
+        return max(1.0, total) if total > 0 else 0.0
+
+    def draw_error(self, draws: float, sizes: int = 1) -> float:
+        """Error that so many draws promise every consumer, one of so many sizes looked at."""
+        if self.bound == "printed":
+            eps = sipp_theory.channel_error(
+                self.total, draws, self.delta / sizes, self.eta_star, self.coverage_factor
+            )
+        else:
+            eps = sipp_theory.channel_bernstein_error(
+                self.total, draws, self.delta, self.events * sizes, self.coverage_factor
+            )
+        return float(eps)
+
+    def draw_size(self, eps: float) -> float:
+        """Draws that promise every consumer this error."""
+        if self.bound == "printed":
+            size = sipp_theory.channel_size(
+                self.total, eps, self.delta, self.eta_star, self.coverage_factor
+            )
+        else:
+            size = sipp_theory.channel_bernstein_size(
+                self.total, eps, self.delta, self.events, self.coverage_factor
+            )
+        return float(size)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupChoice:
+    """What is left of a group.
+
+    Attributes:
+        multiplier: (units,) float64, factor of each channel in its consumers; 0 where it is gone.
+        draws: made with replacement; 0 if none.
+        eps: by consumer, the error promised relative to what the group brings (>= 1: nothing).
+
+    Claim: none (plumbing).
+    """
+
+    multiplier: Float
+    draws: int
+    eps: dict[str, float]
+
+    @property
+    def kept(self) -> Bool:
+        """(units,) True for channels that are left."""
+        return self.multiplier != 0
+
+
+def removal_order(table: GroupTable) -> np.ndarray:
+    """Channels in the order in which they are let go, the least sensitive first.
+
+    Args:
+        table: of the group.
+
+    Returns:
+        (units - 1,) indices; the most sensitive channel always stays.
+
+    Claim: none (plumbing).
+    """
+    return np.argsort(-table.sensitivity, kind="stable")[::-1][:-1]
+
+
+def keep_all_but(table: GroupTable, dropped: int) -> GroupChoice:
+    """Drop the least sensitive channels and keep the others as they are.
+
+    Args:
+        table: of the group.
+        dropped: how many, below the number of channels.
+
+    Returns:
+        The choice; it promises each consumer C times the sum of the dropped channels' shares there.
+
+    Claim: PF-2, SP-6. Source: [PF] arXiv 1911.07412, [OWN].
+    """
+    kept = np.ones(table.group.units, dtype=bool)
+    kept[removal_order(table)[:dropped]] = False
+    eps = {
+        name: float(sipp_theory.dropped_share_bound(shares, kept, table.coverage_factor))
+        for name, shares in table.shares.items()
+    }
+    return GroupChoice(kept.astype(np.float64), 0, eps)
+
+
+def dead(table: GroupTable) -> int:
+    """Count the channels that no calibration input ever sent anywhere; one channel always stays.
+
+    Args:
+        table: of the group.
+
+    Returns:
+        How many can go at no loss on the calibration inputs.
+
+    Claim: none (plumbing).
+    """
+    return min(int((table.sensitivity == 0).sum()), table.group.units - 1)
+
+
+def drawn(table: GroupTable, sequence: np.ndarray, draws: int, sizes: int = 1) -> GroupChoice:
+    """Keep what the first draws of a sequence picked, each channel times N_c/(m q_c).
+
+    Args:
+        table: of the group.
+        sequence: channels as they are drawn, at least `draws` of them.
+        draws: m >= 1.
+        sizes: how many sizes, settled before the draws, m was chosen from by looking at them; the
+            promise is for all of them at once.
+
+    Returns:
+        The choice.
+
+    Claim: PF-2, SP-1. Source: [PF] arXiv 1911.07412.
+    """
+    counts = np.bincount(sequence[:draws], minlength=table.group.units)
+    q = table.sensitivity / table.sensitivity.sum()
+    multiplier = np.divide(counts, draws * q, out=np.zeros_like(q), where=counts > 0)
+    promised = table.draw_error(draws, sizes)
+    return GroupChoice(multiplier, draws, dict.fromkeys(table.shares, promised))
+
+
+def draw_sequence(table: GroupTable, seed: int, index: int) -> np.ndarray:
+    """Channels drawn one after another with probability s_c/S; the longest that is ever used.
+
+    Args:
+        table: of the group.
+        seed: the user's seed.
+        index: of the group.
+
+    Returns:
+        int64 channels, none of sensitivity 0; empty if all are dead.
+
+    Claim: SP-1. Source: [PF] arXiv 1911.07412.
+    """
+    live = np.flatnonzero(table.sensitivity)
+    if live.size == 0:
+        return live
+    edges = table.sensitivity[live].cumsum()
+    dice = generator(seed, index).random(MOST_DRAWS * table.group.units)
+    return live[np.searchsorted(edges[:-1], dice * edges[-1], side="right")]

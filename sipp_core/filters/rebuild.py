@@ -1,0 +1,169 @@
+"""From what is kept of each group of channels to the smaller model, and what is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sipp_core.filters.graph import ChannelGroup
+from sipp_core.filters.groups import GroupChoice
+from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.network.structure import Norm, channel_shape, select
+from sipp_core.runtime.numbers import Bool, Float
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """What is left of a layer's two ends, in the numbers of the given model.
+
+    Attributes:
+        filters: (out,) bool, filters that are not dropped.
+        stay: (out,) bool, filters that keep their place, dropped or not.
+        multiplier: (in,) float64, factor of each input's weights; 0 where it is dropped.
+        wired: (in,) bool, inputs that keep their place.
+
+    Claim: none (plumbing).
+    """
+
+    filters: Bool
+    stay: Bool
+    multiplier: Float
+    wired: Bool
+
+
+def ends(
+    model: nn.Module, groups: Sequence[ChannelGroup], choices: Sequence[GroupChoice]
+) -> dict[str, Ends]:
+    """Work out what each layer keeps.
+
+    Args:
+        model: the given model.
+        groups: of its channels.
+        choices: one a group.
+
+    Returns:
+        By name of every layer that a group touches: producers, consumers, depthwise convolutions
+        and BatchNorms.
+
+    Claim: none (plumbing).
+    """
+    names = {name for g in groups for name in (*g.outputs, *g.inputs)}
+    found: dict[str, Ends] = {}
+    for name, module in model.named_modules():
+        if name in names:
+            out, before = channel_shape(module)
+            found[name] = Ends(
+                np.ones(out, bool), np.ones(out, bool), np.ones(before), np.ones(before, bool)
+            )
+    for group, choice in zip(groups, choices, strict=True):
+        for name, labels in group.outputs.items():
+            own = np.flatnonzero(labels >= 0)
+            end = found[name]
+            end.filters[own] = choice.kept[labels[own]]
+            end.stay[own] = choice.kept[labels[own]] | bool(group.frozen)
+            if name not in group.producers:
+                # What only passes channels on has as many going in.
+                times = len(labels) // len(end.wired)
+                end.wired[:] = end.stay[::times]
+        for name, labels in group.inputs.items():
+            own = np.flatnonzero(labels >= 0)
+            found[name].multiplier[own] = choice.multiplier[labels[own]]
+            found[name].wired[own] = choice.kept[labels[own]] | bool(group.frozen)
+    return found
+
+
+def nonzeros(layer: PrunableLayer) -> np.ndarray:
+    """Count the nonzero weights between each filter and each input channel of a layer.
+
+    Args:
+        layer: a Linear or Conv layer.
+
+    Returns:
+        (out, in/groups) int64.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> nonzeros(PrunableLayer("fc", nn.Linear(3, 2), 1)).tolist()
+        [[1, 1, 1], [1, 1, 1]]
+    """
+    there = weight_of(layer.module).detach() != 0
+    return there.reshape(*there.shape[:2], -1).sum(dim=2).cpu().numpy()
+
+
+def left(counts: np.ndarray, end: Ends | None) -> int:
+    """Count the nonzero weights that are left of a layer.
+
+    Args:
+        counts: (out, in/groups) as `nonzeros` gives them.
+        end: what is kept at its ends; None if nothing touches it.
+
+    Returns:
+        Weights between filters and inputs that are both kept.
+
+    Claim: none (plumbing).
+    """
+    if end is None:
+        return int(counts.sum())
+    kept = counts[end.filters]
+    # A depthwise filter has its one input, which goes with it.
+    return int(kept.sum() if len(end.multiplier) != counts.shape[1] else
+               kept[:, end.multiplier != 0].sum())  # fmt: skip
+
+
+def rebuild(model: nn.Module, found: dict[str, Ends]) -> nn.Module:
+    """Make the smaller model: what goes is removed, what keeps its place is set to zero.
+
+    The new model computes what the given one computes when each consumer's weights are multiplied
+    by its `multiplier`, to float rounding: a removed channel contributes nothing, whatever its bias
+    or BatchNorm would have made of it.
+
+    Args:
+        model: the given model; never changed.
+        found: what each layer keeps.
+
+    Returns:
+        A deep copy with smaller layers.
+
+    Raises:
+        ValueError: a reweighted weight leaves the range of its dtype.
+
+    Claim: none (plumbing).
+    """
+    indices = {
+        name: (torch.from_numpy(np.flatnonzero(e.stay)), torch.from_numpy(np.flatnonzero(e.wired)))
+        for name, e in found.items()
+        if not (e.stay.all() and e.wired.all())
+    }
+    new = select(model, indices)
+    with torch.no_grad():
+        for name, end in found.items():
+            module = new.get_submodule(name)
+            _silence(module, end.filters[end.stay])
+            if not isinstance(module, Norm) and (end.multiplier != 1).any():
+                _reweigh(name, weight_of(module), end.multiplier[end.wired])
+    return new
+
+
+def _silence(module: nn.Module, kept: Bool) -> None:
+    """Set filters that keep their place to zero, with their bias; a BatchNorm's factors too."""
+    gone = torch.from_numpy(np.flatnonzero(~kept))
+    for tensor in (module.weight, module.bias):
+        if isinstance(tensor, Tensor):
+            tensor.index_fill_(0, gone.to(tensor.device), 0.0)
+
+
+def _reweigh(name: str, weight: Tensor, multiplier: Float) -> None:
+    shape = (1, -1, *[1] * (weight.ndim - 2))
+    factor = torch.from_numpy(multiplier).to(weight.device).view(shape)
+    value = (weight.double() * factor).to(weight.dtype)
+    if not bool(torch.isfinite(value).all()):
+        raise ValueError(
+            f"layer {name!r}: a reweighted weight leaves the range of {weight.dtype}; prune the "
+            "model in float32 or keep more filters"
+        )
+    weight.copy_(value)

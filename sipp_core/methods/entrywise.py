@@ -1,0 +1,150 @@
+"""The classical peers: draws with replacement from the whole matrix at once.
+
+A layer has one number of draws m and one law p over its entries, which looks at the weights alone.
+Each draw adds to sign s of neuron i a value in [0, M z], M = max_j s_ij/p_ij over that pair, with
+mean z: SP-3 and SP-4 promise what they do for draws from one pair, with M in S_sum's place. At the
+kept rows the law of one draw has one outcome more, that it falls elsewhere and adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+import sipp_theory
+from sipp_core.pruning import fewest, planning, promise
+from sipp_core.pruning.plan import LayerPlan
+from sipp_core.pruning.promise import Table
+from sipp_core.runtime.numbers import Float
+
+KINDS = {f"entry-{kind}": kind for kind in sipp_theory.ENTRY_KINDS}
+
+
+def joint_plan(table: Table, p: Float, m: float) -> LayerPlan:
+    """Plan m draws from the whole matrix.
+
+    Args:
+        table: the layer.
+        p: (out, fan_in) probabilities that add up to 1.
+        m: draws, whole, >= 1.
+
+    Returns:
+        The plan with its promised errors.
+
+    Claim: SP-1 with the table's bound. Source: [OWN].
+    """
+    draws = np.full_like(table.total, m)
+    return planning.base_plan(
+        table,
+        scores=p,
+        probability=np.zeros_like(table.sensitivity),
+        draws=draws,
+        eps=promise.draws_error(table, p, draws, joint=True),
+        whole=np.zeros_like(table.dead),
+        joint=True,
+    )
+
+
+def by_budget(kind: str, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+    """Draw until the expected distinct weights are the budget, each layer in proportion to size.
+
+    The methods are made for one matrix: under scope "global" each gets the same share.
+
+    Args:
+        kind: the law, one of sipp_theory.ENTRY_KINDS.
+        tables: the layers of one scope.
+        budget: weights to leave, in expectation.
+
+    Returns:
+        One plan a layer.
+
+    Claim: SP-1, MS-1. Source: Drineas and Zouzias 2011, arXiv 1006.0407; Kundu and Drineas 2014,
+        arXiv 1404.0320 (the mixture, alpha = 1/2); [CN] arXiv 1804.05345 (all four as baselines).
+    """
+    sizes = [float((t.weight != 0).sum()) for t in tables]
+    share = min(1.0, budget / (sum(sizes) or 1.0))
+    plans = []
+    for table, size in zip(tables, sizes, strict=True):
+        if share == 1 or size == 0:
+            kept = (table.weight != 0).astype(np.float64)
+            plans.append(planning.base_plan(table, probability=kept))
+            continue
+        p = sipp_theory.entry_probabilities(table.weight, kind)
+        m = float(sipp_theory.draws_for_distinct(p.ravel(), share * size))
+        plans.append(joint_plan(table, p, m))
+    return plans
+
+
+def by_eps(kind: str, table: Table, eps: float) -> LayerPlan:
+    """Fewest draws from the whole matrix that promise every live pair eps.
+
+    One m serves the layer, so the pair that needs most decides. Where that is as many as there are
+    weights, the layer is kept whole.
+
+    Args:
+        kind: the law, one of sipp_theory.ENTRY_KINDS.
+        table: the layer.
+        eps: target relative error per sign, in (0, 1).
+
+    Returns:
+        The plan.
+
+    Claim: SP-1 with the table's bound. Source: as `by_budget`; the promise [OWN].
+    """
+    p = sipp_theory.entry_probabilities(table.weight, kind)
+    sizes = fewest.draw_sizes(table, p, eps, joint=True)
+    m = float(sizes[table.total > 0].max(initial=0.0))
+    if m == 0 or m >= (table.weight != 0).sum():
+        return planning.base_plan(table)
+    return joint_plan(table, p, m)
+
+
+def spectral_note(
+    tables: Sequence[Table], plans: Sequence[LayerPlan], multipliers: Sequence[Float], delta: float
+) -> str:
+    """Say what matrix Bernstein promises for the draws of each layer, and what they came to.
+
+    Args:
+        tables: the layers.
+        plans: how they were sparsified.
+        multipliers: (out, fan_in) what was drawn, one array a layer.
+        delta: failure probability of each layer.
+
+    Returns:
+        One sentence, "" if no layer was drawn from.
+
+    Claim: MS-1. Source: Tropp 2015, arXiv 1501.01571.
+    """
+    parts = []
+    for table, plan, multiplier in zip(tables, plans, multipliers, strict=True):
+        if not plan.joint:
+            continue
+        moments = sipp_theory.draw_moments(table.weight, plan.scores)
+        m = float(plan.draws.max())
+        promised = float(
+            sipp_theory.spectral_error(
+                moments.variance, moments.span, moments.dimension, m, delta
+            )
+        )  # fmt: skip
+        error = np.linalg.norm(table.weight * (multiplier - 1), 2) / moments.norm
+        vacuous = " (vacuous)" if promised >= 1 else ""
+        parts.append(
+            f"{plan.name or 'the layer'}: m = {m:.6g} draws, promised {promised:.3g}{vacuous}, "
+            f"observed {float(error):.3g}"
+        )
+    if not parts:
+        return ""
+    return (
+        "spectral error of each layer relative to its norm (MS-1, with probability 1 - delta): "
+        + "; ".join(parts)
+    )
+
+
+BUDGET_RULES: dict[str, Callable[[Sequence[Table], float], list[LayerPlan]]] = {
+    name: partial(by_budget, kind) for name, kind in KINDS.items()
+}
+GUARANTEE_RULES: dict[str, Callable[[Table, float], LayerPlan]] = {
+    name: partial(by_eps, kind) for name, kind in KINDS.items()
+}

@@ -1,0 +1,308 @@
+"""An interior-point method for Net-Trim's program, restricted to candidate weights and ceilings.
+
+ADMM soon tells which weights are 0 and which ceilings matter, and then takes long for the last
+digits. What is left is small: per neuron its candidate weights u (bounds -t <= u <= t, sum of t
+least) under its candidate ceilings B u <= v, all neurons together under one ball. Newton's matrix
+is block diagonal but for the ball, one border. Mehrotra's predictor-corrector;
+neurons are padded to one shape, so that every step is a batched product.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sipp_core.nettrim.program import Program
+
+STEP = 0.995
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A primal and dual point of the whole program.
+
+    Attributes:
+        weights: (M, N) float64 U.
+        multipliers: (M, P) float64 Lambda.
+        iterations: of the interior-point method.
+
+    Claim: none (plumbing).
+    """
+
+    weights: Tensor
+    multipliers: Tensor
+    iterations: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The restricted program: s weights and k ceilings a neuron, after padding."""
+
+    columns: Tensor  # (M, s) which weight
+    live: Tensor  # (M, s) 1 if no padding
+    priced: Tensor  # (M, s) 1 if it counts in the objective
+    rows: Tensor  # (M, k) which input
+    held: Tensor  # (M, k) 1 if no padding
+    gram: Tensor  # (M, s, s) over the ball's inputs
+    pull: Tensor  # (M, s) X Y^T over the ball's inputs
+    facing: Tensor  # (M, k, s) inputs of the ceilings
+    ceilings: Tensor  # (M, k)
+    energy: float  # ||Y||^2 over the ball
+    eps: float
+
+
+def _packed(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of the true entries of each row, padded to the longest, and which are no padding."""
+    most = max(int(mask.sum(dim=1).max()), 1)
+    order = torch.argsort((~mask).to(torch.uint8), dim=1, stable=True)[:, :most]
+    return order, mask.gather(1, order).to(torch.float64)
+
+
+def _restricted(program: Program, weights: Tensor, ceilings: Tensor) -> _Rows:
+    x, inside = program.inputs, program.inside
+    columns, live = _packed(weights)
+    rows, held = _packed(ceilings)
+    facing = x[rows[:, :, None], columns[:, None, :]] * held[:, :, None] * live[:, None, :]
+    # An input that is 0 on all candidates cannot move: 0 <= v says nothing of them.
+    held = held * (facing != 0).any(dim=2)
+    whole = x.T @ x
+    gram = facing.new_zeros(len(columns), columns.shape[1], columns.shape[1])
+    for neuron, chosen in enumerate(columns):
+        mine, part = inside[neuron], whole[chosen][:, chosen]
+        few = mine if 2 * int(mine.sum()) <= len(mine) else ~mine
+        if few.any():
+            some = x[few][:, chosen]
+            part = some.T @ some if few is mine else part - some.T @ some
+        elif few is mine:
+            part = torch.zeros_like(part)
+        gram[neuron] = part * live[neuron] * live[neuron][:, None]
+    wanted = torch.where(inside, program.targets, 0.0)
+    pull = (wanted @ x).gather(1, columns) * live
+    high = torch.where(held > 0, program.ceilings.gather(1, rows), 1.0)
+    priced = program.prices[columns] * live
+    energy = float(wanted.square().sum())
+    return _Rows(
+        columns, live, priced, rows, held, gram, pull, facing, high, energy, program.eps
+    )  # fmt: skip
+
+
+def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix @ vector[:, :, None])[:, :, 0]
+
+
+def _solve(factor: Tensor, vector: Tensor) -> Tensor:
+    # Several times faster than cholesky_solve for one right side.
+    half = torch.linalg.solve_triangular(factor, vector[:, :, None], upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)[:, :, 0]
+
+
+def _dot(one: Tensor, other: Tensor) -> float:
+    return float((one * other).sum())
+
+
+@dataclass(eq=False)
+class _Iterate:
+    """Slacks and multipliers: t - u, t + u, v - B u and the ball's."""
+
+    u: Tensor
+    low: Tensor
+    high: Tensor
+    room: Tensor
+    ball: float
+    z_low: Tensor
+    z_high: Tensor
+    z_room: Tensor
+    z_ball: float
+
+    def pairs(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        return (self.low, self.z_low), (self.high, self.z_high), (self.room, self.z_room)
+
+    def complementarity(self) -> float:
+        return sum(_dot(s, z) for s, z in self.pairs()) + self.ball * self.z_ball
+
+
+def _begin(r: _Rows, program: Program, point: Point, mu: float) -> _Iterate:
+    """Take over an approximate solution, moved off the boundary by mu."""
+    u = point.weights.gather(1, r.columns) * r.live
+    slope = (point.multipliers @ program.inputs).gather(1, r.columns).clamp(-0.98, 0.98)
+    z_low, z_high = (1 + slope) / 2, (1 - slope) / 2
+    priced = r.priced > 0
+    half = u.abs() + mu / torch.minimum(z_low, z_high)
+    low = torch.where(priced, half - u, 1.0)
+    high = torch.where(priced, half + u, 1.0)
+    force = (-point.multipliers.gather(1, r.rows)).clamp(min=0)
+    space = r.ceilings - _apply(r.facing, u)
+    typical = float(space.abs().mean()) or 1.0
+    room = torch.where(r.held > 0, space.clamp(min=math.sqrt(mu * typical)), 1.0)
+    z_room = torch.maximum(force, mu / room) * r.held
+    ball_dual = torch.where(program.inside, point.multipliers, 0.0).norm()
+    z_ball = float(ball_dual) / r.eps if r.eps > 0 else 1.0
+    z_ball = max(z_ball, 1e-12)
+    spare = (r.eps**2 - _misfit(r, u, _apply(r.gram, u))) / 2
+    return _Iterate(
+        u, low, high, room, max(spare, mu / z_ball), z_low * r.priced, z_high * r.priced, z_room,
+        z_ball,
+    )  # fmt: skip
+
+
+def _misfit(r: _Rows, u: Tensor, inward: Tensor) -> float:
+    """||U X - Y||_F^2 over the ball; `inward` is the Gram matrices' product with u."""
+    return max(_dot(u, inward) - 2 * _dot(r.pull, u) + r.energy, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Newton:
+    """Newton's matrix at one iterate, factorised, and what every step from there needs."""
+
+    r: _Rows
+    at: _Iterate
+    d_low: Tensor
+    d_high: Tensor
+    both: Tensor
+    d_room: Tensor
+    factor: Tensor
+    gradient: Tensor
+    border: Tensor
+    gap: Tensor  # (M, k) by which the ceilings' slacks are off
+    spare: float  # by which the ball's is
+
+    def toward(self, wanted: tuple[Tensor, Tensor, Tensor, float], bend: float) -> _Iterate:
+        """The step at whose end each product of slack and multiplier is as wanted, to first order.
+
+        `bend` is what the ball's constraint curves along the step.
+        """
+        r, at = self.r, self.at
+        e_low = (wanted[0] / at.low - at.z_low) * r.priced
+        e_high = (wanted[1] / at.high - at.z_high) * r.priced
+        e_room = (wanted[2] / at.room - at.z_room - self.d_room * self.gap) * r.held
+        lean = torch.where(r.priced > 0, (self.d_low - self.d_high) / self.both, 0.0)
+        rest = at.z_low - at.z_high + at.z_ball * self.gradient
+        rest = rest + _apply(r.facing.mT, at.z_room + e_room)
+        rest = rest + e_low - e_high - lean * (e_low + e_high)
+        along = _solve(self.factor, -rest * r.live)
+        off = self.spare - bend
+        d_ball = at.z_ball / at.ball
+        e_ball = wanted[3] / at.ball - at.z_ball - d_ball * off
+        across = _dot(self.gradient, self.border)
+        z_ball = (e_ball + d_ball * _dot(self.gradient, along)) / (1 + d_ball * across)
+        u = along - z_ball * self.border
+        half = torch.where(r.priced > 0, (e_low + e_high) / self.both, 0.0) + lean * u
+        low, high = (half - u) * r.priced, (half + u) * r.priced
+        moved = _apply(r.facing, u)
+        return _Iterate(
+            u, low, high, self.gap - moved, off - _dot(self.gradient, u),
+            e_low - self.d_low * low, e_high - self.d_high * high, e_room + self.d_room * moved,
+            z_ball,
+        )  # fmt: skip
+
+
+def _factorised(r: _Rows, at: _Iterate) -> _Newton:
+    free = (r.live > 0) & (r.priced == 0)
+    d_low, d_high = at.z_low / at.low, at.z_high / at.high
+    both = (d_low + d_high).clamp(min=1e-300)
+    d_room = at.z_room / at.room
+    weighed = r.facing.mT * d_room[:, None, :]
+    matrix = torch.baddbmm(r.gram, weighed, r.facing, beta=at.z_ball)
+    diagonal = torch.where(r.priced > 0, 4 * d_low * d_high / both, 1.0)
+    tiny = 1e-12 * matrix.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True) + 1e-300
+    diagonal = torch.where(free, tiny.expand_as(diagonal), diagonal)
+    matrix.diagonal(dim1=1, dim2=2).add_(diagonal)
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    if info.any():
+        scale = matrix.diagonal(dim1=1, dim2=2).amax(dim=1, keepdim=True)
+        matrix.diagonal(dim1=1, dim2=2).add_(1e-11 * scale)
+        factor, info = torch.linalg.cholesky_ex(matrix)
+    inward = _apply(r.gram, at.u)
+    gradient = inward - r.pull
+    gap = (r.ceilings - _apply(r.facing, at.u) - at.room) * r.held
+    spare = (r.eps**2 - _misfit(r, at.u, inward)) / 2 - at.ball
+    border = _solve(factor, gradient)
+    return _Newton(r, at, d_low, d_high, both, d_room, factor, gradient, border, gap, spare)
+
+
+def _longest(at: _Iterate, step: _Iterate) -> float:
+    """Longest step that keeps every slack and multiplier at or above 0, at most 1."""
+    ends = [1.0]
+    values = (at.low, at.high, at.room, at.z_low, at.z_high, at.z_room)
+    moves = (step.low, step.high, step.room, step.z_low, step.z_high, step.z_room)
+    for value, move in zip(values, moves, strict=True):
+        ends.append(float(torch.where(move < 0, -value / move, math.inf).min()))
+    for value, move in ((at.ball, step.ball), (at.z_ball, step.z_ball)):
+        ends.append(-value / move if move < 0 else math.inf)
+    return min(ends)
+
+
+def _moved(at: _Iterate, step: _Iterate, by: float) -> _Iterate:
+    names = ("u", "low", "high", "room", "ball", "z_low", "z_high", "z_room", "z_ball")
+    return _Iterate(*(getattr(at, name) + by * getattr(step, name) for name in names))
+
+
+def solve_restricted(
+    program: Program,
+    point: Point,
+    weights: Tensor,
+    ceilings: Tensor,
+    *,
+    accuracy: float = 1e-8,
+    mu: float,
+    iterations: int = 60,
+) -> Point:
+    """Solve the program over candidate weights (all others 0) and candidate ceilings.
+
+    Args:
+        program: the program.
+        point: approximate solution to start from.
+        weights: (M, N) bool, candidates.
+        ceilings: (M, P) bool, candidates outside the ball.
+        accuracy: complementarity to reach, relative to the objective.
+        mu: product of slack and multiplier to start at, > 0.
+        iterations: most iterations.
+
+    Returns:
+        The point reached; whether it is a solution of the whole program is for the caller to see.
+
+    Claim: none (plumbing; Mehrotra 1992).
+
+    Example:
+        >>> from sipp_core.nettrim.program import layer_program
+        >>> one = layer_program(torch.ones(1, 1), None, torch.ones(1, 1), eps=0.5)
+        >>> start = Point(one.start, torch.ones_like(one.targets), 0)
+        >>> all_of_it = torch.ones(1, 1, dtype=torch.bool)
+        >>> found = solve_restricted(one, start, all_of_it, ~all_of_it, mu=0.1)
+        >>> round(float(found.weights), 6), round(float(found.multipliers), 6)
+        (0.5, 1.0)
+    """
+    r = _restricted(program, weights, ceilings)
+    at = _begin(r, program, point, mu)
+    count = 2 * int(r.priced.sum()) + int(r.held.sum()) + 1
+    turn = 0
+    for turn in range(1, iterations + 1):  # noqa: B007
+        mean = at.complementarity() / count
+        newton = _factorised(r, at)
+        zero = torch.zeros_like(at.low)
+        guess = newton.toward((zero, zero, torch.zeros_like(at.room), 0.0), 0.0)
+        ahead = _moved(at, guess, _longest(at, guess))
+        aim = mean * min(max((ahead.complementarity() / count / mean) ** 3, 1e-8), 0.5)
+        wanted = (
+            aim - guess.low * guess.z_low,
+            aim - guess.high * guess.z_high,
+            aim - guess.room * guess.z_room,
+            aim - guess.ball * guess.z_ball,
+        )
+        step = newton.toward(wanted, _dot(guess.u, _apply(r.gram, guess.u)) / 2)
+        length = _longest(at, step)
+        new = _moved(at, step, length if length == 1 else STEP * length)
+        if not math.isfinite(new.complementarity()) or length < 1e-8:
+            break
+        at = new
+        size = _dot(at.u.abs(), r.priced)
+        if length > 0.9 and at.complementarity() <= accuracy * max(size, 1e-300):
+            break
+    found = torch.zeros_like(point.weights).scatter_(1, r.columns, at.u * r.live)
+    outputs = torch.zeros_like(program.targets)
+    outputs.scatter_add_(1, r.rows, -at.z_room * r.held)
+    off = at.z_ball * (program.targets - found @ program.inputs.T)
+    return Point(found, torch.where(program.inside, off, outputs), turn)

@@ -1,0 +1,286 @@
+"""Which layers can be pruned, and how each of them is a matrix acting on rows of activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sipp_core.network.selection import Choice, LayerChoice, Place, places
+
+SUPPORTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+# They multiply by weights too, but not as rows times a matrix that a hook can see.
+UNSUPPORTED: dict[type[nn.Module], str] = {
+    nn.MultiheadAttention: (
+        "its projections are packed and multiplied where no hook sees them: write the attention "
+        "with separate nn.Linear layers for query, key, value and output"
+    ),
+    nn.RNNBase: "its steps run in one fused call: write the recurrence with nn.Linear layers",
+    nn.RNNCellBase: "its two matrices share one call: write the cell with nn.Linear layers",
+    nn.Bilinear: "it multiplies by pairs of inputs: write it as an nn.Linear of their products",
+    nn.EmbeddingBag: "it sums rows of its table by index: write it as an nn.Linear of counts",
+    nn.modules.conv._ConvTransposeNd: (
+        "a transposed convolution adds up patches: write it as an nn.Upsample and a convolution"
+    ),
+}
+OWN_FORWARD = (
+    "it has a forward of its own, so its weight need not be what multiplies its inputs (weight "
+    "standardisation, LoRA, fake quantisation): fold what it does into the weight of a plain layer"
+)
+QUANTIZED = "its weights are packed integers: prune the network before it is quantised"
+SCRIPTED = "it is compiled, and no hook sees its inputs: prune the module before torch.jit.script"
+# What they own is no matrix that rows are multiplied by.
+HARMLESS = (nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.PReLU)
+
+
+UNINITIALISED = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
+
+
+@dataclass(frozen=True)
+class PrunableLayer:
+    """One layer seen as a matrix.
+
+    Attributes:
+        name: qualified name in the model, "" if the model itself is the layer.
+        module: the user's own module; never written to.
+        groups: blocks of the matrix that see different inputs (1 unless a grouped convolution).
+
+    Claim: none (plumbing).
+    """
+
+    name: str
+    module: nn.Module
+    groups: int
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight as an (out, fan_in) view, detached."""
+        return weight_of(self.module).detach().flatten(1)
+
+
+def weight_of(module: nn.Module) -> Tensor:
+    """Return the layer's weight tensor, whatever parametrisation made it.
+
+    Args:
+        module: a Linear or Conv layer.
+
+    Returns:
+        The weight, shape (out, ...).
+
+    Raises:
+        TypeError: the module's weight is not a tensor.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> weight_of(nn.Linear(3, 2)).shape
+        torch.Size([2, 3])
+    """
+    weight = module.weight
+    if not isinstance(weight, Tensor):
+        raise TypeError(
+            f"{type(module).__name__}.weight is no tensor: found {type(weight).__name__}"
+        )
+    return weight
+
+
+def own_forward(module: nn.Module) -> bool:
+    """Whether a Linear or Conv layer computes something else than its base class does.
+
+    Args:
+        module: an instance of one of SUPPORTED.
+
+    Returns:
+        True where its class, or the instance itself, replaces what torch multiplies by.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> own_forward(nn.Linear(1, 1))
+        False
+    """
+    base = next(kind for kind in SUPPORTED if isinstance(module, kind))
+    return any(
+        name in vars(module) or getattr(type(module), name) is not getattr(base, name)
+        for name in ("forward", "_conv_forward")
+        if hasattr(base, name)
+    )
+
+
+def _hint(module: nn.Module) -> str | None:
+    """Say why a layer that multiplies by weights is not supported, and what to do; or None."""
+    for base, text in UNSUPPORTED.items():
+        if isinstance(module, base):
+            return text
+    if isinstance(module, SUPPORTED):
+        return OWN_FORWARD if own_forward(module) else None
+    if isinstance(module, torch.jit.ScriptModule):
+        own = [value for _, value in module.named_parameters(recurse=False)]
+        return SCRIPTED if any(value.ndim > 1 for value in own) else None
+    # By their names, as their package warns when it is imported.
+    home, kind = type(module).__module__, type(module).__name__
+    packed = home.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"))
+    multiplies = any(word in kind for word in ("Linear", "Conv", "LSTM", "GRU", "Cell"))
+    return QUANTIZED if packed and multiplies else None
+
+
+def _refuse(place: Place, culprit: Place) -> None:
+    """Refuse a layer that is not supported, or is part of one."""
+    kind = type(culprit.module).__name__
+    inside = "is" if place is culprit else f"is part of {culprit.name!r},"
+    way_out = f"; or leave it out with layers=['!{culprit.name}'] to prune the others"
+    raise ValueError(
+        f"layer {place.name!r} {inside} a {kind}, which is not supported; {_hint(culprit.module)}"
+        + (way_out if culprit.name else "")
+    )
+
+
+def _refuse_lazy(there: list[Place]) -> None:
+    """Refuse layers without weights as yet, chosen or not: a forward pass would give them some."""
+    for place in there:
+        for own in (place.module._parameters, place.module._buffers):
+            if any(isinstance(value, UNINITIALISED) for value in own.values()):
+                raise ValueError(
+                    f"layer {place.name!r} is lazy and not initialised; run one forward pass"
+                )
+
+
+def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[PrunableLayer, ...]:
+    """Find the layers to prune, in the order of `named_modules`, and validate all of them.
+
+    Modules that multiply by no matrix (normalisations, pooling, dropout, nn.Embedding) are left
+    alone. A weight that two layers share is refused: one mask could not honour both promises.
+
+    Args:
+        model: any module; nothing in it is changed.
+        layers: what to prune: a name, a glob pattern, a module type, or a list of them; each also
+            means everything inside. "!name" or Except(what) leaves out; exclusions alone leave
+            the rest. Or a predicate (name, module) -> bool. None takes every Linear and Conv layer.
+
+    Returns:
+        The chosen layers; at least one.
+
+    Raises:
+        TypeError: no nn.Module, a weight that is complex or integer, or an odd entry of `layers`.
+        ValueError: no prunable layer, an unsupported layer among the chosen (a subclass of Linear
+            or Conv with a forward of its own is one), weights shared between layers, a weight that
+            is not finite or that other tensors make (weight_norm, masks), a lazy layer anywhere, or
+            an entry of `layers` that matches nothing.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> [layer.name for layer in prunable_layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))]
+        ['0']
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be an nn.Module; found {type(model).__name__}")
+    choice = Choice(layers)
+    there = places(model)
+    _refuse_lazy(there)
+    refused = {place.name: place for place in there if _hint(place.module) is not None}
+    known = [p for p in there if isinstance(p.module, SUPPORTED) or p.name in refused]
+    choice.refuse_slips(known)
+    found: list[PrunableLayer] = []
+    for place in known:
+        if not choice(place):
+            continue
+        for name, _ in place.line:
+            if name in refused:
+                _refuse(place, refused[name])
+        groups = int(getattr(place.module, "groups", 1))
+        found.append(PrunableLayer(place.name, place.module, groups))
+    if not found:
+        chosen = "" if layers is None else f" that layers={layers!r} selects"
+        raise ValueError(
+            f"the model has no layer to prune: it needs a Linear or Conv layer{chosen}"
+        )
+    _check_shared(model, found)
+    for layer in found:
+        _check_plain(layer)
+        _check_weight(layer)
+    return tuple(found)
+
+
+def other_matrices(model: nn.Module, layers: LayerChoice = None) -> tuple[str, ...]:
+    """Name the matrices of modules of the user's own, which nobody can tell the use of.
+
+    Position embeddings are the usual ones; a matrix that such a module multiplies by is left whole
+    too, and that must not go unsaid.
+
+    Args:
+        model: any module.
+        layers: what was asked for, as in `prunable_layers`.
+
+    Returns:
+        Names of parameters with two dimensions or more, among the chosen modules.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> other_matrices(nn.ParameterList([torch.ones(2, 2)]))
+        ('0',)
+    """
+    choice, named = Choice(layers), []
+    for place in places(model):
+        own = place.module.named_parameters(recurse=False)
+        wide = [name for name, value in own if sum(n > 1 for n in value.shape) > 1]
+        known = isinstance(place.module, (*SUPPORTED, *UNSUPPORTED, *HARMLESS))
+        if wide and not known and choice(place):
+            named += [f"{place.name}.{name}" if place.name else name for name in wide]
+    return tuple(named)
+
+
+def _check_shared(model: nn.Module, found: list[PrunableLayer]) -> None:
+    """Refuse a chosen weight that stands elsewhere too, as one tensor or in the same memory."""
+    chosen = {id(layer.module._parameters.get("weight")) for layer in found}
+    spans: dict[tuple[torch.device, int], list[tuple[int, int, str, Tensor]]] = {}
+    for name, tensor in (
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ):
+        if tensor.layout != torch.strided or tensor.numel() == 0 or tensor.is_meta:
+            continue
+        reach = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+        first = tensor.data_ptr()
+        last = first + reach * tensor.element_size()
+        others = spans.setdefault((tensor.device, tensor.untyped_storage().data_ptr()), [])
+        for start, end, other, known in others:
+            if first <= end and start <= last and {id(tensor), id(known)} & chosen:
+                raise ValueError(
+                    f"weights are tied: {other!r} and {name!r} are one tensor; a pruned copy would "
+                    "change both. Untie them, or leave them out with layers=[...]"
+                )
+        others.append((first, last, name, tensor))
+
+
+def _check_plain(layer: PrunableLayer) -> None:
+    """Refuse a weight that is computed anew in each forward pass: writing to it changes nothing."""
+    if "weight" not in layer.module._parameters:
+        raise ValueError(
+            f"layer {layer.name!r} computes its weight from other tensors (weight_norm, a mask of "
+            "torch.nn.utils.prune, ...); make it a plain parameter first, with "
+            "torch.nn.utils.parametrize.remove_parametrizations or torch.nn.utils.prune.remove"
+        )
+
+
+def _check_weight(layer: PrunableLayer) -> None:
+    stored = weight_of(layer.module)
+    if stored.layout != torch.strided:
+        raise ValueError(
+            f"layer {layer.name!r} has a weight of layout {stored.layout}; make it dense first, "
+            "with to_dense()"
+        )
+    if stored.is_meta:
+        raise ValueError(f"layer {layer.name!r} is on the meta device: its weight has no values")
+    weight = layer.weight
+    if not weight.is_floating_point():
+        raise TypeError(f"layer {layer.name!r} has weights of dtype {weight.dtype}; floats needed")
+    bad = ~torch.isfinite(weight)
+    if bad.any():
+        index = tuple(int(i) for i in bad.nonzero()[0])
+        raise ValueError(
+            f"layer {layer.name!r} has a weight that is not finite: {weight[index].item()} at "
+            f"index {index}; repair or retrain it before pruning"
+        )

@@ -1,0 +1,220 @@
+"""A layer's input as the rows that its matrix multiplies, in tiles of bounded size."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sipp_core.network.layers import PrunableLayer
+
+# Float32 elements of one tile (float64: half as many): patches, and what is computed of each. 2**22
+# are 16 MiB, and about ten temporaries of that size live at once in the kernel.
+TILE = 2**22
+# For each row, temporaries as long as the row of outputs: denominators, squares, float64 sums.
+PER_OUTPUT = 4
+
+Ranges = tuple[range, ...]
+
+
+def rows(layer: PrunableLayer, inputs: Tensor) -> Tensor:
+    """Unfold a layer's input into the rows that its matrix multiplies, all at once.
+
+    Args:
+        layer: the layer.
+        inputs: what its forward call received: (..., in) for Linear, (n, channels, *spatial) or
+            unbatched (channels, *spatial) for a convolution.
+
+    Returns:
+        (groups, n_rows, fan_in) of the same dtype and device; one row a token or patch.
+
+    Raises:
+        ValueError: the input's dimensions or channels are not the layer's.
+
+    Claim: none (THEORY section 0: each patch of each input is one row).
+
+    Example:
+        >>> conv = nn.Conv2d(1, 2, 3)
+        >>> rows(PrunableLayer("c", conv, 1), torch.ones(2, 1, 5, 5)).shape
+        torch.Size([1, 18, 9])
+    """
+    return torch.cat(list(tiles(layer, inputs)), dim=1)
+
+
+def row_count(layer: PrunableLayer, inputs: Tensor) -> int:
+    """Count the rows that `tiles` gives.
+
+    Args:
+        layer: the layer.
+        inputs: what its forward call received.
+
+    Returns:
+        Tokens of a Linear layer, patches of a convolution.
+
+    Raises:
+        ValueError: as `tiles`.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> row_count(PrunableLayer("c", nn.Conv2d(1, 2, 3, stride=2), 1), torch.ones(4, 1, 7, 5))
+        24
+    """
+    if isinstance(layer.module, nn.Linear):
+        return _tokens(layer, inputs).shape[0]
+    return math.prod(_Geometry(layer, inputs).positions)
+
+
+def tiles(layer: PrunableLayer, inputs: Tensor) -> Iterator[Tensor]:
+    """Give the rows of a layer's input in tiles, in order, without ever holding all patches.
+
+    Where a tile ends follows from the shapes alone, so the same batch gives the same tiles. A tile
+    has about TILE elements; a single row is never cut.
+
+    Args:
+        layer: the layer.
+        inputs: what its forward call received, as in `rows`.
+
+    Returns:
+        An iterator of (groups, n_rows, fan_in) tensors of the same dtype and device.
+
+    Raises:
+        ValueError: the input's dimensions or channels are not the layer's.
+
+    Claim: none (THEORY section 0: each patch of each input is one row).
+
+    Example:
+        >>> layer = PrunableLayer("fc", nn.Linear(3, 2), 1)
+        >>> [tuple(tile.shape) for tile in tiles(layer, torch.ones(5, 4, 3))]
+        [(1, 20, 3)]
+    """
+    out, fan_in = layer.weight.shape
+    a_row = PER_OUTPUT * out + layer.groups * fan_in
+    budget = TILE * 4 // max(4, inputs.element_size())
+    if isinstance(layer.module, nn.Linear):
+        tokens = _tokens(layer, inputs)
+        yield from (part[None] for part in tokens.split(max(1, budget // a_row)))
+        return
+    geometry = _Geometry(layer, inputs)
+    for box in boxes(geometry.positions, max(1, budget // (a_row + geometry.fringe))):
+        yield geometry.unfold(box)
+
+
+def boxes(shape: tuple[int, ...], most: int) -> Iterator[Ranges]:
+    """Cut a grid of positions into boxes of at most `most`, which follow each other row by row.
+
+    Args:
+        shape: length of each axis.
+        most: positions a box, >= 1.
+
+    Returns:
+        An iterator of one range an axis; read in order they give every position in C order.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> [tuple(map(len, box)) for box in boxes((2, 3, 4), 8)]
+        [(1, 2, 4), (1, 1, 4), (1, 2, 4), (1, 1, 4)]
+    """
+    # The first axis along which whole slices fit is cut; those before it go one at a time.
+    axis = next(a for a in range(len(shape)) if math.prod(shape[a + 1 :]) <= most)
+    inner = shape[axis + 1 :]
+    step = max(1, most // max(1, math.prod(inner)))
+    for outer in itertools.product(*(range(n) for n in shape[:axis])):
+        for first in range(0, shape[axis], step):
+            cut = range(first, min(first + step, shape[axis]))
+            yield (*(range(k, k + 1) for k in outer), cut, *map(range, inner))
+
+
+def _tokens(layer: PrunableLayer, inputs: Tensor) -> Tensor:
+    wanted = layer.weight.shape[1]
+    if inputs.ndim == 0 or inputs.shape[-1] != wanted:
+        raise ValueError(
+            f"layer {layer.name!r} got an input of shape {tuple(inputs.shape)}; its last "
+            f"dimension must be {wanted}"
+        )
+    return inputs.reshape(-1, wanted)
+
+
+class _Geometry:
+    """Where the patches of a convolution lie in one batch."""
+
+    def __init__(self, layer: PrunableLayer, inputs: Tensor) -> None:
+        module = layer.module
+        assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        self.dims = len(module.kernel_size)
+        if inputs.ndim == self.dims + 1:
+            inputs = inputs.unsqueeze(0)
+        if inputs.ndim != self.dims + 2 or inputs.shape[1] != module.in_channels:
+            raise ValueError(
+                f"layer {layer.name!r} got an input of shape {tuple(inputs.shape)}; it takes (n, "
+                f"{module.in_channels}, ...) with {self.dims} more dimensions"
+            )
+        self.inputs, self.groups = inputs, layer.groups
+        self.stride, self.dilation = module.stride, module.dilation
+        self.reach = [
+            d * (k - 1) + 1 for d, k in zip(self.dilation, module.kernel_size, strict=True)
+        ]
+        padding = module._reversed_padding_repeated_twice
+        mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+        self.sources = [
+            _sources(n, padding[2 * k], padding[2 * k + 1], mode)
+            for k, n in zip(reversed(range(self.dims)), inputs.shape[2:], strict=True)
+        ]
+        self.padded = any(padding)
+        self.positions = (
+            inputs.shape[0],
+            *(
+                max(0, (len(source) - reach) // stride + 1)
+                for source, reach, stride in zip(self.sources, self.reach, self.stride, strict=True)
+            ),
+        )
+        # Where there is padding, a tile's part of the padded image is copied beside its patches.
+        self.fringe = module.in_channels * math.prod(self.stride) if self.padded else 0
+
+    def unfold(self, box: Ranges) -> Tensor:
+        """Rows of the patches at these positions."""
+        image = self._padded(box)
+        for axis in range(self.dims):
+            reach, gap = self.reach[axis], self.dilation[axis]
+            image = image.unfold(2 + axis, reach, self.stride[axis])[..., ::gap]
+        # (n, channels, *positions, *kernel) -> (groups, n * positions, channels/groups * kernel)
+        channels = image.shape[1]
+        image = image.unflatten(1, (self.groups, channels // self.groups))
+        positions = list(range(3, 3 + self.dims))
+        kernel = list(range(3 + self.dims, 3 + 2 * self.dims))
+        image = image.permute(1, 0, *positions, 2, *kernel)
+        return image.reshape(self.groups, math.prod(map(len, box)), -1)
+
+    def _padded(self, box: Ranges) -> Tensor:
+        """The part of the padded batch that the patches at these positions cover."""
+        image = self.inputs[box[0].start : box[0].stop]
+        spans = [
+            slice(cut.start * stride, (cut.stop - 1) * stride + reach)
+            for cut, stride, reach in zip(box[1:], self.stride, self.reach, strict=True)
+        ]
+        if not self.padded:
+            return image[(slice(None), slice(None), *spans)]
+        index, outside = [], []
+        for axis, span in enumerate(spans):
+            source = self.sources[axis][span]
+            shape = [-1 if k == axis else 1 for k in range(self.dims)]
+            index.append(source.clamp(min=0).view(shape).to(image.device))
+            outside.append((source < 0).nonzero().flatten().to(image.device))
+        part = image[(slice(None), slice(None), *index)]
+        for axis, where in enumerate(outside):
+            if where.numel():
+                part.index_fill_(2 + axis, where, 0)
+        return part
+
+
+def _sources(size: int, before: int, after: int, mode: str) -> Tensor:
+    """Which cell each cell of a padded axis repeats; -1 where it is a zero."""
+    cells = torch.arange(size, dtype=torch.float64)[None, None]
+    if mode == "constant":
+        return F.pad(cells, (before, after), value=-1.0)[0, 0].long()
+    return F.pad(cells, (before, after), mode=mode)[0, 0].long()

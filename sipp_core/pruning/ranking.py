@@ -1,0 +1,76 @@
+"""Which weights score best: of a whole scope, of each row, of each neuron and sign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sipp_core.pruning.promise import Table
+from sipp_core.runtime.numbers import Bool, Float
+
+
+def largest(scores: Sequence[Float], budget: float) -> list[Bool]:
+    """Masks of the `budget` largest scores of a scope; ties go to the earlier weight.
+
+    Args:
+        scores: one array a layer, >= 0; zeros are never chosen.
+        budget: how many, rounded down.
+
+    Returns:
+        One mask a layer.
+
+    Claim: AL-1 (its deterministic case). Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> largest([np.array([[0.1, 0.3]]), np.array([[0.2, 0.0]])], 2)
+        [array([[False,  True]]), array([[ True, False]])]
+    """
+    flat = np.concatenate([s.ravel() for s in scores])
+    count = min(int(budget), int((flat > 0).sum()))
+    mask = np.zeros(flat.size, dtype=bool)
+    mask[np.argsort(-flat, kind="stable")[:count]] = True
+    cuts = np.cumsum([s.size for s in scores])[:-1]
+    return [m.reshape(s.shape) for m, s in zip(np.split(mask, cuts), scores, strict=True)]
+
+
+def largest_per_row(scores: Float, sizes: Float) -> Bool:
+    """Mask of each row's largest scores, `sizes` of them; ties go to the earlier weight.
+
+    Args:
+        scores: (out, fan_in) >= 0; zeros are never chosen.
+        sizes: (out,) whole numbers.
+
+    Returns:
+        (out, fan_in) bool.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> largest_per_row(np.array([[0.1, 0.3], [0.2, 0.0]]), np.array([1.0, 2.0])).tolist()
+        [[False, True], [True, False]]
+    """
+    order = np.argsort(-scores, axis=1, kind="stable")
+    place = np.empty_like(order)
+    np.put_along_axis(place, order, np.arange(order.shape[1])[None, :], axis=1)
+    return (place < sizes[:, None]) & (scores > 0)
+
+
+def top_per_pair(table: Table, scores: Float, sizes: Float) -> Bool:
+    """Mask of each pair's largest scores, `sizes` of them, among its weights of one sign.
+
+    Args:
+        table: the layer.
+        scores: (out, fan_in) >= 0.
+        sizes: (2, out) whole numbers.
+
+    Returns:
+        (out, fan_in) bool.
+
+    Claim: SP-6. Source: [SP] arXiv 1910.05422.
+    """
+    kept = np.zeros(scores.shape, dtype=bool)
+    for sign in (0, 1):
+        ranked = np.where(table.sign(sign), scores, -1.0)
+        kept |= largest_per_row(ranked, sizes[sign]) & table.sign(sign)
+    return kept

@@ -1,0 +1,151 @@
+"""What a pruning run hands back: the new model, what each layer kept and what was promised."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from sipp_core.network.structure import Change
+from sipp_core.pruning.plan import LayerPlan
+from sipp_core.runtime.numbers import Float
+
+
+@dataclass(frozen=True, eq=False)
+class LayerReport:
+    """What pruning did to one layer.
+
+    Attributes:
+        name: qualified name of the layer.
+        shape: (out, fan_in) of its matrix.
+        nnz_before: nonzero weights before.
+        nnz_after: nonzero weights after; of both factors of a low-rank layer.
+        eps: worst relative error promised over the layer's neurons (0: exact; >= 1: vacuous).
+        eps_neuron: (out,) float64 promised |z^ - z| <= eps z~ per neuron (SP-9).
+        budgets: (2, out) int64 weights left per (sign, neuron), positive sign first.
+        draws: (2, out) float64 draws with replacement (0: not drawn).
+        sensitivity_sum: (2, out) float64 S_sum.
+        whole: neurons kept whole.
+        dead: neurons no input of the calibration set ever reached; their weights are removed, which
+            is exact on that set.
+        removed: neurons removed with their edges (CoreNet+).
+        vacuous_neurons: neurons whose promise is 1 or more.
+
+    Claim: none (plumbing).
+    """
+
+    name: str
+    shape: tuple[int, int]
+    nnz_before: int
+    nnz_after: int
+    eps: float
+    eps_neuron: Float
+    budgets: np.ndarray
+    draws: Float
+    sensitivity_sum: Float
+    whole: int
+    dead: int
+    removed: int
+    vacuous_neurons: int
+
+    def summary(self) -> dict[str, object]:
+        """Numbers of the report that fit a line, ready for JSON."""
+        scalars: dict[str, object] = asdict(self)
+        for name in ("eps_neuron", "budgets", "draws", "sensitivity_sum"):
+            del scalars[name]
+        return scalars | {"shape": list(self.shape)}
+
+
+@dataclass(frozen=True, eq=False)
+class PruneResult:
+    """A pruned model with everything needed to reproduce it and to know what it promises.
+
+    Attributes:
+        model: new model of the same class; the given one was not touched.
+        layers: one report a pruned layer.
+        method: method name.
+        seed: seed of every draw.
+        keep: fraction of prunable weights asked for, or None in guarantee mode.
+        scope: "layer" or "global" (budget mode).
+        eps: relative error asked for, or None in budget mode.
+        delta: failure probability of the promises: per neuron and input; per network for CoreNet's
+            own mode.
+        bound: bound that made the promises.
+        coverage_factor: C assumed of fresh inputs (1: the promises speak of calibration inputs).
+        inputs: calibration inputs seen.
+        distinct: distinct ones among them.
+        vacuous: guarantee mode: no weight could be dropped but dead ones; budget mode: some neuron
+            is promised nothing (eps >= 1).
+        holds_for: in words, which inputs the promises speak of and with what probability.
+        notes: what a reader should know (vacuous bounds and their factors, dead neurons, dtypes).
+        claims: THEORY ids that the promises rest on.
+        versions: versions of the packages used.
+        original: fingerprint of the network that was pruned (SHA-256 of its state).
+        masks: bool masks of the kept weights by layer name; none of a low-rank layer.
+        plans: how each layer was sparsified, for drawing again; empty where a method writes new
+            weights.
+        digests: fingerprints of the calibration inputs.
+        structure: layers that have another shape than in the network that was pruned.
+
+    Claim: none (plumbing).
+    """
+
+    model: nn.Module
+    layers: tuple[LayerReport, ...]
+    method: str
+    seed: int
+    keep: float | None
+    scope: str
+    eps: float | None
+    delta: float
+    bound: str
+    coverage_factor: float
+    inputs: int
+    distinct: int
+    vacuous: bool
+    holds_for: str
+    notes: tuple[str, ...]
+    claims: tuple[str, ...]
+    versions: dict[str, str]
+    original: str
+    masks: dict[str, Tensor] = field(repr=False)
+    plans: tuple[LayerPlan, ...] = field(repr=False)
+    digests: frozenset[bytes] = field(repr=False)
+    structure: tuple[Change, ...] = ()
+
+    @property
+    def nnz_before(self) -> int:
+        """Nonzero prunable weights before."""
+        return sum(layer.nnz_before for layer in self.layers)
+
+    @property
+    def nnz_after(self) -> int:
+        """Nonzero prunable weights after."""
+        return sum(layer.nnz_after for layer in self.layers)
+
+    @property
+    def kept(self) -> float:
+        """Fraction of the prunable weights that are left."""
+        size = sum(layer.shape[0] * layer.shape[1] for layer in self.layers)
+        return self.nnz_after / size
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write weights and report to one safetensors file, atomically; see `sipp_core.load`."""
+        from sipp_core.pruning.saving import save
+
+        return save(self, path)
+
+    def summary(self) -> dict[str, object]:
+        """Everything but arrays and weights, ready for JSON."""
+        names = ("method", "seed", "keep", "scope", "eps", "delta", "bound", "coverage_factor",
+                 "inputs", "distinct", "vacuous", "holds_for", "versions", "original",
+                 "nnz_before",
+                 "nnz_after", "kept")  # fmt: skip
+        return {name: getattr(self, name) for name in names} | {
+            "notes": list(self.notes),
+            "claims": list(self.claims),
+            "layers": [layer.summary() for layer in self.layers],
+        }

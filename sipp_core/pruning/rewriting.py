@@ -1,0 +1,172 @@
+"""Methods that write new weights: no draw and no mask says what became of a weight.
+
+What can still be promised is a worst case over the calibration inputs. With D = W^ - W, neuron i
+and sign s lose sum_j D_ij a_j = sum_j (D_ij/w_ij) g_j z_i^s, which lies between -N z and P z for
+P and N the sums of |D_ij/w_ij| s_j over the weights that grow and that shrink.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sipp_core.network.layers import weight_of
+from sipp_core.network.structure import Change, restructure
+from sipp_core.pruning.job import Job, Sparsified
+from sipp_core.pruning.promise import Table
+from sipp_core.pruning.result import LayerReport
+from sipp_core.pruning.sampling import make_tables
+from sipp_core.runtime.numbers import Float
+
+
+@dataclass(frozen=True, eq=False)
+class Rewrite:
+    """New weights of one layer.
+
+    Attributes:
+        name: qualified name of the layer.
+        weight: (out, fan_in) float64, what the layer multiplies by now.
+        bias: (out,) float64 new bias, or None if it stays.
+        factors: the weights of a low-rank layer's two parts in the order they are applied, or None.
+        change: the change of structure that goes with them, or None.
+        notes: what a reader should know.
+
+    Claim: none (plumbing).
+    """
+
+    name: str
+    weight: Float
+    bias: Float | None = None
+    factors: tuple[Float, Float] | None = None
+    change: Change | None = None
+    notes: tuple[str, ...] = ()
+
+
+def rewritten_errors(table: Table, weight: Float) -> Float:
+    """Error promised to each pair when its weights become others.
+
+    max(P, N) C as above, and no more than C' = max_j |D_ij/w_ij| over the weights that ever fired;
+    dropping weights is D = -W on them, and gives SP-6. A weight that was 0 and no longer is has no
+    share that the calibration bounds: nothing is promised to its neuron, unless its input never
+    fired.
+
+    Args:
+        table: the layer.
+        weight: (out, fan_in) float64, the new weights.
+
+    Returns:
+        (2, out) float64 errors relative to z^s, rounded up; +inf where nothing is promised.
+
+    Claim: SP-6 for any multiplier. Source: [OWN].
+    """
+    eps = np.zeros_like(table.total)
+    old = table.weight
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = np.where((old != 0) & (table.sensitivity > 0), (weight - old) / old, 0.0)
+    for sign in (0, 1):
+        part = np.where(table.sign(sign), ratio, 0.0)
+        moved = np.stack([np.maximum(part, 0.0), np.maximum(-part, 0.0)])
+        sums = (moved * table.sensitivity).sum(axis=2).max(axis=0) * table.coverage_factor
+        eps[sign] = np.minimum(sums, np.abs(part).max(axis=1, initial=0.0))
+    fires = table.statistics.input_peak.double().cpu().numpy() > 0
+    fires = np.repeat(fires, len(old) // len(fires), axis=0)
+    unbounded = ((old == 0) & (weight != 0) & fires).any(axis=1)
+    # A pair sum of fan_in rounded products is off by less than fan_in units in the last place.
+    raised = eps * (1 + (old.shape[1] + 4) * np.finfo(np.float64).eps)
+    return np.where(unbounded, np.inf, raised)
+
+
+def rewrite(job: Job, rewrites: Sequence[Rewrite]) -> Sparsified:
+    """Write new weights into a deep copy and say what they promise.
+
+    Args:
+        job: what `prune` was asked for.
+        rewrites: new weights, one entry a layer of the calibration, in its order.
+
+    Returns:
+        The copy; no plans, since nothing was drawn.
+
+    Raises:
+        ValueError: a new weight that is not finite in the layer's dtype.
+
+    Claim: SP-6 for any multiplier. Source: [OWN].
+    """
+    new, masks = copy.deepcopy(job.model), {}
+    changes = tuple(r.change for r in rewrites if r.change is not None)
+    old_biases = {r.name: getattr(new.get_submodule(r.name), "bias", None) for r in rewrites}
+    new = restructure(new, changes)
+    for r in rewrites:
+        parts = _parts(new, r)
+        held = [
+            _write(r.name, weight_of(part), value)
+            for part, value in zip(parts, r.factors or (r.weight,), strict=True)
+        ]
+        if r.factors is None:
+            masks[r.name] = held[0] != 0
+        bias = old_biases[r.name]
+        if r.bias is not None:
+            _write(r.name, parts[-1].get_parameter("bias"), r.bias)
+        elif isinstance(bias, Tensor) and r.change is not None:
+            with torch.no_grad():
+                parts[-1].get_parameter("bias").copy_(bias)
+    tables = make_tables(job)
+    reports = tuple(_report(t, r, _parts(new, r)) for t, r in zip(tables, rewrites, strict=True))
+    notes = tuple(note for r in rewrites for note in r.notes)
+    return Sparsified(new, reports, masks, structure=changes, notes=notes)
+
+
+def _parts(model: nn.Module, rewrite: Rewrite) -> list[nn.Module]:
+    """The layer's module, or the two that a low-rank layer consists of."""
+    module = model.get_submodule(rewrite.name)
+    return [module] if rewrite.factors is None else list(module.children())
+
+
+def _product(first: Float, second: Float, groups: int) -> Float:
+    """The one matrix that two thin layers amount to."""
+    pairs = zip(np.split(first, groups), np.split(second, groups), strict=True)
+    return np.concatenate([outer @ inner for inner, outer in pairs])
+
+
+def _write(name: str, place: Tensor, values: Float) -> Tensor:
+    value = torch.from_numpy(values).to(place.device).reshape(place.shape).to(place.dtype)
+    if not torch.isfinite(value).all():
+        raise ValueError(
+            f"layer {name!r}: a new weight leaves the range of {place.dtype}; prune the model in "
+            "float32 or keep more weights"
+        )
+    with torch.no_grad():
+        place.copy_(value)
+    return value
+
+
+def _report(table: Table, rewrite: Rewrite, parts: Sequence[nn.Module]) -> LayerReport:
+    """What the new weights, as the layer's dtype holds them, did to one layer (SP-9)."""
+    held = [weight_of(part).detach().flatten(1).double().cpu().numpy() for part in parts]
+    layer = table.statistics.layer
+    dense = held[0] if len(held) == 1 else _product(held[0], held[1], layer.groups)
+    live = (table.total > 0).any(axis=0)
+    eps = rewritten_errors(table, dense).max(axis=0)
+    if rewrite.bias is not None:
+        # Its error does not shrink with the pre-activation: no relative promise covers it.
+        old, new = (m.get_parameter("bias").detach().cpu() for m in (layer.module, parts[-1]))
+        eps = np.where((old == new).numpy(), eps, np.inf)
+    return LayerReport(
+        name=rewrite.name,
+        shape=(dense.shape[0], dense.shape[1]),
+        nnz_before=int((table.weight != 0).sum()),
+        nnz_after=sum(int(np.count_nonzero(part)) for part in held),
+        eps=float(eps.max(initial=0.0)),
+        eps_neuron=eps,
+        budgets=np.stack([((dense != 0) & table.sign(s)).sum(axis=1) for s in (0, 1)]),
+        draws=np.zeros_like(table.total),
+        sensitivity_sum=table.total,
+        whole=int((live & (dense == table.weight).all(axis=1)).sum()),
+        dead=int((~live).sum()),
+        removed=0,
+        vacuous_neurons=int((eps >= 1).sum()),
+    )

@@ -1,0 +1,200 @@
+"""Run a user's model for a while and leave it exactly as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Called with (done, total or 0 where unknown, what is being done).
+Progress = Callable[[int, int, str], None]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run a block with the model in eval mode and without gradients; restore its state after.
+
+    Args:
+        model: the module; each submodule's own training flag is put back as it was, and so are
+            buffers that a forward pass writes to even in eval mode (counters, observers).
+
+    Returns:
+        A context manager.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Sequential(nn.Dropout())
+        >>> with evaluating(net):
+        ...     net.training
+        False
+        >>> net.training
+        True
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    buffers = [
+        (module._buffers, name, value, value.clone())
+        for module in model.modules()
+        for name, value in module._buffers.items()
+        if value is not None
+    ]
+    try:
+        model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+        for place, name, value, before in buffers:
+            place[name] = value
+            if not torch.equal(value, before):
+                with torch.no_grad():
+                    value.copy_(before)
+
+
+@contextmanager
+def some_threads(count: int) -> Iterator[None]:
+    """Run a block in a given number of CPU threads.
+
+    Args:
+        count: threads, >= 1.
+
+    Returns:
+        A context manager; the thread count is put back.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> with some_threads(2):
+        ...     torch.get_num_threads()
+        2
+    """
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Run a block in one CPU thread: the same bits on every machine, whatever its cores.
+
+    Small layers gain nothing from more threads, and sums split among them round differently.
+
+    Returns:
+        A context manager; the thread count is put back.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
+    """
+    return some_threads(1)
+
+
+def model_device(model: nn.Module) -> torch.device:
+    """Return the device of the model's first parameter or buffer, the CPU if it has none.
+
+    Args:
+        model: the module.
+
+    Returns:
+        The device its inputs must be on.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> model_device(nn.Linear(1, 1))
+        device(type='cpu')
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def forward(model: nn.Module, batch: Tensor, name: str) -> Any:
+    """Run a model on one batch; inputs that do not fit it are refused by name.
+
+    Args:
+        model: the module.
+        batch: (n, ...) tensor on the model's device.
+        name: what to call the inputs in error messages.
+
+    Returns:
+        Whatever the model returns.
+
+    Raises:
+        ValueError: torch could not run the model on inputs of this shape and dtype.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> forward(nn.Linear(2, 1), torch.ones(4, 2), "inputs").shape
+        torch.Size([4, 1])
+    """
+    try:
+        return model(batch)
+    except RuntimeError as error:
+        if type(error) is not RuntimeError:  # out of memory and its like are what they are
+            raise
+        raise ValueError(
+            f"the model cannot run on {name} of shape {tuple(batch.shape)} and dtype "
+            f"{batch.dtype}: {error}"
+        ) from error
+
+
+REDUCED = ("tf32", "bf16")
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Run a block outside autocast, and without TF32 or bfloat16 inside float32 products.
+
+    A denominator z of 8 or 11 bits would move every share by up to 1 in 2^8 or 2^11, and a promise
+    with it; the user's own forward pass may round as it likes. The settings of products are the
+    whole process's, and put back after.
+
+    Args:
+        device: whose autocast to leave.
+
+    Returns:
+        A context manager.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> with full_precision(torch.device("cpu")):
+        ...     torch.is_autocast_enabled("cpu")
+        False
+    """
+    switches = _switches()
+    before = [(each, each.fp32_precision) for each in switches if each.fp32_precision in REDUCED]
+    legacy = None if switches else torch.get_float32_matmul_precision()
+    try:
+        for switch, _ in before:
+            switch.fp32_precision = "ieee"
+        if legacy is not None:
+            torch.set_float32_matmul_precision("highest")
+        if torch.amp.is_autocast_available(device.type):
+            with torch.autocast(device.type, enabled=False):
+                yield
+        else:
+            yield
+    finally:
+        for switch, precision in before:
+            switch.fp32_precision = precision
+        if legacy is not None:
+            torch.set_float32_matmul_precision(legacy)
+
+
+def _switches() -> list[Any]:
+    """Torch's settings of float32 products, one a library; none before torch 2.9."""
+    libraries = (torch.backends.cuda.matmul, torch.backends.mkldnn)
+    found = [libraries[0], getattr(libraries[1], "matmul", None)]
+    return [switch for switch in found if hasattr(switch, "fp32_precision")]

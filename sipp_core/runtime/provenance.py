@@ -1,0 +1,151 @@
+"""Fingerprints: which inputs were seen, which network was pruned, whether a file is as written."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def checksum(tensors: dict[str, Tensor], text: str = "") -> str:
+    """SHA-256 over named tensors and a text.
+
+    Args:
+        tensors: by name; names, dtypes, shapes and bytes count, devices do not.
+        text: what else is to be covered.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> len(checksum({"a": torch.ones(2)}))
+        64
+    """
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint(model: nn.Module) -> str:
+    """SHA-256 of a model's parameters and buffers, to tell whether two networks are the same.
+
+    Args:
+        model: any module.
+
+    Returns:
+        64 hexadecimal digits; they depend on names, shapes, dtypes and values.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> import copy; net = nn.Linear(2, 2); fingerprint(net) == fingerprint(copy.deepcopy(net))
+        True
+    """
+    state = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
+    return checksum(state)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a pruned model came from, as far as a certificate must know.
+
+    Attributes:
+        digests: fingerprints of the inputs it was calibrated on.
+        seed: seed of its draws.
+
+    Claim: none (plumbing).
+    """
+
+    digests: frozenset[bytes]
+    seed: int
+
+
+# Entries vanish with their model; a copy of the model is a stranger.
+_provenance: weakref.WeakKeyDictionary[nn.Module, Provenance] = weakref.WeakKeyDictionary()
+
+
+def remember(pruned: nn.Module, provenance: Provenance) -> None:
+    """Note where a pruned model came from, so that `certify` can refuse its calibration inputs.
+
+    Args:
+        pruned: the new model.
+        provenance: its calibration inputs and seed.
+
+    Returns:
+        None.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> net = nn.Linear(1, 1); remember(net, Provenance(frozenset(), 7)); recall(net).seed
+        7
+    """
+    _provenance[pruned] = provenance
+
+
+def recall(pruned: nn.Module) -> Provenance | None:
+    """Return what is known of a model's origin, None for one that `prune` did not make here.
+
+    Args:
+        pruned: any model.
+
+    Returns:
+        Its provenance, or None.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> recall(nn.Linear(1, 1)) is None
+        True
+    """
+    return _provenance.get(pruned)
+
+
+def digests(batch: Tensor) -> list[bytes]:
+    """Fingerprint each input, to see whether held-out inputs were calibration inputs.
+
+    Args:
+        batch: (n, ...) tensor.
+
+    Returns:
+        n fingerprints of 8 bytes; equal inputs give equal ones whatever float type carries them.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> a, b = digests(torch.tensor([[1.0], [1.0]])); a == b
+        True
+    """
+    if batch.is_floating_point():
+        batch = batch.to(torch.float32) + 0.0  # -0.0 and 0.0 are one input
+    flat = batch.reshape(batch.shape[0], -1).cpu().contiguous().numpy()
+    return [hashlib.blake2b(row, digest_size=8).digest() for row in flat]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed a result.
+
+    Returns:
+        Package name to version, for sipp-theory, torch and numpy.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> sorted(versions())
+        ['numpy', 'sipp-theory', 'torch']
+    """
+    try:
+        own = importlib.metadata.version("sipp-theory")
+    except importlib.metadata.PackageNotFoundError:
+        own = "not installed"
+    return {"sipp-theory": own, "torch": str(torch.__version__), "numpy": np.__version__}

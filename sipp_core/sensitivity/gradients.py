@@ -1,0 +1,156 @@
+"""SNIP's statistic: how the loss on the calibration set would move if a weight were taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.runtime.execution import Progress, evaluating, forward, model_device
+from sipp_core.runtime.inputs import batches, inputs_a_forward
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Pairs = Sequence[tuple[Tensor, Tensor]]
+
+
+def default_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy for integer targets (classes), mean squared error for floating ones.
+
+    Args:
+        outputs: (n, classes, ...) logits, or (n, ...) values.
+        targets: (n, ...) classes in [0, classes), or values of the outputs' shape.
+
+    Returns:
+        The mean over the batch, a scalar.
+
+    Raises:
+        TypeError: outputs that are no tensor.
+        ValueError: targets that do not fit the outputs.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> default_loss(torch.zeros(3, 2), torch.tensor([0, 1, 1])).item()
+        0.6931471824645996
+    """
+    if not isinstance(outputs, Tensor):
+        raise TypeError(
+            f"the model returns {type(outputs).__name__} and not a tensor of outputs; give "
+            "calibrate loss=..., which takes (outputs, targets)"
+        )
+    if outputs.dtype in (torch.float16, torch.bfloat16):
+        outputs = outputs.float()
+    if targets.is_floating_point():
+        if targets.shape != outputs.shape:
+            raise ValueError(
+                f"targets of shape {tuple(targets.shape)} do not fit outputs of shape "
+                f"{tuple(outputs.shape)}; floating targets must be of the outputs' own shape"
+            )
+        return functional.mse_loss(outputs, targets.to(outputs.dtype))
+    classes = outputs.shape[1] if outputs.ndim > 1 else 0
+    if targets.shape != outputs.shape[:1] + outputs.shape[2:] or outputs.ndim < 2:
+        raise ValueError(
+            f"classes of shape {tuple(targets.shape)} do not fit outputs of shape "
+            f"{tuple(outputs.shape)}; integer targets hold one class for each row of logits"
+        )
+    low, high = int(targets.amin()), int(targets.amax())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"targets must be classes from 0 to {classes - 1}, of which the model has outputs; "
+            f"found {low if low < 0 else high}"
+        )
+    return functional.cross_entropy(outputs, targets.long())
+
+
+@contextmanager
+def _differentiable(weights: Sequence[Tensor]) -> Iterator[None]:
+    """Let gradients reach the weights, also frozen ones; put every flag back."""
+    flags = [weight.requires_grad for weight in weights]
+    try:
+        for weight in weights:
+            weight.requires_grad_(True)
+        yield
+    finally:
+        for weight, flag in zip(weights, flags, strict=True):
+            weight.requires_grad_(flag)
+
+
+def _value(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
+    value = loss(outputs, targets)
+    if not isinstance(value, Tensor) or value.ndim != 0 or not value.requires_grad:
+        found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(
+            f"loss must return one number, a scalar tensor that depends on the weights; found "
+            f"{found}"
+        )
+    return value
+
+
+def saliency(
+    model: nn.Module, layers: Sequence[PrunableLayer], pairs: Pairs, size: int | None,
+    loss: Loss | None = None, progress: Progress | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
+    """|w dL/dw| of every weight, L the mean loss over all pairs.
+
+    dL/dw times w is the derivative of L in a factor on that weight, SNIP's connection sensitivity
+    before it is normalised. The model runs in eval mode; its parameters' .grad, flags, hooks and
+    buffers are left as they were. Many processes each compute the whole of it.
+
+    Args:
+        model: the module.
+        layers: its layers to score.
+        pairs: (inputs, targets), as `sipp_core.streams.labelled` makes them.
+        size: inputs a forward pass, >= 1; None as `calibrate` chooses it.
+        loss: (outputs, targets) -> mean over the batch; default `default_loss`.
+        progress: called with (inputs done, 0, "gradients").
+
+    Returns:
+        By layer name (out, fan_in) float64 tensors >= 0 on the layer's device.
+
+    Raises:
+        TypeError: outputs that are no tensor.
+        ValueError: targets that do not fit, a loss that is no scalar, a gradient not finite.
+
+    Claim: none (a heuristic). Source: Lee, Ajanthan and Torr 2019, arXiv 1810.02340.
+
+    Example:
+        >>> from sipp_core.network.layers import prunable_layers
+        >>> net = nn.Linear(1, 1, bias=False); _ = net.weight.data.fill_(3.0)
+        >>> one = torch.ones(1, 1)
+        >>> saliency(net, prunable_layers(net), [(one, one)], 1)[""].tolist()
+        [[12.0]]
+    """
+    device = model_device(model)
+    weights = [weight_of(layer.module) for layer in layers]
+    totals = [torch.zeros_like(layer.weight, dtype=torch.float64) for layer in layers]
+    count, size = 0, size or inputs_a_forward(pairs[0][0])
+    with _differentiable(weights), evaluating(model), torch.enable_grad():
+        for inputs, targets in zip(
+            batches([x for x, _ in pairs], size),
+            batches([y for _, y in pairs], size, "targets of calibration"),
+            strict=True,
+        ):
+            outputs = forward(model, inputs.to(device), "calibration")
+            value = _value(loss or default_loss, outputs, targets.to(device))
+            found = torch.autograd.grad(value, weights, allow_unused=True)
+            for total, part in zip(totals, found, strict=True):
+                if part is not None:
+                    total += part.flatten(1).double() * len(inputs)
+            count += len(inputs)
+            if progress is not None:
+                progress(count, 0, "gradients")
+    result = {}
+    for layer, total in zip(layers, totals, strict=True):
+        result[layer.name] = (layer.weight.double() * (total / count)).abs()
+        bad = ~torch.isfinite(result[layer.name])
+        if bad.any():
+            neuron, column = (int(i) for i in bad.nonzero()[0])
+            raise ValueError(
+                f"layer {layer.name!r}: the loss has no finite gradient in weight "
+                f"({neuron}, {column}); scale the inputs or give calibrate another loss="
+            )
+    return result

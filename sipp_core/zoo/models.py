@@ -1,0 +1,248 @@
+"""Reference networks by name, so that examples, reports and tests speak of the same ones."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+from torch.nn.utils import skip_init
+
+from sipp_core.runtime.arguments import whole
+from sipp_core.zoo import architectures
+from sipp_core.zoo import pretrained as shipped
+
+__all__ = ["NAMES", "build", "compact", "dense", "input_shape", "pretrained"]
+
+Layers = OrderedDict[str, nn.Module]
+
+
+def _linear(fan_in: int, fan_out: int) -> nn.Module:
+    # skip_init keeps the constructor's own draws away from the caller's global generator.
+    return skip_init(nn.Linear, fan_in, fan_out)
+
+
+def _conv(channels_in: int, channels_out: int, padding: int) -> nn.Module:
+    return skip_init(nn.Conv2d, channels_in, channels_out, kernel_size=5, padding=padding)
+
+
+def _dense(*widths: int) -> Layers:
+    """Fully connected layers fc1, relu1, fc2, ... with no activation after the last."""
+    layers: Layers = OrderedDict()
+    last = len(widths) - 1
+    for k in range(1, last + 1):
+        layers[f"fc{k}"] = _linear(widths[k - 1], widths[k])
+        if k < last:
+            layers[f"relu{k}"] = nn.ReLU()
+    return layers
+
+
+def _lenet(channels: tuple[int, int], padding: int, *widths: int) -> nn.Module:
+    """Two 5x5 convolutions, the first with padding, and fully connected layers behind."""
+    layers: Layers = OrderedDict(
+        conv1=_conv(1, channels[0], padding),
+        relu_conv1=nn.ReLU(),
+        pool1=nn.MaxPool2d(2),
+        conv2=_conv(*channels, padding=0),
+        relu_conv2=nn.ReLU(),
+        pool2=nn.MaxPool2d(2),
+        flatten=nn.Flatten(),
+    )
+    layers.update(_dense(*widths))
+    return nn.Sequential(layers)
+
+
+IMAGE = (3, 32, 32)
+# name -> (shape of one input, its layers)
+_MODELS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
+    "lenet-300-100": ((784,), lambda: nn.Sequential(_dense(784, 300, 100, 10))),
+    "digits-mlp": ((64,), lambda: nn.Sequential(_dense(64, 128, 64, 10))),
+    "lenet-5": ((1, 28, 28), lambda: _lenet((6, 16), 2, 400, 120, 84, 10)),
+    "lenet-5-caffe": ((1, 28, 28), lambda: _lenet((20, 50), 0, 800, 500, 10)),
+    "vgg-small": (IMAGE, architectures.vgg_small),
+    "resnet-20": (IMAGE, lambda: architectures.resnet(20)),
+    "vit-tiny": (IMAGE, architectures.vit_tiny),
+}
+
+NAMES: tuple[str, ...] = tuple(_MODELS)
+"""Names that `build` knows. Claim: none (plumbing)."""
+
+
+def _known(name: str) -> tuple[tuple[int, ...], Callable[[], nn.Module]]:
+    if name not in _MODELS:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}; found {name!r}")
+    return _MODELS[name]
+
+
+def _initialise(model: nn.Module, seed: int) -> None:
+    """Draw He-normal weights and zero biases from a generator of our own; norms start as they are.
+
+    Positions of tokens are drawn with a standard deviation of 0.02, as is usual for transformers.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.LayerNorm)]
+    settled = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    for name, parameter in model.named_parameters():
+        if id(parameter) in settled:
+            continue
+        if name == "position":
+            nn.init.normal_(parameter, std=0.02, generator=generator)
+        elif parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+        else:
+            nn.init.zeros_(parameter)
+
+
+def input_shape(name: str) -> tuple[int, ...]:
+    """Shape of one input of a built-in model, without the batch axis.
+
+    Args:
+        name: one of `NAMES`.
+
+    Returns:
+        (d,) for a model of flat inputs, (channels, height, width) for one of images.
+
+    Raises:
+        ValueError: the name is not one of `NAMES`.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> input_shape("lenet-300-100")
+        (784,)
+        >>> input_shape("lenet-5")
+        (1, 28, 28)
+    """
+    return _known(name)[0]
+
+
+def build(name: str, seed: int = 0) -> nn.Module:
+    """Build an untrained reference network whose weights depend on nothing but the seed.
+
+    Every model has named layers (fc1, relu1, ...; conv1, ...) in float32 and maps a batch of inputs
+    to 10 class scores. lenet-300-100 is 784-300-100-10, digits-mlp is 64-128-64-10, lenet-5 has two
+    5x5 convolutions (6 and 16 channels, each with ReLU and 2x2 max-pooling) and 400-120-84-10
+    behind; lenet-5-caffe, of 431,080 parameters, is what many papers on pruning mean by LeNet-5: 20
+    and 50 channels without padding, then 800-500-10. vgg-small, resnet-20 (option A, He et al.
+    2016) and vit-tiny take 3x32x32 images; see `sipp_core.architectures`. The global random state
+    is neither read nor moved.
+
+    Args:
+        name: one of `NAMES`.
+        seed: any integer in [0, 2**63).
+
+    Returns:
+        The module, on the CPU, in training mode as every new module.
+
+    Raises:
+        ValueError: the name is unknown, or the seed is out of range.
+        TypeError: the seed is no integer.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> model = build("digits-mlp", seed=3)
+        >>> [name for name, _ in model.named_children()]
+        ['fc1', 'relu1', 'fc2', 'relu2', 'fc3']
+        >>> tuple(model(torch.zeros(5, 64)).shape)
+        (5, 10)
+    """
+    make = _known(name)[1]
+    start = whole("seed", seed, 0, 2**63)
+    model = make()
+    _initialise(model, start)
+    return model
+
+
+def dense(widths: Sequence[int], seed: int = 0) -> nn.Module:
+    """Build an untrained fully connected network of any depth, as `build` does.
+
+    Layers fc1, relu1, fc2, ...; no activation after the last.
+
+    Args:
+        widths: neurons of each layer, input first and classes last; at least two, each >= 1.
+        seed: any integer in [0, 2**63).
+
+    Returns:
+        The module, on the CPU, in training mode as every new module.
+
+    Raises:
+        ValueError: fewer than two widths, a width below 1, or a seed out of range.
+        TypeError: a width or the seed is no integer.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> a, b = dense((784, 300, 100, 10), seed=1), build("lenet-300-100", seed=1)
+        >>> torch.equal(a.fc1.weight, b.fc1.weight)
+        True
+    """
+    sizes = [whole(f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
+    if len(sizes) < 2:
+        raise ValueError(f"widths must name the input and the output at least; found {sizes}")
+    start = whole("seed", seed, 0, 2**63)
+    model = nn.Sequential(_dense(*sizes))
+    _initialise(model, start)
+    return model
+
+
+def compact(sizes: Sequence[int], seed: int = 0) -> nn.Module:
+    """Build an untrained small convolutional network, as `build` does.
+
+    See `sipp_core.architectures.compact`; it takes (batch, 1, side, side) images.
+
+    Args:
+        sizes: side of an image, >= 4, then the channels of each 3x3 convolution, each >= 1.
+        seed: any integer in [0, 2**63).
+
+    Returns:
+        The module, on the CPU, in training mode as every new module.
+
+    Raises:
+        ValueError: fewer than two sizes, one out of range, more convolutions than the image has
+            room for, or a seed out of range.
+        TypeError: a size or the seed is no integer.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> sum(p.numel() for p in compact((28, 8, 12), seed=1).parameters())
+        1446
+    """
+    numbers = [whole(f"sizes[{k}]", size, 4 if k == 0 else 1) for k, size in enumerate(sizes)]
+    if len(numbers) < 2:
+        raise ValueError(f"sizes must name the side and a width at least; found {numbers}")
+    start = whole("seed", seed, 0, 2**63)
+    model = architectures.compact(numbers[0], numbers[1:])
+    _initialise(model, start)
+    return model
+
+
+def pretrained(name: str) -> nn.Module:
+    """Build a reference network with the trained weights that come with the package.
+
+    lenet-5 learnt MNIST, resnet-20 CIFAR-10 (from JPEGs, which are lossy), both from inputs in
+    [0, 1] as `sipp_core.datasets.load(name, flat=False)` gives them; `sipp_core.shipped.facts` says
+    how, and how well.
+
+    Args:
+        name: a key of `sipp_core.shipped.DATASETS`.
+
+    Returns:
+        The module, on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError: no weights come with this model, or their file is damaged.
+        FileNotFoundError: the file of weights is missing.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> pretrained("lenet-5").training
+        False
+    """
+    state = shipped.state(name)
+    model = build(name)
+    model.load_state_dict(state)
+    return model.eval()

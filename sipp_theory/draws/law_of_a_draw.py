@@ -1,0 +1,253 @@
+"""The law of the estimate at given inputs: what the instance-exact bounds are computed from.
+
+For an input x with shares g (sum 1) the estimate is z^/z = sum of random terms with mean 1. Both
+sampling schemes are described by K(mu) = ln E exp(mu s (z^/z - 1)), s = +-1 the side, per unit:
+one draw with replacement (multinomial), or the whole neuron (Poisson inclusion).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sipp_theory.numeric import checks as nm
+from sipp_theory.numeric.checks import Float
+
+# Shares that come from a float32 network add up to 1 only this closely; rows are renormalised.
+ROW_SUM_TOLERANCE = 1e-4
+SMALL_TILT = 0.5
+# Bound on the relative rounding of a sum of a few thousand positive terms, added pairwise.
+ROUNDING = 1e-14
+
+LogMgf = Callable[[Float], tuple[Float, Float, Float]]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """The live inputs of one sign of one neuron, with the probabilities its weights are drawn by.
+
+    Attributes:
+        shares: (n, k) float64, rows add up to 1, only columns that can be drawn.
+        probabilities: (k,) float64; they add up to 1 (draws) or lie in (0, 1] (inclusion).
+
+    Claim: none (plumbing).
+    """
+
+    shares: Float
+    probabilities: Float
+
+
+def checked_shares(shares: ArrayLike) -> Float:
+    """Validate shares (n, k) or (k,); drop rows of zeros; renormalise the others to sum 1.
+
+    Args:
+        shares: g_j(x), float, in [0, 1], rows are inputs, columns candidate weights.
+
+    Returns:
+        (n', k) float64 live rows, n' may be 0.
+
+    Raises:
+        ValueError: negative or non-finite entries, rows that do not add up to 1, wrong rank.
+
+    Claim: ES-1. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> checked_shares([[0.25, 0.75], [0.0, 0.0]]).tolist()
+        [[0.25, 0.75]]
+    """
+    table = np.atleast_2d(nm.at_least("shares", shares, 0.0))
+    if table.ndim != 2:
+        raise ValueError(f"shares must be (n, k) or (k,); found shape {table.shape}")
+    sums = table.sum(axis=1)
+    live = sums > 0
+    off = live & (np.abs(sums - 1) > ROW_SUM_TOLERANCE)
+    if off.any():
+        row = int(np.argmax(off))
+        raise ValueError(f"shares row {row} must add up to 1 or be all 0; found sum {sums[row]!r}")
+    return table[live] / sums[live, None]
+
+
+def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
+    """Validate the input of a bound on draws with replacement; drop what is never drawn.
+
+    Args:
+        shares: (n, k) or (k,) float in [0, 1]; each row adds up to 1 or is all 0.
+        probabilities: (k,) float >= 0 that add up to 1.
+
+    Returns:
+        The instance on the support of the probabilities.
+
+    Raises:
+        ValueError: wrong shapes, a sum other than 1, or a share outside the support (the estimate
+            would be biased there).
+
+    Claim: SP-1. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> draws_instance([[0.5, 0.5, 0.0]], [0.5, 0.5, 0.0]).shares.shape
+        (1, 2)
+    """
+    table = checked_shares(shares)
+    chance = nm.at_least("probabilities", probabilities, 0.0)
+    if chance.shape != table.shape[1:]:
+        raise ValueError(
+            f"probabilities must have shape {table.shape[1:]}, one a column of shares; "
+            f"found {chance.shape}"
+        )
+    if table.shape[0] and abs(chance.sum() - 1) > 1e-6:
+        raise ValueError(f"probabilities must add up to 1; found {float(chance.sum())!r}")
+    _refuse_outside_support(table, chance)
+    support = chance > 0
+    return Instance(table[:, support], chance[support] / max(chance.sum(), 1e-300))
+
+
+def inclusion_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
+    """Validate the input of a bound on independent inclusion; drop what never contributes.
+
+    Args:
+        shares: (n, k) or (k,) float in [0, 1]; each row adds up to 1 or is all 0.
+        probabilities: (k,) float in [0, 1], the inclusion probability of each weight.
+
+    Returns:
+        The instance on the columns whose inclusion is random (0 < p < 1).
+
+    Raises:
+        ValueError: wrong shapes, p above 1, or a share where p is 0 (biased there).
+
+    Claim: SP-8. Source: [OWN].
+
+    Example:
+        >>> inclusion_instance([[0.5, 0.3, 0.2]], [1.0, 0.5, 0.5]).shares.shape
+        (1, 2)
+    """
+    table = checked_shares(shares)
+    chance = nm.at_least("probabilities", probabilities, 0.0)
+    if chance.shape != table.shape[1:]:
+        raise ValueError(
+            f"probabilities must have shape {table.shape[1:]}, one a column of shares; "
+            f"found {chance.shape}"
+        )
+    if (chance > 1).any():
+        worst = int(np.argmax(chance))
+        raise ValueError(f"probabilities must not exceed 1; found {chance[worst]!r} at {worst}")
+    _refuse_outside_support(table, chance)
+    moving = (chance > 0) & (chance < 1)
+    return Instance(table[:, moving], chance[moving])
+
+
+def _refuse_outside_support(table: Float, chance: Float) -> None:
+    lost = (table > 0) & (chance == 0)
+    if lost.any():
+        row, column = (int(i) for i in np.argwhere(lost)[0])
+        raise ValueError(
+            f"weight {column} has share {table[row, column]!r} at input {row} but probability 0: "
+            "the estimate would be biased; give it a positive probability"
+        )
+
+
+def draw_moments(instance: Instance) -> tuple[Float, Float]:
+    """Variance and largest deviation of one draw, per input.
+
+    Args:
+        instance: shares (n, k) with draw probabilities.
+
+    Returns:
+        ((n,), (n,)) float64: Var T and max |T - 1|, T = g/q.
+
+    Claim: SP-1. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> draw_moments(draws_instance([[1.0, 0.0]], [0.5, 0.5]))[0].tolist()
+        [1.0]
+    """
+    deviation = instance.shares / instance.probabilities - 1
+    return deviation**2 @ instance.probabilities, np.abs(deviation).max(axis=1, initial=0.0)
+
+
+def draws_log_mgf(instance: Instance, side: float) -> LogMgf:
+    """K(mu), K'(mu), K''(mu) of one draw, centred and turned towards a side.
+
+    K(mu) = ln sum_j q_j exp(mu side (g_j/q_j - 1)).
+
+    Args:
+        instance: shares (n, k) with draw probabilities.
+        side: +1 for the upper tail, -1 for the lower.
+
+    Returns:
+        A map from mu (n,), >= 0, to three (n,) float64 arrays, K rounded up.
+
+    Claim: SP-5. Source: Cramer 1938; [OWN] in this use.
+
+    Example:
+        >>> k, _, _ = draws_log_mgf(draws_instance([[1.0, 0.0]], [0.5, 0.5]), 1.0)(np.zeros(1))
+        >>> float(k[0])
+        0.0
+    """
+    deviation = side * (instance.shares / instance.probabilities - 1)
+    q = instance.probabilities
+    log_q = np.log(q)
+
+    def moments(mu: Float) -> tuple[Float, Float, Float]:
+        tilt = mu[:, None] * deviation
+        exponent = tilt + log_q
+        shift = exponent.max(axis=1)
+        mass = np.exp(exponent - shift[:, None])
+        total = mass.sum(axis=1)
+        first = (mass * deviation).sum(axis=1) / total
+        second = (mass * deviation**2).sum(axis=1) / total
+        # Where all tilts are small, ln of a sum near 1 has no digits left: the mean of the tilt is
+        # 0, so K is ln(1 + mean of (e^t - 1 - t)), whose terms are all positive.
+        small = np.abs(tilt).max(axis=1) <= SMALL_TILT
+        k = shift + np.log(total) + ROUNDING * (1 + np.abs(shift))
+        if small.any():
+            k[small] = np.log1p(_exp_excess(tilt[small]) @ q) * (1 + ROUNDING)
+        return k, first, np.maximum(second - first**2, 0.0)
+
+    return moments
+
+
+def _exp_excess(t: Float) -> Float:
+    """Compute e^t - 1 - t for |t| <= SMALL_TILT by its series, to the last bit."""
+    series = np.zeros_like(t)
+    for k in range(16, 2, -1):
+        series = (series + 1) * t / k
+    return (series + 1) * t**2 / 2
+
+
+def inclusion_log_mgf(instance: Instance, side: float) -> LogMgf:
+    """K(mu), K'(mu), K''(mu) of the whole neuron under independent inclusion.
+
+    K(mu) = sum_j [ln(1 - p_j + p_j exp(mu side g_j/p_j)) - mu side g_j].
+
+    Args:
+        instance: shares (n, k) of the weights with inclusion probability p in (0, 1).
+        side: +1 for the upper tail, -1 for the lower.
+
+    Returns:
+        A map from mu (n,), >= 0, to three (n,) float64 arrays.
+
+    Claim: SP-8. Source: Cramer 1938; [OWN] in this use.
+
+    Example:
+        >>> k, _, _ = inclusion_log_mgf(inclusion_instance([[1.0]], [0.5]), 1.0)(np.zeros(1))
+        >>> float(k[0])
+        0.0
+    """
+    value = side * instance.shares / instance.probabilities
+    p = instance.probabilities
+    with np.errstate(divide="ignore"):
+        log_odds = np.log(p) - np.log1p(-p)
+
+    def moments(mu: Float) -> tuple[Float, Float, Float]:
+        tilted = mu[:, None] * value
+        # Probability of inclusion under the tilted law, by the logistic function of its log-odds.
+        chance = 1 / (1 + np.exp(-np.clip(tilted + log_odds, -700, 700)))
+        log_term = np.logaddexp(np.log1p(-p), np.log(p) + tilted) - tilted * p
+        first = ((chance - p) * value).sum(axis=1)
+        second = (chance * (1 - chance) * value**2).sum(axis=1)
+        return log_term.sum(axis=1), first, second
+
+    return moments

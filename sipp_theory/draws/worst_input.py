@@ -1,0 +1,149 @@
+"""The search over the inputs that the instance-exact bounds SP-5, SP-5x and SP-8 share.
+
+Such a bound is a maximum over inputs, and one look at an input is dear. Bernstein with the input's
+own variance is cheap and never below it, so it says which inputs can be skipped and where to start
+(SP-8 has a screen of its own); a size is then settled one input at a time, until none fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sipp_theory.draws.law_of_a_draw import Instance, draw_moments
+from sipp_theory.numeric import checks as nm
+from sipp_theory.numeric.checks import Float
+
+
+def bernstein_row_errors(instance: Instance, m: float, delta: float) -> Float:
+    """Error promised at each input for m draws by Bernstein with the input's own variance.
+
+    Args:
+        instance: shares (n, k) with draw probabilities.
+        m: number of draws, >= 1.
+        delta: failure probability at one input, in (0, 1).
+
+    Returns:
+        (n,) float64 relative errors, rounded up; never below Cramer's. Used to skip inputs.
+
+    Claim: SP-3 (per input). Source: Bernstein 1946.
+
+    Example:
+        >>> from sipp_theory.draws.law_of_a_draw import draws_instance
+        >>> errors = bernstein_row_errors(draws_instance([[1.0, 0.0]], [0.5, 0.5]), 400, 0.05)
+        >>> bool(0.13 < errors[0] < 0.15)
+        True
+    """
+    variance, largest = draw_moments(instance)
+    log = np.log(2 / delta)
+    linear = largest * log / 3
+    return nm.up((linear + np.sqrt(linear**2 + 2 * variance * log * m)) / m * (1 + 1e-12))
+
+
+def bernstein_start(instance: Instance, eps: float, delta: float) -> float:
+    """Size that Bernstein asks for with each input's own variance: where searches start.
+
+    Args:
+        instance: shares (n, k) with draw probabilities, n >= 1.
+        eps: relative error, in (0, 1).
+        delta: failure probability at one input, in (0, 1).
+
+    Returns:
+        A whole number of draws, never below what Cramer's bound asks for.
+
+    Claim: SP-3 (per input). Source: Bernstein 1946.
+
+    Example:
+        >>> from sipp_theory.draws.law_of_a_draw import draws_instance
+        >>> bernstein_start(draws_instance([[1.0, 0.0]], [0.5, 0.5]), 0.5, 0.05)
+        36.0
+    """
+    variance, largest = draw_moments(instance)
+    needed = (2 * variance + 2 / 3 * largest * eps) * np.log(2 / delta) / eps**2
+    return float(np.ceil(needed.max() + 1))
+
+
+def worst_error(
+    instance: Instance, screen: Float, row_errors: Callable[[Instance, float], Float], floor: float
+) -> tuple[float, int]:
+    """Find the largest error over the inputs, looking only at those that a screen does not clear.
+
+    Args:
+        instance: shares (n, k) with probabilities.
+        screen: (n,) upper bounds of the errors, cheap ones.
+        row_errors: errors of the inputs of a part of the instance; those that are surely at most
+            its second argument may be answered by any upper bound that is at most it.
+        floor: errors up to here are of no interest.
+
+    Returns:
+        (the largest error or floor, its input or -1).
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> from sipp_theory.draws.law_of_a_draw import draws_instance
+        >>> law = draws_instance([[1.0, 0.0], [0.5, 0.5]], [0.5, 0.5])
+        >>> worst_error(law, np.array([0.3, 0.1]), lambda part, floor: np.full(1, 0.2), 0.15)
+        (0.2, 0)
+    """
+    order = np.argsort(-screen, kind="stable")
+    worst, where, start, width = floor, -1, 0, 1
+    while start < order.size and screen[order[start]] > worst:
+        rows = order[start : start + width]
+        errors = row_errors(Instance(instance.shares[rows], instance.probabilities), worst)
+        if errors.max() > worst:
+            worst, where = float(errors.max()), int(rows[errors.argmax()])
+        start, width = start + width, min(2 * width + 6, 256)
+    return worst, where
+
+
+def search_rows(
+    failing: Callable[[float], int], solve: Callable[[int, float], float], start: float
+) -> float:
+    """Least size that holds at every input, one input's search at a time.
+
+    Args:
+        failing: an input at which a size fails, or -1.
+        solve: least size above a failing one that holds at an input.
+        start: size to begin with.
+
+    Returns:
+        A size at which no input fails and that some input needs, or +inf.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> needs = [3.0, 5.0]
+        >>> search_rows(lambda m: next((i for i, n in enumerate(needs) if m < n), -1),
+        ...             lambda row, m: needs[row], 1.0)
+        5.0
+    """
+    size = start
+    while np.isfinite(size) and (row := failing(size)) >= 0:
+        size = solve(row, size)
+    return size
+
+
+def one_number(name: str, value: Float) -> float:
+    """Take a checked argument as one number; an instance-exact bound answers one question a call.
+
+    Args:
+        name: what to call it.
+        value: float64, hopefully of no dimension.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: an array.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> one_number("eps", np.array(0.5))
+        0.5
+    """
+    if value.ndim:
+        raise ValueError(f"{name} must be one number here; found an array of shape {value.shape}")
+    return float(value)

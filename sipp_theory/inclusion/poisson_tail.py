@@ -1,0 +1,178 @@
+"""SP-8 at the given inputs: Cramer's bound and the exact tail of independent inclusion.
+
+What a rate promises there follows from the shares themselves: sum_j g_j (B_j/p_j - 1) is a sum of
+independent two-point laws, whose tail the Chernoff bound or a convolution on a grid bounds from
+above. The grid's bookkeeping is that of `exact`, the search over inputs that of `search`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipp_theory.draws.cramer import inverse_rate
+from sipp_theory.draws.exact import BOOKKEEPING, LARGEST_WINDOW, bernstein_radius, tail_quantile
+from sipp_theory.draws.law_of_a_draw import Instance, inclusion_instance, inclusion_log_mgf
+from sipp_theory.draws.worst_input import search_rows, worst_error
+from sipp_theory.inclusion.poisson_sampling import inclusion_probabilities
+from sipp_theory.numeric import checks as nm
+from sipp_theory.numeric.checks import Float
+
+RATE_TOLERANCE = 2e-3
+# Rates at which the likeliest weight is kept less often than this are not told apart.
+LEAST_CERTAINTY = 1e-6
+
+
+def _convolution_error(values: Float, p: Float, delta: float) -> float:
+    """Exact-tail error of sum_j v_j (B_j - p_j): two-point laws folded in one after the other.
+
+    Direct convolution adds only non-negative numbers, so its float error is relative and tiny.
+    """
+    variance = float((p * (1 - p)) @ values**2)
+    if variance == 0:
+        return 0.0
+    log = float(np.log(1 / (BOOKKEEPING * delta)))
+    # Residues add up like sqrt(weights), so a finer grid for more of them keeps their share fixed.
+    active = np.flatnonzero(values)
+    values, p = values[active], p[active]
+    step = np.sqrt(variance) / max(128.0, 16.0 * np.sqrt(values.size))
+    grid = np.rint(values / step)
+    residue = values - step * grid
+    rounded = bernstein_radius(float((p * (1 - p)) @ residue**2), float(np.abs(residue).max()), log)
+    reach = bernstein_radius(variance, float(values.max()), log) + rounded
+    size = int(2 * np.ceil(reach / step) + 8)
+    if size > LARGEST_WINDOW:
+        return np.inf
+    centre = int(np.rint(float(grid @ p)))
+    pmf = np.zeros(size)
+    pmf[-centre % size] = 1.0
+    moved = np.empty_like(pmf)
+    # A weight that rounds to 0 moves nothing; its residue is in the radius.
+    for jump, chance in zip(grid[grid > 0].astype(np.int64) % size, p[grid > 0], strict=True):
+        moved[jump:], moved[:jump] = pmf[: size - jump], pmf[size - jump :]
+        pmf *= 1 - chance
+        moved *= chance
+        pmf += moved
+    steps = tail_quantile(pmf, 4 * BOOKKEEPING * delta + 1e-14 * values.size, delta)
+    shift = abs(float(grid @ p) - centre) * step
+    return float(nm.up((step * steps + shift + rounded) * (1 + 1e-12)))
+
+
+def _screen(instance: Instance, delta: float) -> Float:
+    """Bernstein with each input's own variance: an upper bound of every instance-exact error."""
+    values, p = instance.shares / instance.probabilities, instance.probabilities
+    log = np.log(2 / delta)
+    linear = values.max(axis=1, initial=0.0) * log / 3
+    variance = values**2 @ (p * (1 - p))
+    return nm.up((linear + np.sqrt(linear**2 + 2 * variance * log)) * (1 + 1e-12))
+
+
+def _row_errors(part: Instance, delta: float, bound: str, floor: float) -> Float:
+    """Errors by Cramer's bound; by the exact tail where that does not show them at most floor."""
+    values, p = part.shares / part.probabilities, part.probabilities
+    variance = values**2 @ (p * (1 - p))
+    exponent = np.full(variance.size, np.log(2 / delta))
+    above = inverse_rate(
+        inclusion_log_mgf(part, 1.0), variance, exponent, (values * (1 - p)).sum(1)
+    )
+    below = inverse_rate(inclusion_log_mgf(part, -1.0), variance, exponent, (values * p).sum(1))
+    errors = np.maximum(above, below)
+    if bound == "exact":
+        for row in np.flatnonzero(errors > floor):
+            errors[row] = min(errors[row], _convolution_error(values[row], p, delta))
+    return errors
+
+
+def instance_error(instance: Instance, delta: float, bound: str) -> float:
+    """Worst error over the inputs by Cramer's bound or by the exact tail.
+
+    Args:
+        instance: shares (n, k) with inclusion probabilities, the certain weights left out.
+        delta: failure probability at one input, in (0, 1).
+        bound: "cramer" or "exact".
+
+    Returns:
+        Relative error, rounded up; 0 if nothing is random.
+
+    Claim: SP-8. Source: [OWN]; SP-5x for "exact".
+
+    Example:
+        >>> law = inclusion_instance([[0.6, 0.4]], [0.5, 0.5])
+        >>> instance_error(law, 0.05, "exact") <= instance_error(law, 0.05, "cramer")
+        True
+    """
+    if instance.shares.size == 0:
+        return 0.0
+    screen = _screen(instance, delta)
+    return worst_error(
+        instance, screen, lambda part, floor: _row_errors(part, delta, bound, floor), 0.0
+    )[0]
+
+
+def _failing_row(instance: Instance, delta: float, bound: str, eps: float) -> int:
+    """An input whose error exceeds eps, the likeliest looked at first; -1 if there is none."""
+    if instance.shares.size == 0:
+        return -1
+    screen = _screen(instance, delta)
+    order = np.argsort(-screen, kind="stable")
+    order = order[screen[order] > eps]
+    for start in range(0, order.size, 8):
+        rows = order[start : start + 8]
+        part = Instance(instance.shares[rows], instance.probabilities)
+        failing = _row_errors(part, delta, bound, eps) > eps
+        if failing.any():
+            return int(rows[np.argmax(failing)])
+    return -1
+
+
+def instance_rate(
+    table: Float, s: Float, eps: float, delta: float, bound: str, enough: float
+) -> float:
+    """Least rate that holds at every input to a relative RATE_TOLERANCE, from the holding side.
+
+    Args:
+        table: (n, k) shares g_j(x), each row adding up to 1 or all 0.
+        s: (k,) s_j in [0, 1], not all 0.
+        eps: relative error, in (0, 1).
+        delta: failure probability at one input, in (0, 1).
+        bound: "cramer" or "exact".
+        enough: a rate that is known to do, say a closed bound's.
+
+    Returns:
+        The rate c > 0.
+
+    Claim: SP-8. Source: [OWN]; SP-5x for "exact".
+
+    Example:
+        >>> s = np.array([0.6, 0.4])
+        >>> 1 < instance_rate(np.array([[0.6, 0.4]]), s, 0.5, 0.05, "exact", 2.5) <= 2.5
+        True
+    """
+
+    def instance_at(rate: float, rows: slice | NDArray[np.intp] = slice(None)) -> Instance:
+        return inclusion_instance(table[rows], inclusion_probabilities(s, rate))
+
+    def solve(row: int, low: float) -> float:
+        rows = np.array([row])
+        high, step = max(enough, low * (1 + RATE_TOLERANCE)), 1.5
+        # Climb from the failing side, then halve the bracket in log c.
+        while low * step < high:
+            if instance_error(instance_at(low * step, rows), delta, bound) <= eps:
+                high = low * step
+                break
+            low *= step
+        while high / low > 1 + RATE_TOLERANCE:
+            middle = float(np.sqrt(low * high))
+            if instance_error(instance_at(middle, rows), delta, bound) <= eps:
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def failing(rate: float) -> int:
+        return _failing_row(instance_at(rate), delta, bound, eps)
+
+    start = enough / 64
+    while failing(start) < 0 and start * s.max() > LEAST_CERTAINTY:
+        start /= 8
+    return search_rows(failing, solve, start)

@@ -1,0 +1,341 @@
+"""Certificates: hand-computed numbers, refusals, coverage over repeated splits, and the search."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+import sipp_theory
+from sipp_core import certify, load, output_errors, prune, sparsest
+from sipp_theory.certificates import certificates
+
+
+class Ones(nn.Module):
+    """f(x) = (1, 0)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([torch.ones(len(x)), torch.zeros(len(x))], dim=1)
+
+
+class Off(nn.Module):
+    """f^(x) = (1 - x, 0): its relative error at x is x."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([1 - x[:, 0], torch.zeros(len(x))], dim=1)
+
+
+class Column(nn.Module):
+    """One output, in any of two shapes."""
+
+    def __init__(self, flat: bool, factor: float = 1.0) -> None:
+        super().__init__()
+        self.flat, self.factor = flat, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x[:, :1] * self.factor
+        return y.squeeze(1) if self.flat else y
+
+
+class Constant(nn.Module):
+    def __init__(self, value: float, *, only_at: float | None = None) -> None:
+        super().__init__()
+        self.value, self.only_at = value, only_at
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.zeros(len(x), 2) if self.only_at is not None else torch.full((len(x), 2), 1.0)
+        y[(x[:, 0] == self.only_at) if self.only_at is not None else slice(None), 0] = self.value
+        return y
+
+
+def column(values: Any) -> Tensor:
+    return torch.as_tensor(np.asarray(values, dtype=np.float64))[:, None]
+
+
+def test_errors_are_relative_and_classes_compared() -> None:
+    x = column([0.0, 0.25, 1.0, 1.5])
+    errors, changed = output_errors(Ones(), Off(), x)
+    np.testing.assert_allclose(errors, [0, 0.25, 1, 1.5], rtol=1e-6)
+    assert changed.tolist() == [False, False, False, True]
+    both = output_errors(Ones(), Off(), [(x[:1], 0), (x[1:], 0)], forward_size=3)
+    assert np.array_equal(both[0], errors) and np.array_equal(both[1], changed)
+
+
+@pytest.mark.parametrize(("n", "delta", "confidence"), [(200, 0.05, 0.99), (1000, 0.1, 0.9)])
+def test_ct2_is_the_wilks_order_statistic(n: int, delta: float, confidence: float) -> None:
+    values = np.random.default_rng(0).permutation((np.arange(n) + 1) / (2 * n))
+    cert = certify(Ones(), Off(), column(values), delta=delta, confidence=confidence)
+    # The least r with Pr(Bin(n, 1 - delta) <= r - 1) >= confidence, by scipy.
+    rank = int(stats.binom.ppf(confidence, n, 1 - delta)) + 1
+    assert stats.binom.cdf(rank - 1, n, 1 - delta) >= confidence
+    assert stats.binom.cdf(rank - 2, n, 1 - delta) < confidence
+    assert cert.eps == pytest.approx(rank / (2 * n), rel=1e-6)
+    errors, _ = output_errors(Ones(), Off(), column(values))
+    assert cert.eps == sipp_theory.error_quantile(errors, delta, confidence)
+    assert (cert.kind, cert.n, cert.delta, cert.confidence) == ("CT-2", n, delta, confidence)
+    assert cert.violations == n - rank and not cert.vacuous
+    assert cert.observed_max == errors.max() and cert.observed_mean == pytest.approx(errors.mean())
+    assert cert.claims == ("CT-2", "CT-1") and "i.i.d." in cert.assumptions[0]
+    assert f"at most {delta:.2%} of fresh inputs" in cert.sentence()
+
+
+def test_ct1_is_clopper_pearson_by_hand() -> None:
+    values = np.concatenate([np.full(95, 0.1), np.full(5, 0.9)])
+    cert = certify(Ones(), Off(), column(values), eps=0.5, confidence=0.95)
+    assert (cert.kind, cert.eps, cert.violations) == ("CT-1", 0.5, 5)
+    assert cert.delta == pytest.approx(stats.beta.ppf(0.95, 6, 95), rel=1e-9)
+    none = certify(Ones(), Off(), column(np.full(299, 0.1)), eps=0.5, confidence=0.95)
+    # No violation: 1 - alpha^(1/n), the rule of three.
+    assert none.delta == pytest.approx(1 - 0.05 ** (1 / 299), rel=1e-9)
+    every = certify(Ones(), Off(), column(np.full(20, 0.9)), eps=0.5)
+    assert every.delta == 1 and every.vacuous and "Nothing can be certified" in every.sentence()
+
+
+def test_disagreement_has_its_own_bound() -> None:
+    values = np.concatenate([np.full(190, 0.1), np.full(10, 1.5)])
+    cert = certify(Ones(), Off(), column(values), confidence=0.9)
+    assert cert.observed_disagreement == 0.05
+    assert cert.disagreement == pytest.approx(stats.beta.ppf(0.9, 11, 190), rel=1e-9)
+
+
+def test_too_few_points_are_vacuous_and_say_how_many_are_needed() -> None:
+    for n, vacuous in ((89, True), (90, False)):
+        cert = certify(Ones(), Off(), column(np.full(n, 0.1)), delta=0.05, confidence=0.99)
+        assert cert.vacuous == vacuous and cert.needed_n == 90
+        assert math.isinf(cert.eps) == vacuous
+        assert ("at least 90 are needed" in cert.sentence()) == vacuous
+    assert 0.95**90 <= 0.01 < 0.95**89
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_models_of_one_output_have_no_class(flat: bool) -> None:
+    cert = certify(Column(flat), Column(flat, 1.5), column(np.arange(1, 201)))
+    assert cert.eps == pytest.approx(0.5)
+    assert cert.disagreement is None and cert.observed_disagreement is None
+
+
+def test_outputs_that_are_not_finite_are_named() -> None:
+    x = column(np.arange(300.0))
+    with pytest.raises(ValueError, match="pruned has an output that is not finite at input 270"):
+        certify(Ones(), Constant(math.nan, only_at=270.0), x)
+    with pytest.raises(ValueError, match="model has an output that is not finite at input 0"):
+        certify(Constant(math.inf), Ones(), x)
+
+
+def test_an_output_of_zero_is_exact_or_infinitely_wrong() -> None:
+    x = column(np.arange(200.0))
+    zero, wrong = Constant(0.0, only_at=7.0), Constant(1.0, only_at=7.0)
+    assert output_errors(zero, zero, x)[0].max() == 0
+    errors = output_errors(zero, wrong, x)[0]
+    assert errors[7] == math.inf and np.delete(errors, 7).max() == 0
+    spared = certify(zero, wrong, x, delta=0.1, confidence=0.9)
+    assert spared.eps == 0 and spared.violations == 1 and spared.observed_max == math.inf
+    hopeless = certify(Constant(0.0, only_at=-1.0), Ones(), x)
+    assert hopeless.vacuous and "unbounded on the 200 inputs" in hopeless.sentence()
+
+
+# ---- refusals ----------------------------------------------------------------------------------
+
+
+def small() -> nn.Module:
+    net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=rng))
+    return net
+
+
+def inputs(n: int, seed: int) -> Tensor:
+    return torch.rand(n, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def test_calibration_inputs_are_refused_as_held_out_ones(tmp_path: Any) -> None:
+    model, x, fresh = small(), inputs(100, 1), inputs(200, 2)
+    result = prune(model, x, method="sipp-det", keep=0.5)
+    reloaded = load(result.save(tmp_path / "net"), model).model
+    one = torch.cat([fresh, x[40:41]])
+    for pruned in (result.model, reloaded):
+        with pytest.raises(ValueError, match="100 of 100 held-out inputs were calibration inputs"):
+            certify(model, pruned, x)
+        for reused in (
+            one,
+            list(one.split(7)),
+            iter([(one, torch.zeros(201))]),
+            one.reshape(-1, 6),
+        ):
+            with pytest.raises(ValueError, match="1 of 201 held-out .*allow_repeats=True"):
+                certify(model, pruned, reused)
+        assert certify(model, pruned, one, allow_repeats=True).n == 201
+        assert certify(model, pruned, fresh).seed == 0
+    with pytest.raises(ValueError, match="of 100 held-out inputs were calibration inputs"):
+        sparsest(model, x, x, eps=0.5, delta=0.1)
+    # Of a model from elsewhere nothing is known, and nothing is claimed.
+    assert certify(model, small(), x).seed is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"delta": 0.0}, ValueError, "delta must be strictly between 0 and 1; found 0"),
+        ({"delta": 1.0}, ValueError, "delta must be strictly between 0 and 1; found 1"),
+        ({"confidence": 1.0}, ValueError, "confidence must be strictly between 0 and 1"),
+        ({"confidence": math.nan}, ValueError, "confidence must be"),
+        ({"eps": 0.0}, ValueError, r"eps must be greater than 0; found 0\.0"),
+        ({"eps": math.nan}, ValueError, "eps must be greater than 0; found nan"),
+        ({"inputs": torch.zeros(0, 6)}, ValueError, "inputs is empty"),
+        ({"inputs": torch.ones(9, 7)}, ValueError, r"cannot run on inputs of shape \(9, 7\)"),
+        ({"inputs": 3}, TypeError, "inputs must be a tensor or an iterable"),
+        ({"pruned": "net"}, TypeError, r"pruned must be an nn.Module .*found str"),
+        ({"pruned": nn.Linear(6, 4)}, ValueError, r"different shapes: \(200, 3\) and \(200, 4\)"),
+        ({"pruned": nn.LSTM(6, 3)}, TypeError, "must return one tensor; found tuple"),
+    ],
+)
+def test_bad_arguments_are_named(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    given = {"pruned": small(), "inputs": inputs(200, 2)} | arguments
+    with pytest.raises(error, match=message):
+        certify(small(), given.pop("pruned"), given.pop("inputs"), **given)
+
+
+def test_both_models_are_left_as_they_were() -> None:
+    model, pruned = small().train(), nn.Sequential(nn.Dropout(0.9), small()).train()
+    state = torch.get_rng_state()
+    first = certify(model, pruned, inputs(200, 2))
+    assert first.eps == 0 and model.training and all(m.training for m in pruned.modules())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_certificate_is_frozen_and_json() -> None:
+    cert = certify(Ones(), Off(), column(np.full(200, 0.1)))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cert.eps = 0.0  # type: ignore[misc]
+    assert json.loads(json.dumps(cert.summary()))["eps"] == pytest.approx(0.1)
+    assert set(cert.versions) == {"sipp-theory", "torch", "numpy"}
+
+
+# ---- coverage ----------------------------------------------------------------------------------
+
+
+def test_ct2_covers_over_repeated_splits_and_a_lower_rank_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Errors are uniform on (0, 1), so the share of fresh inputs beyond eps is 1 - eps."""
+    n, delta, confidence, trials = 150, 0.1, 0.9, 800
+    splits = np.random.default_rng(0).random((trials, n))
+
+    def misses() -> int:
+        certs = (
+            certify(Ones(), Off(), column(x), delta=delta, confidence=confidence) for x in splits
+        )
+        return sum(1 - cert.eps > delta for cert in certs)
+
+    margin = stats.binom.isf(1e-4, trials, 1 - confidence)
+    sound = misses()
+    assert sound <= margin
+    # Not trivially loose either: the rank below would promise less than asked.
+    assert sound >= stats.binom.ppf(1e-4, trials, 0.3 * (1 - confidence))
+    rank = sipp_theory.tolerance_rank
+    monkeypatch.setattr(certificates, "tolerance_rank", lambda *given: rank(*given) - 2)
+    assert misses() > margin
+
+
+# ---- the sparsest network ----------------------------------------------------------------------
+
+
+class Dial(nn.Module):
+    """Error 1 - keep at every input above a threshold: monotone in keep."""
+
+    def __init__(self, keep: float) -> None:
+        super().__init__()
+        self.keep = keep
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([torch.full((len(x),), self.keep), torch.zeros(len(x))], dim=1)
+
+
+@dataclasses.dataclass
+class FakeResult:
+    model: nn.Module
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    asked: list[float] = []
+
+    def fake_prune(model: nn.Module, calibration: object, *, keep: float, **rest: object) -> Any:
+        asked.append(keep)
+        return FakeResult(Dial(keep))
+
+    home = sys.modules["sipp_core.sparsest"]
+    monkeypatch.setattr(home, "prune", fake_prune)
+    monkeypatch.setattr(home, "calibrate", lambda *given, **named: None)
+    return asked
+
+
+def test_the_search_goes_from_dense_to_sparse_and_stops_at_the_first_failure(
+    fake: list[float],
+) -> None:
+    found = sparsest(
+        Ones(), [], column(np.zeros(100)), eps=0.45, delta=0.05, confidence=0.95,
+        keeps=(0.9, 0.7, 0.6, 0.5, 0.2, 0.1),
+    )  # fmt: skip
+    assert fake == [0.9, 0.7, 0.6, 0.5] == list(found.keeps)
+    assert found.violations == (0, 0, 0, 100)
+    assert found.result is not None and isinstance(found.result.model, Dial)
+    assert found.result.model.keep == 0.6
+    assert found.certificate is not None
+    assert (found.certificate.kind, found.certificate.eps) == ("CT-3", 0.45)
+    assert found.certificate.observed_max == pytest.approx(0.4)
+    # The hold-out chose among six, so disagreement is bounded for all six at once.
+    assert found.certificate.disagreement == pytest.approx(1 - (0.05 / 6) ** 0.01, rel=1e-9)
+
+
+def test_nothing_is_accepted_where_the_densest_fails_or_points_are_too_few(
+    fake: list[float],
+) -> None:
+    strict = sparsest(Ones(), [], column(np.zeros(100)), eps=0.05, delta=0.05, confidence=0.95)
+    assert strict.result is None and strict.certificate is None and fake == [0.9]
+    few = sparsest(Ones(), [], column(np.zeros(58)), eps=0.5, delta=0.05, confidence=0.95)
+    assert few.result is None and few.violations == (0,)
+    enough = sparsest(
+        Ones(), [], column(np.zeros(59)), eps=0.5, delta=0.05, confidence=0.95, keeps=(0.9, 0.8)
+    )
+    assert enough.result is not None and enough.keeps == (0.9, 0.8)
+
+
+def test_the_search_on_a_real_pruner_meets_its_target() -> None:
+    model, x, held, fresh = small(), inputs(200, 1), inputs(400, 2), inputs(4000, 3)
+    found = sparsest(model, iter(x.split(50)), held, eps=0.4, delta=0.1, confidence=0.95)
+    assert found.result is not None and found.certificate is not None
+    errors, _ = output_errors(model, found.result.model, fresh)
+    assert (errors > 0.4).mean() <= 0.1
+    assert found.result.keep == found.keeps[-1] or found.result.keep == found.keeps[-2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"keeps": ()}, "keeps must be strictly decreasing and not empty"),
+        ({"keeps": (0.5, 0.5)}, "keeps must be strictly decreasing"),
+        ({"keeps": (0.1, 0.5)}, "keeps must be strictly decreasing"),
+        ({"keeps": (1.5, 0.5)}, r"within \(0, 1\]; found \[1\.5, 0\.5\]"),
+        ({"eps": -1.0}, "eps must be greater than 0"),
+        ({"delta": 0.0}, "delta must be"),
+        ({"confidence": 0.0}, "confidence must be"),
+        ({"method": "best"}, "method must be one of"),
+    ],
+)
+def test_bad_searches_are_refused(arguments: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"eps": 0.5, "delta": 0.1} | arguments
+    with pytest.raises(ValueError, match=message):
+        sparsest(small(), inputs(100, 1), inputs(100, 2), **given)

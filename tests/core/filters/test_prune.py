@@ -1,0 +1,371 @@
+"""Removing filters: the smaller model is the masked one, budgets and promises hold, refusals."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import sipp_theory
+from sipp_core import certify
+from sipp_core.filters.graph import ChannelGroup, channel_graph, example_of
+from sipp_core.filters.groups import GroupTable, draw_sequence, drawn
+from sipp_core.filters.prune import prune_filters
+from sipp_core.filters.result import FilterResult
+from sipp_core.filters.sensitivity import channel_sensitivity
+from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.network.patches import rows
+from sipp_core.network.structure import narrow
+from sipp_core.zoo import models
+
+METHODS = ("filters-det", "filters-rand")
+SMALL = ("residual", "branches", "written", "tokens", "padded", "three")
+BUILT = ("lenet-300-100", "lenet-5", "vgg-small", "resnet-20", "vit-tiny")
+
+
+def masked(model: nn.Module, result: FilterResult) -> nn.Module:
+    """The given model at its full size, consumers' weights multiplied as the result says."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for layer in result.layers:
+            weight = weight_of(other.get_submodule(layer.name))
+            if weight.shape[1] == len(layer.multiplier):
+                shape = (1, -1, *[1] * (weight.ndim - 2))
+                weight.mul_(torch.from_numpy(layer.multiplier).to(weight.dtype).view(shape))
+    return other
+
+
+def built(name: str) -> tuple[nn.Module, Tensor]:
+    model = models.build(name, seed=1).double().eval()
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            module.running_mean.copy_(torch.randn(len(module.running_mean), generator=generator))
+            nn.init.normal_(module.bias, generator=generator)
+    shape = (4, *models.input_shape(name))
+    return model, torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def check_exact(model: nn.Module, x: Tensor, result: FilterResult) -> None:
+    fresh = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        for inputs in (x, fresh):
+            small, whole = result.model(inputs), masked(model, result)(inputs)
+            assert small.shape == whole.shape
+            assert (small - whole).abs().max() <= 1e-11 * whole.abs().max().clamp(min=1)
+    loaded = narrow(model, result.shapes)
+    loaded.load_state_dict(result.model.state_dict())
+    with torch.no_grad():
+        assert torch.equal(loaded(x), result.model(x))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SMALL)
+def test_the_smaller_model_is_the_masked_one(channel_network, name, method):
+    for seed in range(4):
+        model, x = channel_network(name, seed)
+        result = prune_filters(model, x, method=method, keep=0.55, seed=seed)
+        assert result.kept <= 0.55 and any(g.kept < g.units for g in result.groups)
+        check_exact(model, x, result)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", BUILT)
+def test_the_smaller_reference_network_is_the_masked_one(name, method):
+    model, x = built(name)
+    result = prune_filters(model, x, method=method, keep=0.6)
+    check_exact(model, x, result)
+    assert result.kept <= 0.6
+    assert result.parameters_after < result.parameters_before
+    assert result.multiply_adds_after < result.multiply_adds_before
+
+
+def test_what_a_removed_channel_would_have_made_of_its_bias_is_gone_too():
+    """A filter of zeros with a bias still speaks after ReLU; a removed one does not."""
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)).double()
+    with torch.no_grad():
+        net.get_parameter("0.weight").copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+        net.get_parameter("0.bias").copy_(torch.tensor([0.0, 0.01]))
+        net.get_parameter("2.weight").fill_(1.0)
+    x = torch.ones(3, 2, dtype=torch.float64)
+    result = prune_filters(net, x, method="filters-det", keep=0.5)
+    gap = (net(x) - result.model(x)).detach()
+    assert torch.allclose(gap, torch.tensor(0.01, dtype=torch.float64))
+    assert gap.max() / 2.01 <= result.layers[1].eps <= 0.01 / 2.01 * (1 + 1e-9)
+
+
+def preactivations(model: nn.Module, x: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """A layer's rows (n, fan_in) on inputs x, and its weight matrix."""
+    heard: list[Tensor] = []
+    layer = model.get_submodule(name)
+    handle = layer.register_forward_pre_hook(lambda module, given: heard.append(given[0]))
+    with torch.no_grad():
+        model(x)
+    handle.remove()
+    return rows(PrunableLayer(name, layer, 1), heard[0])[0], weight_of(layer).detach().flatten(1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SMALL)
+def test_promises_hold_on_every_calibration_input(channel_network, name, method):
+    """|z^ - z| <= eps z~ at each consumer on its own inputs; vacuous ones of drawing left aside."""
+    model, x = channel_network(name, 3)
+    result = prune_filters(model, x, method=method, keep=0.7, delta=0.01, seed=1)
+    for layer in result.layers:
+        if layer.before[1] != len(layer.multiplier) or layer.eps == 0:
+            continue
+        a, w = preactivations(model, x, layer.name)
+        factor = np.repeat(layer.multiplier, w.shape[1] // len(layer.multiplier))
+        if len(factor) != w.shape[1]:
+            continue
+        error = (a @ (w * (torch.from_numpy(factor) - 1)).T).abs()
+        assert (error <= layer.eps * (a.abs() @ w.abs().T) + 1e-12).all(), layer.name
+
+
+def test_sensitivities_are_those_of_the_worst_consumer(channel_network):
+    model, x = channel_network("residual", 0)
+    result = prune_filters(model, x, method="filters-det", keep=0.8)
+    shared = next(g for g in result.groups if g.frozen)
+    assert shared.consumers == ("inner", "head") and shared.units == 6
+    each = []
+    for name in shared.consumers:
+        a, w = preactivations(model, x, name)
+        each.append(channel_sensitivity(w, a, np.repeat(np.arange(6), w.shape[1] // 6)))
+    assert np.allclose(shared.sensitivity, np.maximum(*each), atol=1e-12)
+    # 5 filters x 36 patches x 2 signs behind ReLU, and 4 x 2 behind a mean of what ReLU lets pass.
+    assert shared.events == 5 * 36 * 2 + 4 * 2
+    assert np.isclose(shared.sensitivity_sum, shared.sensitivity.sum())
+
+
+def test_guarantee_mode_keeps_the_fewest_channels():
+    model, x = built("lenet-300-100")
+    for eps in (0.05, 0.3):
+        result = prune_filters(model, x, method="filters-det", eps=eps, delta=0.1)
+        for group in result.groups:
+            assert group.eps <= eps
+            order = np.sort(group.sensitivity)
+            dropped = group.units - group.kept
+            assert order[:dropped].sum() <= eps < order[: dropped + 1].sum()
+        assert result.delta == 0.1 and not result.vacuous
+
+
+def test_drawing_with_a_promise_is_vacuous_here_and_says_so():
+    model, x = built("lenet-5")
+    result = prune_filters(model, x, method="filters-rand", eps=0.1, delta=0.05)
+    assert result.vacuous and result.notes[0].startswith("vacuous")
+    assert all(g.draws == 0 and g.kept == g.units - g.dead for g in result.groups)
+    with torch.no_grad():
+        assert torch.allclose(result.model(x), model(x), rtol=0, atol=1e-12)
+
+
+def test_drawing_with_a_promise_where_channels_are_many():
+    """10,000 equal channels: the bound asks for fewer draws than there are, and they meet it."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(1, 10_000, bias=False), nn.ReLU(), nn.Linear(10_000, 1)).double()
+    with torch.no_grad():
+        net.get_parameter("0.weight").fill_(1.0)
+        net.get_parameter("2.weight").uniform_(0.9, 1.1)
+        net.get_parameter("2.bias").zero_()
+    x = torch.ones(1, 1, dtype=torch.float64)
+    result = prune_filters(net, x, method="filters-rand", eps=0.1, delta=0.05)
+    (group,) = result.groups
+    assert 0 < group.kept <= group.draws < 10_000 and not result.vacuous
+    assert group.draws == sipp_theory.channel_bernstein_size(1.0, 0.1, 0.05, 2)
+    assert abs(float((result.model(x) / net(x)).detach()) - 1) <= 0.1
+    printed = prune_filters(net, x, method="filters-rand", eps=0.1, delta=0.05, bound="printed")
+    assert printed.groups[0].draws == sipp_theory.channel_size(1.0, 0.1, 0.05, 1)
+    assert printed.claims == ("PF-1", "SP-1")
+
+
+def group_table(shares: np.ndarray) -> GroupTable:
+    units = len(shares)
+    group = ChannelGroup(units, ("a",), {"a": np.arange(units)}, {"b": np.arange(units)}, ())
+    return GroupTable(group, {"b": shares}, 8, 4, 0.05, 1.0, "bernstein")
+
+
+def test_draws_are_right_on_average():
+    """The mean multiplier of a channel over many seeds is 1 within 5 standard errors."""
+    table = group_table(np.array([0.9, 0.5, 0.0, 0.1, 0.02]))
+    many = np.array([drawn(table, draw_sequence(table, s, 0), 20).multiplier for s in range(2000)])
+    spread = many.std(axis=0, ddof=1) / np.sqrt(len(many))
+    assert (many[:, 2] == 0).all()
+    assert (np.abs(many.mean(axis=0) - 1)[[0, 1, 3, 4]] <= 5 * spread[[0, 1, 3, 4]]).all()
+
+
+def test_looking_at_the_draws_before_their_number_is_settled_has_its_price():
+    """In budget mode the promise holds for every number of draws that could have been chosen."""
+    model, x = built("lenet-300-100")
+    result = prune_filters(model, x, method="filters-rand", keep=0.5)
+    for group in result.groups:
+        known = (group.sensitivity_sum, group.draws, result.delta)
+        blind = sipp_theory.channel_bernstein_error(*known, group.events)
+        assert blind < group.eps
+        assert group.eps <= sipp_theory.channel_bernstein_error(*known, group.events * 400)
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.62, 0.9, 1.0])
+@pytest.mark.parametrize("method", METHODS)
+def test_budgets_are_met_from_below(method, keep):
+    model, x = built("lenet-300-100")
+    result = prune_filters(model, x, method=method, keep=keep)
+    assert result.kept <= keep
+    live = [g.units - g.dead for g in result.groups]
+    if method == "filters-det" and [g.kept for g in result.groups] != live:
+        # One more channel of the first layer has 784 + 100 weights.
+        assert result.kept >= keep - 900 / 266_200
+    assert all(layer.nnz_after <= layer.nnz_before for layer in result.layers)
+    assert sum(int((weight_of(m) != 0).sum()) for m in result.model.modules()
+               if isinstance(m, nn.Linear)) == result.nnz_after  # fmt: skip
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.1, 0.01])
+def test_channels_alike_keeps_the_same_share_of_every_layer(keep):
+    model = models.build("lenet-300-100")
+    inputs = torch.rand(20, 784, generator=torch.Generator().manual_seed(0))
+    found = prune_filters(model, inputs, method="filters-det", keep=keep, alike="channels")
+    shares = [group.kept / group.units for group in found.groups]
+    assert len(shares) == 2
+    # 100 neurons go in steps of .01, and one more removal would not have been needed.
+    assert abs(shares[0] - shares[1]) <= 0.01 + 1e-9
+    assert found.nnz_after <= keep * 266_200
+    assert found.nnz_after > keep * 266_200 - 2 * 784 - 300 - 110
+    for group, report in zip(found.groups, found.layers, strict=False):
+        order = np.argsort(-group.sensitivity, kind="stable")
+        assert set(report.kept_filters) == set(order[: group.kept])
+
+
+def test_same_seed_same_bits_and_the_model_untouched(channel_network):
+    model, x = channel_network("residual", 1)
+    model.train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    first, again = (
+        prune_filters(model, parts, method="filters-rand", keep=0.6, seed=4)
+        for parts in (x, iter([x[:1], (x[1:], torch.zeros(5))]))
+    )
+    other = prune_filters(model, x, method="filters-rand", keep=0.6, seed=5)
+    for k, v in first.model.state_dict().items():
+        assert torch.equal(v, again.model.state_dict()[k])
+    assert any(
+        not np.array_equal(a.multiplier, b.multiplier)
+        for a, b in zip(first.layers, other.layers, strict=True)
+    )
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert model.training and first.model.training
+    assert [n for n, _ in first.model.named_modules()] == [n for n, _ in model.named_modules()]
+
+
+def test_residual_sums_keep_their_shape_and_say_so(channel_network):
+    model, x = channel_network("residual", 0)
+    result = prune_filters(model, x, method="filters-det", keep=0.5)
+    by_name = {layer.name: layer for layer in result.layers}
+    group = next(g for g in result.groups if g.frozen)
+    gone = group.units - group.kept
+    assert gone > 0 and by_name["stem"].zeroed == by_name["outer"].zeroed == gone
+    assert by_name["stem"].after == (6, 3) and by_name["outer"].after[0] == 6
+    assert by_name["inner"].after[0] < 5 and by_name["inner"].zeroed == 0
+    assert any("zero but keep their place: 'add' joins" in note for note in result.notes)
+    stem = result.model.get_submodule("stem")
+    assert int((weight_of(stem).flatten(1) == 0).all(dim=1).sum()) == gone
+
+
+def test_only_chosen_layers_change():
+    model, x = built("lenet-5")
+    result = prune_filters(model, x, method="filters-det", keep=0.7, layers=["fc*"])
+    assert {"conv1", "conv2"}.isdisjoint(result.shapes)
+    left_out = weight_of(result.model.get_submodule("conv2"))
+    assert torch.equal(left_out, model.get_parameter("conv2.weight"))
+    assert {g.producers for g in result.groups} == {("fc1",), ("fc2",)}
+
+
+def test_certificates_work_on_the_smaller_model():
+    model, x = built("lenet-300-100")
+    result = prune_filters(model, x, method="filters-det", keep=0.8)
+    certificate = certify(model, result.model, torch.rand(120, 784, dtype=torch.float64))
+    assert 0 < certificate.eps < np.inf
+    with pytest.raises(ValueError, match="4 of 4 held-out inputs were calibration inputs"):
+        certify(model, result.model, x)
+
+
+def test_the_summary_is_plain():
+    import json
+
+    model, x = built("lenet-300-100")
+    result = prune_filters(model, x, method="filters-det", keep=0.5)
+    told = json.loads(json.dumps(result.summary()))
+    assert told["kept"] == result.kept and told["shapes"]["fc3"] == list(result.shapes["fc3"])
+    assert told["groups"][0]["producers"] == ["fc1"] and "fc3" in told["whole"]
+    assert "with certainty" in result.holds_for
+
+
+def test_dead_groups_and_half_precision():
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    with torch.no_grad():
+        net.get_parameter("0.weight").fill_(-1.0)
+        net.get_parameter("0.bias").zero_()
+    for method in METHODS:
+        result = prune_filters(net, torch.ones(4, 2), method=method, keep=1.0)
+        assert result.groups[0].kept == 1 and result.groups[0].dead == 2
+        assert torch.equal(result.model(torch.ones(4, 2)), net(torch.ones(4, 2)))
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).bfloat16()
+    result = prune_filters(net, torch.rand(4, 4).bfloat16(), method="filters-rand", keep=0.5)
+    assert weight_of(result.model.get_submodule("2")).dtype == torch.bfloat16
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.a(x)) if x.sum() > 0 else self.a(x)
+
+
+NET = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+FINE: dict[str, Any] = {"method": "filters-det", "keep": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        ({"method": "magnitude"}, ValueError, "method must be one of filters-det, filters-rand"),
+        ({"keep": None}, ValueError, "give either keep=.* found keep=None, eps=None"),
+        ({"eps": 0.1}, ValueError, "give either keep"),
+        ({"keep": 1.5}, ValueError, r"keep must lie in \(0, 1\]; found 1.5"),
+        ({"keep": True}, TypeError, "keep must be a number; found True"),
+        ({"keep": None, "eps": 1.0}, ValueError, r"eps must lie in \(0, 1\); found 1.0"),
+        ({"keep": None, "eps": 0.1, "method": "filters-rand"}, ValueError, "needs delta"),
+        ({"delta": 0.0}, ValueError, r"delta must lie in \(0, 1\); found 0.0"),
+        ({"coverage_factor": 0.5}, ValueError, "coverage_factor must be at least 1; found 0.5"),
+        ({"bound": "kl"}, ValueError, "bound must be one of bernstein, printed; found 'kl'"),
+        ({"alike": "bits"}, ValueError, "alike must be one of errors, channels; found 'bits'"),
+        ({"alike": "channels", "keep": None, "eps": 0.1}, ValueError, "for method='filters-det'"),
+        ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"layers": ["x"]}, ValueError, "x"),
+        ({"keep": 0.01}, ValueError, "keep=0.01 cannot be met: .* 4 of 12 .* at least 0.3333"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(change, kind, words):
+    with pytest.raises(kind, match=words):
+        prune_filters(NET, torch.rand(4, 2), **(FINE | change))
+
+
+def test_models_whose_graph_does_not_allow_it_are_refused():
+    with pytest.raises(ValueError, match="Branching cannot be recorded .*='sipp-hybrid'"):
+        prune_filters(Branching(), torch.rand(4, 2), **FINE)
+    with pytest.raises(ValueError, match="no filter .* layer '': it is not called as a layer"):
+        prune_filters(nn.Linear(2, 2), torch.rand(4, 2), **FINE)
+    with pytest.raises(ValueError, match=r"cannot run on calibration of shape \(2, 3\)"):
+        prune_filters(NET, torch.rand(4, 3), **FINE)
+
+
+def test_example_has_two_inputs_and_the_graph_leaves_no_trace(channel_network):
+    model, x = channel_network("branches", 0)
+    modules = {name: id(m) for name, m in model.named_modules()}
+    channel_graph(model, example_of(x[:1]))
+    assert modules == {name: id(m) for name, m in model.named_modules()}
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

@@ -1,0 +1,440 @@
+"""Validation: cells that survive a break, honest verdicts, and lines from made-up numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from reports.validation import (
+    checked_in,
+    corenet,
+    corenet_lines,
+    corenet_plans,
+    nettrim,
+    nettrim_lines,
+    nettrim_plans,
+    run,
+    sipp,
+    sipp_plans,
+)
+from reports.validation.cells import Cells
+from reports.validation.spirals import two_spirals
+from reports.validation.subjects import Subject, Workshop, found, keep
+from reports.validation.verdicts import (
+    Line,
+    Validation,
+    at_least,
+    compare,
+    interval,
+    points_apart,
+    read,
+    same,
+)
+from reports.validation.work import Meter, perform
+from sipp_core.runtime.inputs import shuffled
+from sipp_core.zoo import models
+from sipp_core.zoo.recipes import Recipe
+
+Json = dict[str, Any]
+KEY = {"net": "a", "part": "p", "seed": 0}
+
+
+def counting(made: list[int], value: float = 1.5) -> Callable[[], Json]:
+    def make() -> Json:
+        made.append(1)
+        return {"accuracy": value}
+
+    return make
+
+
+def test_a_second_run_computes_nothing(tmp_path: Path) -> None:
+    made: list[int] = []
+    path = tmp_path / "deep" / "cells.jsonl"
+    first = Cells(path, "sipp validate sipp")
+    assert first.get(KEY, counting(made)) == {"accuracy": 1.5} and made == [1]
+    again = Cells(path)
+    assert again.get(dict(reversed(KEY.items())), counting(made, 9.0)) == {"accuracy": 1.5}
+    assert made == [1]
+    notes = again.made([KEY])
+    assert notes["cells"] == 1 and notes["command"] == ["sipp validate sipp"]
+    assert len(notes["date"]) == len(notes["machine"]) == 1
+    assert any(word.startswith("torch ") for word in notes["versions"])
+
+
+def test_a_line_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
+    made: list[int] = []
+    path = tmp_path / "cells.jsonl"
+    cells = Cells(path)
+    cells.get(KEY, counting(made))
+    cells.get(KEY | {"seed": 1}, counting(made))
+    path.write_bytes(path.read_bytes()[:-7])
+    again = Cells(path)
+    assert len(again.found) == 1
+    again.get(KEY | {"seed": 1}, counting(made))
+    assert len(made) == 3 and len(Cells(path).found) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "no json\n", "[]\n", '{"format": "other"}\n', "3\n",
+     '{"format": "sipp-theory validation cells 1"}\n{"key": {"a": 1}}\n',
+     '{"format": "sipp-theory validation cells 1"}\n{"key": {"a"\n'],
+)  # fmt: skip
+def test_damaged_cells_are_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "cells.jsonl"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"cells\.jsonl holds no cells .* move it away"):
+        Cells(path)
+
+
+def test_a_number_that_is_not_finite_is_refused_with_its_cell(tmp_path: Path) -> None:
+    cells = Cells(tmp_path / "cells.jsonl")
+    with pytest.raises(ValueError, match=r"accuracy is nan in cell .*\"part\": \"p\""):
+        cells.get(KEY, counting([], math.nan))
+    assert not (tmp_path / "cells.jsonl").exists()
+
+
+def test_the_time_left_is_that_of_cells_of_the_same_kind() -> None:
+    cells = Cells(None)
+    keys = [{"net": n, "part": "p", "seed": s} for n in ("a", "b") for s in range(3)]
+    assert cells.remaining(keys) is None
+    for key, seconds in ((keys[0], 10.0), (keys[3], 2.0)):
+        cells.get(key, counting([]))
+        name = json.dumps(key, sort_keys=True)
+        cells.found[name]["made"]["seconds"] = seconds
+    assert cells.remaining(keys) == pytest.approx(2 * 10 + 2 * 2)
+    assert cells.remaining([*keys, {"net": "c", "part": "p", "seed": 0}]) == pytest.approx(24 + 6)
+
+
+def test_work_is_told_with_what_goes_on_inside() -> None:
+    seen: list[tuple[int, int, str]] = []
+    meter = Meter(lambda *at: seen.append(at))
+
+    def make() -> Json:
+        meter.inside(3, 10, "training")
+        return {"accuracy": 1.0}
+
+    rows = perform([(KEY, make), (KEY | {"seed": 1}, make)], Cells(None), meter)
+    assert rows == [KEY | {"accuracy": 1.0}, KEY | {"seed": 1, "accuracy": 1.0}]
+    assert seen[0] == (0, 2, "a p, seed 0") and seen[1][2] == "a p, seed 0; training 3 of 10"
+    assert seen[2][:2] == (1, 2) and seen[-1] == (2, 2, "done")
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_the_interval_is_students(count: int) -> None:
+    values = np.random.default_rng(count).normal(3, 2, count)
+    mean, low, high = interval(values.tolist())
+    expected = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
+    assert (mean, low, high) == pytest.approx((values.mean(), *expected), rel=1e-12)
+
+
+def test_intervals_need_values_and_pairs() -> None:
+    with pytest.raises(ValueError, match="at least one value"):
+        interval([])
+    with pytest.raises(ValueError, match="found 2 and 1 values"):
+        compare([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="at least one value"):
+        at_least([], 0.5)
+    with pytest.raises(ValueError, match="agrees must be one of yes, .*; found 'maybe'"):
+        Line("a", "b", "c", "maybe")
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [([1.0, 1.1, 1.05], "yes"), ([3.0, 3.1, 3.05], "no"), ([1.0, 3.0, 2.1], "in part"),
+     ([1.0], "in part")],
+)  # fmt: skip
+def test_smaller_has_three_outcomes(ours: list[float], verdict: str) -> None:
+    assert compare(ours, [2.0] * len(ours))[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [([0.5, 0.501, 0.499], "yes"), ([0.6, 0.601, 0.599], "no"), ([0.4, 0.6, 0.5], "in part"),
+     ([0.5005], "yes"), ([0.6], "no")],
+)  # fmt: skip
+def test_on_a_par_has_three_outcomes(ours: list[float], verdict: str) -> None:
+    assert same(ours, [0.5] * len(ours), 0.005) == verdict
+
+
+def test_a_validation_survives_json() -> None:
+    line = Line("a", "b", "c", "no", guarantee=True, low=1.0, high=2.0)
+    made = Validation(
+        "sipp", "T", "quick", "s", (line, Line("d", "e", "f", "no")), (), {"cells": 1}
+    )
+    assert read(json.loads(json.dumps(made.summary()))) == made
+    assert made.violated == (line,)
+    good = made.summary()
+    bad: Any
+    for bad in (
+        [], {}, good | {"format": "x"}, good | {"more": 1}, good | {"lines": [{"x": 1}]},
+        {name: value for name, value in good.items() if name != "title"},
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="output of `sipp validate --json`"):
+            read(bad)
+
+
+def test_results_of_a_folder_are_read_in_order(tmp_path: Path) -> None:
+    for paper, schedule in (("sipp", "quick"), ("sipp", "reduced"), ("corenet", "quick")):
+        made = Validation(paper, "T", schedule, "s", (), (), {})
+        (tmp_path / f"{paper}-{schedule}.json").write_text(json.dumps(made.summary()))
+    (tmp_path / "README").write_text("no result")
+    order = [(v.paper, v.schedule) for v in checked_in.load(tmp_path)]
+    assert order == [("corenet", "quick"), ("sipp", "reduced"), ("sipp", "quick")]
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(ValueError, match=r"bad\.json: "):
+        checked_in.load(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        checked_in.load(tmp_path / "none")
+
+
+def test_results_that_come_with_the_package_are_small_and_say_where_from() -> None:
+    folder = Path(checked_in.__file__).parent / "results"
+    files = sorted(folder.glob("*.json"))
+    assert len(checked_in.load()) == len(files)
+    for path in files:
+        result = read(json.loads(path.read_text()))
+        assert path.stat().st_size < 100_000, path
+        assert path.stem == f"{result.paper}-{result.schedule}"
+        assert result.made["command"][0].startswith(f"sipp validate {result.paper}"), path
+        assert result.made["machine"] and result.made["date"] and not result.violated
+
+
+def test_inputs_are_drawn_from_the_whole_file() -> None:
+    rows, targets = torch.arange(1000.0), torch.arange(1000)
+    some, chosen = shuffled(rows, 100, 3, targets)
+    assert torch.equal(some, chosen.float()) and len(set(chosen.tolist())) == 100
+    assert chosen.min() < 100 and chosen.max() >= 900
+    assert not torch.equal(shuffled(rows, 100, 4)[0], some)
+    assert torch.equal(shuffled(rows, 9999, 3)[0].sort().values, rows)
+
+
+def test_spirals_are_two_arms_and_no_line_divides_them() -> None:
+    data = two_spirals(400, seed=0)
+    rows, arms = data.train_inputs, data.train_targets
+    assert rows.min() >= 0 and rows.max() <= 1
+    centred = rows * 2.2 - 1.1
+    radius, angle = centred.norm(dim=1), torch.atan2(centred[:, 1], centred[:, 0])
+    turned = angle - 3 * math.pi * radius - math.pi * arms
+    off = torch.atan2(turned.sin(), turned.cos()).abs() * radius
+    # Arms are a third of a turn's radius apart; a point is off by its noise, not by an arm.
+    assert off.median() < 0.05 and off.quantile(0.99) < 0.25
+    line = torch.linalg.lstsq(torch.cat([centred, torch.ones(800, 1)], 1), 2.0 * arms[:, None] - 1)
+    guess = torch.cat([centred, torch.ones(800, 1)], 1) @ line.solution > 0
+    assert (guess[:, 0] == arms.bool()).float().mean() < 0.7
+
+
+def test_kept_networks_come_back_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    net = models.dense([4, 3, 2], seed=1)
+    keep(net, path)
+    same_net = found(models.dense([4, 3, 2], seed=2), path)
+    assert all(map(torch.equal, net.state_dict().values(), same_net.state_dict().values()))
+    for content in (b"nothing", path.read_bytes()[:-3]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"net\.safetensors is damaged .*delete it"):
+            found(models.dense([4, 3, 2]), path)
+
+
+def test_a_network_is_trained_once(tmp_path: Path) -> None:
+    seen: list[str] = []
+    shop = Workshop(folder=tmp_path, progress=lambda done, total, what: seen.append(what))
+    subject = Subject("fc-64-8-10", "digits", Recipe(1, 64, 5e-3))
+    first, told = shop.trained(subject, 0), len(seen)
+    second = shop.trained(subject, 0)
+    assert told and len(seen) == told and not second.training
+    assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
+    other = shop.trained(replace(subject, recipe=Recipe(2, 64, 5e-3)), 0)
+    assert len(seen) > told and other is not first
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_every_plan_can_be_listed_and_keys_are_distinct() -> None:
+    for paper in run.PAPERS:
+        made = run.experiment(paper)
+        assert set(made.PLANS) == set(run.SCHEDULES)
+        for schedule, plans in made.PLANS.items():
+            assert all(plan.schedule == schedule for plan in plans) and made.says(plans)
+            for plan in plans:
+                plan.subject.build(0)
+            keys = [json.dumps(key, sort_keys=True) for plan in plans
+                    for key, _ in made.tasks(plan, Workshop(), 0)]  # fmt: skip
+            assert keys and len(set(keys)) == len(keys)
+
+
+def test_other_settings_are_other_cells() -> None:
+    plan = sipp_plans.PLANS["tiny"][0]
+    keys = [next(sipp.tasks(p, Workshop(), 0))[0]["settings"]
+            for p in (plan, replace(plan, seeds=5), replace(plan, inputs=61))]  # fmt: skip
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = replace(sipp_plans.PLANS["tiny"][0], methods=("magnitude",), steps=(0.5,))
+    keys = [[key for key, _ in sipp.tasks(replace(tiny, seeds=count), Workshop(), 0)]
+            for count in (1, 2)]  # fmt: skip
+    assert keys[0] == keys[1][: len(keys[0])] and len(keys[1]) == 2 * len(keys[0])
+    monkeypatch.setitem(sipp_plans.PLANS, "tiny", (tiny,))
+    found = run.validate("sipp", schedule="tiny", seeds=1)
+    assert ", 1 seed (" in found.says
+    both = (tiny, replace(tiny, subject=replace(tiny.subject, net="fc-64-9-10")))
+    monkeypatch.setitem(sipp_plans.PLANS, "tiny", (*both, *both))
+    names = "fc-64-9-10,fc-64-24-10"
+    assert len(run._chosen(sipp, "tiny", names, None, None)) == 4
+    assert len(run._chosen(sipp, "tiny", "fc-64-9-10", None, None)) == 2
+    # Those that are left keep their order; a network without any of them is left out.
+    monkeypatch.setitem(sipp_plans.PLANS, "tiny", (replace(tiny, methods=("snip", "random")), tiny))
+    few = run._chosen(sipp, "tiny", None, "random,snip", None)
+    assert [plan.methods for plan in few] == [("snip", "random")]
+    # One seed has no spread: nothing is said of an interval.
+    assert all(line.low is None and line.seeds in (0, 1, None) for line in found.lines)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [({"paper": "x"}, "paper must be one of"), ({"schedule": "x"}, "schedule must be one of"),
+     ({"only": "x"}, "only must be of fc-64-24-10; found 'x'"),
+     ({"seed": -1}, "seed"), ({"seeds": 0}, "seeds must"), ({"threads": 0}, "threads")],
+)  # fmt: skip
+def test_bad_arguments_are_refused(asked: Json, words: str) -> None:
+    settled: Json = {"paper": "sipp", "schedule": "tiny"} | asked
+    with pytest.raises(ValueError, match=words):
+        run.validate(**settled)
+
+
+def test_data_that_are_missing_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIPP_DATA_DIR", raising=False)
+    tiny = sipp_plans.PLANS["tiny"][0]
+    lost = replace(tiny, subject=replace(tiny.subject, net="lenet-300-100", data="mnist"))
+    monkeypatch.setitem(sipp_plans.PLANS, "reduced", (lost,))
+    with pytest.raises(FileNotFoundError):
+        run.validate("sipp", schedule="reduced", data_dir=tmp_path)
+    monkeypatch.setitem(sipp_plans.PLANS, "quick", (replace(tiny, methods=("sipp-det",)), lost))
+    made = run.validate("sipp", schedule="quick")
+    missing = [line for line in made.lines if line.what == "networks on mnist"]
+    assert missing[0].agrees == "not run" and "--data-dir" in missing[0].why
+
+
+def corenet_rows(better: float) -> list[Json]:
+    return [
+        {"net": plan.subject.net, "data": "mnist", "method": method, "keep": ratio, "seed": seed,
+         "kept": ratio, "drop": 0.1 * base + 0.001 * seed,
+         "error": base * (1 + 0.01 * seed) / ratio}
+        for plan in corenet_plans.PLANS["reduced"]
+        for method in corenet_lines.METHODS
+        for ratio in plan.keeps
+        for seed in range(1 if method == "svd" else 3)
+        for base in [better if method == "corenet" else 1.0]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("better", "agrees"), [(0.5, "yes"), (2.0, "no"), (1.0, "in part")])
+def test_corenets_lines_follow_the_errors(better: float, agrees: str) -> None:
+    rows, plans = corenet_rows(better), corenet_plans.PLANS["reduced"]
+    lines = {line.what: line for line in corenet.lines(plans, rows)}
+    one = lines["mean output error of corenet divided by that of entry-l1"]
+    assert one.agrees == agrees and one.ours.startswith(f"{better:.3g} times")
+    assert one.low is not None and one.high is not None and one.seeds == 3
+    assert one.low <= better * 1.0000001 and better <= one.high * 1.0000001
+    # svd has no dice: its one run stands beside every seed, whose errors differ by a percent each.
+    svd = lines["mean output error of corenet divided by that of svd"]
+    assert svd.seeds == 3 and svd.agrees == {"in part": "in part"}.get(agrees, agrees)
+    lost = lines["mean accuracy lost by corenet minus that by entry-l1"]
+    assert lost.agrees == agrees and lost.ours.startswith(points_apart(0.1 * (better - 1)))
+    panels = corenet.curves(plans, rows)
+    assert len(panels) == 3 * len(plans)
+    assert [len(s["kept"]) for s in panels[0]["series"]] == [10] * 8
+    assert panels[0]["series"][0]["y"][0] == pytest.approx(better * 1.01 / 0.02, rel=1e-4)
+
+
+def sipp_rows(cascade: Callable[[str, float], float], ticket: float) -> list[Json]:
+    plan = sipp_plans.PLANS["reduced"][0]
+    rows: list[Json] = []
+    for key, _ in sipp.tasks(plan, Workshop(), 0):
+        kept, wobble = key.get("keep", 1.0), 0.0005 * key["seed"]
+        value = {"kept": kept, "accuracy": 0.98, "random": 0.98 - ticket - wobble}
+        if key["part"] == "cascade":
+            value["accuracy"] = cascade(key["method"], kept)
+        rows.append(key | value)
+    return rows
+
+
+def test_sipps_lines_follow_the_cells() -> None:
+    plans = sipp_plans.PLANS["reduced"][:1]
+    # SiPP holds to 4% of the weights, magnitude to 5%, the others lose at once.
+    last = {"sipp-det": 0.04, "magnitude": 0.05}
+    rows = sipp_rows(lambda m, k: 0.98 if k >= last.get(m, 1.0) else 0.9749, ticket=0.02)
+    lines = {line.what: line for line in sipp.lines(plans, rows)}
+    where = "lenet-300-100 on mnist"
+    head = "prune potential at 0.5% loss, iterative: "
+    assert lines[f"{head}sipp-det, {where}"].ours == "96.0% removed"
+    assert lines[f"{head}sipp-det, {where}"].agrees == "yes"
+    assert lines[f"{head}sipp-hybrid, {where}"].agrees == "no"
+    assert lines[f"{head}magnitude, {where}"].ours == "95.0% removed"
+    assert lines[f"{head}random, {where}"].ours == "0.0% removed"
+    par = lines[f"accuracy of sipp-det minus magnitude, after iterative training, {where}"]
+    assert par.agrees == "yes" and par.ours.startswith("+0.06 points")
+    ticket = lines[f"lottery ticket of sipp-det found at training, 10% of the weights, {where}"]
+    assert ticket.agrees == "yes" and ticket.ours.startswith("+2.05 points")
+    assert {line.agrees for line in lines.values() if "ResNet-101" in line.what} == {"not run"}
+    panels = sipp.curves(plans, rows)
+    assert [p["title"] for p in panels] == ["pruned once", "pruned once, trained again",
+                                            "pruned and trained in steps"]  # fmt: skip
+    worse = sipp_rows(lambda m, k: 0.98, ticket=-0.02)
+    lines = {line.what: line for line in sipp.lines(plans, worse)}
+    assert lines[ticket.what].agrees == "no"
+    assert lines[f"{head}random, {where}"].ours == "at least 98.0% removed"
+
+
+# Radii up to 0.45, with which a curve of these cells ends at 96.25%.
+TRIMS = tuple(
+    replace(plan, radii=plan.radii[:6]) if plan.again else plan
+    for plan in nettrim_plans.PLANS["reduced"]
+)
+
+
+def trim_rows(lost: float, promised: float) -> list[Json]:
+    rows: list[Json] = []
+    for plan in TRIMS:
+        for key, _ in nettrim.tasks(plan, Workshop(), 0):
+            ratio = key.get("keep", 1.0)
+            kept = 0.6 - 1.25 * ratio if key["part"] == "trim" else ratio
+            rows.append(
+                key
+                | {"kept": kept, "accuracy": 0.9, "trained": 0.987 - lost, "promised": promised,
+                   "discrepancy": 0.05, "nonzero": [360, 3000, 131]}
+            )  # fmt: skip
+    return rows
+
+
+def test_nettrims_lines_follow_the_cells() -> None:
+    lines = nettrim.lines(TRIMS, trim_rows(0.003, 0.5))
+    net = "fc-784-300-1000-100-10 on mnist"
+    curve = {line.what.split()[2]: line for line in lines if line.what.endswith(f"removed, {net}")}
+    assert len(curve) == 11
+    assert curve["44.00%"].agrees == "yes" and curve["91.00%"].agrees == "yes"
+    assert curve["97.00%"].agrees == "not run"
+    spirals = [line.agrees for line in lines if "spirals" in line.what]
+    assert spirals == ["yes", "no", "yes"]
+    bound = next(line for line in lines if line.guarantee)
+    assert bound.agrees == "yes" and bound.ours.startswith("0.1 to 0.1")
+    worse = nettrim.lines(TRIMS, trim_rows(0.02, 0.04))
+    assert next(line for line in worse if line.guarantee).agrees == "no"
+    assert "no" in {line.agrees for line in worse if line.what.endswith(f"removed, {net}")}
+
+
+def test_a_curve_is_read_between_its_points_and_not_beyond() -> None:
+    rows = [{"seed": 0, "method": "m", "kept": 0.5, "trained": 0.9},
+            {"seed": 0, "method": "m", "kept": 0.3, "trained": 0.8}]  # fmt: skip
+    assert nettrim_lines._at(rows, 0, "m", 0.6, "trained") == pytest.approx(0.85)
+    assert nettrim_lines._at(rows, 0, "m", 0.71, "trained") is None
+    assert nettrim_lines._at(rows, 1, "m", 0.6, "trained") is None

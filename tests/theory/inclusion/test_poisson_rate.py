@@ -1,0 +1,150 @@
+"""SP-8: least rates, arguments and degenerate neurons; the claim's evidence is in the ledger."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sipp_theory.inclusion.poisson_rate import INCLUSION_BOUNDS, inclusion_error, inclusion_rate
+from sipp_theory.inclusion.poisson_sampling import expected_kept, inclusion_probabilities
+
+PAIR: Any = np.array([0.1, 0.2])
+
+
+def dirichlet(k, n, alpha, seed):
+    return np.random.default_rng(seed).dirichlet(np.full(k, alpha), n)
+
+
+INSTANCES = {
+    "plain": dirichlet(10, 4, 1.0, 1),
+    "spiky": dirichlet(12, 3, 0.2, 2),
+    "lattice": np.full((1, 8), 0.125),
+    "duplicate rows": np.repeat(dirichlet(7, 1, 0.5, 3), 3, axis=0),
+}
+
+
+@pytest.mark.parametrize("bound", ["cramer", "exact"])
+@pytest.mark.parametrize("name", INSTANCES)
+def test_instance_rate_is_least_to_its_tolerance(bound, name):
+    rows = INSTANCES[name]
+    s = rows.max(axis=0)
+    rate = float(inclusion_rate(s, 0.3, 0.05, shares=rows, bound=bound))
+    assert inclusion_error(s, rate, 0.05, shares=rows, bound=bound) <= 0.3
+    assert inclusion_error(s, rate * 0.995, 0.05, shares=rows, bound=bound) > 0.3
+
+
+def test_instance_rate_is_least_where_little_is_random():
+    """Once the heavy weight is certain the rest is 0.1% of the sum: a rate of 1.001 does it."""
+    rows = np.array([[0.999, 0.001], [0.9995, 0.0005]])
+    s = rows.max(axis=0)
+    assert inclusion_error(s, 1.01, 0.05, shares=rows, bound="exact") <= 0.01
+    assert inclusion_rate(s, 0.01, 0.05, shares=rows, bound="exact") <= 1.01 * 1.003
+
+
+def test_two_sides_must_be_paid_for():
+    """One weight at p = 1/2 misses by its whole value, always: ln(1/delta) would promise less."""
+    for bound in INCLUSION_BOUNDS:
+        assert inclusion_error([1.0], 0.5, 0.9, shares=[[1.0]], bound=bound) >= 1
+    log = np.log(1 / 0.9)  # Bernstein's form with one side
+    assert log / 1.5 + np.sqrt((log / 1.5) ** 2 + 4 * log) < 1
+
+
+def test_shares_and_a_coverage_factor_do_not_mix():
+    """G_R seen on S says nothing of a fresh input that merely has g_j <= C s_j."""
+    k = 10_000
+    rows = np.zeros((2, k + 1))
+    rows[:, k] = 1 - 1e-4
+    rows[0, 0] = rows[1, 1] = 1e-4
+    s = np.full(k + 1, 1e-4)
+    s[k] = 1 - 1e-4
+    fresh = np.full(k, 1e-4)  # within the coverage event at every C >= 1
+    rate, delta = 1000.0, 0.05
+    p = inclusion_probabilities(s, rate)[:k]
+    true = float(np.sqrt((fresh**2 / p) @ (1 - p)))  # one standard deviation
+    without = float(inclusion_error(s, rate, delta, coverage_factor=2.0))
+    assert without >= 2 * true
+    with pytest.raises(ValueError, match="coverage_factor"):
+        inclusion_error(s, rate, delta, shares=rows, coverage_factor=2.0)
+
+
+def test_probabilities_and_expected_count():
+    s = [0.5, 0.25, 0.0]
+    assert inclusion_probabilities(s, 2.0).tolist() == [1, 0.5, 0]
+    assert inclusion_probabilities(s, np.inf).tolist() == [1, 1, 0]
+    assert inclusion_probabilities(s, 0.0).tolist() == [0, 0, 0]
+    assert expected_kept(s, 2.0) == 1.5 and expected_kept(s, np.inf) == 2
+    rng = np.random.default_rng(0)
+    s = rng.random(30)
+    kept = rng.random((20_000, 30)) < inclusion_probabilities(s, 2.0)
+    count = kept.sum(axis=1)
+    assert abs(count.mean() - expected_kept(s, 2.0)) < 5 * count.std() / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize("bound", INCLUSION_BOUNDS)
+def test_degenerate_neurons(bound):
+    shares = [[0.6, 0.4, 0.0]]
+    s = [0.6, 0.4, 0.0]
+    assert inclusion_error(s, np.inf, 0.05, shares=shares, bound=bound) == 0
+    assert inclusion_error(s, 2.5, 0.05, shares=shares, bound=bound) == 0
+    assert inclusion_error(s, 0.0, 0.05, shares=shares, bound=bound) == np.inf
+    dead = [[0.0, 0.0, 0.0]]
+    assert inclusion_error([0.0] * 3, 0.0, 0.05, shares=dead, bound=bound) == 0
+    assert inclusion_error([0.0] * 3, 1.0, 0.05, shares=dead, bound=bound) == 0
+    assert inclusion_rate([0.0] * 3, 0.1, 0.05, shares=dead, bound=bound) == 0
+    # One weight is all or nothing: certain, or to the exact tail missed with probability delta.
+    single = inclusion_rate([1.0], 0.5, 0.05, shares=[[1.0]], bound=bound)
+    low = 0.95 if bound == "exact" else 1.0
+    assert low <= single <= low * 1.005
+    # No rate past the one at which every weight is certain.
+    assert inclusion_rate(s, 1e-9, 1e-9, shares=shares, bound=bound) <= 2.5 * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: inclusion_error([0.9, -0.1], 1.0, 0.1), r"sensitivity.*-0\.1 at index 1"),
+        (lambda: inclusion_error([0.9, np.nan], 1.0, 0.1), "sensitivity must be finite; found nan"),
+        (lambda: inclusion_error([0.9], -1.0, 0.1), r"rate must be at least 0; found -1\.0"),
+        (lambda: inclusion_error([0.9], np.nan, 0.1), "rate must be at least 0; found nan"),
+        (lambda: inclusion_error([1.0], 1.0, 1.0), r"delta must be .*found 1\.0"),
+        (lambda: inclusion_rate([1.0], 0.0, 0.1), r"eps must be .*found 0\.0"),
+        (lambda: inclusion_rate([1.0], 0.1, np.nan), "delta must be .*found nan"),
+        (lambda: inclusion_error([1.0], 1.0, 0.1, coverage_factor=0.9), r"coverage_factor.*0\.9"),
+        (lambda: inclusion_error([1.0], 1.0, 0.1, bound="corenet"), "bound must be.*'corenet'"),
+        (lambda: inclusion_rate([1.0], 0.1, 0.1, bound="exact"), "bound 'exact' needs shares"),
+        (
+            lambda: inclusion_error([1.0], 1, 0.1, shares=[[1.0]], bound="cramer",
+                                    coverage_factor=2),
+            "'cramer' holds at the given inputs: coverage_factor must be 1",
+        ),
+        (lambda: inclusion_error([1.0], 1.0, 0.1, shares=[[0.5, 0.5]]), "shares must have 1 col"),
+        (lambda: inclusion_error([1.0], 1.0, 0.1, shares=[[0.7]]), r"shares row 0.*0\.7"),
+        (
+            lambda: inclusion_rate([1.0, 0.0], 0.1, 0.1, shares=[[0.7, 0.3]], bound="exact"),
+            "weight 1 has share .*0.3.* at input 0",
+        ),
+        (lambda: expected_kept([-1.0], 1.0), r"sensitivity.*found -1\.0 at index 0"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_by_name(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: inclusion_error([1.0], 1.0, PAIR), "delta"),
+        (lambda: inclusion_rate([1.0], PAIR, 0.1), "eps"),
+        (lambda: inclusion_error([3.0, 0.2], 1.0, 0.1), "sensitivity"),
+        (lambda: inclusion_error([0.1, 0.2], 1.0, 0.1), "sensitivity"),  # sum < 1: ES-2
+        (lambda: inclusion_error(0.9, 1.0, 0.1), "sensitivity"),
+        (lambda: inclusion_rate([[0.9, 0.2]], 0.1, 0.1), "sensitivity"),
+        (lambda: inclusion_rate([0.9, 0.2], 0.1, 0.1, shares=[[0.5, 0.3, 0.2]]), "shares"),
+        (lambda: inclusion_error([0.6, 0.4], 1.0, 0.1, shares=[[0.2, 0.8]]), "shares"),  # g > C s
+        (lambda: inclusion_rate([1.0, 0.0], 0.1, 0.1, shares=[[0.7, 0.3]]), "share"),
+    ],
+)
+def test_broken_premises_are_refused_by_name(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
