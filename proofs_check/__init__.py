@@ -14,25 +14,8 @@ from proofs_check.monte_carlo.neuron import neuron_coverage
 from proofs_check.monte_carlo.neuron_check import NeuronCheck
 
 __all__ = [
-    "LEDGER",
-    "Claim",
-    "Coverage",
-    "Entry",
-    "Evidence",
-    "FirstCheck",
-    "LayerCoverage",
-    "LedgerRun",
-    "Needed",
-    "NetworkCoverage",
-    "NeuronCheck",
-    "first_check",
-    "judge",
-    "layer_coverage",
-    "needed_size",
-    "network_coverage",
-    "neuron_coverage",
-    "power",
-    "refuting_failures",
-    "run",
-    "trials_for_power",
-]
+    "LEDGER", "Claim", "Coverage", "Entry", "Evidence", "FirstCheck", "LayerCoverage",
+    "LedgerRun", "Needed", "NetworkCoverage", "NeuronCheck", "first_check", "judge",
+    "layer_coverage", "needed_size", "network_coverage", "neuron_coverage", "power",
+    "refuting_failures", "run", "trials_for_power",
+]  # fmt: skip

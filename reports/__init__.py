@@ -13,5 +13,6 @@ from reports.validation.page import write_validation
 
 __all__ = [
     "BenchRun", "BuildResult", "Generalization", "Validation", "bench", "build", "generalize",
-    "validate", "verify", "write_bench", "write_claims", "write_generalization", "write_validation",
+    "validate", "verify", "write_bench", "write_claims", "write_generalization",
+    "write_validation",
 ]  # fmt: skip

@@ -24,7 +24,7 @@ from reports.site import page as companion
 from reports.site import plain
 from reports.validation import Validation
 from reports.validation import page as validation_page
-from sipp_core.runtime.files import write_atomically
+from sipp_core.runtime import write_atomically
 
 Progress = Callable[[int, int, str], None]
 

@@ -38,7 +38,7 @@ def run_benchmarks(
 
 def read_benchmarks(path: Path) -> BenchRun:
     """Read what `sipp bench --json` printed, or refuse it with the file's name."""
-    from reports.benches.findings import read
+    from reports.benches import read
 
     try:
         return read(json.loads(path.read_text("utf-8")))

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from sipp_core.zoo.datasets import Dataset
+    from sipp_core.zoo import Dataset
 
 SUFFIXES = (".npz", ".npy", ".pt")
 # Names under which the inputs of an archive of several arrays are looked for.
@@ -135,7 +135,7 @@ def fitted(inputs: Tensor, model: nn.Module, source: str) -> Tensor:
     """Give inputs the model's float type and see that the model takes one of them."""
     import torch
 
-    from sipp_core.runtime.execution import evaluating
+    from sipp_core.runtime import evaluating
 
     first = next((p for p in model.parameters() if p.is_floating_point()), None)
     if first is not None:

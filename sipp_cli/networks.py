@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from sipp_core.zoo.datasets import Dataset
+    from sipp_core.zoo import Dataset
 
 # What a data set is shown on when nobody names a network.
 USUAL = {"digits": "digits-mlp", "mnist": "lenet-300-100", "fashion-mnist": "lenet-300-100"}
@@ -181,7 +181,7 @@ def save_weights(network: Network, path: Path) -> None:
     """Write the network's state_dict to a safetensors file, whole or not at all."""
     from safetensors.torch import save
 
-    from sipp_core.runtime.files import write_atomically
+    from sipp_core.runtime import write_atomically
 
     state = network.model.state_dict()
     # Views of one tensor cannot be written, so each gets memory of its own.

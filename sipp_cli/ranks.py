@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-    from sipp_core.runtime.processes import Processes
+    from sipp_core.runtime import Processes
 
 _joined: list[Processes] = []
 
@@ -44,7 +44,7 @@ def join() -> None:
         return
     import torch.distributed as dist
 
-    from sipp_core.runtime.processes import processes
+    from sipp_core.runtime import processes
 
     dist.init_process_group("gloo")
     group = processes()

@@ -1,45 +1,35 @@
 """Prune trained PyTorch networks with guarantees: sensitivities, samplers, methods, baselines."""
 
-from sipp_core.certificates.certificate import Certificate
-from sipp_core.certificates.certify import certify, output_errors
-from sipp_core.certificates.sparsest import SparsestResult, sparsest
-from sipp_core.compression.compress import Compressed, compress, decompress
-from sipp_core.filters.prune import prune_filters
-from sipp_core.filters.result import FilterReport, FilterResult, GroupReport
-from sipp_core.network.cost import multiply_adds
-from sipp_core.network.selection import Except
-from sipp_core.network.structure import narrow
-from sipp_core.pruning.prune import METHODS, prune
-from sipp_core.pruning.result import LayerReport, PruneResult
-from sipp_core.pruning.saving import load, save
-from sipp_core.sensitivity.calibrate import Calibration, calibrate
-from sipp_core.sensitivity.empirical import empirical_sensitivity
-from sipp_core.sensitivity.statistics import LayerStatistics
+from sipp_core import methods, nettrim
+from sipp_core.certificates import Certificate, SparsestResult, certify, output_errors, sparsest
+from sipp_core.compression import (
+    Codebook,
+    Compressed,
+    compress,
+    decompress,
+    learning_levels,
+    neuron_order,
+    rate_control,
+)
+from sipp_core.filters import FilterReport, FilterResult, GroupReport, prune_filters
+from sipp_core.network import Except, multiply_adds, narrow
+from sipp_core.pruning import METHODS, LayerReport, PruneResult, load, prune, save
+from sipp_core.sensitivity import (
+    Calibration,
+    LayerStatistics,
+    calibrate,
+    empirical_sensitivity,
+    kernel,
+)
+from sipp_core.zoo import datasets, models, recipes, retraining, training
+from sipp_core.zoo import pretrained as shipped
 
 __all__ = [
-    "METHODS",
-    "Calibration",
-    "Certificate",
-    "Compressed",
-    "Except",
-    "FilterReport",
-    "FilterResult",
-    "GroupReport",
-    "LayerReport",
-    "LayerStatistics",
-    "PruneResult",
-    "SparsestResult",
-    "calibrate",
-    "certify",
-    "compress",
-    "decompress",
-    "empirical_sensitivity",
-    "load",
-    "multiply_adds",
-    "narrow",
-    "output_errors",
-    "prune",
-    "prune_filters",
-    "save",
-    "sparsest",
-]
+    "METHODS", "Calibration", "Certificate", "Codebook", "Compressed", "Except", "FilterReport",
+    "FilterResult", "GroupReport", "LayerReport", "LayerStatistics", "PruneResult",
+    "SparsestResult", "calibrate", "certify", "compress", "datasets", "decompress",
+    "empirical_sensitivity", "kernel", "learning_levels", "load", "methods", "models",
+    "multiply_adds", "narrow", "nettrim", "neuron_order", "output_errors", "prune",
+    "prune_filters", "rate_control", "recipes", "retraining", "save", "shipped", "sparsest",
+    "training",
+]  # fmt: skip

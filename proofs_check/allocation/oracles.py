@@ -14,7 +14,7 @@ import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted, Unavailable
 from proofs_check.ledger.registry import Setting, oracle
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 from sipp_theory.allocation import pair
 
 STREAM = 61

@@ -1,1 +1,3 @@
-"""certificates."""
+"""Certificates (CT): claims and evidence."""
+
+__all__: list[str] = []

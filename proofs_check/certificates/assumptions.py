@@ -8,8 +8,8 @@ import sipp_core
 from proofs_check.instances import subjects
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, assumption
-from sipp_core.certificates.certify import output_errors
-from sipp_core.runtime.numbers import Float, generator
+from sipp_core.certificates import output_errors
+from sipp_core.runtime import Float, generator
 
 HELD_OUT_STREAM = 74
 LEVEL = 1e-3

@@ -21,8 +21,7 @@ import sipp_theory
 from proofs_check.instances import subjects
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
-from sipp_core.runtime.execution import evaluating
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import evaluating, generator
 
 COUNT_STREAM, ERROR_STREAM, SEQUENCE_STREAM, PATH_STREAM = 71, 72, 73, 74
 JUST_ABOVE = 1 + 1e-9

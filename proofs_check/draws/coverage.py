@@ -13,7 +13,7 @@ from proofs_check.kinds.coverage import neuron_experiment, two_point
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
 from proofs_check.monte_carlo.needed import Needed, needed_size
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 # A network for which the 3 delta/(8 eta) that SP-2 promises one neuron can still be sampled.
 ETA, ETA_STAR, NETWORK_DELTA = 100, 10_000, 0.7

@@ -1,1 +1,3 @@
-"""filters."""
+"""Filters and channels (PF): claims and evidence."""
+
+__all__: list[str] = []

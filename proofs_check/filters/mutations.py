@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from proofs_check.ledger.mutation import Function, Mutation
-from sipp_core.filters.coupling import Labels
+from sipp_core.filters import Labels
 
 
 def _single_position(original: Function) -> Function:

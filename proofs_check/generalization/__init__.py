@@ -1,1 +1,3 @@
-"""generalization."""
+"""Generalization bounds (GN): claims and evidence."""
+
+__all__: list[str] = []

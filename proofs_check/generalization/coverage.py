@@ -17,7 +17,7 @@ import sipp_theory
 from proofs_check.generalization.books import Rates, book_failure, most_errors, occam_rates
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 BOOK_STREAM, TREE_STREAM, LINEAR_STREAM, SIGNS_STREAM = 91, 92, 93, 94
 DELTA = 0.1

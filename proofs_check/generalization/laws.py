@@ -10,7 +10,7 @@ import sipp_theory
 from proofs_check.kinds.laws import hold
 from proofs_check.ledger.evidence import Found
 from proofs_check.ledger.registry import Setting, law
-from sipp_theory.generalization.occam import OccamForm
+from sipp_theory.generalization import OccamForm
 
 COUNTS = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 BITS = st.one_of(st.just(0.0), st.floats(0, 50), st.floats(0, 1e5))

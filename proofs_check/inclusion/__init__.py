@@ -1,1 +1,3 @@
-"""inclusion."""
+"""Inclusion by probability (SP-8): evidence."""
+
+__all__: list[str] = []

@@ -14,7 +14,7 @@ from proofs_check.instances.strategies import share_rows
 from proofs_check.kinds.laws import hold
 from proofs_check.ledger.evidence import Found
 from proofs_check.ledger.registry import Setting, law
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 EPS, DELTA = st.floats(0.02, 0.95), st.sampled_from([1e-6, 0.01, 0.05, 0.4])
 RATES = st.one_of(st.floats(1e-200, 100), st.sampled_from([0.0, np.inf]))

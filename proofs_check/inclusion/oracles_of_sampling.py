@@ -21,7 +21,7 @@ from proofs_check.inclusion.exact_laws import (
 )
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 STREAM = 63
 CASES = [

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from proofs_check.ledger.evidence import Unavailable
 from proofs_check.ledger.registry import Setting
 from sipp_core import calibrate
-from sipp_core.pruning.promise import Table, make_table
-from sipp_core.runtime.files import write_atomically
-from sipp_core.sensitivity.statistics import LayerStatistics
+from sipp_core.pruning import Table, make_table
+from sipp_core.runtime import write_atomically
+from sipp_core.sensitivity import LayerStatistics
 from sipp_core.zoo import datasets, models, training
 
 NETWORKS = {"digits": "digits-mlp", "mnist": "lenet-300-100"}

@@ -1,4 +1,4 @@
-"""Claims of the family SP that keep or include weights: dropping, inclusion, and joining promises."""
+"""Claims of the family SP about weights that are kept or included, and about joint promises."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from proofs_check.ledger.registry import Setting, coverage
 from proofs_check.monte_carlo.failures import estimates_at
 from proofs_check.monte_carlo.neuron import TIE
 from proofs_check.monte_carlo.pair import Pair, make_pair
-from sipp_core.pruning.promise import Table
+from sipp_core.pruning import Table
 
 SIGNS_STREAM, NEEDED_STREAM = 53, 54
 NEEDED_TRIALS = 20_000

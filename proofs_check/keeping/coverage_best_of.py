@@ -12,7 +12,7 @@ from proofs_check.instances import subjects
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
 from sipp_core import calibrate
-from sipp_core.runtime.numbers import Float, generator
+from sipp_core.runtime import Float, generator
 
 STREAM, NEEDED_STREAM = 55, 56
 NEEDED_TRIALS = 2_000

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 import sipp_theory
 from proofs_check.ledger.mutation import Function, Mutation
-from sipp_core.pruning.plan import LayerPlan, draw
-from sipp_core.runtime.numbers import generator
+from sipp_core.pruning import LayerPlan, draw
+from sipp_core.runtime import generator
 
 
 def scaled(by: float) -> Function:

@@ -15,8 +15,8 @@ from proofs_check.instances import subjects
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
-from sipp_core.pruning.plan import draw
-from sipp_core.runtime.numbers import generator
+from sipp_core.pruning import draw
+from sipp_core.runtime import generator
 
 STREAM = 61
 SHARES = (0.0, 1e-30, 1e-16, 1e-3, 0.1, 0.25, 0.5, 0.75, 0.999999, 1.0)

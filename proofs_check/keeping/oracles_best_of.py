@@ -12,8 +12,8 @@ import sipp_core.methods.corenet
 import sipp_theory
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
-from sipp_core.pruning.plan import LayerPlan, draw
-from sipp_core.runtime.numbers import generator
+from sipp_core.pruning import LayerPlan, draw
+from sipp_core.runtime import generator
 
 STREAM = 64
 

@@ -1,1 +1,3 @@
-"""kinds."""
+"""Helpers of each kind of evidence."""
+
+__all__: list[str] = []

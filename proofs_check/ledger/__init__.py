@@ -1,1 +1,3 @@
-"""ledger."""
+"""The engine: claims, checks, mutations, trials, verdicts."""
+
+__all__: list[str] = []

@@ -23,7 +23,7 @@ from proofs_check.ledger.registry import Profile, Setting, all_checks
 from proofs_check.ledger.sequential import Count, block_sizes, counted, verdict
 from proofs_check.ledger.status import Entry, corrected, entries
 from proofs_check.ledger.store import Store, versions
-from sipp_core.runtime.execution import one_thread
+from sipp_core.runtime import one_thread
 
 Progress = Callable[[int, int, str], None]
 

@@ -11,7 +11,7 @@ from proofs_check.ledger.evidence import Evidence, Experiment
 from proofs_check.ledger.mutation import Mutation, substituted
 from proofs_check.ledger.registry import FAMILIES, FINE, Setting, all_checks
 from proofs_check.ledger.sequential import run_serially, verdict
-from sipp_core.runtime.execution import one_thread
+from sipp_core.runtime import one_thread
 
 Asked = tuple[Evidence, Experiment]
 

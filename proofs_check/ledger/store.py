@@ -14,7 +14,7 @@ from typing import Any
 
 from proofs_check.ledger.evidence import Evidence, read_evidence
 from proofs_check.ledger.registry import Setting
-from sipp_core.runtime.files import write_atomically
+from sipp_core.runtime import write_atomically
 
 PACKAGES = ("sipp_theory", "sipp_core", "proofs_check")
 LIBRARIES = ("numpy", "scipy", "torch", "sympy", "mpmath", "hypothesis")

@@ -1,1 +1,3 @@
-"""matrices."""
+"""Whole matrices (MS): claims and evidence."""
+
+__all__: list[str] = []

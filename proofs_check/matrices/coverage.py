@@ -10,8 +10,8 @@ import numpy as np
 import sipp_theory
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
-from sipp_core.pruning.plan import draw_counts
-from sipp_core.runtime.numbers import generator
+from sipp_core.pruning import draw_counts
+from sipp_core.runtime import generator
 
 COUNT_STREAM, MATRIX_STREAM = 75, 76
 TIE = 1e-9

@@ -15,7 +15,7 @@ from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted, Unavailable
 from proofs_check.ledger.registry import Setting, oracle
 from proofs_check.matrices.coverage import identity_failure
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 STREAM = 77
 NEAR = 1e-10

@@ -1,1 +1,3 @@
-"""Monte Carlo on real neurons, layers and networks: draws without any bound's help, counted."""
+"""Monte Carlo: how often a drawn neuron, layer or network fails."""
+
+__all__: list[str] = []

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from proofs_check.monte_carlo.neuron import TIE
-from sipp_core.runtime.numbers import Float, generator
+from sipp_core.runtime import Float, generator
 
 DRAWN_STREAM = 61
 LARGEST_SIZE = 2.0**53

@@ -13,8 +13,8 @@ from proofs_check.monte_carlo.sampling import (
     draw_law,
     inclusion_estimates,
 )
-from sipp_core.pruning.pivotal import pivotal
-from sipp_core.runtime.numbers import Float
+from sipp_core.pruning import pivotal
+from sipp_core.runtime import Float
 
 # First entries of the random streams, so that no two purposes share one.
 WORST_STREAM, EACH_STREAM, RANDOM_STREAM, CHOICE_STREAM = 11, 12, 13, 14

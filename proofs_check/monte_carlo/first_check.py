@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from proofs_check.monte_carlo.neuron_check import CLAIMS, NeuronCheck, check_neuron
 from sipp_core import calibrate
-from sipp_core.pruning.promise import Table, make_table
-from sipp_core.runtime.provenance import digests
+from sipp_core.pruning import Table, make_table
+from sipp_core.runtime import digests
 
 Progress = Callable[[int, int, str], None]
 

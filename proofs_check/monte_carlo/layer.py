@@ -16,8 +16,8 @@ from proofs_check.monte_carlo.sampling import (
     draw_law,
     inclusion_estimates,
 )
-from sipp_core.pruning.plan import LayerPlan
-from sipp_core.runtime.numbers import Bool, Float
+from sipp_core.pruning import LayerPlan
+from sipp_core.runtime import Bool, Float
 
 LAYER_STREAM = 31
 

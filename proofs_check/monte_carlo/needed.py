@@ -11,7 +11,7 @@ from scipy import special
 from proofs_check.monte_carlo.neuron import TIE, check_question
 from proofs_check.monte_carlo.pair import Pair, Scheme, make_pair
 from proofs_check.monte_carlo.sampling import Law, blocks, draw_law, draw_sums, inclusion_estimates
-from sipp_core.runtime.numbers import Float
+from sipp_core.runtime import Float
 
 ROUGH_TRIALS = 4096
 ROUGH_STREAM, CHOICE_STREAM, WALK_STREAM = 21, 22, 23

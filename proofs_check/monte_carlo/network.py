@@ -13,9 +13,8 @@ from torch.func import functional_call, vmap
 from proofs_check.ledger.judging import CONFIDENCE, Coverage, Where, judge
 from proofs_check.monte_carlo.neuron import TIE
 from sipp_core import PruneResult
-from sipp_core.pruning.plan import LayerPlan, draw
-from sipp_core.runtime.execution import Progress, evaluating, model_device
-from sipp_core.runtime.numbers import Float, generator
+from sipp_core.pruning import LayerPlan, draw
+from sipp_core.runtime import Float, Progress, evaluating, generator, model_device
 
 NETWORK_STREAM = 41
 INPUTS_AT_ONCE = 256

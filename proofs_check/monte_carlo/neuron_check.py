@@ -22,8 +22,8 @@ from proofs_check.ledger.judging import Coverage, Where, trials_for_power
 from proofs_check.monte_carlo.needed import needed_size
 from proofs_check.monte_carlo.neuron import Points, neuron_coverage
 from proofs_check.monte_carlo.pair import Scheme
-from sipp_core.pruning.promise import Table
-from sipp_core.runtime.numbers import Bool, Float
+from sipp_core.pruning import Table
+from sipp_core.runtime import Bool, Float
 
 CLAIMS = ("SP-2", "SP-3", "SP-4", "SP-5", "SP-5x", "SP-6", "SP-8")
 SCHEMES: dict[str, Scheme] = {"SP-6": "dropping", "SP-8": "inclusion"}
@@ -108,7 +108,7 @@ def check_neuron(
 
     Example:
         >>> import torch; from torch import nn; at = torch.Generator().manual_seed(0)
-        >>> from sipp_core import calibrate; from sipp_core.pruning.promise import make_table
+        >>> from sipp_core import calibrate; from sipp_core.pruning import make_table
         >>> net = nn.Linear(6, 1, bias=False); _ = net.weight.data.uniform_(generator=at)
         >>> old, new = (
         ...     make_table(calibrate(net, torch.rand(20, 6, generator=at), points=20).layers[0],

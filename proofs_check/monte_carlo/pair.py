@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sipp_core.runtime.numbers import Float
+from sipp_core.runtime import Float
 
 Scheme = Literal["draws", "inclusion", "coupled", "dropping"]
 

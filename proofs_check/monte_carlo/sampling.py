@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sipp_core.pruning.pivotal import pivotal
-from sipp_core.runtime.numbers import Float, generator
+from sipp_core.pruning import pivotal
+from sipp_core.runtime import Float, generator
 
 BLOCK = 1024
 # Numbers handled at once; 2**21 float64 are 16 MiB.

@@ -1,1 +1,3 @@
-"""nettrim."""
+"""Net-Trim (NT): claims and evidence."""
+
+__all__: list[str] = []

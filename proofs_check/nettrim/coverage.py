@@ -10,7 +10,7 @@ from scipy import optimize
 import sipp_theory
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 STREAM = 83
 NEURONS = ((1, 4), (2, 8))

@@ -16,7 +16,7 @@ from proofs_check.ledger.evidence import Found
 from proofs_check.ledger.registry import Setting, law
 from sipp_core.nettrim import program as nettrim_program
 from sipp_core.nettrim import solution, solver
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 TOLERANCE = 1e-5
 Layers = list[tuple[np.ndarray, np.ndarray]]

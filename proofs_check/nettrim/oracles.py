@@ -12,7 +12,7 @@ from proofs_check.ledger.evidence import Found, Refuted, Unavailable
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.nettrim import program as nettrim_program
 from sipp_core.nettrim import reference, solver
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 STREAM = 82
 

@@ -1,1 +1,3 @@
-"""network."""
+"""Errors through a network (NW): claims and evidence."""
+
+__all__: list[str] = []

@@ -17,7 +17,7 @@ from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, assumption
 from proofs_check.ledger.sequential import FAMILY_ERROR, LEVEL, holm
 from proofs_check.monte_carlo.drawn_network import activations, parts
-from sipp_core.runtime.numbers import Float
+from sipp_core.runtime import Float
 
 # A law with a tail index below 2 has no variance; a subexponential one has every moment.
 FINITE = 2.0

@@ -21,8 +21,8 @@ from proofs_check.monte_carlo.drawn_network import (
     sensitivities,
 )
 from proofs_check.monte_carlo.neuron import TIE
-from sipp_core.pruning.plan import LayerPlan, draw
-from sipp_core.runtime.numbers import Float, generator
+from sipp_core.pruning import LayerPlan, draw
+from sipp_core.runtime import Float, generator
 
 EPS, DELTA = 0.5, 0.1
 # Draws for each unit of S_sum from which the search for what is needed comes down.

@@ -10,7 +10,7 @@ from scipy import optimize, special, stats
 import sipp_theory
 from proofs_check.ledger.evidence import Experiment, Found, Refuted
 from proofs_check.ledger.registry import Setting, coverage
-from sipp_core.runtime.numbers import Float, generator
+from sipp_core.runtime import Float, generator
 
 TAIL_STREAM = 62
 

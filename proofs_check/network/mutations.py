@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from proofs_check.ledger.mutation import Function, Mutation
-from sipp_core.runtime.numbers import Float
+from sipp_core.runtime import Float
 
 
 def _scaled(factor: Callable[..., Any]) -> Callable[[Function], Function]:

@@ -14,7 +14,7 @@ from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
 from proofs_check.monte_carlo.drawn_network import activations, parts
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 RATIOS = ([1.0], [2.0, 5.0], [1.0, 1.0, 1.0], [1499.0, 235.0, 79.0], [3.5, 1e9, 1.25, 17.0])
 NETWORKS = [(1, 1), (1, 2), (3, 5), (410, 784), (202, 128), (10**6, 10**5)]

@@ -1,1 +1,3 @@
-"""sensitivity."""
+"""Sensitivities (ES) and the assumptions: claims and evidence."""
+
+__all__: list[str] = []

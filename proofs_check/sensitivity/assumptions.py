@@ -12,7 +12,7 @@ from proofs_check.instances import subjects
 from proofs_check.instances.activations import inputs_of_layers, shares_of
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, assumption
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 CONFIDENCE = 0.99
 NEURONS = 16

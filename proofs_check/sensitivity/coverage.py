@@ -13,7 +13,7 @@ from proofs_check.instances import subjects
 from proofs_check.instances.activations import inputs_of_layers, shares_of
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 STREAM = 71
 POINTS = (19, 99)

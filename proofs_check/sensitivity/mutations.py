@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from proofs_check.ledger.mutation import Function, Mutation
-from sipp_core.sensitivity.kernel import Accumulator
+from sipp_core.sensitivity import Accumulator
 
 BY_HAND = "oracles.sensitivity.case_by_hand"
 SENSITIVITY = "sipp_theory:sensitivity"

@@ -17,7 +17,7 @@ from proofs_check.instances import subjects
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
-from sipp_core.runtime.numbers import generator
+from sipp_core.runtime import generator
 
 # The code keeps 1e-12 of beta in hand, which moves the root by up to 1e-12/ln(1/beta).
 ROOT = 1e-11

@@ -1,1 +1,6 @@
-"""Benchmarks: what is measured, how, against what, and what the issue's targets ask for."""
+"""`sipp bench`: one module a family, ratios within one run."""
+
+from reports.benches.findings import BenchRun, Curve, Measured, read
+from reports.benches.run import bench
+
+__all__ = ["BenchRun", "Curve", "Measured", "bench", "read"]

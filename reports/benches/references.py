@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reports.benches.method import side_by_side
 from reports.benches.subjects import Problem
-from sipp_core.runtime.compiling import compiled
+from sipp_core.runtime import compiled
 
 
 @compiled

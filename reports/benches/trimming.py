@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from reports.benches.findings import Check, Findings
 from reports.benches.method import figure, race, ratio, seconds, threads
 from reports.benches.subjects import Setting, digits, lenet
-from sipp_core.nettrim.program import Program, layer_program, objective, violations
-from sipp_core.nettrim.solution import feasible
-from sipp_core.nettrim.solver import solve
+from sipp_core.nettrim import Program, feasible, layer_program, objective, solve, violations
 from sipp_core.zoo import datasets, models, training
 
 FAMILY = "net-trim"

@@ -12,7 +12,7 @@ from typing import Any
 
 import sipp_theory
 from reports.generalization.run import FORMAT, Generalization
-from sipp_core.compression.compress import Compressed, named_in
+from sipp_core.compression import Compressed, named_in
 
 Json = dict[str, Any]
 NUMBERS, NETWORK = ".json", ".sipp"

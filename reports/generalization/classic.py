@@ -13,10 +13,10 @@ import sipp_core
 import sipp_theory
 from reports.overview.bounds import sums
 from reports.overview.splits import calibration_count, widths
-from sipp_core.certificates.errors import exact_scores
-from sipp_core.compression.quantization import learning_levels
-from sipp_core.runtime.inputs import shuffled
-from sipp_core.zoo.datasets import Dataset
+from sipp_core.certificates import exact_scores
+from sipp_core.compression import learning_levels
+from sipp_core.runtime import shuffled
+from sipp_core.zoo import Dataset
 
 Json = dict[str, Any]
 Float = np.ndarray

@@ -10,12 +10,11 @@ from torch import nn
 
 import sipp_theory
 from reports.generalization.plans import Plan
-from sipp_core.certificates.errors import count_errors
-from sipp_core.compression.search import UNPRUNED
-from sipp_core.pruning.prune import prune
-from sipp_core.runtime.inputs import shuffled
-from sipp_core.zoo import retraining, training
-from sipp_core.zoo.datasets import Dataset
+from sipp_core.certificates import count_errors
+from sipp_core.compression import UNPRUNED
+from sipp_core.pruning import prune
+from sipp_core.runtime import shuffled
+from sipp_core.zoo import Dataset, retraining, training
 
 Json = dict[str, Any]
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import sipp_core
 from reports.validation.subjects import Subject
-from sipp_core.compression.quantization import Codebook
-from sipp_core.compression.search import UNPRUNED, Schedule, candidates
-from sipp_core.zoo.recipes import Recipe
+from sipp_core.compression import UNPRUNED, Codebook, Schedule, candidates
+from sipp_core.zoo import Recipe
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,10 @@ from reports.generalization import classic, halves
 from reports.generalization.plans import Plan, adjusted, plan_of
 from reports.validation.cells import machine
 from reports.validation.subjects import Workshop
-from sipp_core.certificates.errors import count_errors, exact_scores, wrong
-from sipp_core.compression.compress import Compressed
-from sipp_core.compression.search import RULES_BITS, Coded, candidates, search
-from sipp_core.runtime.execution import some_threads
-from sipp_core.runtime.inputs import shuffled
-from sipp_core.runtime.provenance import versions
-from sipp_core.zoo.datasets import Dataset
+from sipp_core.certificates import count_errors, exact_scores, wrong
+from sipp_core.compression import RULES_BITS, Coded, Compressed, candidates, search
+from sipp_core.runtime import shuffled, some_threads, versions
+from sipp_core.zoo import Dataset
 
 Json = dict[str, Any]
 Progress = Callable[[int, int, str], None]

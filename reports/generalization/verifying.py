@@ -10,13 +10,10 @@ from typing import Any
 
 import sipp_theory
 from reports.generalization.run import of_file
-from sipp_core.certificates.errors import count_errors
-from sipp_core.compression.architecture import Architecture
-from sipp_core.compression.compress import decompress, named_in
-from sipp_core.compression.search import charged
-from sipp_core.runtime.execution import some_threads
-from sipp_core.zoo import datasets
-from sipp_core.zoo.datasets import Dataset
+from sipp_core.certificates import count_errors
+from sipp_core.compression import Architecture, charged, decompress, named_in
+from sipp_core.runtime import some_threads
+from sipp_core.zoo import Dataset, datasets
 
 Json = dict[str, Any]
 FORMAT = "sipp-theory generalization check 1"

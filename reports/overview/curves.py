@@ -11,8 +11,7 @@ from torch import nn
 import sipp_core
 from reports.overview.settings import Settings, method_facts
 from reports.overview.splits import Splits
-from sipp_core.pruning.fitting import VALIDATION_EVERY
-from sipp_core.pruning.prune import DEFAULT_POINTS
+from sipp_core.pruning import DEFAULT_POINTS, VALIDATION_EVERY
 from sipp_core.zoo import training
 
 Progress = Callable[[int, int, str], None]

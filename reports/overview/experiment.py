@@ -19,9 +19,8 @@ import proofs_check
 from reports.overview import bounds, certificates, curves, promises
 from reports.overview.settings import DATA, Settings, method_facts, settings
 from reports.overview.splits import Splits, calibration_count, split, widths
-from sipp_core.runtime.provenance import versions
-from sipp_core.zoo import datasets, models, training
-from sipp_core.zoo.datasets import Dataset
+from sipp_core.runtime import versions
+from sipp_core.zoo import Dataset, datasets, models, training
 
 Progress = Callable[[int, int, str], None]
 Json = dict[str, Any]

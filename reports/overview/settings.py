@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sipp_core import METHODS
-from sipp_core.pruning.prune import REVISITING
+from sipp_core.pruning import REVISITING
 
 # Those that one calibration serves; Net-Trim and filters look at the inputs again, for minutes.
 COMPARED = tuple(method for method in METHODS if method not in REVISITING)

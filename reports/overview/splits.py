@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import sipp_theory
-from sipp_core.pruning.fitting import VALIDATION_EVERY
-from sipp_core.runtime.provenance import digests
-from sipp_core.zoo.datasets import Dataset
+from sipp_core.pruning import VALIDATION_EVERY
+from sipp_core.runtime import digests
+from sipp_core.zoo import Dataset
 
 
 @dataclass(frozen=True, eq=False)

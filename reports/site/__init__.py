@@ -1,1 +1,3 @@
-"""site."""
+"""What all pages share: style, numbers, formulas, figures and templates."""
+
+__all__: list[str] = []

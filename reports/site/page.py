@@ -13,7 +13,7 @@ import jinja2
 
 from reports.site import plain
 from reports.site.figure import Drawn
-from sipp_core.runtime.files import write_atomically
+from sipp_core.runtime import write_atomically
 
 Json = dict[str, Any]
 

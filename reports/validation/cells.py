@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.benches.machine import describe
-from sipp_core.runtime.files import write_atomically
-from sipp_core.runtime.provenance import versions
+from sipp_core.runtime import versions, write_atomically
 
 Json = dict[str, Any]
 Key = Mapping[str, str | int | float]

@@ -17,9 +17,8 @@ from reports.validation import corenet_lines
 from reports.validation.corenet_plans import PLANS, Plan
 from reports.validation.subjects import Workshop
 from reports.validation.work import Task, settings_of
-from sipp_core.pruning.fitting import VALIDATION_EVERY
-from sipp_core.pruning.prune import DEFAULT_POINTS
-from sipp_core.runtime.inputs import shuffled
+from sipp_core.pruning import DEFAULT_POINTS, VALIDATION_EVERY
+from sipp_core.runtime import shuffled
 from sipp_core.zoo import training
 
 Json = dict[str, Any]

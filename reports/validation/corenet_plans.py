@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.validation.subjects import Subject
-from sipp_core.zoo.recipes import Recipe
+from sipp_core.zoo import Recipe
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,10 @@ from reports.validation.nettrim_plans import BESIDE, DISCREPANCY, GAP, LINKS, SE
 from reports.validation.subjects import Workshop
 from reports.validation.variants import variant
 from reports.validation.work import Task, seed_by_seed, settings_of
-from sipp_core.nettrim.network import retrim
-from sipp_core.network.masks import nonzeros
-from sipp_core.runtime.execution import evaluating
-from sipp_core.runtime.inputs import shuffled
-from sipp_core.zoo import retraining, training
-from sipp_core.zoo.datasets import Dataset
+from sipp_core.nettrim import retrim
+from sipp_core.network import nonzeros
+from sipp_core.runtime import evaluating, shuffled
+from sipp_core.zoo import Dataset, retraining, training
 
 Json = dict[str, Any]
 TITLE = (

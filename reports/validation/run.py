@@ -15,9 +15,8 @@ from reports.validation.cells import Cells
 from reports.validation.subjects import Workshop
 from reports.validation.verdicts import Line, Validation
 from reports.validation.work import Meter, Task, perform
-from sipp_core.runtime.arguments import whole
-from sipp_core.runtime.execution import some_threads
-from sipp_core.zoo.datasets import DATA_DIR_VARIABLE
+from sipp_core.runtime import some_threads, whole
+from sipp_core.zoo import DATA_DIR_VARIABLE
 
 Progress = Callable[[int, int, str], None]
 PAPERS = ("corenet", "sipp", "nettrim")

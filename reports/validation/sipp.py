@@ -14,10 +14,9 @@ from reports.validation.sipp_plans import Plan
 from reports.validation.subjects import Workshop, found, keep
 from reports.validation.variants import variant
 from reports.validation.work import Task, seed_by_seed, settings_of
-from sipp_core.network.masks import random_like
-from sipp_core.runtime.inputs import shuffled
-from sipp_core.zoo import retraining, training
-from sipp_core.zoo.datasets import Dataset
+from sipp_core.network import random_like
+from sipp_core.runtime import shuffled
+from sipp_core.zoo import Dataset, retraining, training
 
 Json = dict[str, Any]
 TITLE = "SiPPing Neural Networks (SiPP), arXiv 1910.05422"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reports.validation.subjects import Subject
-from sipp_core.zoo.recipes import Recipe, recipe
+from sipp_core.zoo import Recipe, recipe
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from sipp_core.zoo.datasets import Dataset
+from sipp_core.zoo import Dataset
 
 TURNS, NOISE = 1.5, 0.01
 

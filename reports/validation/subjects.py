@@ -17,10 +17,8 @@ from torch import nn
 
 from reports.validation.spirals import two_spirals
 from sipp_core.compression import architecture
-from sipp_core.runtime.files import write_atomically
-from sipp_core.zoo import datasets, models, training
-from sipp_core.zoo.datasets import Dataset
-from sipp_core.zoo.recipes import Recipe
+from sipp_core.runtime import write_atomically
+from sipp_core.zoo import Dataset, Recipe, datasets, models, training
 
 Progress = Callable[[int, int, str], None]
 SPIRAL_POINTS = 150

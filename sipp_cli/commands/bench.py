@@ -11,7 +11,7 @@ from sipp_cli.benchmarks import run_benchmarks
 
 if TYPE_CHECKING:
     from reports import BenchRun
-    from reports.benches.findings import Curve, Measured
+    from reports.benches import Curve, Measured
 
 UNITS = {"times": "x", "relative": ""}
 

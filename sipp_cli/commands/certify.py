@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _refuse_stranger(network: networks.Network, result: PruneResult, path: Path) -> None:
     """Refuse a model that is not the one that the file was pruned from."""
-    from sipp_core.runtime.provenance import fingerprint
+    from sipp_core.runtime import fingerprint
 
     if fingerprint(network.model) != result.original:
         raise ValueError(

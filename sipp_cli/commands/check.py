@@ -10,8 +10,7 @@ from sipp_cli import edge, options, render
 from sipp_cli.ledger import run_ledger
 
 if TYPE_CHECKING:
-    from proofs_check import LedgerRun
-    from proofs_check.ledger.status import Entry
+    from proofs_check import Entry, LedgerRun
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -72,7 +71,7 @@ def command(
         device=device,
     )  # fmt: skip
 
-    from reports.claims.words import briefing
+    from reports.claims import briefing
 
     summary = found.summary()
     words = briefing(summary)

@@ -21,7 +21,7 @@ def _read(
 ) -> tuple[networks.Network, nn.Module]:
     """The architecture, and the network that the file holds, its masks folded into its weights."""
     import sipp_core
-    from sipp_core.network.masks import unmask
+    from sipp_core.network import unmask
 
     if not networks.is_pruned(source):
         if model is None:

@@ -193,7 +193,7 @@ def command(
             inputs.refuse_unwritable(path, folder=False)
 
     if verify is not None:
-        from reports.generalization.verifying import verify as check
+        from reports.generalization import verify as check
 
         facts = check(
             verify, data, delta=delta, candidates=1 if candidates is None else candidates,
@@ -216,7 +216,7 @@ def command(
             command=typed, file=file,
         )  # fmt: skip
     if out is not None:
-        from sipp_core.runtime.files import write_atomically
+        from sipp_core.runtime import write_atomically
 
         written = text.dumps(render.plain(facts), indent=1, allow_nan=False, ensure_ascii=False)
         write_atomically(out, (written + "\n").encode())
@@ -229,7 +229,7 @@ def command(
 
 
 def _searched(*, file: Path | None, **asked: Any) -> Json:
-    from reports.generalization.run import generalize
+    from reports.generalization import generalize
 
     with render.progress() as progress:
         found = generalize(**asked, progress=progress)

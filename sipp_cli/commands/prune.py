@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sipp_core import PruneResult
-    from sipp_core.zoo.datasets import Dataset
+    from sipp_core.zoo import Dataset
 
 
 class _AllRight(Exception):
@@ -40,7 +40,7 @@ def _measured(network: networks.Network, result: PruneResult, data: Dataset | No
     """Test accuracies before and after, where inputs and classes are known to fit."""
     if data is None or not network.built_in:
         return None
-    from sipp_core.zoo.training import accuracy
+    from sipp_core.zoo import accuracy
 
     return {
         when: accuracy(model, data.test_inputs, data.test_targets)

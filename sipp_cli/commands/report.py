@@ -78,7 +78,7 @@ def command(
 
         reran = papers(None if validation == "results" else validation)
     if generalization != "none":
-        from reports.generalization.checked_in import load as certified
+        from reports.generalization import load as certified
 
         proved = certified(None if generalization == "results" else generalization)
     checked = None

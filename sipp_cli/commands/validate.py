@@ -101,7 +101,7 @@ def command(
         )  # fmt: skip
     summary = render.plain(found.summary())
     if out is not None:
-        from sipp_core.runtime.files import write_atomically
+        from sipp_core.runtime import write_atomically
 
         written = text.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
         write_atomically(out, (written + "\n").encode())

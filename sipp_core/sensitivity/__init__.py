@@ -1,1 +1,14 @@
-"""sensitivity."""
+"""Empirical sensitivities (ES), and what else calibration measures."""
+
+from __future__ import annotations
+
+from sipp_core.sensitivity import kernel
+from sipp_core.sensitivity.calibrate import Calibration, calibrate
+from sipp_core.sensitivity.empirical import empirical_sensitivity
+from sipp_core.sensitivity.kernel import Accumulator
+from sipp_core.sensitivity.statistics import LayerStatistics
+
+__all__ = [
+    "Accumulator", "Calibration", "LayerStatistics", "calibrate", "empirical_sensitivity",
+    "kernel",
+]  # fmt: skip

@@ -1,1 +1,18 @@
-"""allocation."""
+"""Optimal allocation of a budget (AL)."""
+
+from __future__ import annotations
+
+from sipp_theory.allocation import pair
+from sipp_theory.allocation.allocation import (
+    Allocation,
+    allocate,
+    allocate_for_errors,
+    allocate_for_total,
+)
+from sipp_theory.allocation.pair import bernstein_coefficients
+from sipp_theory.allocation.rounding import round_allocation
+
+__all__ = [
+    "Allocation", "allocate", "allocate_for_errors", "allocate_for_total",
+    "bernstein_coefficients", "pair", "round_allocation",
+]  # fmt: skip

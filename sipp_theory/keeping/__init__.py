@@ -1,1 +1,28 @@
-"""keeping."""
+"""Weights kept by rule, joined promises, the best of several candidates (SP-6, 7, 9, 10)."""
+
+from __future__ import annotations
+
+from sipp_theory.keeping.best_of_tau import (
+    BestOfTau,
+    best_of_tau,
+    candidates,
+    dead_neuron_violation,
+    mean_error_bound,
+    selected_violation,
+)
+from sipp_theory.keeping.deterministic import (
+    Recentring,
+    deterministic_error,
+    deterministic_size,
+    keep_most_sensitive,
+    recentring,
+)
+from sipp_theory.keeping.dropped_share import dropped_share, dropped_share_bound
+from sipp_theory.keeping.hybrid_and_signs import HybridChoice, combine_signs, hybrid_error
+
+__all__ = [
+    "BestOfTau", "HybridChoice", "Recentring", "best_of_tau", "candidates", "combine_signs",
+    "dead_neuron_violation", "deterministic_error", "deterministic_size", "dropped_share",
+    "dropped_share_bound", "hybrid_error", "keep_most_sensitive", "mean_error_bound",
+    "recentring", "selected_violation",
+]  # fmt: skip

@@ -1,1 +1,19 @@
-"""network."""
+"""Errors through a network (NW)."""
+
+from __future__ import annotations
+
+from sipp_theory.network.cancellation import delta_hat, delta_ratio, kappa
+from sipp_theory.network.hill import TailEstimate, hill_tail_index
+from sipp_theory.network.network import compose, corenet_split, log_split
+from sipp_theory.network.network_size import (
+    NetworkSize,
+    corenet_network_size,
+    corenet_network_size_bound,
+)
+from sipp_theory.network.propagation import absolute_propagation, interval_propagation
+
+__all__ = [
+    "NetworkSize", "TailEstimate", "absolute_propagation", "compose", "corenet_network_size",
+    "corenet_network_size_bound", "corenet_split", "delta_hat", "delta_ratio",
+    "hill_tail_index", "interval_propagation", "kappa", "log_split",
+]  # fmt: skip

@@ -1,1 +1,3 @@
-"""numeric."""
+"""Argument checks and tails that all families share."""
+
+__all__: list[str] = []

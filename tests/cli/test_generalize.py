@@ -15,7 +15,7 @@ from torch import nn
 from reports.generalization import plans, run, verifying
 from reports.validation.subjects import Subject
 from sipp_core import compress
-from sipp_core.compression.search import Schedule
+from sipp_core.compression.rate_control import Schedule
 from sipp_core.zoo import models
 from sipp_core.zoo.recipes import Recipe
 

@@ -20,7 +20,7 @@ from reports.generalization.run import Generalization, budget, generalize
 from reports.site.page import Prepared
 from reports.validation.subjects import Subject
 from sipp_core import Compressed, compress, decompress
-from sipp_core.compression.search import Coded, Schedule, Setting
+from sipp_core.compression.rate_control import Coded, Schedule, Setting
 from sipp_core.zoo.recipes import Recipe
 
 Json = dict[str, Any]

@@ -16,7 +16,7 @@ from sipp_core import decompress
 from sipp_core.certificates.errors import count_errors, exact_scores
 from sipp_core.compression import quantization
 from sipp_core.compression.architecture import named
-from sipp_core.compression.search import Schedule
+from sipp_core.compression.rate_control import Schedule
 from sipp_core.zoo import datasets, models, training
 from sipp_core.zoo.recipes import Recipe
 

@@ -10,7 +10,7 @@ from torch import nn
 import sipp_theory
 from sipp_core import decompress
 from sipp_core.certificates.errors import count_errors
-from sipp_core.compression.search import Schedule, Setting, candidates, charged, search
+from sipp_core.compression.rate_control import Schedule, Setting, candidates, charged, search
 from sipp_core.zoo import datasets, models, training
 from sipp_core.zoo.recipes import Recipe
 
