@@ -23,14 +23,7 @@ def own_channels() -> float:
     Each filter's estimate is then M N_i/m with M = 30, the law of the largest variance, and they
     have to hold all at once.
 
-    Returns:
-        S as the code measures it; 30.
-
     Claim: PF-1, PF-2. Source: Hoeffding 1963 (the two-point law).
-
-    Example:
-        >>> own_channels()
-        30.0
     """
     owner = np.repeat(np.arange(CHANNELS), POSITIONS)
     weight = torch.from_numpy((owner == np.arange(CHANNELS)[:, None]).astype(float))

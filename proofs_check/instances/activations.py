@@ -14,14 +14,7 @@ Share = tuple[int, int, int]
 def inputs_of_layers(subject: Subject, inputs: Tensor) -> list[np.ndarray]:
     """Activations that enter each layer, in float64 and by the definition of the network.
 
-    Args:
-        subject: the network, fully connected with ReLU.
-        inputs: (n, ...) inputs.
-
-    Returns:
-        One (n, fan_in) array a layer, the inputs themselves first.
-
-    Claim: none (plumbing; THEORY section 0).
+    Shapes: inputs (n, ...).
     """
     rows = [inputs.cpu().double().flatten(1).numpy()]
     for weight, bias in zip(subject.weights[:-1], subject.biases[:-1], strict=True):
@@ -32,13 +25,7 @@ def inputs_of_layers(subject: Subject, inputs: Tensor) -> list[np.ndarray]:
 def shares_of(subject: Subject, rows: list[np.ndarray], pair: Share) -> np.ndarray:
     """Shares g_j(x) of one sign of one neuron at all inputs, rows of zeros where nothing flows.
 
-    Args:
-        subject: the network.
-        rows: as `inputs_of_layers` gives them.
-        pair: (layer, sign, neuron), sign 0 positive.
-
-    Returns:
-        (n, k) array, one column a weight of that sign.
+    Shapes: pair (layer, sign, neuron); returns (n, k).
 
     Claim: ES-1. Source: [CN] arXiv 1804.05345.
     """

@@ -28,24 +28,7 @@ def layers(
     points, rows of zeros, and down to one neuron, one weight and one point. It shrinks to few
     numbers, small and plain.
 
-    Args:
-        draw: given by Hypothesis.
-        neurons: most neurons, >= 1.
-        inputs: most weights a neuron, >= 1.
-        points: most calibration points, >= 1.
-        signed_weights: whether weights of both signs occur.
-        signed_activations: whether negative activations occur too.
-
-    Returns:
-        (neurons, inputs) weights and (points, inputs) activations, finite float64.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> from hypothesis import given
-        >>> @given(layers(neurons=1))
-        ... def law(layer): assert layer[0].shape == (1, layer[1].shape[1])
-        >>> law()
+    Shapes: returns (neurons, inputs).
     """
     rows = draw(st.integers(1, neurons))
     count = draw(st.integers(1, points))
@@ -65,22 +48,9 @@ def share_rows(
 ) -> np.ndarray:
     """Draw shares g_j(x) of one sign of one neuron: rows that add up to 1, meant to do harm.
 
-    Args:
-        draw: given by Hypothesis.
-        points: most rows, >= 1.
-        inputs: most columns, >= 1.
-        positive_columns: whether columns of zeros (sensitivity 0) are left out.
-
-    Returns:
-        (n, k) non-negative float64, each row adding up to 1 within rounding.
+    Shapes: returns (n, k).
 
     Claim: ES-1. Source: [CN] arXiv 1804.05345.
-
-    Example:
-        >>> from hypothesis import given
-        >>> @given(share_rows())
-        ... def law(g): assert abs(g.sum(axis=1) - 1).max() < 1e-12
-        >>> law()
     """
     count = draw(st.integers(1, points))
     width = draw(st.integers(1, inputs))

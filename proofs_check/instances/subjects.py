@@ -33,8 +33,6 @@ class Subject:
         train: (n, ...) inputs that it was trained on.
         fresh: (n, ...) inputs that had no say in anything.
         targets: (n,) classes of the fresh inputs.
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -69,42 +67,12 @@ class Subject:
 
 
 def names(setting: Setting) -> tuple[str, ...]:
-    """Data sets whose networks this setting looks at.
-
-    Args:
-        setting: the full profile adds MNIST where its files are.
-
-    Returns:
-        ("digits",) or ("digits", "mnist").
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> names(Setting())
-        ('digits',)
-    """
+    """Data sets whose networks this setting looks at."""
     return ("digits", "mnist") if setting.full and setting.data_dir else ("digits",)
 
 
 def subject(setting: Setting, name: str = "digits") -> Subject:
-    """The trained network of a data set.
-
-    Args:
-        setting: gives the seed, the folder of the data and the cache.
-        name: "digits" or "mnist".
-
-    Returns:
-        The subject; the same object for the same arguments. Do not change it.
-
-    Raises:
-        Unavailable: the data are not here.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> subject(Setting()).eta
-        202
-    """
+    """The trained network of a data set."""
     return _subject(name, setting.seed, setting.data_dir, setting.cache, setting.device)
 
 
@@ -139,36 +107,12 @@ def _calibration(
 
 
 def forget_calibration() -> None:
-    """Calibrate anew at the next call; the trained networks stay.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> forget_calibration()
-    """
+    """Calibrate anew at the next call; the trained networks stay."""
     _calibration.cache_clear()
 
 
 def tables(setting: Setting, name: str = "digits", points: int = CALIBRATION) -> list[Table]:
-    """Calibration tables of each layer: sensitivities, S_sum, and shares at the inputs kept.
-
-    Args:
-        setting: as for `subject`.
-        name: "digits" or "mnist".
-        points: calibration inputs, drawn from the training inputs.
-
-    Returns:
-        One table a layer; `table.shares(sign, neuron, columns)` are the g_j(x), sign 0 positive.
-
-    Raises:
-        Unavailable: the data are not here.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [t.total.shape for t in tables(Setting())]
-        [(2, 128), (2, 64), (2, 10)]
-    """
+    """Calibration tables of each layer: sensitivities, S_sum, and shares at the inputs kept."""
     found = subject(setting, name)
     layers = _calibration(
         name, setting.seed, setting.data_dir, setting.cache, setting.device, points
@@ -181,21 +125,7 @@ def tables(setting: Setting, name: str = "digits", points: int = CALIBRATION) ->
 
 
 def hardest_pairs(tables: list[Table], count: int) -> list[tuple[int, int, int]]:
-    """Pairs (layer, sign, neuron) of the largest sensitivity sums, `count` of each layer.
-
-    Args:
-        tables: of all layers.
-        count: pairs a layer, >= 1.
-
-    Returns:
-        The pairs, those with at least two live weights only.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> len(hardest_pairs(tables(Setting()), 2))
-        6
-    """
+    """Pairs (layer, sign, neuron) of the largest sensitivity sums, `count` of each layer."""
     chosen = []
     for layer, table in enumerate(tables):
         pairs = [(int(s), int(i)) for s, i in np.argwhere(table.support >= 2)]
@@ -207,20 +137,9 @@ def hardest_pairs(tables: list[Table], count: int) -> list[tuple[int, int, int]]
 def pair_shares(table: Table, sign: int, neuron: int) -> tuple[np.ndarray, np.ndarray]:
     """Shares at the live calibration rows and sensitivities of one sign of one neuron.
 
-    Args:
-        table: of its layer.
-        sign: 0 for positive, 1 for negative.
-        neuron: index in the layer.
-
-    Returns:
-        (g, s): (n, k) rows that add up to 1, and (k,) their column maxima, all positive.
+    Shapes: returns (g, s).
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
-
-    Example:
-        >>> g, s = pair_shares(tables(Setting())[2], 0, 0)
-        >>> bool((abs(g.max(axis=0) - s) < 1e-6).all())
-        True
     """
     g = table.shares(sign, neuron, table.sign(sign)[neuron])
     s = g.max(axis=0)

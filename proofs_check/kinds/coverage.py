@@ -34,31 +34,9 @@ def neuron_experiment(
 
     The worst row is the one of largest exact mean square error, chosen before any trial.
 
-    Args:
-        says: what is counted, one sentence.
-        shares: (n, k) or (k,) g_j(x), rows add up to 1.
-        scores: (k,) what is drawn by, the sensitivities.
-        scheme: "draws", "inclusion" or "coupled".
-        size: draws m or rate c, as the bound under test asked for them; finite.
-        eps: relative error, > 0.
-        delta: failure probability promised, in (0, 1).
-        seed: seed of the run.
-        stream: whole numbers that tell this experiment from the others of its check.
-        needed: size that the trials need, NaN if not measured.
-
-    Returns:
-        The experiment; `promised` is the size.
-
-    Raises:
-        ValueError: shares or scores that are no instance.
+    Shapes: shares (n, k), scores (k,).
 
     Claim: SP-2 to SP-8, whichever asked for the size. Source: the claim's; the count is [OWN].
-
-    Example:
-        >>> one = neuron_experiment("a coin", np.eye(2), [1, 1], scheme="draws", size=100, eps=0.3,
-        ...                         delta=0.05, seed=0, stream=(1,))
-        >>> one.count(0, 1024) < 60
-        True
     """
     pair = make_pair(shares, scores)
     row = int(np.argmax(pair.mean_square(scheme, size)))
@@ -81,19 +59,9 @@ def two_point(span: int, coverage_factor: int = 1) -> tuple[np.ndarray, np.ndarr
     `span` weights of equal sensitivity 1/C, each the whole output at an input of its own, so that
     M = C S_sum = span and z^/z = M Bin(m, 1/M)/m.
 
-    Args:
-        span: M, a whole number >= 1.
-        coverage_factor: C, a whole number that the calibration inputs fall short of the truth by.
-
-    Returns:
-        (shares, scores): (M, M) the fresh inputs, and (M,) the sensitivities.
+    Shapes: returns (shares, scores).
 
     Claim: SP-4. Source: Hoeffding 1963.
-
-    Example:
-        >>> g, s = two_point(3)
-        >>> g.tolist() == np.eye(3).tolist() and s.tolist() == [1.0, 1.0, 1.0]
-        True
     """
     return np.eye(span), np.full(span, 1 / coverage_factor)
 
@@ -101,19 +69,7 @@ def two_point(span: int, coverage_factor: int = 1) -> tuple[np.ndarray, np.ndarr
 def two_point_failure(span: float, m: float, eps: float) -> float:
     """Failure probability on the two-point instance, from the binomial law.
 
-    Args:
-        span: M >= 1.
-        m: draws, >= 1.
-        eps: relative error, > 0.
-
-    Returns:
-        Pr(|M Bin(m, 1/M)/m - 1| > eps); an error that equals eps is no failure.
-
     Claim: SP-4. Source: Hoeffding 1963.
-
-    Example:
-        >>> round(two_point_failure(2, 4, 0.5), 6)
-        0.125
     """
     high = math.floor(m * (1 + eps) / span + TIE)
     low = math.ceil(m * (1 - eps) / span - TIE)

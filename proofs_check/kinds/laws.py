@@ -22,27 +22,6 @@ def hold(setting: Setting, *laws: Callable[[], None], examples: int = 40) -> Fou
     A law is a function that `hypothesis.given` fills in and that asserts no statistics. It is
     defined inside its check, so that it meets the code as it is at that moment. Ten times as many
     instances are drawn in the full profile.
-
-    Args:
-        setting: gives the seed and the profile.
-        laws: the laws.
-        examples: instances of each in the quick profile, >= 1.
-
-    Returns:
-        How many instances were drawn.
-
-    Raises:
-        Refuted: an instance on which a law fails, shrunk.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> from hypothesis import given, strategies as st
-        >>> def law(x): assert x < 10
-        >>> hold(Setting(), given(st.integers(0, 100))(law))
-        Traceback (most recent call last):
-        ...
-        proofs_check.evidence.Refuted: law(x=10): AssertionError
     """
     count = examples * (10 if setting.full else 1)
     rules = hypothesis.settings(

@@ -8,20 +8,7 @@ from proofs_check.ledger.registry import modules
 
 @cache
 def all_mutations() -> dict[str, Mutation]:
-    """Every mutation by name, "mutations.<family>.<name>".
-
-    Returns:
-        The mutations, in the order of families and source.
-
-    Raises:
-        ValueError: two of one name.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> all_mutations()["mutations.draws.bernstein_eighth"].claim
-        'SP-3'
-    """
+    """Every mutation by name, "mutations.<family>.<name>"."""
     found: dict[str, Mutation] = {}
     for module in modules():
         for mutation in getattr(module, "MUTATIONS", ()):

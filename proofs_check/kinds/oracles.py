@@ -20,23 +20,7 @@ def close(
     safe: Literal["above", "below", "either"] = "either",
     relative: float = TOLERANCE,
 ) -> None:
-    """Compare a float64 result with the truth, and see that it errs on the safe side.
-
-    Args:
-        found: what the code gave.
-        truth: the same at 50 digits.
-        at: the arguments, for the message.
-        safe: side on which an error does no harm; the other side is refused altogether.
-        relative: largest relative difference.
-
-    Raises:
-        Refuted: too far from the truth, or on the unsafe side.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> close(0.5000000000000001, mpmath.mpf(1) / 2, {"x": 2}, safe="above")
-    """
+    """Compare a float64 result with the truth, and see that it errs on the safe side."""
     exact = mpmath.mpf(truth)
     given = mpmath.mpf(found)
     if mpmath.isinf(exact) or mpmath.isinf(given) or mpmath.isnan(given):

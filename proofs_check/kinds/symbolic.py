@@ -8,23 +8,7 @@ from proofs_check.ledger.evidence import Refuted, Unproved
 
 
 def equal(left: sp.Expr, right: sp.Expr, step: str) -> None:
-    """Derive an identity.
-
-    Args:
-        left: one side.
-        right: the other.
-        step: what is being derived, for the message.
-
-    Raises:
-        Refuted: the sides differ at a point, which the message gives.
-        Unproved: sympy finds no difference and no proof.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> x = sp.Symbol("x")
-        >>> equal((x + 1) ** 2, x**2 + 2 * x + 1, "the square of a sum")
-    """
+    """Derive an identity."""
     difference = sp.simplify(sp.expand(left - right))
     if difference == 0:
         return
@@ -40,21 +24,7 @@ def equal(left: sp.Expr, right: sp.Expr, step: str) -> None:
 
 
 def holds(condition: object, step: str) -> None:
-    """Derive that a condition is true whatever its symbols are, under their assumptions.
-
-    Args:
-        condition: a relation or Boolean of sympy, or a Python bool.
-        step: what is being derived, for the message.
-
-    Raises:
-        Refuted: it is false.
-        Unproved: sympy cannot decide it.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> holds(sp.Symbol("x", positive=True) + 1 > 0, "a sum of positive numbers")
-    """
+    """Derive that a condition is true whatever its symbols are, under their assumptions."""
     found = sp.simplify(condition) if isinstance(condition, sp.Basic) else condition
     if found in (True, sp.true):
         return

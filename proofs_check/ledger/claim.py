@@ -15,8 +15,6 @@ class Step:
         proved_by: name of the symbolic check that derives it, "" if no machine did.
         why_not: where `proved_by` is empty, why it is not done by machine (a cited theorem, a
             measure-theoretic step).
-
-    Claim: none (plumbing).
     """
 
     says: str

@@ -79,24 +79,7 @@ class Evidence:
 
 
 def read_evidence(fields: dict[str, Any]) -> Evidence:
-    """Make evidence of what `Evidence.summary` wrote.
-
-    Args:
-        fields: the summary; None stands for what was not measured.
-
-    Returns:
-        The evidence.
-
-    Raises:
-        TypeError: a field is missing or unknown.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> one = Evidence("SP-3", "laws", "laws.sp.monotone", "m falls in eps.", "passed")
-        >>> read_evidence(one.summary()).outcome
-        'passed'
-    """
+    """Make evidence of what `Evidence.summary` wrote."""
     given: dict[str, Any] = {n: math.nan if v is None else v for n, v in fields.items()}
     given.pop("tightness", None)
     return Evidence(**given)
@@ -132,8 +115,6 @@ class Found:
         promised: as in `Evidence`.
         needed: as in `Evidence`.
         series: numbers behind a picture, by name.
-
-    Claim: none (plumbing).
     """
 
     found: str = ""
@@ -157,8 +138,6 @@ class Experiment:
         most: largest number of trials wanted, 0 for as many as the power needs.
         promised: what the bound asks for, in its own unit; NaN if nothing is compared.
         needed: what the trials need, by a search that uses no bound; NaN if nothing is compared.
-
-    Claim: none (plumbing).
     """
 
     says: str

@@ -205,21 +205,6 @@ def _side_by_side(
 
 
 def count_block(experiment: Experiment, block: int, size: int) -> int:
-    """Count one block in one thread.
-
-    Args:
-        experiment: what is counted.
-        block: number of the block.
-        size: trials in it.
-
-    Returns:
-        Failures among them.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> count_block(Experiment("", 0.05, lambda block, size: block), 3, 100)
-        3
-    """
+    """Count one block in one thread."""
     with one_thread():
         return experiment.count(block, size)

@@ -24,8 +24,6 @@ class Mutation:
         target: "package:function" or "package.module:function".
         wrong: (original) -> the weakened function.
         by: names of the checks that must refute it, the cheapest first; one is enough.
-
-    Claim: none (plumbing).
     """
 
     claim: str
@@ -37,23 +35,7 @@ class Mutation:
 
 
 def resolve(target: str) -> Function:
-    """Find a function by name.
-
-    Args:
-        target: "package:function" or "package.module:function".
-
-    Returns:
-        The function.
-
-    Raises:
-        ValueError: there is no such function.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> resolve("sipp_theory:bernstein_size").__name__
-        'bernstein_size'
-    """
+    """Find a function by name."""
     module, _, name = target.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
@@ -63,28 +45,7 @@ def resolve(target: str) -> Function:
 
 @contextmanager
 def substituted(target: str, wrong: Callable[[Function], Function]) -> Iterator[None]:
-    """Put another function in the place of one, wherever our packages have it by name.
-
-    Args:
-        target: "package:function" or "package.module:function".
-        wrong: (original) -> the function to put there.
-
-    Yields:
-        Nothing; the original is back when the block ends.
-
-    Raises:
-        ValueError: there is no such function.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> import sipp_theory
-        >>> with substituted("sipp_theory:points_needed", lambda f: lambda d, c: 7):
-        ...     sipp_theory.points_needed(0.05, 0.99)
-        7
-        >>> int(sipp_theory.points_needed(0.05, 0.99))
-        90
-    """
+    """Put another function in the place of one, wherever our packages have it by name."""
     original = resolve(target)
     other = wrong(original)
     places = [

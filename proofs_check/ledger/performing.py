@@ -17,24 +17,7 @@ Asked = tuple[Evidence, Experiment]
 
 
 def perform(name: str, setting: Setting) -> list[Evidence | Asked]:
-    """Run one check or one mutation by name, in one thread.
-
-    Args:
-        name: of a check or a mutation.
-        setting: profile, seed and data.
-
-    Returns:
-        Evidence, or blank evidence with the experiment that is to fill it.
-
-    Raises:
-        KeyError: no such check or mutation.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [e.outcome for e in perform("symbolic.draws.bernstein_inverse", Setting())]
-        ['proved']
-    """
+    """Run one check or one mutation by name, in one thread."""
     with one_thread():
         if name in all_mutations():
             return [try_mutation(name, all_mutations()[name], setting)]
@@ -50,26 +33,7 @@ def perform(name: str, setting: Setting) -> list[Evidence | Asked]:
 
 
 def try_mutation(name: str, mutation: Mutation, setting: Setting) -> Evidence:
-    """Put the weakened copy in place and run the checks that must refute it.
-
-    Args:
-        name: of the mutation.
-        mutation: what is weakened.
-        setting: profile (taken as quick), seed and data.
-
-    Returns:
-        Evidence with the outcome "killed" or "survived".
-
-    Raises:
-        KeyError: a check that is not registered.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> name = "mutations.draws.bernstein_eighth"
-        >>> try_mutation(name, all_mutations()[name], Setting()).outcome
-        'killed'
-    """
+    """Put the weakened copy in place and run the checks that must refute it."""
     quick = replace(setting, profile="quick")
     blank = Evidence(mutation.claim, "mutations", name, mutation.says, "survived")
     forget()
@@ -91,11 +55,6 @@ def forget() -> None:
     """Empty what checks remember between calls, trained networks excepted.
 
     What was computed by a weakened copy must not outlive it, nor hide it.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> forget()
     """
     subjects.forget_calibration()
     for key, module in list(sys.modules.items()):

@@ -55,8 +55,6 @@ class Setting:
         data_dir: folder of the data files, "" for none.
         cache: folder where trained networks are kept, "" for none.
         device: where the trained networks compute.
-
-    Claim: none (plumbing).
     """
 
     profile: Profile = "quick"
@@ -82,8 +80,6 @@ class Check:
         profile: "full" if it is left out of the quick profile.
         says: first line of its docstring.
         body: the function.
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -134,27 +130,7 @@ _CHECKS: dict[str, Check] = {}
 
 
 def check(kind: Kind, *claims: str, profile: Profile = "quick") -> Callable[[AnyBody], AnyBody]:
-    """Register a function as a check of these claims; its folder is the family.
-
-    Args:
-        kind: kind of evidence.
-        claims: ids, at least one.
-        profile: "full" to leave it out of the quick profile.
-
-    Returns:
-        A decorator that gives the function back as it was.
-
-    Raises:
-        ValueError: no claim, a function without a docstring, or a name that is taken.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> check("laws")
-        Traceback (most recent call last):
-        ...
-        ValueError: a check bears on at least one claim; found none
-    """
+    """Register a function as a check of these claims; its folder is the family."""
     if not claims:
         raise ValueError("a check bears on at least one claim; found none")
 
@@ -190,40 +166,13 @@ def modules() -> tuple[ModuleType, ...]:
 
 
 def all_checks() -> dict[str, Check]:
-    """Every registered check by name, in the order of kinds, families and source.
-
-    Returns:
-        The checks; mutations are no checks, see `proofs_check.mutations`.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> all_checks()["symbolic.draws.bernstein_inverse"].claims
-        ('SP-3',)
-    """
+    """Every registered check by name, in the order of kinds, families and source."""
     modules()
     return dict(_CHECKS)
 
 
 def checks_of(claim: str, profile: Profile = "full") -> list[Check]:
-    """Checks that bear on a claim.
-
-    Args:
-        claim: id in the ledger.
-        profile: "quick" to leave out what takes long.
-
-    Returns:
-        The checks, in the order of `all_checks`.
-
-    Raises:
-        ValueError: an unknown profile.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> {c.kind for c in checks_of("SP-3")} >= {"symbolic", "coverage"}
-        True
-    """
+    """Checks that bear on a claim."""
     if profile not in get_args(Profile):
         raise ValueError(f"profile must be one of {get_args(Profile)}; found {profile!r}")
     return [

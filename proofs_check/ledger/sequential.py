@@ -57,38 +57,12 @@ class Count:
 
 
 def planned_trials(experiment: Experiment) -> int:
-    """Trials after which the binomial test decides.
-
-    Args:
-        experiment: what is counted.
-
-    Returns:
-        Its own `most`, or as many as give the test a power of 95% against twice delta.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> 700 < planned_trials(Experiment("", 0.05, lambda block, size: 0)) < 1100
-        True
-    """
+    """Trials after which the binomial test decides."""
     return experiment.most or trials_for_power(experiment.delta, 1 - LEVEL / 2, 1 - MISSED)
 
 
 def block_sizes(experiment: Experiment) -> list[int]:
-    """Sizes of the blocks that the planned trials are cut into.
-
-    Args:
-        experiment: what is counted.
-
-    Returns:
-        Sizes; all but the last are `experiment.block`.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> block_sizes(Experiment("", 0.05, lambda block, size: 0, block=40, most=100))
-        [40, 40, 20]
-    """
+    """Sizes of the blocks that the planned trials are cut into."""
     total, size = planned_trials(experiment), experiment.block
     return [min(size, total - start) for start in range(0, total, size)]
 
@@ -96,21 +70,7 @@ def block_sizes(experiment: Experiment) -> list[int]:
 def counted(experiment: Experiment, count: Count, failures: int, trials: int) -> Count:
     """Add one block, in its order, and see whether to stop.
 
-    Args:
-        experiment: what is counted.
-        count: before the block.
-        failures: in the block.
-        trials: in the block.
-
-    Returns:
-        The count with the block.
-
     Claim: CT-4. Source: [OWN]; Robbins (1970).
-
-    Example:
-        >>> one = Experiment("", 0.05, lambda block, size: 0)
-        >>> counted(one, Count(), 200, 400).stopped, counted(one, Count(), 3, 400).stopped
-        ('refuted', 'consistent')
     """
     k, n, delta = count.failures + failures, count.trials + trials, experiment.delta
     against = float(JUDGE["evidence"](k, n, delta, prior=PRIOR))
@@ -128,25 +88,7 @@ def counted(experiment: Experiment, count: Count, failures: int, trials: int) ->
 
 
 def verdict(blank: Evidence, experiment: Experiment, count: Count) -> Evidence:
-    """Evidence from a finished count, before Holm's correction.
-
-    Args:
-        blank: evidence of the check that asked, without numbers.
-        experiment: what was counted.
-        count: the count at its stop.
-
-    Returns:
-        The evidence: refuted if the p-value is at most LEVEL (Holm may refute more), consistent if
-        not and the stop was early or the trials had the power, undecided otherwise.
-
-    Claim: none (plumbing; Clopper and Pearson 1934, Ville 1939).
-
-    Example:
-        >>> one = Experiment("", 0.05, lambda block, size: 0)
-        >>> blank = Evidence("SP-3", "coverage", "coverage.sp.x", "", "consistent")
-        >>> verdict(blank, one, counted(one, Count(), 200, 400)).outcome
-        'refuted'
-    """
+    """Evidence from a finished count, before Holm's correction."""
     p_value = 2 * math.exp(-count.largest)
     if count.stopped == "end":
         fixed = float(stats.binom.sf(count.failures - 1, count.trials, experiment.delta))
@@ -177,20 +119,7 @@ def verdict(blank: Evidence, experiment: Experiment, count: Count) -> Evidence:
 
 
 def run_serially(experiment: Experiment) -> Count:
-    """Count block after block until the count stops.
-
-    Args:
-        experiment: what is counted.
-
-    Returns:
-        The count at its stop.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> run_serially(Experiment("", 0.05, lambda block, size: 0)).stopped
-        'consistent'
-    """
+    """Count block after block until the count stops."""
     count = Count()
     for block, size in enumerate(block_sizes(experiment)):
         count = counted(experiment, count, experiment.count(block, size), size)
@@ -200,21 +129,7 @@ def run_serially(experiment: Experiment) -> Count:
 
 
 def holm(p_values: list[float], error: float = FAMILY_ERROR) -> list[bool]:
-    """Holm's step-down: which hypotheses are rejected, at a family-wise error of `error`.
-
-    Args:
-        p_values: one a hypothesis, in [0, 1].
-        error: chance of rejecting any true one, in (0, 1).
-
-    Returns:
-        Whether each is rejected, in the order given.
-
-    Claim: none (plumbing; Holm 1979).
-
-    Example:
-        >>> holm([0.04, 0.01, 0.2], 0.05)
-        [False, True, False]
-    """
+    """Holm's step-down: which hypotheses are rejected, at a family-wise error of `error`."""
     rejected = [False] * len(p_values)
     for step, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         if p_values[index] > error / (len(p_values) - step):

@@ -85,21 +85,7 @@ class Entry:
 
 
 def corrected(evidence: Sequence[Evidence]) -> list[Evidence]:
-    """Judge the coverage evidence of a whole run together, by Holm's correction.
-
-    Args:
-        evidence: of all claims.
-
-    Returns:
-        The same, in the same order; coverage that Holm rejects is refuted.
-
-    Claim: none (plumbing; Holm 1979).
-
-    Example:
-        >>> poor = Evidence("SP-3", "coverage", "coverage.sp.x", "", "consistent", p_value=1e-9)
-        >>> [e.outcome for e in corrected([poor, replace(poor, p_value=0.01)])]
-        ['refuted', 'consistent']
-    """
+    """Judge the coverage evidence of a whole run together, by Holm's correction."""
     tested = [i for i, e in enumerate(evidence) if e.kind == "coverage" and e.p_value >= 0]
     rejected = holm([evidence[i].p_value for i in tested])
     judged = list(evidence)
@@ -112,23 +98,7 @@ def corrected(evidence: Sequence[Evidence]) -> list[Evidence]:
 
 
 def entries(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> tuple[Entry, ...]:
-    """Give every claim its evidence and its status.
-
-    Args:
-        claims: to be shown, with the assumptions that they name.
-        evidence: of all checks that were run, already corrected.
-
-    Returns:
-        One entry a claim, in the order given.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> claim = Claim("SP-3", "Bernstein", "", "", "")
-        >>> passed = Evidence("SP-3", "oracles", "oracles.sp.x", "", "passed")
-        >>> [entry.status for entry in entries([claim], [passed])]
-        ['checked']
-    """
+    """Give every claim its evidence and its status."""
     fallen = {e.claim for e in evidence if e.kind == "assumptions" and e.outcome == "refuted"}
     found = []
     for claim in claims:
@@ -138,22 +108,7 @@ def entries(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> tuple[Entr
 
 
 def status(claim: Claim, evidence: Sequence[Evidence], fallen: Collection[str]) -> Status:
-    """What the evidence supports for one claim.
-
-    Args:
-        claim: the claim.
-        evidence: its own.
-        fallen: assumptions that were refuted on a network that was looked at.
-
-    Returns:
-        The status.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> status(Claim("SP-3", "Bernstein", "", "", ""), [], ())
-        'not checked'
-    """
+    """What the evidence supports for one claim."""
     outcomes = Counter(e.outcome for e in evidence if e.kind != "mutations")
     if claim.id in fallen or (set(claim.assumptions) & set(fallen) and not outcomes["refuted"]):
         return "assumption refuted here"

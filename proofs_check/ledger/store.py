@@ -21,17 +21,7 @@ LIBRARIES = ("numpy", "scipy", "torch", "sympy", "mpmath", "hypothesis")
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that a result may depend on.
-
-    Returns:
-        Version by name; "source" is a digest of our own files.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> sorted(versions())[:3]
-        ['hypothesis', 'mpmath', 'numpy']
-    """
+    """Versions of everything that a result may depend on."""
     found = {name: metadata.version(name) for name in LIBRARIES}
     return found | {"python": platform.python_version(), "source": _source_digest()}
 
@@ -51,8 +41,6 @@ class Store:
 
     Without a folder nothing is kept. A file that cannot be read counts as not there: the check
     is run again. Skipped checks are not kept, so that they run once their data are there.
-
-    Claim: none (plumbing).
     """
 
     def __init__(self, folder: str | Path | None, setting: Setting) -> None:

@@ -30,19 +30,7 @@ def identity_failure(side: int, m: int, eps: float) -> float:
     The error is max_i |side N_i/m - 1|. Multinomial counts are independent Poisson ones given that
     they add up to m, so that the chance of a box is a convolution.
 
-    Args:
-        side: of the identity, >= 1.
-        m: draws, >= 1.
-        eps: spectral error, > 0; an error that equals it is no failure.
-
-    Returns:
-        The probability.
-
     Claim: MS-1. Source: Levin 1981 (the law).
-
-    Example:
-        >>> round(identity_failure(2, 2, 0.5), 6)
-        0.5
     """
     low = max(0, math.ceil(m * (1 - eps) / side - TIE))
     high = min(m, math.floor(m * (1 + eps) / side + TIE))

@@ -29,8 +29,6 @@ class DrawnNetwork:
         sizes: one (2, out) array a layer, whole draws.
         inputs: (n, in) inputs, drawn uniformly.
         limits: (n,) relative error that an output must not pass, at each input.
-
-    Claim: none (plumbing).
     """
 
     weights: tuple[Float, ...]
@@ -54,19 +52,7 @@ class DrawnNetwork:
 def activations(net_weights: tuple[Float, ...], biases: tuple[Float, ...], x: Float) -> list[Float]:
     """Inputs of each layer and, last, the output of a ReLU network.
 
-    Args:
-        net_weights: one (out, in) array a layer.
-        biases: one (out,) array a layer.
-        x: (n, in).
-
-    Returns:
-        L + 1 arrays.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [a.tolist() for a in activations((np.eye(1),), (np.zeros(1),), np.array([[-2.0]]))]
-        [[[-2.0]], [[-2.0]]]
+    Shapes: x (n, in).
     """
     found = [x]
     for layer, (w, b) in enumerate(zip(net_weights, biases, strict=True)):
@@ -78,18 +64,9 @@ def activations(net_weights: tuple[Float, ...], biases: tuple[Float, ...], x: Fl
 def parts(weight: Float, a: Float) -> tuple[Float, Float]:
     """z+ and z- of every neuron; inputs of both signs count by what they add up to.
 
-    Args:
-        weight: (out, in).
-        a: (n, in), >= 0.
-
-    Returns:
-        Two (n, out) arrays >= 0.
+    Shapes: weight (out, in), a (n, in).
 
     Claim: NW-1. Source: [CN] arXiv 1804.05345.
-
-    Example:
-        >>> [z.tolist() for z in parts(np.array([[1.0, -2.0]]), np.array([[3.0, 1.0]]))]
-        [[[3.0]], [[2.0]]]
     """
     return a @ np.maximum(weight, 0.0).T, a @ np.maximum(-weight, 0.0).T
 
@@ -97,18 +74,9 @@ def parts(weight: Float, a: Float) -> tuple[Float, Float]:
 def sensitivities(weight: Float, a: Float) -> Float:
     """s_ij = max over the rows of |w_ij| a_j/z_i^s, by brute force.
 
-    Args:
-        weight: (out, in).
-        a: (n, in), >= 0.
-
-    Returns:
-        (2, out, in), positive sign first.
+    Shapes: weight (out, in), a (n, in); returns (2, out, in).
 
     Claim: ES-1. Source: [CN] arXiv 1804.05345.
-
-    Example:
-        >>> sensitivities(np.array([[1.0, 1.0]]), np.array([[3.0, 1.0]]))[0].tolist()
-        [[0.75, 0.25]]
     """
     result = np.zeros((2, *weight.shape))
     for sign, part in enumerate((np.maximum(weight, 0.0), np.maximum(-weight, 0.0))):
@@ -122,24 +90,7 @@ def sensitivities(weight: Float, a: Float) -> Float:
 def draw_weights(net: DrawnNetwork, count: int, rng: np.random.Generator) -> list[Float]:
     """Weights of `count` pruned copies, w_j N_j/(m q_j).
 
-    Args:
-        net: the network; sizes up to 2^53.
-        count: copies.
-        rng: random stream.
-
-    Returns:
-        One (count, out, in) array a layer.
-
-    Raises:
-        ValueError: a size that float64 and int64 cannot count.
-
     Claim: SP-1. Source: [CN] arXiv 1804.05345.
-
-    Example:
-        >>> one = DrawnNetwork((np.ones((1, 1)),), (np.zeros(1),), (np.array([[[1.0]], [[0.0]]]),),
-        ...                    (np.array([[7.0], [0.0]]),), np.ones((1, 1)), np.ones(1))
-        >>> draw_weights(one, 2, generator(0))[0].ravel().tolist()
-        [1.0, 1.0]
     """
     drawn = []
     for w, q, sizes in zip(net.weights, net.probabilities, net.sizes, strict=True):
@@ -160,21 +111,7 @@ def draw_weights(net: DrawnNetwork, count: int, rng: np.random.Generator) -> lis
 def relative_errors(net: DrawnNetwork, count: int, rng: np.random.Generator) -> tuple[Float, Float]:
     """Largest relative error of an output entry, one input drawn for each of `count` copies.
 
-    Args:
-        net: the network.
-        count: copies.
-        rng: random stream.
-
-    Returns:
-        (count,) max over i of |f^_i - f_i|/|f_i|, and (count,) the limits at the inputs drawn.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> one = DrawnNetwork((np.ones((1, 1)),), (np.zeros(1),), (np.array([[[1.0]], [[0.0]]]),),
-        ...                    (np.array([[7.0], [0.0]]),), np.ones((1, 1)), np.ones(1))
-        >>> relative_errors(one, 2, generator(0))[0].tolist()
-        [0.0, 0.0]
+    Shapes: returns (count,).
     """
     chosen = rng.integers(len(net.inputs), size=count)
     x = net.inputs[chosen]
@@ -193,23 +130,7 @@ def relative_errors(net: DrawnNetwork, count: int, rng: np.random.Generator) -> 
 def failures(net: DrawnNetwork, seed: int, stream: tuple[int, ...], block: int, trials: int) -> int:
     """Count copies whose output leaves the limit at their input.
 
-    Args:
-        net: the network.
-        seed: seed of the run.
-        stream: whole numbers that tell this experiment from others.
-        block: number of the block.
-        trials: copies.
-
-    Returns:
-        The number of failures.
-
     Claim: NW-1 to NW-5, whichever gave the sizes. Source: the claim's; the count is [OWN].
-
-    Example:
-        >>> one = DrawnNetwork((np.ones((1, 1)),), (np.zeros(1),), (np.array([[[1.0]], [[0.0]]]),),
-        ...                    (np.array([[7.0], [0.0]]),), np.ones((1, 1)), np.ones(1))
-        >>> failures(one, 0, (1,), 0, 5)
-        0
     """
     errors, limits = relative_errors(net, trials, generator(seed, DRAWN_STREAM, *stream, block))
     return int((errors > limits * (1 + 1e-9) + TIE).sum())
@@ -218,26 +139,7 @@ def failures(net: DrawnNetwork, seed: int, stream: tuple[int, ...], block: int, 
 def needed_total(
     net: DrawnNetwork, delta: float, seed: int, *, copies: int = 200, steps: int = 12
 ) -> float:
-    """Draws of the whole network at which a share delta of the trials fails, sizes kept in ratio.
-
-    Args:
-        net: the network, its sizes enough.
-        delta: share of failures that is allowed, in (0, 1).
-        seed: seed of the run.
-        copies: trials at each size looked at; the same random numbers at all of them.
-        steps: of the bisection in the logarithm of the size.
-
-    Returns:
-        The total, measured; no bound.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> one = DrawnNetwork((np.ones((1, 1)),), (np.zeros(1),), (np.array([[[1.0]], [[0.0]]]),),
-        ...                    (np.array([[7.0], [0.0]]),), np.ones((1, 1)), np.ones(1))
-        >>> needed_total(one, 0.1, 0, copies=10, steps=5)
-        1.0
-    """
+    """Draws of the whole network at which a share delta of the trials fails, sizes kept in ratio."""
     # A little further down than to one draw, so that rounding does not make it two.
     low, high = -np.log(max(s.max(initial=1.0) for s in net.sizes)) - 1e-9, 0.0
     if failures(net.scaled(np.exp(low)), seed, (9,), 0, copies) <= delta * copies:

@@ -25,24 +25,7 @@ def estimates_at(
 ) -> Float:
     """Estimates z^/z of many pruned versions at one live row.
 
-    Args:
-        pair: the pair.
-        row: index of the live row.
-        scheme: "draws", "inclusion" or "coupled".
-        size: draws m (whole) or rate c.
-        trials: how many.
-        seed: seed, >= 0.
-        stream: whole numbers that name the purpose.
-
-    Returns:
-        (trials,) float64.
-
     Claim: SP-1, SP-8. Source: [SP] arXiv 1910.05422, [OWN].
-
-    Example:
-        >>> from proofs_check.monte_carlo.pair import make_pair
-        >>> estimates_at(make_pair([[0.5, 0.5]], [0.5, 0.5]), 0, "draws", 3, 2, 0).tolist()
-        [1.0, 1.0]
     """
     p = pair.probabilities(scheme, size)
     if scheme == "draws":
@@ -57,25 +40,7 @@ def failures_at_each(
 ) -> np.ndarray:
     """Count the failures at every live row, all rows looking at the same pruned versions.
 
-    Args:
-        pair: the pair.
-        scheme: "draws", "inclusion" or "coupled".
-        size: draws m (whole) or rate c.
-        limit: a deviation |z^/z - 1| beyond it is a failure, > 0.
-        trials: how many pruned versions.
-        seed: seed, >= 0.
-        chunk: largest number of float64 held at once; the result does not depend on it.
-
-    Returns:
-        (n,) int64, failures of each live row.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> from proofs_check.monte_carlo.pair import make_pair
-        >>> pair = make_pair([[1.0, 0.0], [0.5, 0.5]], [0.5, 0.5])
-        >>> failures_at_each(pair, "draws", 1, 0.5, 100, 0, 1000).tolist()
-        [100, 0]
+    Shapes: returns (n,) int64.
     """
     shares, p = _on_support(pair, scheme, size)
     counts = np.zeros(len(shares), np.int64)
@@ -90,28 +55,7 @@ def failures_at_each(
 def failures_at_random(
     pair: Pair, scheme: str, size: float, limit: float, trials: int, seed: int, chunk: int
 ) -> int:
-    """Count the failures when each pruned version meets one live row, drawn uniformly.
-
-    Args:
-        pair: the pair.
-        scheme: "draws", "inclusion" or "coupled".
-        size: draws m (whole) or rate c.
-        limit: a deviation |z^/z - 1| beyond it is a failure, > 0.
-        trials: how many pruned versions.
-        seed: seed, >= 0.
-        chunk: largest number of float64 held at once; the result does not depend on it.
-
-    Returns:
-        The number of failures, from 0 to trials.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> from proofs_check.monte_carlo.pair import make_pair
-        >>> pair = make_pair([[1.0, 0.0], [0.5, 0.5]], [0.5, 0.5])
-        >>> 30 < failures_at_random(pair, "draws", 1, 0.5, 100, 0, 1000) < 70
-        True
-    """
+    """Count the failures when each pruned version meets one live row, drawn uniformly."""
     shares, p = _on_support(pair, scheme, size)
     failures, width = 0, _width(scheme, chunk, 2 * p.size)
     chosen = np.empty(trials, np.int64)

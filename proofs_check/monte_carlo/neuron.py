@@ -112,25 +112,7 @@ def neuron_coverage(
 def check_question(
     scheme: str, points: str, size: float, eps: float, delta: float, trials: int, chunk: int
 ) -> None:
-    """Refuse what no coverage and no search can be asked.
-
-    Args:
-        scheme: one of Scheme.
-        points: one of Points.
-        size: draws or weights kept (whole), or a rate; finite, >= 0.
-        eps: relative error, > 0, no unit.
-        delta: failure probability, in (0, 1).
-        trials: pruned versions, whole, >= 1.
-        chunk: float64 held at once, whole, >= 1.
-
-    Raises:
-        ValueError: an argument is out of range; the message names it and the value.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> check_question("draws", "worst", 20, 0.1, 0.05, 2000, 1)
-    """
+    """Refuse what no coverage and no search can be asked."""
     if scheme not in get_args(Scheme):
         raise ValueError(f"scheme must be one of {get_args(Scheme)}; found {scheme!r}")
     if points not in get_args(Points):

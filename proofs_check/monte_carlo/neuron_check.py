@@ -88,36 +88,7 @@ def check_neuron(
 ) -> NeuronCheck:  # fmt: skip
     """Ask every claim for its size at one sign of one neuron; find what is needed; judge each.
 
-    Args:
-        table: the layer at the calibration rows, as `sipp_core.promise.make_table` gives it.
-        new: the same layer at fresh rows.
-        sign: 0 for positive, 1 for negative.
-        neuron: index in the layer.
-        eps: relative error, in (0, 1), no unit.
-        delta: failure probability at one row, in (0, 1); of the network in SP-2's size.
-        trials: pruned versions per verdict, >= 1.
-        seed: seed of every draw, >= 0.
-
-    Returns:
-        Sizes, needed sizes, ratios and verdicts.
-
-    Raises:
-        ValueError: this sign of this neuron never fires, or an argument is out of range.
-
     Claim: SP-2, SP-3, SP-4, SP-5, SP-5x, SP-6, SP-8. Source: see `sipp_theory`.
-
-    Example:
-        >>> import torch; from torch import nn; at = torch.Generator().manual_seed(0)
-        >>> from sipp_core import calibrate; from sipp_core.pruning import make_table
-        >>> net = nn.Linear(6, 1, bias=False); _ = net.weight.data.uniform_(generator=at)
-        >>> old, new = (
-        ...     make_table(calibrate(net, torch.rand(20, 6, generator=at), points=20).layers[0],
-        ...                delta=0.1, coverage_factor=1.0, bound="exact", eta=1, eta_star=6)
-        ...     for _ in range(2)
-        ... )
-        >>> check = check_neuron(old, new, 0, 0, 0.3, 0.1, 2000, 0)
-        >>> check.sizes["SP-5x"] <= check.sizes["SP-5"] <= check.sizes["SP-4"]
-        True
     """
     columns = table.sign(sign)[neuron]
     s = table.sensitivity[neuron, columns]

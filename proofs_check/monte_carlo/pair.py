@@ -23,8 +23,6 @@ class Pair:
         shares: (n, k) float64, rows add up to 1.
         scores: (k,) float64 >= 0.
         rows: (n,) index of each live row in what the caller gave.
-
-    Claim: none (plumbing).
     """
 
     shares: Float
@@ -58,21 +56,7 @@ class Pair:
 def make_pair(shares: ArrayLike, scores: ArrayLike) -> Pair:
     """Check shares and scores; leave out rows that never reach this sign.
 
-    Args:
-        shares: (n, k) or (k,) g_j(x) >= 0; each row adds up to 1 or is all 0.
-        scores: (k,) >= 0, what draws and inclusion are proportional to (the sensitivities s).
-
-    Returns:
-        The pair.
-
-    Raises:
-        ValueError: wrong shapes, entries out of range, no live row, or no positive score.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> make_pair([[0.5, 0.5], [0.0, 0.0]], [0.5, 0.5]).rows.tolist()
-        [0]
+    Shapes: shares (n, k), scores (k,).
     """
     table = np.atleast_2d(np.asarray(shares, np.float64))
     s = np.asarray(scores, np.float64)

@@ -31,8 +31,6 @@ class Law:
     Attributes:
         values: (k,) float64, distinct, >= 0.
         probabilities: (k,) float64, add up to 1; the largest comes last.
-
-    Claim: none (plumbing).
     """
 
     values: Float
@@ -52,18 +50,9 @@ class Law:
 def draw_law(shares: Float, q: Float) -> Law:
     """Law of one draw at one point, equal values merged.
 
-    Args:
-        shares: (k,) g_j(x) >= 0.
-        q: (k,) draw probabilities that add up to 1.
-
-    Returns:
-        The law.
+    Shapes: shares (k,), q (k,).
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
-
-    Example:
-        >>> draw_law(np.array([0.5, 0.25, 0.25]), np.array([0.5, 0.25, 0.25])).values.tolist()
-        [1.0]
     """
     drawn = q > 0
     values, where = np.unique(shares[drawn] / q[drawn], return_inverse=True)
@@ -73,22 +62,7 @@ def draw_law(shares: Float, q: Float) -> Law:
 
 
 def blocks(trials: int, seed: int, *stream: int) -> Iterator[tuple[slice, np.random.Generator]]:
-    """Cut trials into blocks, each with its own random stream.
-
-    Args:
-        trials: how many.
-        seed: seed, >= 0.
-        stream: whole numbers that name the purpose.
-
-    Returns:
-        Pairs (slice of the trials, generator).
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [part.stop - part.start for part, _ in blocks(1500, 0)]
-        [1024, 476]
-    """
+    """Cut trials into blocks, each with its own random stream."""
     for index, start in enumerate(range(0, trials, BLOCK)):
         yield slice(start, min(start + BLOCK, trials)), generator(seed, *stream, index)
 
@@ -96,22 +70,7 @@ def blocks(trials: int, seed: int, *stream: int) -> Iterator[tuple[slice, np.ran
 def draw_sums(law: Law, m: int, trials: int, rng: np.random.Generator) -> Float:
     """Sum of m draws, many times.
 
-    Args:
-        law: law of one draw.
-        m: draws a trial, >= 0.
-        trials: how many sums.
-        rng: random stream.
-
-    Returns:
-        (trials,) float64.
-
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
-
-    Example:
-        >>> law = draw_law(np.array([1.0, 0.0]), np.array([0.5, 0.5]))
-        >>> sums = draw_sums(law, 100, 1000, generator(0))
-        >>> bool(abs(sums.mean() - 100) < 2)
-        True
     """
     if m == 0 or law.values.size == 1:
         return np.full(trials, m * float(law.values[0]))
@@ -157,22 +116,7 @@ def _sums_by_table(law: Law, m: int, trials: int, rng: np.random.Generator) -> F
 def draw_estimates(law: Law, m: int, trials: int, seed: int, *stream: int) -> Float:
     """Estimates z^/z at one point from m draws each.
 
-    Args:
-        law: law of one draw.
-        m: draws a trial, >= 0; none leaves z^ = 0.
-        trials: how many estimates.
-        seed: seed, >= 0.
-        stream: whole numbers that name the purpose.
-
-    Returns:
-        (trials,) float64.
-
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
-
-    Example:
-        >>> law = draw_law(np.array([1.0, 0.0]), np.array([0.5, 0.5]))
-        >>> draw_estimates(law, 0, 2, 0).tolist()
-        [0.0, 0.0]
     """
     result = np.zeros(trials)
     if m > 0:
@@ -187,21 +131,9 @@ def inclusion_estimates(shares: Float, p: Float, trials: int, seed: int, *stream
     The uniform numbers behind the coins depend on the seed and on which weights carry anything at
     this point, not on p: the same seed at two rates compares them on common ground.
 
-    Args:
-        shares: (k,) g_j(x) >= 0.
-        p: (k,) inclusion probabilities in [0, 1].
-        trials: how many estimates.
-        seed: seed, >= 0.
-        stream: whole numbers that name the purpose.
-
-    Returns:
-        (trials,) float64.
+    Shapes: shares (k,), p (k,).
 
     Claim: SP-8. Source: [OWN].
-
-    Example:
-        >>> inclusion_estimates(np.array([0.5, 0.5]), np.array([1.0, 0.0]), 2, 0).tolist()
-        [0.5, 0.5]
     """
     carries = shares > 0
     g, chance = shares[carries], p[carries]
@@ -223,22 +155,9 @@ def inclusion_estimates(shares: Float, p: Float, trials: int, seed: int, *stream
 def coupled_estimates(shares: Float, p: Float, trials: int, seed: int, *stream: int) -> Float:
     """Estimates z^/z at one point, weights kept by the pruner's own pivotal sampling.
 
-    Args:
-        shares: (k,) g_j(x) >= 0.
-        p: (k,) inclusion probabilities in [0, 1], in the order in which the pruner sees them.
-        trials: how many estimates.
-        seed: seed, >= 0.
-        stream: whole numbers that name the purpose.
-
-    Returns:
-        (trials,) float64.
+    Shapes: shares (k,), p (k,).
 
     Claim: SP-8 (negatively associated form). Source: [OWN].
-
-    Example:
-        >>> half = np.array([0.5, 0.5])
-        >>> coupled_estimates(half, half, 2, 0).tolist()
-        [1.0, 1.0]
     """
     moving = (p > 0) & (p < 1)
     fixed = float(shares[p >= 1].sum())

@@ -202,19 +202,7 @@ def leaving(
 ) -> int:  # fmt: skip
     """Copies drawn from the plans whose output leaves 1 +- eps at an input drawn for each.
 
-    Args:
-        plans: one a layer.
-        weights: one (out, in) float64 array a layer.
-        biases: one (out,) array a layer.
-        x: (n, in) inputs.
-        eps: relative error of every output entry.
-        seed: seed of the run.
-        stream: whole number that tells this experiment from others.
-        block: number of the block.
-        trials: copies.
-
-    Returns:
-        The number of copies.
+    Shapes: x (n, in).
 
     Claim: NW-3, NW-5. Source: [OWN] count.
     """

@@ -64,8 +64,6 @@ class Series:
         x: sizes, ascending.
         y: medians.
         exponent: p of the least-squares fit y = c x^p; None if there is no telling.
-
-    Claim: none (plumbing).
     """
 
     label: str
@@ -106,8 +104,6 @@ class Check:
         what: the statement.
         holds: whether it was so.
         found: what was seen.
-
-    Claim: none (plumbing).
     """
 
     family: str
@@ -124,8 +120,6 @@ class Skipped:
         family: of benchmarks.
         what: the comparison.
         why: the reason, in words.
-
-    Claim: none (plumbing).
     """
 
     family: str

@@ -37,14 +37,7 @@ def _memory() -> str:
 
 
 def describe(device: str = "cpu") -> dict[str, str]:
-    """Processor, memory, system, load and versions, by name.
-
-    Args:
-        device: a CUDA device is described too.
-
-    Returns:
-        Text by name, in the order to show.
-    """
+    """Processor, memory, system, load and versions, by name."""
     found = {
         "processor": _processor(),
         "cores": str(cores()),

@@ -59,15 +59,6 @@ def race(
 
     The first call of each is timed apart. In every round each way runs once; every other round
     goes backwards, so that none always follows the same one.
-
-    Args:
-        ways: by name.
-        repeats: rounds, >= 1.
-        warm_ups: calls of each way before the first round, the first call besides.
-        clock: seconds, only ever rising.
-
-    Returns:
-        A timing for each way; round k of one belongs to round k of the others.
     """
     first = {name: _timed(way, clock) for name, way in ways.items()}
     for way in ways.values():
@@ -115,16 +106,7 @@ def rate(work: float, timing: Timing) -> Spread:
 
 
 def series(label: str, x: Sequence[float], y: Sequence[float]) -> Series:
-    """A line with its fitted exponent.
-
-    Args:
-        label: what the line shows.
-        x: sizes, > 0.
-        y: costs; where one is not above 0, or there are fewer than two sizes, nothing is fitted.
-
-    Returns:
-        The line; cost grows about as size to the power of the exponent.
-    """
+    """A line with its fitted exponent."""
     exponent = None
     if len(set(x)) > 1 and min(y) > 0:
         exponent = float(np.polyfit(np.log(x), np.log(y), 1)[0])

@@ -19,17 +19,7 @@ Json = dict[str, Any]
 
 
 def prepare(summary: Json) -> Prepared:
-    """Compute the page and its figures; nothing is written.
-
-    Args:
-        summary: of a run of benchmarks.
-
-    Returns:
-        All files.
-
-    Raises:
-        ValueError: it is the summary of no run.
-    """
+    """Compute the page and its figures; nothing is written."""
     read(summary)
     data = plain.dump(summary)
     written = json.loads(data)
@@ -78,15 +68,7 @@ def _cases(run: Json) -> dict[str, dict[str, list[Json]]]:
 
 
 def render(run: Json, drawn: Sequence[Drawn]) -> str:
-    """Make the page of a run as it is written; the template adds words and no numbers.
-
-    Args:
-        run: what bench.json holds.
-        drawn: the figures.
-
-    Returns:
-        HTML.
-    """
+    """Make the page of a run as it is written; the template adds words and no numbers."""
     made = page.environment()
     made.filters |= {
         "amount": bench_words.amount,

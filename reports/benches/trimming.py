@@ -81,11 +81,7 @@ def _joined(program: Program) -> Tensor:
 def plain(program: Program) -> Tensor:
     """ADMM with one penalty throughout, on inputs scaled once, until the weights stand still.
 
-    Args:
-        program: of a layer that a ReLU follows, with every weight in the objective.
-
-    Returns:
-        (M, N) float64, sparse; feasible as far as it got.
+    Shapes: returns (M, N) float64.
     """
     x, inside = program.inputs.T, program.inside
     gram = x @ x.T

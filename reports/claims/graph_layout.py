@@ -34,20 +34,7 @@ class Band:
 def place(
     parents: Mapping[str, Sequence[str]], families: Mapping[str, str], widest: Mapping[str, int]
 ) -> tuple[dict[str, Node], list[Band]]:
-    """Put every node below all that it uses, families side by side.
-
-    Args:
-        parents: what each node uses; every name is a key. Nodes of the family "" stand above all
-            others and use nothing.
-        families: family of each node.
-        widest: how many nodes of each family may stand side by side, at least 1.
-
-    Returns:
-        The nodes' places, and the bands from left to right.
-
-    Raises:
-        ValueError: the nodes use one another in a circle.
-    """
+    """Put every node below all that it uses, families side by side."""
     layers = _layers(parents, families, widest)
     bands, left = [], 0.0
     for family in dict.fromkeys(f for f in families.values() if f):
@@ -67,17 +54,7 @@ def place(
 
 
 def order(parents: Mapping[str, Sequence[str]]) -> list[str]:
-    """The names, each after all that it uses, else as given.
-
-    Args:
-        parents: what each uses; every name is a key.
-
-    Returns:
-        The names.
-
-    Raises:
-        ValueError: they use one another in a circle.
-    """
+    """The names, each after all that it uses, else as given."""
     done: dict[str, None] = {}
     open_names: list[str] = []
 

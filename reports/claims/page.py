@@ -33,18 +33,7 @@ _ID = re.compile(r"(?<![\w-])[A-Z][A-Za-z]*-?[\w]+(?:-[\w]+)*")
 
 
 def prepare(summary: Json) -> Prepared:
-    """Compute the page and its figures; nothing is written.
-
-    Args:
-        summary: of a run of the ledger.
-
-    Returns:
-        All files.
-
-    Raises:
-        ValueError: a formula that cannot be read, or claims that use one another in a circle.
-        TypeError: the summary holds something that JSON does not know.
-    """
+    """Compute the page and its figures; nothing is written."""
     data = plain.dump(summary)
     # Page and figures are made from what a reader of claims.json will find there.
     written = json.loads(data)
@@ -81,18 +70,7 @@ def write_claims(summary: Json, folder: str | PathLike[str]) -> Path:
 
 
 def render(summary: Json, drawn: Sequence[Drawn]) -> str:
-    """Make the page of a summary as it is written; the template adds words and no numbers.
-
-    Args:
-        summary: what claims.json holds.
-        drawn: the figures.
-
-    Returns:
-        HTML.
-
-    Raises:
-        ValueError: a formula that cannot be read.
-    """
+    """Make the page of a summary as it is written; the template adds words and no numbers."""
     known = {claim["id"] for claim in summary["claims"]}
     made = page.environment()
     made.filters |= {
@@ -122,15 +100,7 @@ def render(summary: Json, drawn: Sequence[Drawn]) -> str:
 
 
 def refer(text: str, known: set[str]) -> Markup:
-    """Escape a text and make a link of each claim's id in it.
-
-    Args:
-        text: prose without formulas.
-        known: ids that have an entry.
-
-    Returns:
-        HTML.
-    """
+    """Escape a text and make a link of each claim's id in it."""
 
     def linked(match: re.Match[str]) -> str:
         name = match[0]

@@ -22,46 +22,12 @@ _CLOSE = 1e-9
 
 
 def stem(net: str, data: str) -> str:
-    """How the files of a result are called, without their ends.
-
-    Args:
-        net: an architecture.
-        data: a name of `sipp_core.datasets`.
-
-    Returns:
-        The name.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> stem("compact:28,8,12", "mnist")
-        'compact-28-8-12-mnist'
-    """
+    """How the files of a result are called, without their ends."""
     return f"{net}-{data}".replace(":", "-").replace(",", "-")
 
 
 def read(summary: Any, content: bytes) -> Generalization:
-    """Make a result of its numbers and its network again, and see that they belong together.
-
-    Args:
-        summary: what `sipp generalize --out` wrote, as JSON holds it.
-        content: what it wrote with --file.
-
-    Returns:
-        The result.
-
-    Raises:
-        ValueError: no such numbers, another network than they are of, or a certified bound that
-            does not follow from the errors and bits beside it.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> read({}, b"")
-        Traceback (most recent call last):
-        ...
-        ValueError: this is no output of `sipp generalize --out`; make it anew
-    """
+    """Make a result of its numbers and its network again, and see that they belong together."""
     if not isinstance(summary, dict) or summary.get("format") != FORMAT:
         raise ValueError("this is no output of `sipp generalize --out`; make it anew")
     facts = _finite_or_not(summary)

@@ -35,12 +35,7 @@ CALIBRATION = 400
 def margin_facts(scores: Float, targets: Tensor) -> Json:
     """How the margins of a network are distributed.
 
-    Args:
-        scores: (n, classes).
-        targets: (n,).
-
-    Returns:
-        Shares and the margins at them, and the margin loss at a few of them.
+    Shapes: scores (n, classes), targets (n,).
 
     Claim: GN-1.
     """
@@ -65,17 +60,6 @@ def compression(
     seed: int,
 ) -> list[Json]:  # fmt: skip
     """GN-1 of the trained network, pruned by sipp-det and rounded, not trained again.
-
-    Args:
-        model: the trained network f.
-        wanted: its scores on the training inputs, (n, classes) float64.
-        dataset: its data; all training inputs are counted.
-        keeps: fractions; every one may be looked at, for the number of parameters is charged.
-        delta: failure probability.
-        seed: of the calibration inputs.
-
-    Returns:
-        One row a fraction: what is counted, and the bound.
 
     Claim: GN-1. Source: [AR] arXiv 1802.05296, Theorem 2.1.
     """
@@ -117,17 +101,6 @@ def _rounded(model: nn.Module, dataset: Dataset, keep: float, seed: int) -> nn.M
 
 def corenet(model: nn.Module, scores: Float, dataset: Dataset, delta: float, seed: int) -> Json:
     """GN-2 of the trained network, every factor shown.
-
-    Args:
-        model: the trained network f.
-        scores: its scores on the training inputs, (n, classes) float64.
-        dataset: its data; all training inputs are counted.
-        delta: failure probability.
-        seed: of the calibration inputs.
-
-    Returns:
-        The bound and its factors, or "refused" with the reason where the theorem does not speak of
-        such a network.
 
     Claim: GN-2. Source: [CN] arXiv 1804.05345, corollary 5.
     """

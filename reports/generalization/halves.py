@@ -20,20 +20,7 @@ Json = dict[str, Any]
 
 
 def halves(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
-    """Split the training inputs at random; the test inputs go with both.
-
-    Args:
-        dataset: at least two training inputs.
-        seed: of the split.
-
-    Returns:
-        The half that a prior may look at, and the half that the bound counts.
-
-    Raises:
-        ValueError: fewer than two training inputs.
-
-    Claim: none (plumbing).
-    """
+    """Split the training inputs at random; the test inputs go with both."""
     n = len(dataset.train_inputs)
     if n < 2:
         raise ValueError(f"dataset must have two training inputs at least; found {n}")
@@ -56,16 +43,6 @@ def column(plan: Plan, dataset: Dataset, delta: float, seed: int, threads: int) 
     The prior is uniform over K networks that were trained and pruned on the first half alone. Which
     of them is taken is chosen on the second and costs log2 K bits. Nothing else is paid: the second
     half had no part in them.
-
-    Args:
-        plan: how networks are trained and pruned.
-        dataset: the data.
-        delta: failure probability over the second half.
-        seed: of the split, the initial weights and the order of batches.
-        threads: CPU threads of training.
-
-    Returns:
-        The candidates with errors on the second half and their bounds, and the best.
 
     Claim: GN-3. Source: Ambroladze et al. 2006 (priors from a part of the data).
     """

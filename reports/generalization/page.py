@@ -22,17 +22,7 @@ Json = dict[str, Any]
 
 
 def prepare(results: Sequence[Generalization]) -> Prepared:
-    """Compute the page and its figures; nothing is written.
-
-    Args:
-        results: at least one, in the order to show them; one a network and data set.
-
-    Returns:
-        All files.
-
-    Raises:
-        ValueError: none was given, or two of the same network and data set.
-    """
+    """Compute the page and its figures; nothing is written."""
     if not results:
         raise ValueError("a generalization page needs at least one result; found none")
     names = [stem(one.facts["net"], one.facts["data"]) for one in results]
@@ -76,16 +66,7 @@ def write_generalization(results: Sequence[Generalization], folder: str | PathLi
 
 
 def render(written: Sequence[Json], files: Sequence[bytes], drawn: Sequence[Drawn]) -> str:
-    """Make the page of results as they are written; the template adds words and no numbers.
-
-    Args:
-        written: what generalization.json holds.
-        files: the network of each result.
-        drawn: the figures of all.
-
-    Returns:
-        HTML.
-    """
+    """Make the page of results as they are written; the template adds words and no numbers."""
     made = page.environment()
     made.filters |= {
         "amount": words.amount, "sure": words.sure, "promise": words.promise,

@@ -24,8 +24,6 @@ class Plan:
         codebooks: kinds of levels.
         filters: fractions left when whole neurons go before weights do.
         schedule: how candidates are trained.
-
-    Claim: none (plumbing).
     """
 
     subject: Subject
@@ -68,26 +66,7 @@ USUAL = {"digits": "dense:64,10", "mnist": "compact:28,6,10"}
 
 
 def plan_of(net: str | None, data: str) -> Plan:
-    """The plan of a network on a data set.
-
-    Args:
-        net: an architecture, or None for the usual one.
-        data: a name of `sipp_core.datasets`.
-
-    Returns:
-        Its plan; one of the same family and data lends its own to a member that has none.
-
-    Raises:
-        ValueError: there is no plan for such a network or data set.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> plan_of(None, "digits").subject.net
-        'dense:64,10'
-        >>> plan_of("compact:28,8,12", "mnist").levels
-        (6, 8)
-    """
+    """The plan of a network on a data set."""
     known = sorted({where for _, where in PLANS})
     if data not in known:
         raise ValueError(f"data must be one of {', '.join(known)}; found {data!r}")
@@ -109,20 +88,6 @@ def adjusted(
     levels: Sequence[int] | None = None,
 ) -> Plan:
     """A plan with other candidates; what makes none is refused before anything is trained.
-
-    Args:
-        plan: the plan.
-        methods: of `sipp_core.prune`, or "none"; None leaves the plan's.
-        keeps: fractions in (0, 1]; None leaves the plan's.
-        levels: numbers of values, >= 2; None leaves the plan's.
-
-    Returns:
-        The plan.
-
-    Raises:
-        ValueError: an unknown method, a fraction or number out of range, or no candidate left.
-
-    Claim: none (plumbing).
 
     Example:
         >>> adjusted(plan_of(None, "digits"), keeps=[0.4]).keeps

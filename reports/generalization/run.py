@@ -182,13 +182,6 @@ def _row(one: Coded) -> Json:
 def budget(best: Coded, count: int) -> sipp_theory.BitBudget:
     """Everything that the network's description costs, section by section and choice by choice.
 
-    Args:
-        best: the file.
-        count: candidates of the search.
-
-    Returns:
-        The budget; its total is the B of the bound.
-
     Claim: GN-3.
     """
     in_file = "the file: a network that came out otherwise would be another file of the same code"
@@ -221,16 +214,6 @@ def bounds(
 ) -> list[Json]:
     """Every bound on the true error, the certified one first.
 
-    Args:
-        best: the file and its errors.
-        half: the data-dependent prior's column.
-        printed: GN-1 by keep ratio.
-        theorem: GN-2.
-        delta: failure probability of each of them.
-
-    Returns:
-        One row a bound: claim, name, column ("all" or "half"), value, whether it is vacuous.
-
     Claim: GN-1 to GN-4.
     """
     bits = best.file.bits + best.choice_bits
@@ -245,15 +228,6 @@ def bounds(
 
 def of_file(errors: int, n: int, bits: float, delta: float) -> list[Json]:
     """The bounds that need a file's bits and its errors only, the certified one first.
-
-    Args:
-        errors: training inputs that the decoded network gets wrong.
-        n: training inputs.
-        bits: everything that the network's description costs.
-        delta: failure probability of each of them.
-
-    Returns:
-        Rows as `bounds` gives them.
 
     Claim: GN-3, GN-4.
     """

@@ -10,14 +10,7 @@ Json = dict[str, Any]
 
 
 def findings(results: Json) -> list[Json]:
-    """Sentences for the head of the page, each with the kind of statement that it is.
-
-    Args:
-        results: all results, as they are written.
-
-    Returns:
-        One {"kind", "text"} a sentence; kind is "certificate", "promise" or "measured".
-    """
+    """Sentences for the head of the page, each with the kind of statement that it is."""
     return [
         _says("measured", _accuracy(results)),
         _says("certificate", _certificate(results)),

@@ -19,15 +19,7 @@ CLAIM_TITLES = {
 
 
 def render(results: Json, drawn: Sequence[Drawn]) -> str:
-    """Make the page of results as they are written; the template adds words and no numbers.
-
-    Args:
-        results: what results.json holds.
-        drawn: the figures.
-
-    Returns:
-        HTML.
-    """
+    """Make the page of results as they are written; the template adds words and no numbers."""
     labels = {m["name"]: m["label"] for m in results["methods"]}
     return (
         environment()

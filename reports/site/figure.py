@@ -30,16 +30,7 @@ class Drawn:
 
 
 def drawing(name: str, alt: str, make: Callable[[bool], Figure]) -> Drawn:
-    """Draw a figure in its wide and its narrow form.
-
-    Args:
-        name: file name without its end.
-        alt: what it shows, in words.
-        make: the figure, narrow or not.
-
-    Returns:
-        Its files.
-    """
+    """Draw a figure in its wide and its narrow form."""
     with style.styled():
         wide, narrow = make(False), make(True)
         return Drawn(

@@ -25,18 +25,7 @@ _LONG = 16
 
 
 def prose(text: str) -> Markup:
-    """Escape the words and make MathML of each formula.
-
-    Args:
-        text: prose with LaTeX between dollars.
-
-    Returns:
-        HTML.
-
-    Raises:
-        ValueError: dollars that are not in pairs, or a formula that cannot be read; the message
-            names it.
-    """
+    """Escape the words and make MathML of each formula."""
     pieces = text.split("$")
     if len(pieces) % 2 == 0:
         raise ValueError(f"dollars come in pairs; found {len(pieces) - 1} in {text!r}")
@@ -47,17 +36,7 @@ def prose(text: str) -> Markup:
 
 @cache
 def formula(latex: str) -> str:
-    """MathML of one formula: several `math` elements where a long one may be broken.
-
-    Args:
-        latex: without its dollars.
-
-    Returns:
-        HTML.
-
-    Raises:
-        ValueError: the formula cannot be read; the message names it and says why.
-    """
+    """MathML of one formula: several `math` elements where a long one may be broken."""
     try:
         root = Xml.fromstring(convert(latex).replace(_NAMESPACE, ""))
     # The converter has a dozen exceptions of its own, which share no base.

@@ -71,18 +71,7 @@ class Prepared:
 
 
 def write(prepared: Prepared, folder: str | PathLike[str]) -> Path:
-    """Write the figures, the numbers and, last, the page; each file appears whole.
-
-    Args:
-        prepared: all files.
-        folder: made if needed.
-
-    Returns:
-        Where the page is.
-
-    Raises:
-        OSError: the folder cannot be written to.
-    """
+    """Write the figures, the numbers and, last, the page; each file appears whole."""
     target = Path(folder)
     for figure in prepared.drawn:
         write_atomically(target / f"{figure.name}.png", figure.png)

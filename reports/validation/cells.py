@@ -24,20 +24,7 @@ FORMAT = "sipp-theory validation cells 1"
 
 
 def machine(device: str = "cpu") -> str:
-    """Describe the machine in a line.
-
-    Args:
-        device: a CUDA device is described too.
-
-    Returns:
-        Processor, cores that this process may use, memory, and the device.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> "core" in machine()
-        True
-    """
+    """Describe the machine in a line."""
     facts = describe(device)
     many = "" if facts["cores"] == "1" else "s"
     words = [facts["processor"], f"{facts['cores']} core{many}", facts["memory"]]
@@ -45,22 +32,10 @@ def machine(device: str = "cpu") -> str:
 
 
 class Cells:
-    """Finished cells of one experiment, by what was asked for.
-
-    Claim: none (plumbing).
-    """
+    """Finished cells of one experiment, by what was asked for."""
 
     def __init__(self, path: str | Path | None, command: str = "", device: str = "cpu") -> None:
-        """Read what is there.
-
-        Args:
-            path: a file of lines of JSON, made when the first cell is done; None keeps nothing.
-            command: what the user typed, noted with each cell.
-            device: where torch computes, noted too.
-
-        Raises:
-            ValueError: the file is damaged, or of another kind.
-        """
+        """Read what is there."""
         self.path = None if path is None else Path(path)
         self.command, self.machine = command, machine(device)
         self.found: dict[str, Json] = {}
@@ -68,15 +43,7 @@ class Cells:
             self.found = _read(self.path)
 
     def get(self, key: Key, compute: Callable[[], Json]) -> Json:
-        """Value of a cell: as it was found on disk, or computed now and written.
-
-        Args:
-            key: what the cell is of; equal keys are one cell.
-            compute: makes the value, plain numbers and text that JSON holds.
-
-        Returns:
-            The value.
-        """
+        """Value of a cell: as it was found on disk, or computed now and written."""
         name = _text(key)
         if name not in self.found:
             started = time.perf_counter()
@@ -97,14 +64,7 @@ class Cells:
         return self.found[name]["value"]
 
     def remaining(self, keys: Sequence[Key]) -> float | None:
-        """Seconds that the cells which are missing will take, by those of their kind that are done.
-
-        Args:
-            keys: all cells of the experiment.
-
-        Returns:
-            An estimate; None where no cell is done yet.
-        """
+        """Seconds that the missing cells will take, by those of their kind that are done."""
         if not self.found:
             return None
         done: dict[tuple[object, ...], list[float]] = {}
@@ -127,14 +87,7 @@ class Cells:
             os.fsync(file.fileno())
 
     def made(self, keys: Sequence[Key]) -> Json:
-        """Where cells came from: machines, dates, commands, versions, and seconds in all.
-
-        Args:
-            keys: the cells, all of them done.
-
-        Returns:
-            Sorted distinct values of each, ready for JSON.
-        """
+        """Where cells came from: machines, dates, commands, versions, and seconds in all."""
         notes = [self.found[_text(key)]["made"] for key in keys]
         distinct = {
             name: sorted({note[name] for note in notes}) for name in ("machine", "date", "command")

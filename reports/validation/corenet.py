@@ -52,18 +52,7 @@ def says(plans: Sequence[Plan]) -> str:
 
 
 def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
-    """Every cell of one network; it is trained when the first of them is made.
-
-    Args:
-        plan: what is run.
-        workshop: where networks are trained.
-        seed: of everything.
-
-    Returns:
-        An iterator of keys with what makes their values.
-
-    Claim: none (plumbing).
-    """
+    """Every cell of one network; it is trained when the first of them is made."""
     made: list[_Bench] = []
 
     def bench() -> _Bench:

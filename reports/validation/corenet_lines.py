@@ -25,17 +25,7 @@ LEAST = 1e-12
 
 
 def lines(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Line]:
-    """The table.
-
-    Args:
-        plans: what was run.
-        rows: its cells.
-
-    Returns:
-        One line a pair of methods, over all networks and ratios.
-
-    Claim: none (plumbing).
-    """
+    """The table."""
     schedule = plans[0].schedule
     below = "CoreNet's curve lies below, at equal weights"
     return [
@@ -151,17 +141,7 @@ PANELS = (
 
 
 def curves(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Json]:
-    """Three panels a network: output error and accuracy drop, and SiPP beside CoreNet.
-
-    Args:
-        plans: what was run.
-        rows: its cells.
-
-    Returns:
-        Panels ready for JSON, each with series of points against the weights kept.
-
-    Claim: none (plumbing).
-    """
+    """Three panels a network: output error and accuracy drop, and SiPP beside CoreNet."""
     found = []
     for figure, value, label, methods in PANELS:
         for plan in plans:
@@ -186,18 +166,7 @@ def _short(net: str) -> str:
 
 
 def points(rows: Sequence[Json], method: str, value: str) -> Json:
-    """Mean, least and largest over seeds at every ratio, sparse to dense.
-
-    Args:
-        rows: cells of one network.
-        method: whose.
-        value: which number of a cell.
-
-    Returns:
-        Lists kept, y, low and high of one length.
-
-    Claim: none (plumbing).
-    """
+    """Mean, least and largest over seeds at every ratio, sparse to dense."""
     found: Json = {"name": method, "kept": [], "y": [], "low": [], "high": []}
     mine = [row for row in rows if row["method"] == method]
     for keep in sorted({row["keep"] for row in mine}):

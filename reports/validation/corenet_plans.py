@@ -20,8 +20,6 @@ class Plan:
         seeds: draws of each random method.
         inputs: calibration inputs.
         tests: test inputs measured.
-
-    Claim: none (plumbing).
     """
 
     schedule: str

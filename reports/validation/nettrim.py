@@ -46,18 +46,7 @@ def says(plans: Sequence[Plan]) -> str:
 
 
 def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
-    """Every cell of one network, seed by seed; it is trained when the first of them is made.
-
-    Args:
-        plan: what is run.
-        workshop: where networks are trained.
-        seed: of everything.
-
-    Returns:
-        An iterator of keys with what makes their values.
-
-    Claim: none (plumbing).
-    """
+    """Every cell of one network, seed by seed; it is trained when the first of them is made."""
     settings = settings_of(plan, ("radii", "keeps", "seeds", "schedule"))
     return seed_by_seed(
         plan, settings, seed, lambda here: _cells(plan, _Bench(plan, workshop, here))

@@ -33,17 +33,7 @@ LENET = ("; the authors' public LeNet-5 has 32 and 64 channels and 512 neurons, 
 
 
 def lines(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Line]:
-    """The table.
-
-    Args:
-        plans: what was run.
-        rows: its cells.
-
-    Returns:
-        One line a published point and layer, then our own comparisons.
-
-    Claim: none (plumbing).
-    """
+    """The table."""
     found: list[Line] = []
     for plan in plans:
         mine = [r for r in rows if (r["net"], r["data"]) == (plan.subject.net, plan.subject.data)]
@@ -204,17 +194,7 @@ PANELS = (("accuracy", "not trained again"), ("trained", "trained again"))
 
 
 def curves(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Json]:
-    """Two panels a network: accuracy against weights kept, before and after training again.
-
-    Args:
-        plans: what was run.
-        rows: its cells.
-
-    Returns:
-        Panels ready for JSON, each with series of points against the weights kept.
-
-    Claim: none (plumbing).
-    """
+    """Two panels a network: accuracy against weights kept, before and after training again."""
     panels = []
     for plan in plans:
         if plan.again is None:

@@ -22,8 +22,6 @@ class Plan:
         gamma: inflation of later layers in the cascade.
         seeds: trained networks.
         inputs: inputs that each program is about.
-
-    Claim: none (plumbing).
     """
 
     schedule: str

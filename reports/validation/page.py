@@ -19,17 +19,7 @@ Json = dict[str, Any]
 
 
 def prepare(validations: Sequence[Validation]) -> Prepared:
-    """Compute the page and its figures; nothing is written.
-
-    Args:
-        validations: at least one, in the order to show them.
-
-    Returns:
-        All files.
-
-    Raises:
-        ValueError: none was given.
-    """
+    """Compute the page and its figures; nothing is written."""
     if not validations:
         raise ValueError("a validation page needs at least one result; found none")
     data = plain.dump({"validations": [one.summary() for one in validations]})
@@ -70,15 +60,7 @@ def write_validation(validations: Sequence[Validation], folder: str | PathLike[s
 
 
 def render(written: Sequence[Json], figures: Sequence[Sequence[Drawn]]) -> str:
-    """Make the page of results as they are written; the template adds words and no numbers.
-
-    Args:
-        written: what validation.json holds.
-        figures: of each result.
-
-    Returns:
-        HTML.
-    """
+    """Make the page of results as they are written; the template adds words and no numbers."""
     made = page.environment()
     made.filters |= {
         "about": validation_words.about,

@@ -33,17 +33,7 @@ PAR = 0.005
 
 
 def lines(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Line]:
-    """The table.
-
-    Args:
-        plans: what was run.
-        rows: its cells.
-
-    Returns:
-        One line a statement and network.
-
-    Claim: none (plumbing).
-    """
+    """The table."""
     found = []
     for plan in plans:
         mine = [row for row in rows if row["net"] == plan.subject.net]
@@ -204,17 +194,7 @@ def _tickets(plan: Plan, rows: Sequence[Json]) -> list[Line]:
 
 
 def curves(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Json]:
-    """Three panels a network: accuracy against weights kept, once, trained again, and in steps.
-
-    Args:
-        plans: what was run.
-        rows: its cells.
-
-    Returns:
-        Panels ready for JSON, each with series of points against the weights kept.
-
-    Claim: none (plumbing).
-    """
+    """Three panels a network: accuracy against weights kept, once, trained again, and in steps."""
     panels = []
     parts = (("prune", "pruned once"), ("retrain", "pruned once, trained again"),
              ("cascade", "pruned and trained in steps"))  # fmt: skip

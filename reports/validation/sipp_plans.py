@@ -22,8 +22,6 @@ class Plan:
         ticket: fraction that a lottery ticket keeps; None for no tickets.
         seeds: trained networks, each with its own draws.
         inputs: calibration inputs.
-
-    Claim: none (plumbing).
     """
 
     schedule: str

@@ -18,20 +18,6 @@ def two_spirals(count: int, seed: int) -> Dataset:
     An arm has radius t and angle 3 pi t for t in [0.1, 1], the second is turned by half a circle;
     each coordinate is off by a normal error of 0.01. What the paper drew is not published with its
     numbers, so this is a set of the same kind.
-
-    Args:
-        count: points of each arm, in the training and in the test set each, >= 1.
-        seed: of the draw.
-
-    Returns:
-        The data; the class is the arm.
-
-    Claim: none (plumbing). Source: the example of [NT] arXiv 1611.05162.
-
-    Example:
-        >>> data = two_spirals(5, seed=0)
-        >>> tuple(data.train_inputs.shape), data.train_targets.tolist()
-        ((10, 2), [0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
     """
     dice = torch.Generator().manual_seed(seed)
     targets = torch.arange(2).repeat_interleave(count)

@@ -33,8 +33,6 @@ class Subject:
             another architecture as `sipp_core.compress` names it.
         data: a name of `sipp_core.datasets`, or "spirals" (see `reports.validation.spirals`).
         recipe: how it is trained.
-
-    Claim: none (plumbing).
     """
 
     net: str
@@ -64,8 +62,6 @@ class Workshop:
         threads: CPU threads of training.
         progress: callback, or None.
         shelf: the data set that was read last.
-
-    Claim: none (plumbing).
     """
 
     data_dir: str | PathLike[str] | None = None
@@ -88,16 +84,7 @@ class Workshop:
         return self.shelf[asked]
 
     def trained(self, subject: Subject, seed: int, dataset: Dataset | None = None) -> nn.Module:
-        """The trained network of a seed: read where it was kept, else trained and kept.
-
-        Args:
-            subject: network, data and recipe.
-            seed: of the initial weights and of the order of the batches.
-            dataset: its data, if they are at hand.
-
-        Returns:
-            The network in evaluation mode on the device.
-        """
+        """The trained network of a seed: read where it was kept, else trained and kept."""
         model = subject.build(seed).to(self.device)
         name = f"{subject.net}-{subject.data}-{seed}-{_digest(subject.recipe)}"
         kept = None if self.folder is None else self.folder / f"{name}.safetensors"
@@ -122,33 +109,13 @@ def _digest(recipe: Recipe) -> str:
 
 
 def keep(model: nn.Module, path: Path) -> None:
-    """Write a network's weights.
-
-    Args:
-        model: the network.
-        path: a safetensors file; it appears whole.
-
-    Claim: none (plumbing).
-    """
+    """Write a network's weights."""
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     write_atomically(path, to_bytes(state))
 
 
 def found(model: nn.Module, path: Path) -> nn.Module:
-    """Read weights that `keep` wrote.
-
-    Args:
-        model: a network of that kind, overwritten.
-        path: the file.
-
-    Returns:
-        The network in evaluation mode.
-
-    Raises:
-        ValueError: the file is damaged or of another network.
-
-    Claim: none (plumbing).
-    """
+    """Read weights that `keep` wrote."""
     try:
         model.load_state_dict(read_tensors(path.read_bytes()))
     except (SafetensorError, RuntimeError) as error:

@@ -21,14 +21,6 @@ def variant(name: str) -> Asked:
     layer the same share: what AL-1 makes of a few per cent of the weights nearly empties the layers
     behind the first, and training cannot mend that.
 
-    Args:
-        name: a method, or "sipp-det-mean".
-
-    Returns:
-        Method, scope and ranking.
-
-    Claim: none (plumbing).
-
     Example:
         >>> variant("sipp-det-mean")["ranking"], variant("snip")["scope"]
         ('mean', 'global')

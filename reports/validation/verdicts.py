@@ -125,22 +125,7 @@ def read(summary: Any) -> Validation:
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean over seeds with Student's 95% interval.
 
-    Args:
-        values: one number a seed, at least one.
-
-    Returns:
-        (mean, low, high); without a second seed the interval is the whole line.
-
-    Raises:
-        ValueError: no value.
-
-    Claim: none (plumbing). An estimate that takes seeds as normal, not a guarantee.
-
-    Example:
-        >>> interval([1.0, 1.0, 1.0])
-        (1.0, 1.0, 1.0)
-        >>> interval([2.0])
-        (2.0, -inf, inf)
+    Shapes: returns (mean, low, high).
     """
     if not values:
         raise ValueError("an interval needs at least one value; found none")
@@ -155,22 +140,7 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
 def compare(ours: Sequence[float], theirs: Sequence[float]) -> tuple[str, float, float, float]:
     """Tell whether paired numbers are smaller, by more than the seeds' spread.
 
-    Args:
-        ours: one number a seed (or cell).
-        theirs: its partner of the same seed (or cell).
-
-    Returns:
-        ("yes" if the interval of ours - theirs lies below 0, "no" if above, else "in part"), and
-        mean, low and high of the difference.
-
-    Raises:
-        ValueError: sequences of different or no length.
-
-    Claim: none (plumbing). An estimate, not a guarantee.
-
-    Example:
-        >>> compare([1.0, 1.1, 0.9], [2.0, 2.2, 2.1])[0]
-        'yes'
+    "yes" if the interval of ours - theirs lies below 0, "no" if above, else "in part".
     """
     if len(ours) != len(theirs):
         raise ValueError(f"pairs needed; found {len(ours)} and {len(theirs)} values")
@@ -180,50 +150,14 @@ def compare(ours: Sequence[float], theirs: Sequence[float]) -> tuple[str, float,
 
 
 def at_least(values: Sequence[float], goal: float) -> str:
-    """Tell whether a quantity reaches a goal in every run.
-
-    Args:
-        values: one number a seed, at least one.
-        goal: what is to be reached.
-
-    Returns:
-        "yes" if every seed reaches it, "no" if none does, else "in part".
-
-    Raises:
-        ValueError: no value.
-
-    Claim: none (plumbing). An estimate, not a guarantee.
-
-    Example:
-        >>> at_least([0.96, 0.97], 0.9), at_least([0.8], 0.9), at_least([0.85, 0.96], 0.9)
-        ('yes', 'no', 'in part')
-    """
+    """Tell whether a quantity reaches a goal in every run."""
     if not values:
         raise ValueError("at least one value is needed; found none")
     return "yes" if min(values) >= goal else "no" if max(values) < goal else "in part"
 
 
 def same(ours: Sequence[float], theirs: Sequence[float], slack: float) -> str:
-    """Tell whether paired numbers are equal up to a slack, by more than the seeds' spread.
-
-    Args:
-        ours: one number a seed.
-        theirs: its partner of the same seed.
-        slack: difference that counts as none, >= 0.
-
-    Returns:
-        "yes" if the interval of the difference lies within the slack, "no" if outside of it, else
-        "in part".
-
-    Raises:
-        ValueError: sequences of different or no length.
-
-    Claim: none (plumbing). An estimate, not a guarantee.
-
-    Example:
-        >>> same([0.9, 0.9], [0.9, 0.9], 0.01), same([0.9, 0.9], [0.5, 0.5], 0.01)
-        ('yes', 'no')
-    """
+    """Tell whether paired numbers are equal up to a slack, by more than the seeds' spread."""
     _, mean, low, high = compare(ours, theirs)
     if len(ours) == 1:
         low = high = mean
@@ -233,18 +167,5 @@ def same(ours: Sequence[float], theirs: Sequence[float], slack: float) -> str:
 
 
 def points_apart(difference: float) -> str:
-    """A difference of accuracies in percentage points, with its sign.
-
-    Args:
-        difference: as a fraction.
-
-    Returns:
-        Text.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> points_apart(-0.0123), points_apart(0.5)
-        ('−1.23 points', '+50.00 points')
-    """
+    """A difference of accuracies in percentage points, with its sign."""
     return f"{100 * difference:+.2f} points".replace("-", "−")

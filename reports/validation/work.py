@@ -20,10 +20,7 @@ PATIENCE = 2.0
 
 
 class Meter:
-    """Where the work stands, told to a callback together with what goes on inside a cell.
-
-    Claim: none (plumbing).
-    """
+    """Where the work stands, told to a callback together with what goes on inside a cell."""
 
     def __init__(self, progress: Progress | None) -> None:
         """Tell nobody if there is no callback."""
@@ -46,18 +43,7 @@ class Meter:
 
 
 def perform(tasks: Iterable[Task], cells: Cells, meter: Meter) -> list[Json]:
-    """Do all tasks whose cells are not there yet.
-
-    Args:
-        tasks: what each cell is of, and what makes its value.
-        cells: finished cells.
-        meter: told of each.
-
-    Returns:
-        What each cell is of with its value, in the order of the tasks.
-
-    Claim: none (plumbing).
-    """
+    """Do all tasks whose cells are not there yet."""
     jobs = list(tasks)
     keys = [key for key, _ in jobs]
     rows = []
@@ -89,17 +75,7 @@ def _left(seconds: float | None) -> str:
 
 
 def settings_of(plan: Any, leave: tuple[str, ...]) -> str:
-    """A short name of all settings that cells depend on: cells of other settings are not reused.
-
-    Args:
-        plan: a dataclass.
-        leave: fields that only say which cells there are.
-
-    Returns:
-        Eight hexadecimal digits.
-
-    Claim: none (plumbing).
-    """
+    """A short name of all settings that cells depend on: cells of other settings are not reused."""
     rest = {name: value for name, value in asdict(plan).items() if name not in leave}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -107,19 +83,7 @@ def settings_of(plan: Any, leave: tuple[str, ...]) -> str:
 def seed_by_seed(
     plan: Any, settings: str, seed: int, cells: Callable[[int], Iterable[Task]]
 ) -> Iterator[Task]:
-    """Name the cells of all seeds of a plan, one seed after the other.
-
-    Args:
-        plan: a dataclass with subject, schedule and seeds.
-        settings: of the plan, as `settings_of` makes them.
-        seed: the first seed.
-        cells: what sets the cells of one seed apart, and what makes their values.
-
-    Returns:
-        An iterator of whole keys with what makes their values.
-
-    Claim: none (plumbing).
-    """
+    """Name the cells of all seeds of a plan, one seed after the other."""
     for here in range(seed, seed + plan.seeds):
         common = {"net": plan.subject.net, "data": plan.subject.data, "schedule": plan.schedule,
                   "settings": settings, "seed": here}  # fmt: skip

@@ -84,19 +84,7 @@ def make_certificate(
 ) -> Certificate:  # fmt: skip
     """Put a certificate together from held-out errors.
 
-    Args:
-        kind: "CT-1", "CT-2" or "CT-3".
-        errors: (n,) float64 held-out errors.
-        changed: (n,) bool predicted class changed, (0,) for models of one output.
-        eps: error certified or given.
-        delta: share certified or given.
-        confidence: 1 - alpha.
-        needed: least n at which this kind can certify anything.
-        seed: seed of the pruning run, or None.
-        family: networks that the hold-out chose among; 1 where it had no say.
-
-    Returns:
-        The certificate.
+    Shapes: errors (n,) float64, changed (n,) bool.
 
     Claim: CT-1, CT-2, CT-3. Source: see `Certificate`.
     """

@@ -19,5 +19,5 @@ from sipp_core.compression.rate_control import (
 __all__ = [
     "RULES_BITS", "UNPRUNED", "Architecture", "Codebook", "Coded", "Compressed", "Schedule",
     "architecture", "candidates", "charged", "compress", "decompress", "learning_levels",
-    "named_in", "neuron_order", "search",
+    "named_in", "neuron_order", "rate_control", "search",
 ]  # fmt: skip

@@ -106,16 +106,7 @@ def _same(tensor: Tensor, form: Form, levels: Sequence[int]) -> bool:
 
 
 def candidates(tensor: Tensor, known: Sequence[float], earlier: Sequence[Tensor]) -> Fitted:
-    """Every form that a tensor fits bit for bit, with the whole numbers that it then is.
-
-    Args:
-        tensor: any real tensor with at least one value, on the CPU.
-        known: steps of earlier tensors.
-        earlier: tensors of the same type and size that the file holds already.
-
-    Returns:
-        Forms with their whole numbers; the last one, bytes as they are, always fits.
-    """
+    """Every form that a tensor fits bit for bit, with the whole numbers that it then is."""
     for kind in ("zeros", "ones"):
         if _same(tensor, Form(kind), ()):
             return [(Form(kind), [])]

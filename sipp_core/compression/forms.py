@@ -41,8 +41,6 @@ class Form:
         values: a table's entries as numbers, rising; empty if only their bits will do.
         centre: what the whole number 0 stands for: steps of a grid, or the number of an entry.
         source: of a tensor equal to an earlier one, the number of that one.
-
-    Claim: none (plumbing).
     """
 
     kind: str
@@ -64,20 +62,7 @@ def raw_bytes(tensor: Tensor) -> np.ndarray:
 def rebuild(
     form: Form, levels: Sequence[int], shape: tuple[int, ...], dtype: torch.dtype
 ) -> Tensor:
-    """The tensor that whole numbers stand for.
-
-    Args:
-        form: of kind grid, table or grid table, zeros or ones.
-        levels: the whole numbers, row by row.
-        shape: of the tensor.
-        dtype: of the tensor.
-
-    Returns:
-        The tensor, on the CPU.
-
-    Raises:
-        DamagedError: a number stands for no value.
-    """
+    """The tensor that whole numbers stand for."""
     if form.kind in ("zeros", "ones"):
         return torch.full(shape, int(form.kind == "ones"), dtype=dtype)
     try:
@@ -118,23 +103,7 @@ def code_form(
     coder: Coder, book: Book, form: Form, dtype: torch.dtype, known: Sequence[float],
     earlier: int, vector: bool,
 ) -> Form:  # fmt: skip
-    """Write or read a form.
-
-    Args:
-        coder: takes it down or reads it.
-        book: what earlier forms taught; goes on.
-        form: the form; for a reader, any.
-        dtype: of the tensor.
-        known: the step used last, if any.
-        earlier: how many tensors of the same type and size came before.
-        vector: whether the tensor is one.
-
-    Returns:
-        The form.
-
-    Raises:
-        DamagedError: no recorder wrote this.
-    """
+    """Write or read a form."""
     kind = KINDS[choose(coder, book, ("form", vector), KINDS.index(form.kind), len(KINDS))]
     if kind == "same":
         if not earlier:

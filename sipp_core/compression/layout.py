@@ -24,8 +24,6 @@ class Layout:
         columns: weights of an output.
         width: how far back in its row the weight above is, where a row is an image; 0 if none.
         image: weights of one image (a kernel, say) in a row; 0 if a row is one.
-
-    Claim: none (plumbing).
     """
 
     rows: int
@@ -52,14 +50,7 @@ class Layout:
 
 
 def usual(shape: tuple[int, ...]) -> Layout:
-    """The layout of a tensor of that shape, where nothing else is said.
-
-    Args:
-        shape: of the tensor; rows of a matrix are taken for square images if they can be.
-
-    Returns:
-        The layout.
-    """
+    """The layout of a tensor of that shape, where nothing else is said."""
     rows = shape[0] if len(shape) > 1 else 1
     columns = math.prod(shape) // rows if rows else 0
     if len(shape) > 2:
@@ -69,15 +60,7 @@ def usual(shape: tuple[int, ...]) -> Layout:
 
 
 def fitted(levels: Sequence[int], shape: tuple[int, ...]) -> Layout:
-    """The layout whose weight above tells most of a weight.
-
-    Args:
-        levels: whole numbers of the tensor, row by row.
-        shape: of the tensor.
-
-    Returns:
-        The usual layout, or one of a width that correlates clearly better.
-    """
+    """The layout whose weight above tells most of a weight."""
     layout = usual(shape)
     if len(shape) != 2 or layout.columns < 6:
         return layout
@@ -97,20 +80,7 @@ def fitted(levels: Sequence[int], shape: tuple[int, ...]) -> Layout:
 
 
 def code_layout(coder: Coder, book: Book, layout: Layout, shape: tuple[int, ...]) -> Layout:
-    """Write or read the layout of a tensor.
-
-    Args:
-        coder: takes it down or reads it.
-        book: what earlier layouts taught; goes on.
-        layout: the layout; for a reader, any.
-        shape: of the tensor.
-
-    Returns:
-        The layout.
-
-    Raises:
-        DamagedError: a width that its rows do not have.
-    """
+    """Write or read the layout of a tensor."""
     given = usual(shape)
     if len(shape) != 2 or not adapt(coder, book.pair("width"), int(layout.width != given.width)):
         return given

@@ -33,8 +33,6 @@ class Memory:
     Attributes:
         books: of the ways that were taken, by the kind of tensor.
         choices: which ways were taken.
-
-    Claim: none (plumbing).
     """
 
     books: dict[str, Book] = field(default_factory=dict)
@@ -86,21 +84,7 @@ def _coded(
 def code_positions(
     coder: Coder, memory: Memory, mask: Numbers, layout: Layout, kind: str
 ) -> Numbers:
-    """Code which numbers of a tensor are not zero.
-
-    Args:
-        coder: takes it down or reads it.
-        memory: what earlier tensors taught; goes on.
-        mask: 1 where a number is not zero, row by row; for a reader, zeros.
-        layout: of the tensor.
-        kind: of tensor; those of one kind teach each other.
-
-    Returns:
-        The mask.
-
-    Raises:
-        DamagedError: no recorder wrote this.
-    """
+    """Code which numbers of a tensor are not zero."""
 
     def place(way: Callable[..., Numbers]) -> Way:
         return lambda coder, book, numbers: way(coder, book, numbers, layout)
@@ -116,21 +100,7 @@ def code_levels(
     shape: tuple[int, ...],
     part: Callable[[str], None],
 ) -> Numbers:
-    """Code the whole numbers of a tensor.
-
-    Args:
-        coder: takes them down or reads them.
-        memory: what earlier tensors taught; goes on.
-        levels: the numbers, row by row; for a reader, zeros.
-        shape: of the tensor.
-        part: told "positions", "magnitudes" and "signs" as they begin.
-
-    Returns:
-        The numbers.
-
-    Raises:
-        DamagedError: no recorder wrote this.
-    """
+    """Code the whole numbers of a tensor."""
     layout = code_layout(coder, memory.choices, fitted(levels, shape), shape)
     if layout.rows > 1 or len(levels) < 2:
         kind = "vector" if layout.rows == 1 else "matrix"

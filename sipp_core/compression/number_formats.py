@@ -19,8 +19,6 @@ class Format:
         bits: of a pattern.
         pattern: the pattern of a number, or None if the format does not hold it exactly.
         number: what a pattern means.
-
-    Claim: none (plumbing).
     """
 
     name: str

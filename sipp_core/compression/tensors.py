@@ -27,8 +27,6 @@ class Past:
         memory: what the tensors taught.
         steps: steps used, the last one last.
         tensors: the tensors themselves.
-
-    Claim: none (plumbing).
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -104,14 +102,7 @@ def _size(shape: tuple[int, ...], dtype: torch.dtype) -> int:
 
 
 def write(recorder: Recorder, past: Past, name: str, tensor: Tensor) -> None:
-    """Take down a tensor in its shortest form.
-
-    Args:
-        recorder: where to.
-        past: what the file holds so far; goes on.
-        name: of the tensor in the network.
-        tensor: on the CPU, real, with at least one value.
-    """
+    """Take down a tensor in its shortest form."""
     layer, _, leaf = name.rpartition(".")
     shape, dtype = tuple(tensor.shape), tensor.dtype
     data = raw_bytes(tensor)
@@ -149,20 +140,7 @@ def _told_apart(past: Past, tensor: Tensor) -> Fitted:
 
 
 def read(reader: Reader, past: Past, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Read a tensor.
-
-    Args:
-        reader: where from.
-        past: what was read so far; goes on.
-        shape: of the tensor, of at least one value.
-        dtype: of the tensor.
-
-    Returns:
-        The tensor, on the CPU.
-
-    Raises:
-        DamagedError: no recorder wrote this.
-    """
+    """Read a tensor."""
     nothing = np.zeros(_size(shape, dtype), dtype=np.uint8)
     form, tensor = _code(
         reader, past, past.memory, Form("zeros"), [], shape, dtype, nothing, lambda _: None

@@ -28,15 +28,6 @@ Count = Callable[[Sequence[Bool]], int]
 def by_error(tables: Sequence[GroupTable], method: str, eps: float, seed: int) -> list[GroupChoice]:
     """Keep the fewest channels of each group with which the bound promises eps.
 
-    Args:
-        tables: of all groups.
-        method: one of METHODS.
-        eps: relative error, in (0, 1).
-        seed: of the draws.
-
-    Returns:
-        A choice a group; one that asks for as many draws as it has channels is kept whole.
-
     Claim: PF-1, PF-2, SP-6. Source: [PF] arXiv 1911.07412, [OWN].
     """
     found = []
@@ -75,19 +66,6 @@ def by_budget(
     of sensitivities ("errors") or the fraction of its channels ("channels").
     Sampled: draws in proportion to S ln(2 N/delta), which makes PF-2's errors alike; the promise
     pays for the choice of their number.
-
-    Args:
-        tables: of all groups.
-        method: one of METHODS.
-        budget: most weights that may be left.
-        count: weights left when these channels of each group are kept.
-        seed: of the draws.
-        alike: one of ALIKE; draws know "errors" only.
-
-    Returns:
-        A choice a group. Where even one channel a group is too much, that.
-
-    Claim: none (plumbing).
     """
     if method == "filters-det":
         return _by_removals(tables, budget, count, alike)

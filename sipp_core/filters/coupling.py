@@ -23,8 +23,6 @@ class Flow:
     Attributes:
         units: (channels,) int64, the unit of each channel, NOBODY where it is no filter's output.
         axis: which axis of the tensor counts the channels.
-
-    Claim: none (plumbing).
     """
 
     units: Labels
@@ -40,8 +38,6 @@ class Units:
         group: parent of each unit among those of one group.
         fixed: reason why a unit's group stays whole, by unit.
         frozen: reason why a unit's group keeps its shape, by unit.
-
-    Claim: none (plumbing).
     """
 
     same: list[int] = field(default_factory=list)
@@ -94,21 +90,7 @@ def _mark(notes: dict[int, str], flow: Flow, reason: str) -> None:
 
 
 def root(parents: list[int], unit: int) -> int:
-    """Find who stands for a unit.
-
-    Args:
-        parents: a forest; paths are shortened.
-        unit: whose tree.
-
-    Returns:
-        The root of its tree.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> root([0, 0, 1], 2)
-        0
-    """
+    """Find who stands for a unit."""
     while parents[unit] != unit:
         parents[unit] = parents[parents[unit]]
         unit = parents[unit]

@@ -52,8 +52,6 @@ class Operation:
         literal: positional arguments as they stand in the graph, for numbers written there.
         users: the indices that `shape` or `size()` is asked for by later nodes; None: others too.
         out: what came out.
-
-    Claim: none (plumbing).
     """
 
     def __init__(
@@ -70,16 +68,6 @@ class Operation:
 
 def through_module(module: nn.Module, value: Tensor, flow: Flow) -> Flow | None:
     """Follow channels through a module without weights.
-
-    Args:
-        module: what is called.
-        value: what it is given.
-        flow: the channels of that.
-
-    Returns:
-        The channels of what comes out, None where the module is not known.
-
-    Claim: none (plumbing).
 
     Example:
         >>> through_module(nn.Flatten(), torch.ones(2, 2, 3), Flow(np.arange(2), 1)).units.tolist()
@@ -112,15 +100,6 @@ def _flattened(value: Tensor, flow: Flow, start: int, end: int) -> Flow | None:
 
 def through_function(op: Operation, units: Units) -> Flow | None:
     """Follow channels through a function or a method; the channels it does not know are fixed.
-
-    Args:
-        op: the node as it ran.
-        units: noted into.
-
-    Returns:
-        The channels of what comes out, None where it carries none that could go.
-
-    Claim: none (plumbing).
 
     Example:
         >>> x, flow = torch.ones(2, 3), Flow(np.arange(3), 1)
@@ -281,14 +260,6 @@ def _summed(op: Operation, flow: Flow, units: Units) -> Flow | None:
 
 def function_name(target: Any) -> str:
     """Name an operation of torch or Python; "" for anything else.
-
-    Args:
-        target: of a node: a function, or a method's name.
-
-    Returns:
-        The name without the underscore of an in-place form.
-
-    Claim: none (plumbing).
 
     Example:
         >>> import operator

@@ -35,8 +35,6 @@ class ChannelGroup:
             -1 for those of no unit of this group.
         frozen: why its channels keep their place and can only be set to zero; empty if they can be
             removed.
-
-    Claim: none (plumbing).
     """
 
     units: int
@@ -53,8 +51,6 @@ class ChannelGraph:
     Attributes:
         groups: in the order of their first layer.
         whole: why, by name of the layer.
-
-    Claim: none (plumbing).
     """
 
     groups: tuple[ChannelGroup, ...]
@@ -189,17 +185,6 @@ def _indices(n: fx.Node) -> list[int] | None:
 def trace(model: nn.Module) -> fx.GraphModule:
     """Record the operations of a model's forward pass; the model itself is not changed.
 
-    Args:
-        model: any module.
-
-    Returns:
-        The graph, which shares the model's modules.
-
-    Raises:
-        ValueError: the forward pass cannot be recorded, with the reason and what to do.
-
-    Claim: none (plumbing).
-
     Example:
         >>> [n.op for n in trace(nn.Sequential(nn.ReLU())).graph.nodes]
         ['placeholder', 'call_module', 'output']
@@ -228,24 +213,7 @@ def channel_graph(model: nn.Module, example: Tensor, layers: LayerChoice = None)
     flattening and concatenation. Sums and products of channels couple the layers behind them; such
     channels are frozen: they can be set to zero but keep their place.
 
-    Args:
-        model: the network; left as it was.
-        example: (n, ...) inputs to run it on once, n >= 1.
-        layers: which layers may change, as in `prunable_layers`.
-
-    Returns:
-        The groups, and the layers that stay whole.
-
-    Raises:
-        ValueError: a forward pass that cannot be recorded, or what `prunable_layers` refuses.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-        >>> found = channel_graph(net, torch.ones(2, 3))
-        >>> [(g.producers, g.units) for g in found.groups], found.whole
-        ([(('0',), 4)], {'2': 'its output is an output of the model'})
+    Shapes: example (n, ...).
     """
     chosen = [layer.name for layer in prunable_layers(model, layers)]
     inputs = example.to(model_device(model))
@@ -305,16 +273,6 @@ def _group(
 def example_of(batch: Tensor) -> Tensor:
     """Two inputs of a batch, enough to tell its axes apart.
 
-    Args:
-        batch: (n, ...), n >= 1.
-
-    Returns:
-        (2, ...), the first input twice if there is no second.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> example_of(torch.ones(5, 3)).shape
-        torch.Size([2, 3])
+    Shapes: batch (n, ...); returns (2, ...).
     """
     return batch[:2] if len(batch) > 1 else torch.cat([batch, batch])

@@ -26,8 +26,6 @@ class GroupTable:
         delta: failure probability for the group at one input.
         coverage_factor: C with g_c <= C s_c.
         bound: "bernstein" (PF-2) or "printed" (PF-1).
-
-    Claim: none (plumbing).
     """
 
     group: ChannelGroup
@@ -82,8 +80,6 @@ class GroupChoice:
         multiplier: (units,) float64, factor of each channel in its consumers; 0 where it is gone.
         draws: made with replacement; 0 if none.
         eps: by consumer, the error promised relative to what the group brings (>= 1: nothing).
-
-    Claim: none (plumbing).
     """
 
     multiplier: Float
@@ -99,26 +95,13 @@ class GroupChoice:
 def removal_order(table: GroupTable) -> np.ndarray:
     """Channels in the order in which they are let go, the least sensitive first.
 
-    Args:
-        table: of the group.
-
-    Returns:
-        (units - 1,) indices; the most sensitive channel always stays.
-
-    Claim: none (plumbing).
+    Shapes: returns (units - 1,).
     """
     return np.argsort(-table.sensitivity, kind="stable")[::-1][:-1]
 
 
 def keep_all_but(table: GroupTable, dropped: int) -> GroupChoice:
     """Drop the least sensitive channels and keep the others as they are.
-
-    Args:
-        table: of the group.
-        dropped: how many, below the number of channels.
-
-    Returns:
-        The choice; it promises each consumer C times the sum of the dropped channels' shares there.
 
     Claim: PF-2, SP-6. Source: [PF] arXiv 1911.07412, [OWN].
     """
@@ -132,31 +115,12 @@ def keep_all_but(table: GroupTable, dropped: int) -> GroupChoice:
 
 
 def dead(table: GroupTable) -> int:
-    """Count the channels that no calibration input ever sent anywhere; one channel always stays.
-
-    Args:
-        table: of the group.
-
-    Returns:
-        How many can go at no loss on the calibration inputs.
-
-    Claim: none (plumbing).
-    """
+    """Count the channels that no calibration input ever sent anywhere; one channel always stays."""
     return min(int((table.sensitivity == 0).sum()), table.group.units - 1)
 
 
 def drawn(table: GroupTable, sequence: np.ndarray, draws: int, sizes: int = 1) -> GroupChoice:
     """Keep what the first draws of a sequence picked, each channel times N_c/(m q_c).
-
-    Args:
-        table: of the group.
-        sequence: channels as they are drawn, at least `draws` of them.
-        draws: m >= 1.
-        sizes: how many sizes, settled before the draws, m was chosen from by looking at them; the
-            promise is for all of them at once.
-
-    Returns:
-        The choice.
 
     Claim: PF-2, SP-1. Source: [PF] arXiv 1911.07412.
     """
@@ -169,14 +133,6 @@ def drawn(table: GroupTable, sequence: np.ndarray, draws: int, sizes: int = 1) -
 
 def draw_sequence(table: GroupTable, seed: int, index: int) -> np.ndarray:
     """Channels drawn one after another with probability s_c/S; the longest that is ever used.
-
-    Args:
-        table: of the group.
-        seed: the user's seed.
-        index: of the group.
-
-    Returns:
-        int64 channels, none of sensitivity 0; empty if all are dead.
 
     Claim: SP-1. Source: [PF] arXiv 1911.07412.
     """

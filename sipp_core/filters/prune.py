@@ -252,12 +252,6 @@ def _within_budget(
 def promised(choices: Sequence[GroupChoice]) -> dict[str, float]:
     """Error promised to each consumer: of what several groups bring, the worst.
 
-    Args:
-        choices: of all groups.
-
-    Returns:
-        eps by name of the layer.
-
     Claim: PF-2. Source: [OWN]: the groups' parts of z add up to no more than z~.
     """
     found: dict[str, float] = {}

@@ -25,8 +25,6 @@ class Ends:
         stay: (out,) bool, filters that keep their place, dropped or not.
         multiplier: (in,) float64, factor of each input's weights; 0 where it is dropped.
         wired: (in,) bool, inputs that keep their place.
-
-    Claim: none (plumbing).
     """
 
     filters: Bool
@@ -38,19 +36,7 @@ class Ends:
 def ends(
     model: nn.Module, groups: Sequence[ChannelGroup], choices: Sequence[GroupChoice]
 ) -> dict[str, Ends]:
-    """Work out what each layer keeps.
-
-    Args:
-        model: the given model.
-        groups: of its channels.
-        choices: one a group.
-
-    Returns:
-        By name of every layer that a group touches: producers, consumers, depthwise convolutions
-        and BatchNorms.
-
-    Claim: none (plumbing).
-    """
+    """Work out what each layer keeps."""
     names = {name for g in groups for name in (*g.outputs, *g.inputs)}
     found: dict[str, Ends] = {}
     for name, module in model.named_modules():
@@ -77,20 +63,7 @@ def ends(
 
 
 def nonzeros(layer: PrunableLayer) -> np.ndarray:
-    """Count the nonzero weights between each filter and each input channel of a layer.
-
-    Args:
-        layer: a Linear or Conv layer.
-
-    Returns:
-        (out, in/groups) int64.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> nonzeros(PrunableLayer("fc", nn.Linear(3, 2), 1)).tolist()
-        [[1, 1, 1], [1, 1, 1]]
-    """
+    """Count the nonzero weights between each filter and each input channel of a layer."""
     there = weight_of(layer.module).detach() != 0
     return there.reshape(*there.shape[:2], -1).sum(dim=2).cpu().numpy()
 
@@ -98,14 +71,7 @@ def nonzeros(layer: PrunableLayer) -> np.ndarray:
 def left(counts: np.ndarray, end: Ends | None) -> int:
     """Count the nonzero weights that are left of a layer.
 
-    Args:
-        counts: (out, in/groups) as `nonzeros` gives them.
-        end: what is kept at its ends; None if nothing touches it.
-
-    Returns:
-        Weights between filters and inputs that are both kept.
-
-    Claim: none (plumbing).
+    Shapes: counts (out, in/groups).
     """
     if end is None:
         return int(counts.sum())
@@ -121,18 +87,6 @@ def rebuild(model: nn.Module, found: dict[str, Ends]) -> nn.Module:
     The new model computes what the given one computes when each consumer's weights are multiplied
     by its `multiplier`, to float rounding: a removed channel contributes nothing, whatever its bias
     or BatchNorm would have made of it.
-
-    Args:
-        model: the given model; never changed.
-        found: what each layer keeps.
-
-    Returns:
-        A deep copy with smaller layers.
-
-    Raises:
-        ValueError: a reweighted weight leaves the range of its dtype.
-
-    Claim: none (plumbing).
     """
     indices = {
         name: (torch.from_numpy(np.flatnonzero(e.stay)), torch.from_numpy(np.flatnonzero(e.wired)))

@@ -18,20 +18,7 @@ def layer_report(
     layer: PrunableLayer, new: nn.Module, end: Ends | None, eps: Mapping[str, float],
     costs: tuple[dict[str, int], dict[str, int]],
 ) -> FilterReport:  # fmt: skip
-    """Report what became of one layer.
-
-    Args:
-        layer: in the given model.
-        new: the smaller model.
-        end: what it keeps at its two ends; None if nothing touched it.
-        eps: promise by name of a layer that lost inputs.
-        costs: multiply-adds by name, before and after.
-
-    Returns:
-        The report.
-
-    Claim: none (plumbing).
-    """
+    """Report what became of one layer."""
     smaller = new.get_submodule(layer.name)
     out, before = channel_shape(layer.module)
     if end is None:
@@ -55,17 +42,7 @@ def layer_report(
 
 
 def group_report(table: GroupTable, choice: GroupChoice) -> GroupReport:
-    """Report what became of one group of channels.
-
-    Args:
-        table: what was known of it.
-        choice: what was chosen.
-
-    Returns:
-        The report.
-
-    Claim: none (plumbing).
-    """
+    """Report what became of one group of channels."""
     return GroupReport(
         producers=table.group.producers,
         consumers=tuple(table.group.inputs),
@@ -82,35 +59,14 @@ def group_report(table: GroupTable, choice: GroupChoice) -> GroupReport:
 
 
 def is_vacuous(groups: Sequence[GroupReport], guaranteed: bool) -> bool:
-    """Whether the run promises nothing, or could remove nothing under its promise.
-
-    Args:
-        groups: of all groups.
-        guaranteed: whether an error was asked for.
-
-    Returns:
-        Guarantee mode: only dead channels went. Budget mode: some layer is promised nothing.
-
-    Claim: none (plumbing).
-    """
+    """Whether the run promises nothing, or could remove nothing under its promise."""
     if guaranteed:
         return all(group.kept >= group.units - group.dead for group in groups)
     return any(group.eps >= 1 for group in groups)
 
 
 def holds_for(method: str, delta: float, factor: float) -> str:
-    """Say what the promises hold for.
-
-    Args:
-        method: one of METHODS.
-        delta: failure probability of a group at one input.
-        factor: C.
-
-    Returns:
-        One sentence.
-
-    Claim: none (plumbing).
-    """
+    """Say what the promises hold for."""
     inputs = (
         "every calibration input"
         if factor == 1
@@ -128,17 +84,7 @@ def holds_for(method: str, delta: float, factor: float) -> str:
 
 
 def claims_of(method: str, bound: str) -> tuple[str, ...]:
-    """Name the claims that the promises rest on.
-
-    Args:
-        method: one of METHODS.
-        bound: one of BOUNDS.
-
-    Returns:
-        THEORY ids.
-
-    Claim: none (plumbing).
-    """
+    """Name the claims that the promises rest on."""
     if method == "filters-det":
         return "PF-2", "SP-6"
     return ("PF-2", "SP-1") if bound == "bernstein" else ("PF-1", "SP-1")
@@ -147,18 +93,7 @@ def claims_of(method: str, bound: str) -> tuple[str, ...]:
 def notes(
     groups: Sequence[GroupReport], whole: Mapping[str, str], guaranteed: bool
 ) -> tuple[str, ...]:
-    """Say what a reader should know.
-
-    Args:
-        groups: of all groups.
-        whole: why, by name of a layer of which no filter can go.
-        guaranteed: whether an error was asked for.
-
-    Returns:
-        Sentences.
-
-    Claim: none (plumbing).
-    """
+    """Say what a reader should know."""
     found = []
     if is_vacuous(groups, guaranteed):
         found.append(

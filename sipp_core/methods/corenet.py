@@ -39,21 +39,7 @@ def dead_neurons(model: nn.Module, calibration: Calibration) -> dict[str, Tensor
     A neuron belongs to the dense layer that feeds another dense layer through elementwise modules
     of a plain Sequential; elsewhere it cannot be told which edges leave it, and none is reported.
 
-    Args:
-        model: the model.
-        calibration: its statistics.
-
-    Returns:
-        For each such layer name a (out,) bool tensor, True where max over S of |a_i| is 0.
-
     Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet+).
-
-    Example:
-        >>> import torch; from sipp_core.sensitivity.calibrate import calibrate
-        >>> net = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
-        >>> _ = net[0].bias.data.fill_(-9.0)
-        >>> dead_neurons(net, calibrate(net, torch.ones(1, 1)))["0"].tolist()
-        [True, True]
     """
     known = {layer.name: layer for layer in calibration.layers}
     dead: dict[str, Tensor] = {}
@@ -71,12 +57,7 @@ def dead_neurons(model: nn.Module, calibration: Calibration) -> dict[str, Tensor
 def without_dead(statistics: LayerStatistics, dead: Tensor | None) -> LayerStatistics:
     """Statistics in which dead neurons ask for nothing, so the budget goes to living ones.
 
-    Args:
-        statistics: of one layer.
-        dead: (out,) bool, or None.
-
-    Returns:
-        Statistics whose sensitivity is 0 in dead rows.
+    Shapes: dead (out,) bool.
 
     Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet+).
     """
@@ -118,16 +99,8 @@ def best_of(
     tau = ceil(ln(4/delta)/ln(10/9)). What this promises is `sipp_theory.best_of_tau`: a bound on
     the mean error over T; at a fresh input the union bound over candidates is all that is left.
 
-    Args:
-        plan: how the layer is kept.
-        weight: (out, fan_in) float64.
-        points: (groups, n, fan_in) float64 non-negative rows of T.
-        delta: failure probability, in (0, 1).
-        seed: the user's seed.
-        stream: names the dice: the layer, then which rehearsal, if it is one.
-
-    Returns:
-        (out, fan_in) multipliers.
+    Shapes: weight (out, fan_in) float64, points (groups, n, fan_in) float64; returns (out,
+    fan_in).
 
     Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet++).
     """

@@ -25,13 +25,7 @@ KINDS = {f"entry-{kind}": kind for kind in sipp_theory.ENTRY_KINDS}
 def joint_plan(table: Table, p: Float, m: float) -> LayerPlan:
     """Plan m draws from the whole matrix.
 
-    Args:
-        table: the layer.
-        p: (out, fan_in) probabilities that add up to 1.
-        m: draws, whole, >= 1.
-
-    Returns:
-        The plan with its promised errors.
+    Shapes: p (out, fan_in).
 
     Claim: SP-1 with the table's bound. Source: [OWN].
     """
@@ -51,14 +45,6 @@ def by_budget(kind: str, tables: Sequence[Table], budget: float) -> list[LayerPl
     """Draw until the expected distinct weights are the budget, each layer in proportion to size.
 
     The methods are made for one matrix: under scope "global" each gets the same share.
-
-    Args:
-        kind: the law, one of sipp_theory.ENTRY_KINDS.
-        tables: the layers of one scope.
-        budget: weights to leave, in expectation.
-
-    Returns:
-        One plan a layer.
 
     Claim: SP-1, MS-1. Source: Drineas and Zouzias 2011, arXiv 1006.0407; Kundu and Drineas 2014,
         arXiv 1404.0320 (the mixture, alpha = 1/2); [CN] arXiv 1804.05345 (all four as baselines).
@@ -83,14 +69,6 @@ def by_eps(kind: str, table: Table, eps: float) -> LayerPlan:
     One m serves the layer, so the pair that needs most decides. Where that is as many as there are
     weights, the layer is kept whole.
 
-    Args:
-        kind: the law, one of sipp_theory.ENTRY_KINDS.
-        table: the layer.
-        eps: target relative error per sign, in (0, 1).
-
-    Returns:
-        The plan.
-
     Claim: SP-1 with the table's bound. Source: as `by_budget`; the promise [OWN].
     """
     p = sipp_theory.entry_probabilities(table.weight, kind)
@@ -106,14 +84,7 @@ def spectral_note(
 ) -> str:
     """Say what matrix Bernstein promises for the draws of each layer, and what they came to.
 
-    Args:
-        tables: the layers.
-        plans: how they were sparsified.
-        multipliers: (out, fan_in) what was drawn, one array a layer.
-        delta: failure probability of each layer.
-
-    Returns:
-        One sentence, "" if no layer was drawn from.
+    Shapes: multipliers (out, fan_in).
 
     Claim: MS-1. Source: Tropp 2015, arXiv 1501.01571.
     """

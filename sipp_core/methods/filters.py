@@ -19,16 +19,6 @@ METHODS = ("filters-det", "filters-rand")
 def sparsify(job: Job) -> Sparsified:
     """Remove whole filters; `prune_filters` says how, and returns more than fits here.
 
-    Args:
-        job: what `prune` was asked for, with the calibration inputs. The budget is the whole
-            network's.
-
-    Returns:
-        The smaller copy; the changes of structure name every layer that shrank.
-
-    Raises:
-        ValueError: as `prune_filters`.
-
     Claim: PF-1, PF-2. Source: Liebenwein et al., arXiv 1911.07412; PF-2 [OWN].
     """
     assert job.inputs is not None

@@ -15,19 +15,7 @@ def rank_for(keep: float, out: int, fan_in: int) -> int:
 
     floor(keep * out * fan_in / (out + fan_in)): rank r costs r (out + fan_in) numbers.
 
-    Args:
-        keep: fraction, in (0, 1].
-        out: rows of the matrix, >= 1.
-        fan_in: its columns, >= 1.
-
-    Returns:
-        The rank, in [1, min(out, fan_in)].
-
     Claim: MS (the peer). Source: [CN] arXiv 1804.05345 (the baseline).
-
-    Example:
-        >>> rank_for(0.1, 300, 784)
-        21
     """
     # The product is taken first: 0.1 * 10 is 1, 0.1 * 11 / 11 may not be.
     fits = int(np.floor(np.nextafter(keep * (out * fan_in), np.inf) / (out + fan_in)))
@@ -40,13 +28,6 @@ def svd(stats: Calibration, keep: float) -> list[Rewrite]:
     With W = U diag(sigma) V', the factors are U sqrt(sigma) and sqrt(sigma) V' of the `rank_for`
     largest sigma: by Eckart and Young no matrix of that rank is nearer to W in spectral or
     Frobenius norm. A convolution's matrix is (out, channels * kernel); each group is one matrix.
-
-    Args:
-        stats: calibration of the network.
-        keep: fraction of each layer's numbers to hold, in (0, 1]; 1 leaves every layer as it is.
-
-    Returns:
-        One rewrite a layer.
 
     Claim: MS (the peer). Source: Eckart, Young, Psychometrika 1936; the baseline [CN] arXiv
         1804.05345.
@@ -82,12 +63,6 @@ def svd(stats: Calibration, keep: float) -> list[Rewrite]:
 
 def sparsify(job: Job) -> Sparsified:
     """Method "svd" of `prune`: every layer low-rank at the fraction of its numbers asked for.
-
-    Args:
-        job: what `prune` was asked for; budget mode, scope "layer".
-
-    Returns:
-        The copy with thin layers.
 
     Claim: MS (the peer). Source: [CN] arXiv 1804.05345 (the baseline).
     """

@@ -21,17 +21,6 @@ def sparsify(job: Job) -> Sparsified:
     to chance. keep takes for each layer the eps whose solution is just within the budget (parallel,
     our solver). The default settings are those of `nettrim_network.retrim`, which has them all.
 
-    Args:
-        job: what `prune` was asked for, with the calibration inputs.
-
-    Returns:
-        The copy. Its neurons are promised nothing one by one where a bias moved.
-
-    Raises:
-        ValueError: a layer that is no nn.Linear, or a forward pass that does not tell where ReLUs
-            follow.
-        RuntimeError: a program was not solved.
-
     Claim: NT-1, NT-2, NT-3. Source: Aghasi et al., arXiv 1611.05162.
     """
     assert job.inputs is not None

@@ -14,13 +14,6 @@ from sipp_core.pruning.promise import Table
 def by_budget(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     """Draw weights uniformly, each pair in proportion to its size: CoreNet's weakest baseline.
 
-    Args:
-        tables: the layers of one scope.
-        budget: weights to leave, in expectation.
-
-    Returns:
-        One plan a layer.
-
     Claim: SP-1. Source: [CN] arXiv 1804.05345 (the baseline).
     """
     counts = [np.stack([t.sign(s).sum(axis=1) for s in (0, 1)]).astype(float) for t in tables]
@@ -37,13 +30,6 @@ def by_budget(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
 
 def by_eps(table: Table, eps: float) -> LayerPlan:
     """Fewest uniform draws that promise eps; M = max_j s_j/q_j takes S_sum's place.
-
-    Args:
-        table: the layer.
-        eps: target relative error per sign, in (0, 1).
-
-    Returns:
-        The plan.
 
     Claim: SP-1 with the table's bound. Source: [CN] arXiv 1804.05345 (the baseline).
     """

@@ -35,8 +35,6 @@ class State:
         iterations: so far.
         primal: larger of the two relative primal residuals.
         dual: larger of the two relative dual residuals.
-
-    Claim: none (plumbing).
     """
 
     weights: Tensor
@@ -61,22 +59,7 @@ class State:
 
 
 def factorise(program: Program) -> Callable[[float, float], Tensor]:
-    """Decompose the smaller Gram matrix once.
-
-    Args:
-        program: the program.
-
-    Returns:
-        (p, q) -> (p I + q X X^T)^-1, (N, N) float64.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> from sipp_core.nettrim.program import layer_program
-        >>> one = layer_program(torch.ones(1, 2), None, torch.ones(1, 2), eps=0.5)
-        >>> factorise(one)(1.0, 1.0).round(decimals=3).tolist()
-        [[0.667, -0.333], [-0.333, 0.667]]
-    """
+    """Decompose the smaller Gram matrix once."""
     x = program.inputs
     if x.shape[0] >= x.shape[1]:
         values, vectors = torch.linalg.eigh(x.T @ x)
@@ -115,26 +98,6 @@ def iterate(
 
     Penalties follow the ratio of their own primal and dual residual, at ever longer intervals (a
     change at every iteration need not converge).
-
-    Args:
-        program: the program.
-        state: where to start.
-        inverse: of `factorise`.
-        iterations: most iterations from here, >= 1.
-        tolerance: of the relative residuals, > 0.
-        relaxation: over-relaxation, in (0, 2).
-
-    Returns:
-        The state reached.
-
-    Claim: none (plumbing; Boyd et al. 2011, sections 3.4.1 and 3.4.3).
-
-    Example:
-        >>> from sipp_core.nettrim.program import layer_program
-        >>> one = layer_program(torch.ones(1, 1), None, torch.ones(1, 1), eps=0.5)
-        >>> found = iterate(one, initial(one), factorise(one), iterations=400, tolerance=1e-9)
-        >>> round(float(found.weights), 6)
-        0.5
     """
     kind = state.weights.dtype
     x, targets, ceilings = (t.to(kind) for t in (program.inputs, program.targets, program.ceilings))

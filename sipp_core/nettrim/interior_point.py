@@ -28,8 +28,6 @@ class Point:
         weights: (M, N) float64 U.
         multipliers: (M, P) float64 Lambda.
         iterations: of the interior-point method.
-
-    Claim: none (plumbing).
     """
 
     weights: Tensor
@@ -252,19 +250,7 @@ def solve_restricted(
 ) -> Point:
     """Solve the program over candidate weights (all others 0) and candidate ceilings.
 
-    Args:
-        program: the program.
-        point: approximate solution to start from.
-        weights: (M, N) bool, candidates.
-        ceilings: (M, P) bool, candidates outside the ball.
-        accuracy: complementarity to reach, relative to the objective.
-        mu: product of slack and multiplier to start at, > 0.
-        iterations: most iterations.
-
-    Returns:
-        The point reached; whether it is a solution of the whole program is for the caller to see.
-
-    Claim: none (plumbing; Mehrotra 1992).
+    Shapes: weights (M, N) bool, ceilings (M, P) bool.
 
     Example:
         >>> from sipp_core.nettrim.program import layer_program

@@ -17,24 +17,6 @@ def followed_by_relu(
 
     A layer whose output has no ReLU among its readers is linear; one that is read by a ReLU and by
     something else is refused, as its negative outputs matter.
-
-    Args:
-        model: the network.
-        names: of its nn.Linear layers.
-        stated: answers for layers by name, believed as they are.
-
-    Returns:
-        True or False by name, in the order of the forward pass.
-
-    Raises:
-        ValueError: the model cannot be traced, or a layer's readers do not settle it.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-        >>> followed_by_relu(net, ["0", "2"])
-        {'0': True, '2': False}
     """
     told, wanted = dict(stated or {}), list(names)
     strange = set(told) - set(wanted)

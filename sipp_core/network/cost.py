@@ -63,18 +63,5 @@ def _cost(layer: nn.Module, out: Tensor) -> int:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Count the numbers that a model learns, each once.
-
-    Args:
-        model: any module.
-
-    Returns:
-        The number of elements of its parameters.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> parameter_count(nn.Linear(3, 2))
-        8
-    """
+    """Count the numbers that a model learns, each once."""
     return sum(parameter.numel() for parameter in model.parameters())

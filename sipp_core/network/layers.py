@@ -45,8 +45,6 @@ class PrunableLayer:
         name: qualified name in the model, "" if the model itself is the layer.
         module: the user's own module; never written to.
         groups: blocks of the matrix that see different inputs (1 unless a grouped convolution).
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -60,23 +58,7 @@ class PrunableLayer:
 
 
 def weight_of(module: nn.Module) -> Tensor:
-    """Return the layer's weight tensor, whatever parametrisation made it.
-
-    Args:
-        module: a Linear or Conv layer.
-
-    Returns:
-        The weight, shape (out, ...).
-
-    Raises:
-        TypeError: the module's weight is not a tensor.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> weight_of(nn.Linear(3, 2)).shape
-        torch.Size([2, 3])
-    """
+    """Return the layer's weight tensor, whatever parametrisation made it."""
     weight = module.weight
     if not isinstance(weight, Tensor):
         raise TypeError(
@@ -87,14 +69,6 @@ def weight_of(module: nn.Module) -> Tensor:
 
 def own_forward(module: nn.Module) -> bool:
     """Whether a Linear or Conv layer computes something else than its base class does.
-
-    Args:
-        module: an instance of one of SUPPORTED.
-
-    Returns:
-        True where its class, or the instance itself, replaces what torch multiplies by.
-
-    Claim: none (plumbing).
 
     Example:
         >>> own_forward(nn.Linear(1, 1))
@@ -151,28 +125,6 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
 
     Modules that multiply by no matrix (normalisations, pooling, dropout, nn.Embedding) are left
     alone. A weight that two layers share is refused: one mask could not honour both promises.
-
-    Args:
-        model: any module; nothing in it is changed.
-        layers: what to prune: a name, a glob pattern, a module type, or a list of them; each also
-            means everything inside. "!name" or Except(what) leaves out; exclusions alone leave
-            the rest. Or a predicate (name, module) -> bool. None takes every Linear and Conv layer.
-
-    Returns:
-        The chosen layers; at least one.
-
-    Raises:
-        TypeError: no nn.Module, a weight that is complex or integer, or an odd entry of `layers`.
-        ValueError: no prunable layer, an unsupported layer among the chosen (a subclass of Linear
-            or Conv with a forward of its own is one), weights shared between layers, a weight that
-            is not finite or that other tensors make (weight_norm, masks), a lazy layer anywhere, or
-            an entry of `layers` that matches nothing.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [layer.name for layer in prunable_layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))]
-        ['0']
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module; found {type(model).__name__}")
@@ -208,19 +160,6 @@ def other_matrices(model: nn.Module, layers: LayerChoice = None) -> tuple[str, .
 
     Position embeddings are the usual ones; a matrix that such a module multiplies by is left whole
     too, and that must not go unsaid.
-
-    Args:
-        model: any module.
-        layers: what was asked for, as in `prunable_layers`.
-
-    Returns:
-        Names of parameters with two dimensions or more, among the chosen modules.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> other_matrices(nn.ParameterList([torch.ones(2, 2)]))
-        ('0',)
     """
     choice, named = Choice(layers), []
     for place in places(model):

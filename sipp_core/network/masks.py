@@ -59,20 +59,7 @@ def random_like(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
 
 
 def masked_weights(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Weights of layers with the masks that are given for them.
-
-    Args:
-        model: the network.
-        masks: bool tensors by layer name.
-
-    Returns:
-        Each weight with its mask, on the weight's device.
-
-    Raises:
-        ValueError: a mask whose shape is not its weight's.
-
-    Claim: none (plumbing).
-    """
+    """Weights of layers with the masks that are given for them."""
     found = []
     for name, mask in masks.items():
         weight = weight_of(model.get_submodule(name))
@@ -91,25 +78,6 @@ def holding_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[Non
 
     Their weights are set to 0 and their gradients with them: momentum, Adam and weight decay all
     leave a weight of 0 whose gradient was always 0 where it is.
-
-    Args:
-        model: the network; weights outside the masks become 0.
-        masks: bool tensors by layer name, False where a weight must stay 0.
-
-    Returns:
-        A context manager; no hook is left behind.
-
-    Raises:
-        ValueError: a mask whose shape is not its weight's.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> net = nn.Linear(2, 1)
-        >>> with holding_zeros(net, {"": torch.tensor([[True, False]])}):
-        ...     net(torch.ones(1, 2)).sum().backward()
-        >>> net.weight.grad.tolist(), net.weight[0, 1].item()
-        ([[1.0, 0.0]], 0.0)
     """
     found = masked_weights(model, masks)
     handles = []
@@ -135,26 +103,7 @@ def _masks(module: nn.Module) -> list[BasePruningMethod]:
 
 
 def duplicate(model: nn.Module) -> nn.Module:
-    """Deep copy a network, also one whose masked weights carry the gradients of a forward pass.
-
-    Args:
-        model: any module; not changed.
-
-    Returns:
-        The copy.
-
-    Raises:
-        RuntimeError: a tensor other than a masked weight belongs to a graph of gradients.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> from torch.nn.utils.prune import l1_unstructured
-        >>> net = l1_unstructured(nn.Linear(4, 2), "weight", amount=0.5)
-        >>> loss = net(torch.ones(1, 4)).sum()
-        >>> torch.equal(duplicate(net).weight, net.weight)
-        True
-    """
+    """Deep copy a network, also one whose masked weights carry the gradients of a forward pass."""
     known = {}
     for module in model.modules():
         for mask in _masks(module):
@@ -165,14 +114,6 @@ def duplicate(model: nn.Module) -> nn.Module:
 
 def refresh(model: nn.Module) -> None:
     """Compute masked weights anew from what they are made of, as the next forward pass would.
-
-    Args:
-        model: any module; changed in place.
-
-    Raises:
-        Nothing.
-
-    Claim: none (plumbing).
 
     Example:
         >>> net = nn.Linear(2, 1)

@@ -24,46 +24,13 @@ Ranges = tuple[range, ...]
 def rows(layer: PrunableLayer, inputs: Tensor) -> Tensor:
     """Unfold a layer's input into the rows that its matrix multiplies, all at once.
 
-    Args:
-        layer: the layer.
-        inputs: what its forward call received: (..., in) for Linear, (n, channels, *spatial) or
-            unbatched (channels, *spatial) for a convolution.
-
-    Returns:
-        (groups, n_rows, fan_in) of the same dtype and device; one row a token or patch.
-
-    Raises:
-        ValueError: the input's dimensions or channels are not the layer's.
-
-    Claim: none (THEORY section 0: each patch of each input is one row).
-
-    Example:
-        >>> conv = nn.Conv2d(1, 2, 3)
-        >>> rows(PrunableLayer("c", conv, 1), torch.ones(2, 1, 5, 5)).shape
-        torch.Size([1, 18, 9])
+    Shapes: returns (groups, n_rows, fan_in).
     """
     return torch.cat(list(tiles(layer, inputs)), dim=1)
 
 
 def row_count(layer: PrunableLayer, inputs: Tensor) -> int:
-    """Count the rows that `tiles` gives.
-
-    Args:
-        layer: the layer.
-        inputs: what its forward call received.
-
-    Returns:
-        Tokens of a Linear layer, patches of a convolution.
-
-    Raises:
-        ValueError: as `tiles`.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> row_count(PrunableLayer("c", nn.Conv2d(1, 2, 3, stride=2), 1), torch.ones(4, 1, 7, 5))
-        24
-    """
+    """Count the rows that `tiles` gives."""
     if isinstance(layer.module, nn.Linear):
         return _tokens(layer, inputs).shape[0]
     return math.prod(_Geometry(layer, inputs).positions)
@@ -74,23 +41,6 @@ def tiles(layer: PrunableLayer, inputs: Tensor) -> Iterator[Tensor]:
 
     Where a tile ends follows from the shapes alone, so the same batch gives the same tiles. A tile
     has about TILE elements; a single row is never cut.
-
-    Args:
-        layer: the layer.
-        inputs: what its forward call received, as in `rows`.
-
-    Returns:
-        An iterator of (groups, n_rows, fan_in) tensors of the same dtype and device.
-
-    Raises:
-        ValueError: the input's dimensions or channels are not the layer's.
-
-    Claim: none (THEORY section 0: each patch of each input is one row).
-
-    Example:
-        >>> layer = PrunableLayer("fc", nn.Linear(3, 2), 1)
-        >>> [tuple(tile.shape) for tile in tiles(layer, torch.ones(5, 4, 3))]
-        [(1, 20, 3)]
     """
     out, fan_in = layer.weight.shape
     a_row = PER_OUTPUT * out + layer.groups * fan_in
@@ -105,21 +55,7 @@ def tiles(layer: PrunableLayer, inputs: Tensor) -> Iterator[Tensor]:
 
 
 def boxes(shape: tuple[int, ...], most: int) -> Iterator[Ranges]:
-    """Cut a grid of positions into boxes of at most `most`, which follow each other row by row.
-
-    Args:
-        shape: length of each axis.
-        most: positions a box, >= 1.
-
-    Returns:
-        An iterator of one range an axis; read in order they give every position in C order.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [tuple(map(len, box)) for box in boxes((2, 3, 4), 8)]
-        [(1, 2, 4), (1, 1, 4), (1, 2, 4), (1, 1, 4)]
-    """
+    """Cut a grid of positions into boxes of at most `most`, which follow each other row by row."""
     # The first axis along which whole slices fit is cut; those before it go one at a time.
     axis = next(a for a in range(len(shape)) if math.prod(shape[a + 1 :]) <= most)
     inner = shape[axis + 1 :]

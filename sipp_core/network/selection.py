@@ -35,8 +35,6 @@ class Place:
         name: its qualified name.
         module: the module.
         line: (name, module) of itself and of everything it is inside of.
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -45,20 +43,7 @@ class Place:
 
 
 def places(model: nn.Module) -> list[Place]:
-    """List every module of a model with what it is part of, in the order of `named_modules`.
-
-    Args:
-        model: any module.
-
-    Returns:
-        One place a module; one that is registered twice stands at its first name.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [place.name for place in places(nn.Sequential(nn.Sequential(nn.ReLU())))]
-        ['', '0', '0.0']
-    """
+    """List every module of a model with what it is part of, in the order of `named_modules`."""
     lines: dict[str, tuple[tuple[str, nn.Module], ...]] = {}
     found = []
     for name, module in model.named_modules():
@@ -122,11 +107,7 @@ class Choice:
         return self.wanted is None or any(_matches(what, place) for what in self.wanted)
 
     def refuse_slips(self, known: list[Place]) -> None:
-        """Refuse an entry that matches nothing: a slip must not prune, or spare, the wrong layer.
-
-        Args:
-            known: modules that can be chosen or left out.
-        """
+        """Refuse an entry that matches nothing: a slip must not prune the wrong layer."""
         for exclusion, entries in ((False, self.wanted or []), (True, self.unwanted)):
             for what in entries:
                 if not any(_matches(what, place) for place in known):

@@ -30,8 +30,6 @@ class Change:
         kind: "low-rank": a Linear or Conv layer as two, with `sizes` = (rank,), per group;
             "narrow": a Linear, Conv or BatchNorm layer of fewer channels, `sizes` = (out, in).
         sizes: whole numbers >= 1 that the kind needs.
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -40,25 +38,7 @@ class Change:
 
 
 def restructure(model: nn.Module, changes: Sequence[Change]) -> nn.Module:
-    """Give a model the structure that changes record; weights of changed modules are new.
-
-    Args:
-        model: may be changed in place.
-        changes: what to change.
-
-    Returns:
-        The model as changed, the same object or a copy.
-
-    Raises:
-        ValueError: a change that does not fit the model, or of no known kind.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> net = restructure(nn.Sequential(nn.Linear(8, 6)), [Change("0", "low-rank", (2,))])
-        >>> [tuple(p.shape) for p in net.parameters()]
-        [(2, 8), (6, 2), (6,)]
-    """
+    """Give a model the structure that changes record; weights of changed modules are new."""
     strange = [change.kind for change in changes if change.kind not in KINDS]
     if strange:
         raise ValueError(f"a change is one of {', '.join(KINDS)}; found {strange[0]!r}")
@@ -127,20 +107,7 @@ Indices = Mapping[str, tuple[Tensor, Tensor]]
 def channel_shape(module: nn.Module) -> tuple[int, int]:
     """Count what comes out of a layer and what goes in.
 
-    Args:
-        module: a Linear, Conv or BatchNorm layer.
-
-    Returns:
-        (out, in) features or channels; the same number twice for a BatchNorm.
-
-    Raises:
-        TypeError: another kind of module.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> channel_shape(nn.Conv2d(3, 8, 5)), channel_shape(nn.BatchNorm2d(8))
-        ((8, 3), (8, 8))
+    Shapes: returns (out, in).
     """
     if isinstance(module, nn.Linear):
         return module.out_features, module.in_features
@@ -190,23 +157,7 @@ def narrow(model: Model, shapes: Shapes) -> Model:
 def select(model: Model, kept: Indices) -> Model:
     """Copy a model with chosen channels of some layers only.
 
-    Args:
-        model: any module; never changed.
-        kept: (out, in) int64 indices by name of a Linear, Conv or BatchNorm layer.
-
-    Returns:
-        A deep copy with these layers made smaller.
-
-    Raises:
-        TypeError: a name of another kind of module.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> net = nn.Sequential(nn.Linear(2, 3))
-        >>> small = select(net, {"0": (torch.tensor([2]), torch.arange(2))})
-        >>> bool((small[0].weight == net[0].weight[2:]).all())
-        True
+    Shapes: kept (out, in) int64.
     """
     new = copy.deepcopy(model)
     for name, (outputs, inputs) in kept.items():

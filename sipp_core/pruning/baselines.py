@@ -25,22 +25,7 @@ NEEDS = {"wanda": ("energy", "norms=True"), "snip": ("saliency", "gradients=True
 
 
 def missing(method: str, layers: Sequence[LayerStatistics]) -> str | None:
-    """Say which argument of `calibrate` a method would have needed.
-
-    Args:
-        method: method name.
-        layers: what calibration learnt.
-
-    Returns:
-        The argument as it is written, or None if nothing is missing.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> import torch; from sipp_core.sensitivity.calibrate import calibrate
-        >>> missing("wanda", calibrate(torch.nn.Linear(2, 1), torch.ones(1, 2)).layers)
-        'norms=True'
-    """
+    """Say which argument of `calibrate` a method would have needed."""
     statistic, argument = NEEDS.get(method, ("name", ""))
     return argument if any(getattr(layer, statistic) is None for layer in layers) else None
 
@@ -55,13 +40,6 @@ def _masks(
 def magnitude(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     """Keep the weights of largest magnitude, of the layer or of all layers.
 
-    Args:
-        tables: the layers of one scope.
-        budget: weights to keep.
-
-    Returns:
-        One plan a layer.
-
     Claim: SP-6. Source: Han et al. 2015, arXiv 1506.02626 (the method).
     """
     scores = [np.abs(t.weight) for t in tables]
@@ -70,13 +48,6 @@ def magnitude(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
 
 def by_magnitude(table: Table, eps: float) -> LayerPlan:
     """Keep the fewest weights of largest magnitude with which SP-6 promises eps.
-
-    Args:
-        table: the layer.
-        eps: target relative error per sign, in (0, 1).
-
-    Returns:
-        The plan.
 
     Claim: SP-6. Source: Han et al. 2015, arXiv 1506.02626 (the method); [SP] (the promise).
     """
@@ -88,13 +59,6 @@ def random(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
 
     Ranking by independent uniform numbers gives every set the same chance. The promise is SP-6's
     for the set that was drawn, at most 1: little or nothing.
-
-    Args:
-        tables: the layers of one scope.
-        budget: weights to keep.
-
-    Returns:
-        One plan a layer; the mask is settled in it.
 
     Claim: SP-6. Source: Frankle and Carbin 2019, arXiv 1803.03635 (the control).
     """
@@ -114,13 +78,7 @@ def _dice(table: Table) -> tuple[int, ...]:
 def wanda_scores(table: Table) -> Float:
     """Score each weight by |w_ij| ||a_j||_2, the norm over all rows of calibration.
 
-    Args:
-        table: the layer, calibrated with norms=True.
-
-    Returns:
-        (out, fan_in) float64 >= 0.
-
-    Claim: none (a heuristic). Source: Sun et al. 2023, arXiv 2306.11695.
+    Shapes: returns (out, fan_in) float64.
     """
     energy = table.statistics.energy
     assert energy is not None, "calibrated without norms=True"
@@ -133,13 +91,6 @@ def wanda(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
 
     Weights are compared within their row and nowhere else, as in the paper; under scope "global"
     too, which therefore differs in rounding alone.
-
-    Args:
-        tables: the layers of one scope, calibrated with norms=True.
-        budget: weights to keep.
-
-    Returns:
-        One plan a layer.
 
     Claim: SP-6. Source: Sun et al. 2023, arXiv 2306.11695 (the method).
     """
@@ -156,13 +107,6 @@ def wanda(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
 
 def by_wanda(table: Table, eps: float) -> LayerPlan:
     """Keep the fewest weights of largest Wanda score with which SP-6 promises eps.
-
-    Args:
-        table: the layer, calibrated with norms=True.
-        eps: target relative error per sign, in (0, 1).
-
-    Returns:
-        The plan.
 
     Claim: SP-6. Source: Sun et al. 2023, arXiv 2306.11695 (the method); [SP] (the promise).
     """
@@ -181,13 +125,6 @@ def snip(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
     The paper ranks all layers together, scope "global". Dividing by the sum changes no order; it
     is done so that a plan's scores are those of the paper.
 
-    Args:
-        tables: the layers of one scope, calibrated with gradients=True.
-        budget: weights to keep.
-
-    Returns:
-        One plan a layer.
-
     Claim: SP-6. Source: Lee, Ajanthan and Torr 2019, arXiv 1810.02340 (the method).
     """
     scores = [_saliency(t) for t in tables]
@@ -197,13 +134,6 @@ def snip(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
 
 def by_snip(table: Table, eps: float) -> LayerPlan:
     """Keep the fewest weights of largest connection sensitivity with which SP-6 promises eps.
-
-    Args:
-        table: the layer, calibrated with gradients=True.
-        eps: target relative error per sign, in (0, 1).
-
-    Returns:
-        The plan.
 
     Claim: SP-6. Source: Lee et al. 2019, arXiv 1810.02340 (the method); [SP] (the promise).
     """

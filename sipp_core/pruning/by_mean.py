@@ -24,12 +24,6 @@ RANKINGS = ("max", "mean")
 def by_mean(recentred: bool) -> Rule:
     """Rule that keeps the weights of largest mean sensitivity.
 
-    Args:
-        recentred: whether what is kept is scaled so that the worst case is halved.
-
-    Returns:
-        A rule from the tables of one scope and a budget to plans.
-
     Claim: SP-6 (of the maximum sensitivities of what is dropped). Source: [OWN], an observation.
     """
 
@@ -63,22 +57,7 @@ NOTE = (
 
 
 def check(ranking: str, method: str, eps: float | None) -> None:
-    """Refuse a ranking that a method or a mode does not have.
-
-    Args:
-        ranking: "max" or "mean".
-        method: name of the method.
-        eps: error asked for; None in budget mode.
-
-    Raises:
-        ValueError: an unknown ranking; "mean" in guarantee mode or for another method than those
-            that keep the largest.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> check("mean", "sipp-det", None)
-    """
+    """Refuse a ranking that a method or a mode does not have."""
     if ranking not in RANKINGS:
         raise ValueError(f"ranking must be one of {', '.join(RANKINGS)}; found {ranking!r}")
     if ranking == "max":

@@ -29,14 +29,7 @@ REWRITING = ("svd", *NETTRIM, *FILTERS)
 def layer_report(table: Table, plan: LayerPlan, mask: Tensor, dead: Tensor | None) -> LayerReport:
     """Report what pruning did to one layer.
 
-    Args:
-        table: the layer's planning numbers.
-        plan: how it was sparsified.
-        mask: bool, the weight's shape, True where a weight is left.
-        dead: (out,) bool, neurons that CoreNet+ removed, or None.
-
-    Returns:
-        The report.
+    Shapes: dead (out,) bool.
 
     Claim: SP-9 (a neuron's promise is the worse of its signs'). Source: [SP] arXiv 1910.05422.
     """
@@ -64,18 +57,7 @@ def layer_report(table: Table, plan: LayerPlan, mask: Tensor, dead: Tensor | Non
 def is_vacuous(
     plans: Sequence[LayerPlan], reports: Sequence[LayerReport], guaranteed: bool
 ) -> bool:
-    """Tell whether a run's promises say nothing.
-
-    Args:
-        plans: how the layers were sparsified; none where new weights were written.
-        reports: what it did to them.
-        guaranteed: guarantee mode (nothing could be dropped) or budget mode (some eps >= 1).
-
-    Returns:
-        True if vacuous.
-
-    Claim: none (plumbing).
-    """
+    """Tell whether a run's promises say nothing."""
     if guaranteed and plans:
         return all(bool((p.whole | p.dead).all()) for p in plans)
     return any(report.vacuous_neurons for report in reports)
@@ -83,14 +65,6 @@ def is_vacuous(
 
 def network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize, delta: float) -> str:
     """Say what CoreNet's network theorem asks for, layer by layer with the factors that make it.
-
-    Args:
-        tables: the layers.
-        size: NW-5's answer.
-        delta: failure probability of the network.
-
-    Returns:
-        One paragraph; it begins with "NW-5 vacuous" where every pair asks for too much.
 
     Claim: NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
     """
@@ -118,12 +92,6 @@ def network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize, delta: 
 def amplified_note(delta: float) -> str:
     """Say what the choice among candidates means for a promise.
 
-    Args:
-        delta: failure probability that fixes the number of candidates.
-
-    Returns:
-        A sentence.
-
     Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet++), statement [OWN].
     """
     tau = int(sipp_theory.candidates(delta))
@@ -137,19 +105,7 @@ def amplified_note(delta: float) -> str:
 def notes_on(
     stats: Calibration, reports: Sequence[LayerReport], bound: str, guaranteed: bool
 ) -> list[str]:
-    """Say what a reader should know: dtypes, dead and whole neurons, samples, repeats.
-
-    Args:
-        stats: the calibration.
-        reports: what pruning did.
-        bound: the bound that promises.
-        guaranteed: whether this was guarantee mode.
-
-    Returns:
-        Sentences, none if there is nothing to say.
-
-    Claim: none (plumbing).
-    """
+    """Say what a reader should know: dtypes, dead and whole neurons, samples, repeats."""
     notes = []
     half = [s.name for s in stats.layers if s.layer.weight.dtype in (torch.float16, torch.bfloat16)]
     if half:
@@ -183,20 +139,7 @@ def notes_on(
 
 
 def holds_for(method: str, bound: str, guaranteed: bool, factor: float, amplified: bool) -> str:
-    """Say which inputs the promises speak of, and with what probability.
-
-    Args:
-        method: method name.
-        bound: the bound that promises.
-        guaranteed: whether this was guarantee mode.
-        factor: coverage factor C.
-        amplified: whether the best of several candidates was chosen.
-
-    Returns:
-        A sentence without its full stop.
-
-    Claim: none (plumbing).
-    """
+    """Say which inputs the promises speak of, and with what probability."""
     if method in CORENET and guaranteed:
         return (
             "the network's output at a fresh input, entrywise, with probability 1 - delta over "
@@ -221,19 +164,7 @@ def holds_for(method: str, bound: str, guaranteed: bool, factor: float, amplifie
 
 
 def claims_of(method: str, bound: str, guaranteed: bool, by_mean: bool = False) -> tuple[str, ...]:
-    """List the THEORY ids that a run's promises rest on.
-
-    Args:
-        method: method name.
-        bound: the bound that promises.
-        guaranteed: whether this was guarantee mode.
-        by_mean: whether weights were ranked by mean sensitivity, which minimises no promise.
-
-    Returns:
-        Claim ids.
-
-    Claim: none (plumbing).
-    """
+    """List the THEORY ids that a run's promises rest on."""
     by_bound = {
         "corenet": "SP-2",
         "bernstein": "SP-3",

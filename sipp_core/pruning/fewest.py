@@ -14,13 +14,7 @@ from sipp_core.runtime.numbers import Float
 def as_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
     """Turn sample sizes into a plan: whole pairs where the size reaches the number of weights.
 
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0, what draws are proportional to.
-        sizes: (2, out) draws; +inf for a pair that is to be kept whole.
-
-    Returns:
-        The plan.
+    Shapes: scores (out, fan_in), sizes (2, out).
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
     """
@@ -33,14 +27,7 @@ def as_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
 def draw_sizes(table: Table, scores: Float, eps: float, joint: bool = False) -> Float:
     """Draws that each pair needs for eps; +inf where its whole support would not be enough.
 
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0, what draws are proportional to.
-        eps: target relative error, in (0, 1).
-        joint: whether draws are from the whole matrix, not from each pair.
-
-    Returns:
-        (2, out) float64, 0 for dead pairs.
+    Shapes: scores (out, fan_in); returns (2, out) float64.
 
     Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: see `sipp_theory.sample_size`.
     """
@@ -86,14 +73,7 @@ def draw_sizes(table: Table, scores: Float, eps: float, joint: bool = False) -> 
 def dropping(table: Table, scores: Float, eps: float, recentred: bool = False) -> LayerPlan:
     """Drop the weights of least score, per pair, as long as SP-6 promises eps.
 
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0.
-        eps: target relative error per sign, in (0, 1).
-        recentred: scale what is kept, which halves the worst case.
-
-    Returns:
-        The plan.
+    Shapes: scores (out, fan_in).
 
     Claim: SP-6. Source: [SP] arXiv 1910.05422.
     """

@@ -28,15 +28,6 @@ def by_budget(
 ) -> list[LayerPlan]:
     """Plan for a fraction per layer, or for one fraction of all layers together.
 
-    Args:
-        tables: the layers.
-        method: a name of `budget.RULES`.
-        asked: one fraction a layer, or a single one, each in (0, 1].
-        mean: rank weights by mean sensitivity (`sipp_core.by_mean`).
-
-    Returns:
-        One plan a layer.
-
     Claim: AL-1. Source: [SP] arXiv 1910.05422.
     """
     if all(fraction == 1 for fraction in asked):
@@ -65,18 +56,6 @@ def mended(
     several prefers it and overshoots the budget that a single draw meets in expectation. Each
     rehearsal throws dice of its own: SP-10 speaks of a plan that was settled before its draws.
 
-    Args:
-        plans: plans that meet the budget for a single draw.
-        tables: the layers.
-        stats: the calibration, with inputs set aside.
-        method: a name of `budget.RULES`.
-        asked: one fraction a layer, or a single one.
-        delta: failure probability, which fixes the number of candidates.
-        seed: the user's seed.
-
-    Returns:
-        Plans whose chosen candidates leave what was asked for, to about 1%.
-
     Claim: SP-10. Source: [OWN], an observation.
     """
     fractions = list(asked)
@@ -99,20 +78,7 @@ def sample(
 ) -> list[Float]:  # fmt: skip
     """Draw every layer once, or choose each pair's best candidate on the inputs set aside.
 
-    Args:
-        plans: how the layers are kept.
-        tables: the layers.
-        stats: the calibration.
-        delta: failure probability, which fixes the number of candidates.
-        seed: the user's seed.
-        amplified: whether to choose among candidates (CoreNet++).
-        rehearsal: which rehearsal this is, if it is one.
-
-    Returns:
-        (out, fan_in) multipliers, one array a layer.
-
-    Raises:
-        ValueError: too few inputs to set any aside.
+    Shapes: returns (out, fan_in).
 
     Claim: SP-1, SP-8, SP-10. Source: [SP] arXiv 1910.05422, [CN] arXiv 1804.05345, [OWN].
     """

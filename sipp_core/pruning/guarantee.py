@@ -23,13 +23,6 @@ Rule = Callable[[Table, float], LayerPlan]
 def by_draws(table: Table, eps: float) -> LayerPlan:
     """Fewest draws in proportion to sensitivity that promise eps.
 
-    Args:
-        table: the layer.
-        eps: target relative error per sign, in (0, 1).
-
-    Returns:
-        The plan.
-
     Claim: SP-1 with the table's bound. Source: [SP] arXiv 1910.05422.
     """
     return fewest.as_plan(
@@ -40,13 +33,6 @@ def by_draws(table: Table, eps: float) -> LayerPlan:
 def by_dropping(table: Table, eps: float) -> LayerPlan:
     """Keep the fewest weights of largest sensitivity with which SP-6 promises eps.
 
-    Args:
-        table: the layer.
-        eps: target relative error per sign, in (0, 1).
-
-    Returns:
-        The plan.
-
     Claim: SP-6. Source: [SP] arXiv 1910.05422.
     """
     return fewest.dropping(table, table.sensitivity, eps)
@@ -55,13 +41,6 @@ def by_dropping(table: Table, eps: float) -> LayerPlan:
 def by_recentred_dropping(table: Table, eps: float) -> LayerPlan:
     """Keep the fewest weights of largest sensitivity with which SP-6, recentred, promises eps.
 
-    Args:
-        table: the layer.
-        eps: target relative error per sign, in (0, 1).
-
-    Returns:
-        The plan.
-
     Claim: SP-6. Source: [OWN].
     """
     return fewest.dropping(table, table.sensitivity, eps, recentred=True)
@@ -69,13 +48,6 @@ def by_recentred_dropping(table: Table, eps: float) -> LayerPlan:
 
 def by_hybrid(table: Table, eps: float) -> LayerPlan:
     """Per pair whichever of draws and dropping leaves fewer weights in expectation.
-
-    Args:
-        table: the layer.
-        eps: target relative error per sign, in (0, 1).
-
-    Returns:
-        The plan.
 
     Claim: SP-7. Source: [SP] arXiv 1910.05422.
     """
@@ -95,13 +67,6 @@ def by_hybrid(table: Table, eps: float) -> LayerPlan:
 
 def by_inclusion(table: Table, eps: float) -> LayerPlan:
     """Least inclusion rate of each pair that promises eps.
-
-    Args:
-        table: the layer.
-        eps: target relative error per sign, in (0, 1).
-
-    Returns:
-        The plan.
 
     Claim: SP-8. Source: [OWN].
     """
@@ -128,14 +93,6 @@ def corenet_plans(
     tables: Sequence[Table], eps: float, delta: float
 ) -> tuple[list[LayerPlan], sipp_theory.NetworkSize]:
     """CoreNet's own mode: NW-5's sample sizes for the whole network.
-
-    Args:
-        tables: all layers, in forward order; the network is taken to be the chain of them.
-        eps: entrywise relative error of the network's output, in (0, 1).
-        delta: failure probability of the network, in (0, 1).
-
-    Returns:
-        The plans, and the sizes with every factor that went into them.
 
     Claim: NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
     """

@@ -34,8 +34,6 @@ class Job:
         ranking: "max" or "mean": which sensitivities sipp-det ranks by.
         masks: whether the new model shall carry weight_orig and weight_mask.
         progress: callback, or None.
-
-    Claim: none (plumbing).
     """
 
     model: nn.Module
@@ -66,8 +64,6 @@ class Sparsified:
         structure: changes of structure.
         notes: what a reader should know.
         vacuous: whether its promises say nothing; None to tell by the plans and reports.
-
-    Claim: none (plumbing).
     """
 
     model: nn.Module

@@ -14,17 +14,7 @@ from sipp_core.runtime.numbers import Bool, Float
 
 
 def base_plan(table: Table, **changes: Any) -> LayerPlan:
-    """Plan that keeps every weight that ever fired, with some fields replaced.
-
-    Args:
-        table: the layer.
-        changes: fields of LayerPlan to replace.
-
-    Returns:
-        The plan; promised error 0 unless replaced.
-
-    Claim: none (plumbing).
-    """
+    """Plan that keeps every weight that ever fired, with some fields replaced."""
     fields: dict[str, Any] = {
         "scores": table.sensitivity,
         "probability": (table.sensitivity > 0).astype(np.float64),
@@ -45,13 +35,7 @@ def base_plan(table: Table, **changes: Any) -> LayerPlan:
 def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
     """Plan draws with replacement that leave `sizes` distinct weights in expectation.
 
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0, what draws are proportional to.
-        sizes: (2, out) weights to leave; a pair that may keep all its live weights is not sampled.
-
-    Returns:
-        The plan with its promised errors.
+    Shapes: scores (out, fan_in), sizes (2, out).
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
     """
@@ -68,14 +52,7 @@ def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
 def whole_or_drawn(table: Table, scores: Float, draws: Float, whole: Bool) -> LayerPlan:
     """Plan that keeps some pairs whole and draws the others with replacement.
 
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0, what draws are proportional to.
-        draws: (2, out) whole numbers of draws, 0 where a pair is kept whole.
-        whole: (2, out) bool.
-
-    Returns:
-        The plan with its promised errors.
+    Shapes: scores (out, fan_in), draws (2, out), whole (2, out) bool.
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
     """
@@ -101,14 +78,7 @@ def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) 
     Dropping loses between 0 and G_D z; a factor 1/(1 - G_D/2) on what is kept puts that range
     around z and halves the worst case, to G_D/(2 - G_D).
 
-    Args:
-        table: the layer.
-        kept: (out, fan_in) bool.
-        scores: (out, fan_in), what the set was chosen by.
-        recentred: scale the kept weights.
-
-    Returns:
-        The plan with SP-6's promised errors.
+    Shapes: kept (out, fan_in) bool, scores (out, fan_in).
 
     Claim: SP-6. Source: [SP] arXiv 1910.05422.
     """
@@ -130,14 +100,7 @@ def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) 
 def merge(table: Table, first: LayerPlan, second: LayerPlan, use_first: Bool) -> LayerPlan:
     """Take each pair's plan from one of two plans.
 
-    Args:
-        table: the layer.
-        first: one plan.
-        second: the other, with the same scores.
-        use_first: (2, out) bool.
-
-    Returns:
-        The mixed plan.
+    Shapes: use_first (2, out) bool.
 
     Claim: SP-7. Source: [SP] arXiv 1910.05422.
     """
@@ -155,12 +118,7 @@ def merge(table: Table, first: LayerPlan, second: LayerPlan, use_first: Bool) ->
 def rates_for_sizes(table: Table, sizes: Float) -> Float:
     """Rates c with sum_j min(1, c s_j) = sizes, per pair, exactly (water-filling).
 
-    Args:
-        table: the layer.
-        sizes: (2, out) expected weights to keep, at most the pair's support.
-
-    Returns:
-        (2, out) float64 rates; 0 where nothing is to be kept.
+    Shapes: sizes (2, out); returns (2, out) float64.
 
     Claim: SP-8. Source: [OWN].
     """
@@ -184,12 +142,7 @@ def rates_for_sizes(table: Table, sizes: Float) -> Float:
 def inclusion_plan(table: Table, rates: Float) -> LayerPlan:
     """Plan inclusion with p_j = min(1, c s_j) at a rate per pair.
 
-    Args:
-        table: the layer.
-        rates: (2, out) c >= 0.
-
-    Returns:
-        The plan with SP-8's promised errors.
+    Shapes: rates (2, out).
 
     Claim: SP-8. Source: [OWN].
     """

@@ -139,14 +139,7 @@ def draws_error(table: Table, scores: Float, draws: Float, joint: bool = False) 
 
     With other scores than s, one draw lies in [0, M z] for M = C max_j s_j/q_j (S_sum if q = s/S).
 
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0, what draws are proportional to.
-        draws: (2, out) whole draws.
-        joint: whether draws are from the whole matrix, not from each pair.
-
-    Returns:
-        (2, out) float64 errors relative to z^s: 0 for dead pairs, 1 for live ones without a draw.
+    Shapes: scores (out, fan_in), draws (2, out); returns (2, out) float64.
 
     Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: see `sipp_theory.error`.
     """
@@ -189,16 +182,7 @@ def outcomes(
 ) -> tuple[Float, Float]:
     """Shares of what a draw may bring one pair at the kept points, and with what chance.
 
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0, what draws are proportional to.
-        sign: 0 for positive weights, 1 for negative ones.
-        neuron: index of the neuron.
-        joint: whether draws are from the whole matrix; the last outcome is then a weight that is
-            not of the pair, of share 0.
-
-    Returns:
-        (n, k) shares and (k,) probabilities; no rows if there is nothing to go by.
+    Shapes: scores (out, fan_in); returns (n, k).
 
     Claim: SP-5, SP-5x. Source: [OWN].
     """
@@ -217,13 +201,7 @@ def outcomes(
 def span(table: Table, scores: Float, joint: bool = False) -> Float:
     """Largest value of one draw over z, per pair and before C: max_j s_j/q_j; S_sum if q = s/S.
 
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0.
-        joint: whether q is over the whole matrix, not over each pair.
-
-    Returns:
-        (2, out) float64, 0 for dead pairs; +inf where a weight with s > 0 can never be drawn.
+    Shapes: scores (out, fan_in); returns (2, out) float64.
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422; any other q [OWN].
     """
@@ -241,12 +219,7 @@ def span(table: Table, scores: Float, joint: bool = False) -> Float:
 def inclusion_errors(table: Table, rates: Float) -> Float:
     """Error promised to each pair by Poisson inclusion at its rate.
 
-    Args:
-        table: the layer.
-        rates: (2, out) c >= 0.
-
-    Returns:
-        (2, out) float64 errors relative to z^s: 0 for dead pairs, 1 at rate 0.
+    Shapes: rates (2, out); returns (2, out) float64.
 
     Claim: SP-8. Source: [OWN].
     """
@@ -276,12 +249,7 @@ def dropped_errors(table: Table, kept: Bool) -> Float:
     G_D = max_x sum_{j in D} g_j(x) with an instance-exact bound, else the sum of s_j times C; at
     most 1, since dropping everything leaves z^ = 0.
 
-    Args:
-        table: the layer.
-        kept: (out, fan_in) bool.
-
-    Returns:
-        (2, out) float64 errors relative to z^s.
+    Shapes: kept (out, fan_in) bool; returns (2, out) float64.
 
     Claim: SP-6. Source: [SP] arXiv 1910.05422 (the sum); [OWN] (the maximum).
     """

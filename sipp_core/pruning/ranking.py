@@ -13,18 +13,7 @@ from sipp_core.runtime.numbers import Bool, Float
 def largest(scores: Sequence[Float], budget: float) -> list[Bool]:
     """Masks of the `budget` largest scores of a scope; ties go to the earlier weight.
 
-    Args:
-        scores: one array a layer, >= 0; zeros are never chosen.
-        budget: how many, rounded down.
-
-    Returns:
-        One mask a layer.
-
     Claim: AL-1 (its deterministic case). Source: [SP] arXiv 1910.05422.
-
-    Example:
-        >>> largest([np.array([[0.1, 0.3]]), np.array([[0.2, 0.0]])], 2)
-        [array([[False,  True]]), array([[ True, False]])]
     """
     flat = np.concatenate([s.ravel() for s in scores])
     count = min(int(budget), int((flat > 0).sum()))
@@ -37,14 +26,7 @@ def largest(scores: Sequence[Float], budget: float) -> list[Bool]:
 def largest_per_row(scores: Float, sizes: Float) -> Bool:
     """Mask of each row's largest scores, `sizes` of them; ties go to the earlier weight.
 
-    Args:
-        scores: (out, fan_in) >= 0; zeros are never chosen.
-        sizes: (out,) whole numbers.
-
-    Returns:
-        (out, fan_in) bool.
-
-    Claim: none (plumbing).
+    Shapes: scores (out, fan_in), sizes (out,).
 
     Example:
         >>> largest_per_row(np.array([[0.1, 0.3], [0.2, 0.0]]), np.array([1.0, 2.0])).tolist()
@@ -59,13 +41,7 @@ def largest_per_row(scores: Float, sizes: Float) -> Bool:
 def top_per_pair(table: Table, scores: Float, sizes: Float) -> Bool:
     """Mask of each pair's largest scores, `sizes` of them, among its weights of one sign.
 
-    Args:
-        table: the layer.
-        scores: (out, fan_in) >= 0.
-        sizes: (2, out) whole numbers.
-
-    Returns:
-        (out, fan_in) bool.
+    Shapes: scores (out, fan_in), sizes (2, out).
 
     Claim: SP-6. Source: [SP] arXiv 1910.05422.
     """

@@ -35,8 +35,6 @@ class Rewrite:
         factors: the weights of a low-rank layer's two parts in the order they are applied, or None.
         change: the change of structure that goes with them, or None.
         notes: what a reader should know.
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -55,12 +53,7 @@ def rewritten_errors(table: Table, weight: Float) -> Float:
     share that the calibration bounds: nothing is promised to its neuron, unless its input never
     fired.
 
-    Args:
-        table: the layer.
-        weight: (out, fan_in) float64, the new weights.
-
-    Returns:
-        (2, out) float64 errors relative to z^s, rounded up; +inf where nothing is promised.
+    Shapes: weight (out, fan_in) float64; returns (2, out) float64.
 
     Claim: SP-6 for any multiplier. Source: [OWN].
     """
@@ -83,16 +76,6 @@ def rewritten_errors(table: Table, weight: Float) -> Float:
 
 def rewrite(job: Job, rewrites: Sequence[Rewrite]) -> Sparsified:
     """Write new weights into a deep copy and say what they promise.
-
-    Args:
-        job: what `prune` was asked for.
-        rewrites: new weights, one entry a layer of the calibration, in its order.
-
-    Returns:
-        The copy; no plans, since nothing was drawn.
-
-    Raises:
-        ValueError: a new weight that is not finite in the layer's dtype.
 
     Claim: SP-6 for any multiplier. Source: [OWN].
     """

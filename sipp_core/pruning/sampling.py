@@ -22,16 +22,6 @@ from sipp_core.sensitivity.calibrate import Calibration
 def sparsify(job: Job) -> Sparsified:
     """Plan every layer, throw the dice once and write the multiplied weights into a copy.
 
-    Args:
-        job: what `prune` was asked for.
-
-    Returns:
-        The copy with its plans and promises.
-
-    Raises:
-        ValueError: a reweighted weight that leaves its dtype's range, or too few inputs for
-            CoreNet++.
-
     Claim: SP-1 to SP-10, AL-1, NW-5. Source: [SP] arXiv 1910.05422, [CN] arXiv 1804.05345, [OWN].
     """
     # keep=1 leaves every weight where it is
@@ -56,17 +46,7 @@ def sparsify(job: Job) -> Sparsified:
 
 
 def make_tables(job: Job, dead: dict[str, Tensor] | None = None) -> list[Table]:
-    """Collect the planning numbers of all layers.
-
-    Args:
-        job: what `prune` was asked for.
-        dead: for each layer name a (out,) bool tensor of neurons to leave out (CoreNet+).
-
-    Returns:
-        One table a layer.
-
-    Claim: none (plumbing).
-    """
+    """Collect the planning numbers of all layers."""
     shapes = [tuple(layer.sensitivity.shape) for layer in job.stats.layers]
     eta, eta_star = sum(out for out, _ in shapes), max(fan_in for _, fan_in in shapes)
     return [

@@ -121,22 +121,7 @@ def model_device(model: nn.Module) -> torch.device:
 def forward(model: nn.Module, batch: Tensor, name: str) -> Any:
     """Run a model on one batch; inputs that do not fit it are refused by name.
 
-    Args:
-        model: the module.
-        batch: (n, ...) tensor on the model's device.
-        name: what to call the inputs in error messages.
-
-    Returns:
-        Whatever the model returns.
-
-    Raises:
-        ValueError: torch could not run the model on inputs of this shape and dtype.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> forward(nn.Linear(2, 1), torch.ones(4, 2), "inputs").shape
-        torch.Size([4, 1])
+    Shapes: batch (n, ...).
     """
     try:
         return model(batch)
@@ -159,19 +144,6 @@ def full_precision(device: torch.device) -> Iterator[None]:
     A denominator z of 8 or 11 bits would move every share by up to 1 in 2^8 or 2^11, and a promise
     with it; the user's own forward pass may round as it likes. The settings of products are the
     whole process's, and put back after.
-
-    Args:
-        device: whose autocast to leave.
-
-    Returns:
-        A context manager.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> with full_precision(torch.device("cpu")):
-        ...     torch.is_autocast_enabled("cpu")
-        False
     """
     switches = _switches()
     before = [(each, each.fp32_precision) for each in switches if each.fp32_precision in REDUCED]

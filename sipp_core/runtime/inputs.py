@@ -38,13 +38,7 @@ def _fresh(batch: Tensor) -> Tensor:
 def inputs_a_forward(batch: Tensor) -> int:
     """Choose how many inputs run in one forward pass, from the size of an input alone.
 
-    Args:
-        batch: (n, ...) tensor.
-
-    Returns:
-        256, or fewer where so many inputs have more than FORWARD_BYTES; at least 1.
-
-    Claim: none (plumbing).
+    Shapes: batch (n, ...).
 
     Example:
         >>> inputs_a_forward(torch.ones(1, 784)), inputs_a_forward(torch.ones(1, 3, 224, 224))
@@ -59,24 +53,6 @@ def batches(inputs: Inputs, size: int | None, name: str = "calibration") -> Iter
 
     Rounding in a forward pass can depend on the batch it runs in, so the same inputs must always
     run in the same batches: only the last one may be smaller.
-
-    Args:
-        inputs: one tensor (n, ...), or an iterable of tensors or (input, target) pairs.
-        size: inputs a batch, >= 1; None for `inputs_a_forward`.
-        name: what to call the stream in error messages.
-
-    Returns:
-        An iterator of (size, ...) tensors on the device they came on.
-
-    Raises:
-        TypeError: not iterable, or an element that is no tensor.
-        ValueError: an empty stream, or batches whose shapes or dtypes disagree.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [len(b) for b in batches([torch.ones(3, 2), torch.ones(2, 2)], 4)]
-        [4, 1]
     """
     if isinstance(inputs, Tensor | np.ndarray):
         inputs = [inputs]
@@ -111,19 +87,6 @@ def batches(inputs: Inputs, size: int | None, name: str = "calibration") -> Iter
 
 def labelled(inputs: Inputs, name: str = "calibration") -> list[tuple[Tensor, Tensor]]:
     """Hold a stream of (input, target) pairs, which can then be read twice.
-
-    Args:
-        inputs: an iterable of (inputs, targets) batches.
-        name: what to call the stream in error messages.
-
-    Returns:
-        The batches; the whole stream is held in memory.
-
-    Raises:
-        TypeError: not iterable.
-        ValueError: a batch without targets, or with another number of them than of inputs.
-
-    Claim: none (plumbing).
 
     Example:
         >>> len(labelled([(torch.ones(3, 2), torch.zeros(3))]))

@@ -13,21 +13,7 @@ from torch import Tensor, nn
 
 
 def checksum(tensors: dict[str, Tensor], text: str = "") -> str:
-    """SHA-256 over named tensors and a text.
-
-    Args:
-        tensors: by name; names, dtypes, shapes and bytes count, devices do not.
-        text: what else is to be covered.
-
-    Returns:
-        64 hexadecimal digits.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> len(checksum({"a": torch.ones(2)}))
-        64
-    """
+    """SHA-256 over named tensors and a text."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -62,8 +48,6 @@ class Provenance:
     Attributes:
         digests: fingerprints of the inputs it was calibrated on.
         seed: seed of its draws.
-
-    Claim: none (plumbing).
     """
 
     digests: frozenset[bytes]
@@ -75,39 +59,12 @@ _provenance: weakref.WeakKeyDictionary[nn.Module, Provenance] = weakref.WeakKeyD
 
 
 def remember(pruned: nn.Module, provenance: Provenance) -> None:
-    """Note where a pruned model came from, so that `certify` can refuse its calibration inputs.
-
-    Args:
-        pruned: the new model.
-        provenance: its calibration inputs and seed.
-
-    Returns:
-        None.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> net = nn.Linear(1, 1); remember(net, Provenance(frozenset(), 7)); recall(net).seed
-        7
-    """
+    """Note where a pruned model came from, so that `certify` can refuse its calibration inputs."""
     _provenance[pruned] = provenance
 
 
 def recall(pruned: nn.Module) -> Provenance | None:
-    """Return what is known of a model's origin, None for one that `prune` did not make here.
-
-    Args:
-        pruned: any model.
-
-    Returns:
-        Its provenance, or None.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> recall(nn.Linear(1, 1)) is None
-        True
-    """
+    """Return what is known of a model's origin, None for one that `prune` did not make here."""
     return _provenance.get(pruned)
 
 

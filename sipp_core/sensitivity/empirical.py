@@ -12,14 +12,6 @@ from sipp_core.sensitivity import kernel
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype that statistics of a layer are kept in: float32 for half precision.
 
-    Args:
-        dtype: the layer's own dtype.
-
-    Returns:
-        float64 for float64, else float32.
-
-    Claim: none (plumbing).
-
     Example:
         >>> working_dtype(torch.float16)
         torch.float32

@@ -20,18 +20,7 @@ Pairs = Sequence[tuple[Tensor, Tensor]]
 def default_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy for integer targets (classes), mean squared error for floating ones.
 
-    Args:
-        outputs: (n, classes, ...) logits, or (n, ...) values.
-        targets: (n, ...) classes in [0, classes), or values of the outputs' shape.
-
-    Returns:
-        The mean over the batch, a scalar.
-
-    Raises:
-        TypeError: outputs that are no tensor.
-        ValueError: targets that do not fit the outputs.
-
-    Claim: none (plumbing).
+    Shapes: outputs (n, classes, ...), targets (n, ...).
 
     Example:
         >>> default_loss(torch.zeros(3, 2), torch.tensor([0, 1, 1])).item()
@@ -100,29 +89,7 @@ def saliency(
     before it is normalised. The model runs in eval mode; its parameters' .grad, flags, hooks and
     buffers are left as they were. Many processes each compute the whole of it.
 
-    Args:
-        model: the module.
-        layers: its layers to score.
-        pairs: (inputs, targets), as `sipp_core.streams.labelled` makes them.
-        size: inputs a forward pass, >= 1; None as `calibrate` chooses it.
-        loss: (outputs, targets) -> mean over the batch; default `default_loss`.
-        progress: called with (inputs done, 0, "gradients").
-
-    Returns:
-        By layer name (out, fan_in) float64 tensors >= 0 on the layer's device.
-
-    Raises:
-        TypeError: outputs that are no tensor.
-        ValueError: targets that do not fit, a loss that is no scalar, a gradient not finite.
-
-    Claim: none (a heuristic). Source: Lee, Ajanthan and Torr 2019, arXiv 1810.02340.
-
-    Example:
-        >>> from sipp_core.network.layers import prunable_layers
-        >>> net = nn.Linear(1, 1, bias=False); _ = net.weight.data.fill_(3.0)
-        >>> one = torch.ones(1, 1)
-        >>> saliency(net, prunable_layers(net), [(one, one)], 1)[""].tolist()
-        [[12.0]]
+    Shapes: pairs (inputs, targets), loss (outputs, targets).
     """
     device = model_device(model)
     weights = [weight_of(layer.module) for layer in layers]

@@ -204,24 +204,10 @@ def raise_maxima(
 ) -> None:
     """Raise maxima to min(1, |w_ij| max_x a_j(x) r_i^s(x)), s the sign of w_ij, all on the CPU.
 
-    Args:
-        maximum: (out, fan_in) contiguous, changed in place; not wider than the weight's dtype.
-        weight: (out, fan_in) float32 or float64.
-        inverse: (2, n, out) 1/z^s, 0 where z^s is 0, so small that times any activation it
-            is finite; the weight's dtype, as are the activations.
-        activations: (n, fan_in), non-negative.
-        setter: None, or (out, fan_in) contiguous int64, changed in place: the first row to attain a
-            maximum above the one before. `maximum` must then have the weight's dtype.
-
-    Returns:
-        None. Bit for bit what the same products, rounded one by one, have as their largest.
+    Shapes: maximum (out, fan_in), weight (out, fan_in) float32, inverse (2, n, out),
+    activations (n, fan_in).
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
-
-    Example:
-        >>> s, a = torch.zeros(1, 2), torch.tensor([[0.5, 0.25]])
-        >>> raise_maxima(s, torch.tensor([[1.0, -1.0]]), torch.ones(2, 1, 1), a); s.tolist()
-        [[0.5, 0.25]]
     """
     out, fan_in = weight.shape
     order = torch.arange(activations.shape[0])

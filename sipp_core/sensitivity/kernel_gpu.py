@@ -34,20 +34,7 @@ PROGRAMS, LEAST = 8, 32
 
 
 def available(device: torch.device) -> bool:
-    """Whether this kernel runs on a device: an NVIDIA GPU of Ampere or later, and triton is there.
-
-    Args:
-        device: where the tensors lie.
-
-    Returns:
-        False also for AMD's GPUs, where nobody has looked whether it is exact.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> available(torch.device("cpu"))
-        False
-    """
+    """Whether this kernel runs on a device: NVIDIA, Ampere or later, with triton."""
     if device.type != "cuda" or torch.version.hip is not None:
         return False
     if importlib.util.find_spec("triton") is None:
@@ -56,22 +43,7 @@ def available(device: torch.device) -> bool:
 
 
 def ceiling(processors: int, clock: float, lanes: int = 128) -> float:
-    """Pairs a second at two float32 operations each, the least that a (max, x) product takes.
-
-    Args:
-        processors: multiprocessors of the device, e.g. 132 on an H200.
-        clock: Hz at which they run, e.g. 1.98e9.
-        lanes: float32 results a clock and multiprocessor; 128 on Hopper.
-
-    Returns:
-        Pairs (weight, row) a second that no kernel without tensor cores exceeds.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> f"{ceiling(132, 1.98e9):.3g}"
-        '1.67e+13'
-    """
+    """Pairs a second at two float32 operations each, the least that a (max, x) product takes."""
     return processors * lanes * clock / 2
 
 
@@ -81,27 +53,10 @@ def raise_maxima(maximum: Tensor, weight: Tensor, inverse: Tensor, activations: 
     Half precision is turned into float32 first, exactly: each product is one of float32 numbers,
     rounded once. float64 is computed in float64 if any of the three is.
 
-    Args:
-        maximum: (out, fan_in) contiguous float32 or float64 in [0, 1], changed in place.
-        weight: (out, fan_in) of any floating type and sign, finite.
-        inverse: (2, n, out) 1/z^s, 0 where z^s is 0, so small that times any activation it
-            is finite; positive sign first.
-        activations: (n, fan_in), non-negative.
-
-    Returns:
-        None. Bit for bit what the same products, rounded one by one, have as their largest.
-
-    Raises:
-        TypeError: maxima that are neither float32 nor float64, or integers.
-        ValueError: shapes that do not fit, tensors on several devices, or maxima that are not
-            contiguous.
+    Shapes: maximum (out, fan_in), weight (out, fan_in), inverse (2, n, out), activations (n,
+    fan_in).
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
-
-    Example:
-        >>> if torch.cuda.is_available():
-        ...     s, a = torch.zeros(1, 2).cuda(), torch.tensor([[0.5, 0.25]]).cuda()
-        ...     raise_maxima(s, torch.ones(1, 2).cuda(), torch.ones(2, 1, 1).cuda(), a)
     """
     _check(maximum, weight, inverse, activations)
     out, fan_in = weight.shape

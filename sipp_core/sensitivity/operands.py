@@ -22,8 +22,6 @@ class Matrix:
         weight: (out, fan_in), any sign.
         parts: its positive part and the size of its negative part.
         extreme: whether float32 could overflow or flush to zero whatever the activations.
-
-    Claim: none (plumbing).
     """
 
     weight: Tensor
@@ -34,17 +32,7 @@ class Matrix:
 def matrix(weight: Tensor) -> Matrix:
     """Prepare a block of weights.
 
-    Args:
-        weight: (out, fan_in) in the dtype to compute in, finite.
-
-    Returns:
-        The block; it does not follow later changes of the weight.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> matrix(torch.tensor([[2.0, -3.0]])).parts[1].tolist()
-        [[0.0, 3.0]]
+    Shapes: weight (out, fan_in).
     """
     parts = halves(weight, signed=True)
     peak = float(weight.abs().amax()) if weight.numel() else 0.0
@@ -52,21 +40,7 @@ def matrix(weight: Tensor) -> Matrix:
 
 
 def extreme(values: Tensor, peak: float) -> bool:
-    """Whether float32 could overflow or flush to zero anywhere in a/z.
-
-    Args:
-        values: weights or activations, any shape, finite.
-        peak: the largest size among them.
-
-    Returns:
-        True where a size lies outside SAFE_LOW to SAFE_HIGH and is not 0.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> extreme(torch.tensor([0.0, 1.0]), 1.0), extreme(torch.tensor([0.0, 1e-10]), 1e-10)
-        (False, True)
-    """
+    """Whether float32 could overflow or flush to zero anywhere in a/z."""
     # What is at most SAFE_LOW shrinks to 0: far cheaper in torch than to compare and to mask.
     return peak > SAFE_HIGH or any(
         float((F.hardshrink(part, SAFE_LOW) - part).abs_().amax()) > 0 for part in _pieces(values)
@@ -89,18 +63,7 @@ def _pieces(values: Tensor) -> Iterator[Tensor]:
 def halves(rows: Tensor, signed: bool) -> tuple[Tensor, ...]:
     """Give rows as non-negative ones: as they are, or a+ and a-.
 
-    Args:
-        rows: any shape.
-        signed: whether some value is negative.
-
-    Returns:
-        One tensor or two.
-
     Claim: ES-1, for activations of any sign. Source: [SP] arXiv 1910.05422.
-
-    Example:
-        >>> [part.tolist() for part in halves(torch.tensor([1.0, -2.0]), True)]
-        [[1.0, 0.0], [0.0, 2.0]]
     """
     return (rows.clamp(min=0), (-rows).clamp(min=0)) if signed else (rows,)
 
@@ -108,17 +71,9 @@ def halves(rows: Tensor, signed: bool) -> tuple[Tensor, ...]:
 def normalised(rows: Tensor) -> Tensor:
     """Scale each row by a power of two so that its largest magnitude lies in [1, 2).
 
-    Args:
-        rows: (n, k) floats, finite.
-
-    Returns:
-        The scaled rows, exact; rows of zeros as they are.
+    Shapes: rows (n, k).
 
     Claim: ES-3 (no share changes). Source: this project.
-
-    Example:
-        >>> normalised(torch.tensor([[0.0, 12.0, 3.0]])).tolist()
-        [[0.0, 1.5, 0.375]]
     """
     peak = rows.abs().amax(dim=1, keepdim=True)
     # Exact, also for subnormal and for the largest numbers; torch.ldexp forms 2^e in float32.

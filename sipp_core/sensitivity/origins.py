@@ -29,16 +29,6 @@ ADVICE = "leave it out with layers=[...], or calibrate without support=True"
 def refuse_uneven(layer: PrunableLayer, given: Tensor, batch: int) -> None:
     """Refuse rows that cannot be shared out evenly among the inputs of a batch.
 
-    Args:
-        layer: the layer.
-        given: what its forward call received.
-        batch: inputs of the batch.
-
-    Raises:
-        ValueError: the number of rows is no multiple of the number of inputs.
-
-    Claim: none (plumbing).
-
     Example:
         >>> refuse_uneven(PrunableLayer("fc", nn.Linear(2, 1), 1), torch.ones(6, 2), 3)
     """
@@ -55,18 +45,7 @@ def refuse_mixed(model: nn.Module, layers: Sequence[PrunableLayer], batch: Tenso
 
     Two forward passes over three inputs of the batch.
 
-    Args:
-        model: the network, in evaluation mode.
-        layers: what is calibrated.
-        batch: (n, ...) inputs on the model's device.
-
-    Returns:
-        Whether it was tried; a batch whose inputs are all alike tells nothing.
-
-    Raises:
-        ValueError: an exchanged input changed rows outside of its part, or how many there are.
-
-    Claim: none (plumbing).
+    Shapes: batch (n, ...).
 
     Example:
         >>> net = nn.Linear(2, 1)

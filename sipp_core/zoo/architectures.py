@@ -28,15 +28,6 @@ def vgg_small() -> nn.Module:
     """Three stages of two 3x3 convolutions (32, 64, 128 channels) and two dense layers.
 
     In the manner of VGG (Simonyan and Zisserman 2015), with batch normalisation.
-
-    Returns:
-        A Sequential of named layers, uninitialised.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [name for name, _ in vgg_small().named_children()][:4]
-        ['conv1_1', 'bn1_1', 'relu1_1', 'conv1_2']
     """
     layers: Layers = OrderedDict()
     before = 3
@@ -81,18 +72,6 @@ WIDE = 16
 def rows_left(side: int, convolutions: int) -> list[int]:
     """Rows that each convolution of a compact network gets, and those left for the dense layer.
 
-    Args:
-        side: rows of an image, >= 4.
-        convolutions: how many, >= 1.
-
-    Returns:
-        convolutions + 1 numbers.
-
-    Raises:
-        ValueError: fewer than three rows are left for a convolution.
-
-    Claim: none (plumbing).
-
     Example:
         >>> rows_left(28, 2)
         [14, 6, 2]
@@ -115,22 +94,6 @@ def compact(side: int, channels: Sequence[int]) -> nn.Module:
     Images wider than 16 are averaged over 2x2 first; then 3x3 convolutions without padding, each
     with normalisation over all channels and places (which has no parameters), ReLU, and 2x2
     max-pooling where more than two rows are left; then one dense layer to 10 classes.
-
-    Args:
-        side: rows and columns of an image, >= 4.
-        channels: of each convolution, at least one, each >= 1.
-
-    Returns:
-        A Sequential of named layers, uninitialised.
-
-    Raises:
-        ValueError: no convolution, or more of them than the image is wide.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [name for name, _ in compact(28, (8, 12)).named_children()][:5]
-        ['pool0', 'conv1', 'norm1', 'relu1', 'pool1']
     """
     if not channels:
         raise ValueError("channels must name one convolution at least; found none")
@@ -152,20 +115,7 @@ def compact(side: int, channels: Sequence[int]) -> nn.Module:
 
 
 def resnet(depth: int) -> nn.Module:
-    """The residual networks of He et al. 2016 for CIFAR: 6n+2 layers, 16, 32 and 64 channels.
-
-    Args:
-        depth: 6n+2; 20 gives ResNet-20.
-
-    Returns:
-        A Sequential: conv1, bn1, relu1, block1_1 ... block3_n, pool, flatten, fc; uninitialised.
-
-    Claim: none (plumbing). Source: He et al. 2016, arXiv 1512.03385, section 4.2.
-
-    Example:
-        >>> sum(p.numel() for p in resnet(20).parameters())
-        269722
-    """
+    """The residual networks of He et al. 2016 for CIFAR: 6n+2 layers, 16, 32 and 64 channels."""
     layers: Layers = OrderedDict(conv1=_conv(3, 16, 3), bn1=nn.BatchNorm2d(16), relu1=nn.ReLU())
     before = 16
     for stage, width in enumerate((16, 32, 64), start=1):
@@ -234,11 +184,6 @@ def vit_tiny() -> nn.Module:
     """A vision transformer of width 64: 64 tokens of 4x4 pixels, four blocks of four heads.
 
     In the manner of Dosovitskiy et al. 2021, without a class token.
-
-    Returns:
-        The module, uninitialised but for its norms and positions.
-
-    Claim: none (plumbing).
 
     Example:
         >>> sum(isinstance(m, nn.Linear) for m in vit_tiny().modules())

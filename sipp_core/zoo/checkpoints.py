@@ -30,8 +30,6 @@ class Standing:
         generator: dice of the order and of crops, on the CPU.
         epoch: epochs done.
         loss: mean loss of the last of them, nats; +inf before the first.
-
-    Claim: none (plumbing).
     """
 
     model: nn.Module
@@ -49,8 +47,6 @@ class Book:
         path: the file.
         run: which run this is; what the file must agree with.
         found: what the file holds, None while there is none.
-
-    Claim: none (plumbing).
     """
 
     path: Path
@@ -59,24 +55,7 @@ class Book:
 
 
 def read(path: Path, model: nn.Module, dataset: Dataset, asked: Recipe, seed: int) -> Book:
-    """Read a run's checkpoint if there is one, before anything is changed.
-
-    Args:
-        path: the file.
-        model: as it is before the first step.
-        dataset: what is learnt.
-        asked: the recipe.
-        seed: of the run.
-
-    Returns:
-        The book to resume from and write to.
-
-    Raises:
-        ValueError: the file is damaged, no checkpoint, or one of a run with another start, recipe,
-            seed or data, from which going on would be no resumption.
-
-    Claim: none (plumbing).
-    """
+    """Read a run's checkpoint if there is one, before anything is changed."""
     data = hashlib.blake2b(digest_size=16)
     for tensor in (dataset.train_inputs, dataset.train_targets):
         data.update(tensor.cpu().contiguous().numpy().data)
@@ -107,14 +86,7 @@ def read(path: Path, model: nn.Module, dataset: Dataset, asked: Recipe, seed: in
 
 
 def resume(standing: Standing, book: Book) -> None:
-    """Go on where a checkpoint stopped, if there is one.
-
-    Args:
-        standing: a run that has not begun; changed in place.
-        book: as `read` gave it.
-
-    Claim: none (plumbing).
-    """
+    """Go on where a checkpoint stopped, if there is one."""
     if (found := book.found) is None:
         return
     standing.model.load_state_dict(found["model"])
@@ -127,17 +99,7 @@ def resume(standing: Standing, book: Book) -> None:
 
 
 def write(standing: Standing, book: Book) -> None:
-    """Write a checkpoint, whole or not at all.
-
-    Args:
-        standing: where the run stands.
-        book: where to write it; an older checkpoint there is replaced.
-
-    Raises:
-        OSError: the file cannot be written.
-
-    Claim: none (plumbing).
-    """
+    """Write a checkpoint, whole or not at all."""
     content = io.BytesIO()
     torch.save(
         {

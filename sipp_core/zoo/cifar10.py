@@ -24,20 +24,7 @@ Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def find(folder: Path) -> Path | None:
-    """Find the archive, or the folder that holds train/ and test/, in a folder of data sets.
-
-    Args:
-        folder: where to look, itself and its subfolder cifar10.
-
-    Returns:
-        The archive or the folder; None if there is neither.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> find(Path("no/such/folder")) is None
-        True
-    """
+    """Find the archive, or the folder that holds train/ and test/, in a folder of data sets."""
     for place in (*(folder / sub for sub in FOLDERS), folder):
         if (place / ARCHIVE).is_file():
             return place / ARCHIVE
@@ -104,19 +91,6 @@ def read(source: Path) -> tuple[Split, Split]:
 
     Threads were tried: images of this size take most of their time in Python, and two threads were
     slower than one.
-
-    Args:
-        source: the archive or the folder, as `find` gives it.
-
-    Returns:
-        ((n, 3, 32, 32) uint8 pixels, (n,) uint8 class numbers) of train and of test; the classes
-        take turns.
-
-    Raises:
-        ValueError: a damaged archive or image, or a file where none belongs; it is named.
-        FileNotFoundError: a class without images.
-
-    Claim: none (plumbing).
     """
     parts = ("train", "test")
     if source.is_dir():

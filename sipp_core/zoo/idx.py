@@ -32,28 +32,6 @@ def read(path: str | Path, ndim: int) -> NDArray[np.uint8]:
 
     The format: two zero bytes, a type code (8 for unsigned bytes), the number of axes, each axis'
     length as a big-endian 32-bit integer, then the values in C order.
-
-    Args:
-        path: the file.
-        ndim: number of axes it must have: 3 for images, 1 for labels.
-
-    Returns:
-        uint8 array of `ndim` axes, read-only.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no IDX file of that many axes, or its length is not what its header says.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> import tempfile
-        >>> folder = tempfile.TemporaryDirectory()
-        >>> path = Path(folder.name) / "labels"
-        >>> _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
-        >>> read(path, ndim=1).tolist()
-        [7, 8, 9]
-        >>> folder.cleanup()
     """
     path = Path(path)
     data = _content(path)

@@ -31,26 +31,7 @@ def make(
     checkpoint: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Train a reference network and write its weights with what there is to know about them.
-
-    Args:
-        name: a key of `sipp_core.shipped.DATASETS`.
-        dataset: the data set of that name, with inputs of the model's shape.
-        folder: where <model>-<data set>.safetensors and .json are written.
-        recipe: how to train; by default the short recipe.
-        seed: of the starting weights and of the training.
-        checkpoint: see `sipp_core.training.train`.
-        progress: the same.
-
-    Returns:
-        The file of weights.
-
-    Raises:
-        ValueError: another data set than the model's, or what `training.train` refuses.
-        OSError: the files cannot be written.
-
-    Claim: none (plumbing).
-    """
+    """Train a reference network and write its weights with what there is to know about them."""
     if pretrained.DATASETS.get(name) != dataset.name:
         known = ", ".join(f"{model} on {data}" for model, data in pretrained.DATASETS.items())
         raise ValueError(f"weights are made for {known}; found {name!r} on {dataset.name!r}")

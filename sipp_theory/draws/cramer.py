@@ -35,14 +35,7 @@ def inverse_rate(log_mgf: LogMgf, variance: Float, exponent: Float, largest: Flo
     eps = inf over mu > 0 of (K(mu) + y)/mu, the inverse of the Legendre transform of K at y; at
     the optimum mu K'(mu) - K(mu) = y. A deviation past `largest` is impossible, so it caps eps.
 
-    Args:
-        log_mgf: K, K', K'' at mu (n,), centred.
-        variance: (n,) K''(0), to start from.
-        exponent: (n,) y > 0, dimensionless.
-        largest: (n,) largest deviation possible on this side.
-
-    Returns:
-        (n,) float64 error, >= 0, rounded up.
+    Shapes: variance (n,), exponent (n,), largest (n,); returns (n,) float64.
 
     Claim: SP-5. Source: Cramer 1938; Boucheron, Lugosi, Massart 2013, section 2.2.
 
@@ -80,21 +73,9 @@ def inverse_rate(log_mgf: LogMgf, variance: Float, exponent: Float, largest: Flo
 def cramer_row_errors(instance: Instance, m: float, delta: float) -> Float:
     """Error promised at each input for m draws, by Cramer's bound with delta/2 a side.
 
-    Args:
-        instance: shares (n, k) with draw probabilities.
-        m: number of draws, >= 1.
-        delta: failure probability at one input, in (0, 1).
-
-    Returns:
-        (n,) float64 relative errors, rounded up.
+    Shapes: returns (n,) float64.
 
     Claim: SP-5. Source: Cramer 1938; [OWN] in this use.
-
-    Example:
-        >>> from sipp_theory.draws.law_of_a_draw import draws_instance
-        >>> errors = cramer_row_errors(draws_instance([[1.0, 0.0]], [0.5, 0.5]), 400, 0.05)
-        >>> bool(0.1 < errors[0] < 0.15)
-        True
     """
     variance, _ = draw_moments(instance)
     exponent = np.full_like(variance, np.log(2 / delta) / m)

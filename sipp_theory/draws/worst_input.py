@@ -19,21 +19,9 @@ from sipp_theory.numeric.checks import Float
 def bernstein_row_errors(instance: Instance, m: float, delta: float) -> Float:
     """Error promised at each input for m draws by Bernstein with the input's own variance.
 
-    Args:
-        instance: shares (n, k) with draw probabilities.
-        m: number of draws, >= 1.
-        delta: failure probability at one input, in (0, 1).
-
-    Returns:
-        (n,) float64 relative errors, rounded up; never below Cramer's. Used to skip inputs.
+    Shapes: returns (n,) float64.
 
     Claim: SP-3 (per input). Source: Bernstein 1946.
-
-    Example:
-        >>> from sipp_theory.draws.law_of_a_draw import draws_instance
-        >>> errors = bernstein_row_errors(draws_instance([[1.0, 0.0]], [0.5, 0.5]), 400, 0.05)
-        >>> bool(0.13 < errors[0] < 0.15)
-        True
     """
     variance, largest = draw_moments(instance)
     log = np.log(2 / delta)
@@ -43,14 +31,6 @@ def bernstein_row_errors(instance: Instance, m: float, delta: float) -> Float:
 
 def bernstein_start(instance: Instance, eps: float, delta: float) -> float:
     """Size that Bernstein asks for with each input's own variance: where searches start.
-
-    Args:
-        instance: shares (n, k) with draw probabilities, n >= 1.
-        eps: relative error, in (0, 1).
-        delta: failure probability at one input, in (0, 1).
-
-    Returns:
-        A whole number of draws, never below what Cramer's bound asks for.
 
     Claim: SP-3 (per input). Source: Bernstein 1946.
 
@@ -69,17 +49,7 @@ def worst_error(
 ) -> tuple[float, int]:
     """Find the largest error over the inputs, looking only at those that a screen does not clear.
 
-    Args:
-        instance: shares (n, k) with probabilities.
-        screen: (n,) upper bounds of the errors, cheap ones.
-        row_errors: errors of the inputs of a part of the instance; those that are surely at most
-            its second argument may be answered by any upper bound that is at most it.
-        floor: errors up to here are of no interest.
-
-    Returns:
-        (the largest error or floor, its input or -1).
-
-    Claim: none (plumbing).
+    Shapes: screen (n,).
 
     Example:
         >>> from sipp_theory.draws.law_of_a_draw import draws_instance
@@ -103,16 +73,6 @@ def search_rows(
 ) -> float:
     """Least size that holds at every input, one input's search at a time.
 
-    Args:
-        failing: an input at which a size fails, or -1.
-        solve: least size above a failing one that holds at an input.
-        start: size to begin with.
-
-    Returns:
-        A size at which no input fails and that some input needs, or +inf.
-
-    Claim: none (plumbing).
-
     Example:
         >>> needs = [3.0, 5.0]
         >>> search_rows(lambda m: next((i for i, n in enumerate(needs) if m < n), -1),
@@ -127,18 +87,6 @@ def search_rows(
 
 def one_number(name: str, value: Float) -> float:
     """Take a checked argument as one number; an instance-exact bound answers one question a call.
-
-    Args:
-        name: what to call it.
-        value: float64, hopefully of no dimension.
-
-    Returns:
-        The number.
-
-    Raises:
-        ValueError: an array.
-
-    Claim: none (plumbing).
 
     Example:
         >>> one_number("eps", np.array(0.5))

@@ -111,21 +111,7 @@ def bits_allowed(
 def counted(errors: ArrayLike, n: ArrayLike) -> tuple[Float, Float]:
     """Check and broadcast a number of errors among n points.
 
-    Args:
-        errors: whole numbers from 0 to n; any shape.
-        n: whole numbers >= 1; broadcasts.
-
-    Returns:
-        (errors, n), float64 arrays of one shape.
-
-    Raises:
-        ValueError: a number that is not whole or out of range.
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> [a.tolist() for a in counted([1, 2], 5)]
-        [[1.0, 2.0], [5.0, 5.0]]
+    Shapes: returns (errors, n).
     """
     k = numeric.integer_at_least("errors", errors, 0)
     trials = numeric.integer_at_least("n", n, 1)

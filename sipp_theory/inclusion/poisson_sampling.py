@@ -60,14 +60,6 @@ def expected_kept(sensitivity: ArrayLike, rate: float) -> np.float64:
 def check_rate(rate: float) -> None:
     """Refuse a rate that is negative or no number.
 
-    Args:
-        rate: c >= 0, weights kept per unit of sensitivity; may be +inf.
-
-    Raises:
-        ValueError: a negative rate or NaN.
-
-    Claim: none (plumbing).
-
     Example:
         >>> check_rate(float("inf"))
     """

@@ -86,14 +86,6 @@ def _row_errors(part: Instance, delta: float, bound: str, floor: float) -> Float
 def instance_error(instance: Instance, delta: float, bound: str) -> float:
     """Worst error over the inputs by Cramer's bound or by the exact tail.
 
-    Args:
-        instance: shares (n, k) with inclusion probabilities, the certain weights left out.
-        delta: failure probability at one input, in (0, 1).
-        bound: "cramer" or "exact".
-
-    Returns:
-        Relative error, rounded up; 0 if nothing is random.
-
     Claim: SP-8. Source: [OWN]; SP-5x for "exact".
 
     Example:
@@ -130,16 +122,7 @@ def instance_rate(
 ) -> float:
     """Least rate that holds at every input to a relative RATE_TOLERANCE, from the holding side.
 
-    Args:
-        table: (n, k) shares g_j(x), each row adding up to 1 or all 0.
-        s: (k,) s_j in [0, 1], not all 0.
-        eps: relative error, in (0, 1).
-        delta: failure probability at one input, in (0, 1).
-        bound: "cramer" or "exact".
-        enough: a rate that is known to do, say a closed bound's.
-
-    Returns:
-        The rate c > 0.
+    Shapes: table (n, k), s (k,).
 
     Claim: SP-8. Source: [OWN]; SP-5x for "exact".
 

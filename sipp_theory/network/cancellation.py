@@ -117,17 +117,7 @@ def delta_hat(
 def checked_ratios(name: str, value: ArrayLike) -> Float:
     """Check cancellations Delta, one a layer.
 
-    Args:
-        name: what to call them.
-        value: (..., L) real >= 1, no unit, +inf allowed; L >= 1.
-
-    Returns:
-        (..., L) float64 array.
-
-    Raises:
-        ValueError: NaN, a Delta below 1, no layer.
-
-    Claim: none (plumbing).
+    Shapes: value (..., L); returns (..., L) float64.
 
     Example:
         >>> checked_ratios("delta_hats", [2, float("inf")]).tolist()
@@ -148,16 +138,8 @@ def checked_ratios(name: str, value: ArrayLike) -> Float:
 def log_growth(ratios: Float) -> Float:
     """How much an error of each layer grows on the way to the output, ln prod_{k >= l} Delta_k.
 
-    Args:
-        ratios: (..., L) float64, Delta_l >= 1, +inf allowed.
-
-    Returns:
-        (..., L) float64 array, >= 0, +inf allowed.
+    Shapes: ratios (..., L) float64; returns (..., L) float64.
 
     Claim: NW-2. Source: [CN] arXiv 1804.05345.
-
-    Example:
-        >>> np.exp(log_growth(np.array([2.0, 5.0]))).round(6).tolist()
-        [10.0, 5.0]
     """
     return np.log(ratios)[..., ::-1].cumsum(axis=-1)[..., ::-1]

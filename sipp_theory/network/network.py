@@ -130,17 +130,6 @@ def log_split(eps: ArrayLike, delta_hats: ArrayLike, costs: ArrayLike | None = N
 def checked_network_error(eps: ArrayLike) -> Float:
     """Check the relative error wanted of the output.
 
-    Args:
-        eps: in (0, 1], no unit; any shape.
-
-    Returns:
-        float64 array of that shape.
-
-    Raises:
-        ValueError: a value outside (0, 1].
-
-    Claim: none (plumbing).
-
     Example:
         >>> float(checked_network_error(1))
         1.0

@@ -123,16 +123,7 @@ def log_slack(a: ArrayLike, b: ArrayLike, terms: list[Float]) -> Float:
 def least_whole(
     holds: Callable[[Float], NDArray[np.bool_]], low: ArrayLike, limit: float = 2.0**50
 ) -> Float:
-    """Least whole number >= low at which a monotone predicate holds; +inf past the limit.
-
-    Args:
-        holds: vectorised predicate over whole float64 numbers, False then True.
-        low: whole lower ends.
-        limit: largest number tried.
-
-    Returns:
-        float64 array of whole numbers (or +inf).
-    """
+    """Least whole number >= low at which a monotone predicate holds; +inf past the limit."""
     below = np.array(low, np.float64) - 1
     above = below + 1
     pending = ~holds(above)

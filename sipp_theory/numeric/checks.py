@@ -115,14 +115,6 @@ def least_integer(error: Callable[[Float], Float], guess: ArrayLike, eps: ArrayL
     The closed-form guess is corrected by a few unit steps, so that the size and the error stay
     exact inverses of each other whatever the last bit of the guess was. Guesses beyond 2**49 are
     only rounded up, by a relative 4e-14.
-
-    Args:
-        error: vectorised map from m (float64, whole) to the promised error.
-        guess: closed-form size, any shape that broadcasts with eps; may be infinite.
-        eps: target error.
-
-    Returns:
-        float64 array of whole numbers (or +inf).
     """
     size, target = np.broadcast_arrays(np.asarray(guess, np.float64), np.asarray(eps, np.float64))
     size = np.maximum(np.ceil(size), 1.0)
@@ -151,17 +143,7 @@ def least_integer(error: Callable[[Float], Float], guess: ArrayLike, eps: ArrayL
 def bisect_up(
     holds: Callable[[Float], NDArray[np.bool_]], low: ArrayLike, high: ArrayLike, steps: int = 200
 ) -> Float:
-    """Least x in [low, high] at which a monotone predicate holds, taken from the holding side.
-
-    Args:
-        holds: vectorised predicate, False then True as its argument grows.
-        low: lower ends; the predicate need not fail there.
-        high: upper ends; the predicate is taken to hold there (the caller's guarantee).
-        steps: bisection steps; 200 exhausts float64.
-
-    Returns:
-        float64 array: an x at which the predicate was seen to hold (or high).
-    """
+    """Least x in [low, high] at which a monotone predicate holds, taken from the holding side."""
     lo, hi = (np.array(a, np.float64) for a in np.broadcast_arrays(low, high))
     done = holds(lo)
     hi = np.where(done, lo, hi)
@@ -182,15 +164,6 @@ def search_integer(
 
     For errors that are costly to evaluate and fall roughly like 1/sqrt(m): interpolation on that
     law, alternating with bisection so that the interval always shrinks.
-
-    Args:
-        error: map from m to the promised error; error(0) counts as infinite.
-        eps: target error.
-        enough: whole m that is expected to be enough; doubled while it is not.
-        low: an m known not to be enough.
-
-    Returns:
-        The size, or +inf when 2**53 is not enough.
     """
     high = max(enough, low + 1)
     found = error(high)

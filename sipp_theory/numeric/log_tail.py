@@ -102,12 +102,7 @@ def least_rate(gap: Gap, start: Float) -> Float:
     Newton's steps from the right never pass the root of such a function. What rounding makes them
     pass is climbed back.
 
-    Args:
-        gap: (p, index of these p among all) -> (value, minus the slope).
-        start: (k,) rates in (0, 1) at or above the roots.
-
-    Returns:
-        (k,) float64 array.
+    Shapes: gap (p, index of these p among all), start (k,); returns (k,) float64.
     """
     everyone = np.arange(start.size)
     value, slope = gap(start, everyone)
