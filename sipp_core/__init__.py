@@ -30,8 +30,8 @@ from sipp_core.zoo import pretrained as shipped
 METHODS = tuple(registered())
 
 __all__ = [
-    "METHODS", "Calibration", "Certificate", "Channels", "Codebook", "Compressed", "Except", "FilterReport",
-     "GroupReport", "LayerReport", "LayerStatistics", "PruneResult",
+    "METHODS", "Calibration", "Certificate", "Channels", "Codebook", "Compressed", "Except",
+    "FilterReport", "GroupReport", "LayerReport", "LayerStatistics", "PruneResult",
     "SparsestResult", "calibrate", "certify", "compress", "datasets", "decompress",
     "empirical_sensitivity", "kernel", "learning_levels", "load", "methods", "models",
     "multiply_adds", "narrow", "nettrim", "neuron_order", "output_errors", "prune",

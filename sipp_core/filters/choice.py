@@ -24,7 +24,9 @@ STEPS = 16
 Count = Callable[[Sequence[Bool]], int]
 
 
-def by_error(tables: Sequence[GroupTable], random: bool, eps: float, seed: int) -> list[GroupChoice]:
+def by_error(
+    tables: Sequence[GroupTable], random: bool, eps: float, seed: int
+) -> list[GroupChoice]:
     """Keep the fewest channels of each group with which the bound promises eps.
 
     Claim: PF-1, PF-2, SP-6. Source: [PF] arXiv 1911.07412, [OWN].

@@ -10,7 +10,7 @@ from torch import nn
 
 from sipp_core.filters.groups import GroupChoice, GroupTable, dead
 from sipp_core.filters.rebuild import Ends
-from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.network.layers import PrunableLayer
 from sipp_core.network.structure import channel_shape
 from sipp_core.runtime.numbers import Float
 

@@ -9,9 +9,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
-
 from sipp_core.methods.corenet import CoreNet, CoreNetPlus, CoreNetPlusPlus
 from sipp_core.methods.entrywise import Entrywise
 from sipp_core.methods.filters import Filters, prune_filters
@@ -41,10 +38,14 @@ from sipp_core.pruning.planned import DrawInProportion, KeepLargest, Planned
 from sipp_core.pruning.request import Keep, Request, Within
 from sipp_core.pruning.writing import Rewrite, Rewriting
 
+# A method in a file that is not named above registers itself too.
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
 __all__ = [
     "CoreNet", "CoreNetPlus", "CoreNetPlusPlus", "DrawInProportion", "Entrywise", "Facts",
     "Filters", "Keep", "KeepLargest", "LowRank", "Magnitude", "Method", "Needs", "NetTrim",
     "Planned", "Promise", "Pruned", "RandomMask", "Request", "Rewrite", "Rewriting", "SippDet",
-    "SippHybrid", "SippPoisson", "SippRand", "SippRecentred", "Snip", "Uniform", "Wanda", "Within",
-    "bounds_of", "find_method", "prune_filters", "register", "registered",
+    "SippHybrid", "SippPoisson", "SippRand", "SippRecentred", "Snip", "Uniform", "Wanda",
+    "Within", "bounds_of", "find_method", "prune_filters", "register", "registered",
 ]  # fmt: skip

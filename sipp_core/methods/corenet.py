@@ -183,9 +183,7 @@ class CoreNetPlus(CoreNet):
         "arXiv 1804.05345",
     )
 
-    def statistics(
-        self, request: Request, calibration: Calibration
-    ) -> tuple[LayerStatistics, ...]:
+    def statistics(self, request: Request, calibration: Calibration) -> tuple[LayerStatistics, ...]:
         """Statistics in which dead neurons ask for nothing, so the budget goes to living ones."""
         dead = {} if keeps_all(request) else dead_neurons(request.model, calibration)
         return tuple(
@@ -249,8 +247,8 @@ class CoreNetPlusPlus(CoreNetPlus):
             rows = calibration.validation.get(layer.name)
             if rows is None or rows.shape[1] == 0:
                 raise ValueError(
-                    f"{self.name} sets every {VALIDATION_EVERY}th calibration input aside to choose "
-                    f"candidates on; found only {calibration.inputs} inputs"
+                    f"{self.name} sets every {VALIDATION_EVERY}th calibration input aside to "
+                    f"choose candidates on; found only {calibration.inputs} inputs"
                 )
         return super().run(request, calibration)
 
@@ -275,7 +273,10 @@ class CoreNetPlusPlus(CoreNetPlus):
             plans = self.within_budget(tables, tried)
         return plans, notes
 
-    def notes(self, request: Request, *drawn: object) -> list[str]:
+    def notes(
+        self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],
+        multipliers: Sequence[Float],
+    ) -> list[str]:  # fmt: skip
         """What the choice among candidates means for a promise."""
         tau = int(sipp_theory.candidates(request.delta))
         return [

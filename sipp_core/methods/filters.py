@@ -135,7 +135,8 @@ class Filters(Method):
             else f"every input at which no channel's share exceeds {factor:g} times its sensitivity"
         )
         chance = (
-            f"with probability {1 - request.delta:g} over the draws at each input, a group at a time"
+            f"with probability {1 - request.delta:g} over the draws at each input, a group at a "
+            "time"
             if self.drawn
             else "with certainty"
         )

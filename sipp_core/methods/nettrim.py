@@ -75,14 +75,9 @@ class NetTrim(Method):
             solver=self.solver,
             progress=request.progress,
         )
-        new = rewrite(
-            request,
-            calibration,
-            [
-                Rewrite(name, done.layers[name].weight.cpu().numpy(), bias=_numbers(done.layers[name].bias))
-                for name in names
-            ],
-        )
+        trimmed = ((name, done.layers[name]) for name in names)
+        rewrites = [Rewrite(n, t.weight.cpu().numpy(), bias=_numbers(t.bias)) for n, t in trimmed]
+        new = rewrite(request, calibration, rewrites)
         whole = all(report.nnz_after == report.nnz_before for report in new.reports)
         return replace(new, notes=(*new.notes, _note(done)), vacuous=request.guaranteed and whole)
 

@@ -35,7 +35,7 @@ class RandomMask(KeepLargest):
     takes = KeepLargest.takes - {"eps"}
 
     def scores(self, table: Table) -> Float:
-        """Uniform numbers in (0, 1]: none is 0, which would stand for a weight that is not there."""
+        """Uniform numbers in (0, 1]: 0 would stand for a weight that is not there."""
         seed, layer = table.dice
         numbers = 1 - generator(seed, *MASK_STREAM, layer).random(table.weight.shape)
         return np.where(table.weight != 0, numbers, 0.0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from sipp_core.pruning.method import Facts, Needs, register
+from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.planned import KeepLargest
 from sipp_core.pruning.request import Request
 from sipp_core.pruning.table import Table
@@ -72,7 +74,10 @@ class SippDet(KeepLargest):
         scores = np.maximum(mean.double().cpu().numpy(), np.finfo(np.float64).tiny)
         return np.where(table.sensitivity > 0, scores, 0.0)
 
-    def notes(self, request: Request, *drawn: object) -> list[str]:
+    def notes(
+        self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],
+        multipliers: Sequence[Float],
+    ) -> list[str]:  # fmt: skip
         """What the mean means for the promise."""
         return [NOTE] if self.rank == "mean" else []
 

@@ -9,7 +9,7 @@ from sipp_core.pruning.result import LayerReport, PruneResult, load, save
 from sipp_core.pruning.table import Table, make_table
 
 __all__ = [
-    "DEFAULT_POINTS", "LayerPlan", "LayerReport", "Method", "PruneResult", "Table", "calibrate_for",
-    "draw", "draw_counts", "draw_many", "find_method", "load", "make_request", "make_table",
-    "pivotal", "prune", "registered", "save",
+    "DEFAULT_POINTS", "LayerPlan", "LayerReport", "Method", "PruneResult", "Table",
+    "calibrate_for", "draw", "draw_counts", "draw_many", "find_method", "load", "make_request",
+    "make_table", "pivotal", "prune", "registered", "save",
 ]  # fmt: skip

@@ -128,7 +128,7 @@ class Method(ABC):
         """Whether a bound can promise something of what this method does."""
         return True
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request) -> None:  # noqa: B027 (most methods refuse nothing more)
         """Refuse what `takes` cannot say."""
 
     def needs(self, request: Request) -> Needs:

@@ -44,9 +44,7 @@ class Planned(Method):
         """Claims behind the promise, besides ES-1 and SP-9."""
         return ()
 
-    def statistics(
-        self, request: Request, calibration: Calibration
-    ) -> tuple[LayerStatistics, ...]:
+    def statistics(self, request: Request, calibration: Calibration) -> tuple[LayerStatistics, ...]:
         """Statistics of all layers as the method looks at them."""
         return calibration.layers
 

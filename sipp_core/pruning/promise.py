@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import sipp_theory
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory import BOUNDS, Neuron
@@ -115,12 +116,14 @@ def dropped_errors(table: Table, kept: Bool) -> Float:
     """
     eps = np.zeros_like(table.total)
     for sign in (0, 1):
-        dropped = table.sign(sign) & ~kept & (table.sensitivity > 0)
-        eps[sign] = np.where(dropped, table.sensitivity, 0.0).sum(axis=1) * table.coverage_factor
+        mine = table.sign(sign)
+        dropped = mine & ~kept & (table.sensitivity > 0)
+        s = np.where(mine, table.sensitivity, 0.0)
+        eps[sign] = sipp_theory.dropped_share_bound(s, ~dropped, table.coverage_factor)
         if table.by_shares:
             for neuron in np.flatnonzero((table.total[sign] > 0) & dropped.any(axis=1)):
-                columns = table.sign(sign)[neuron]
+                columns = mine[neuron]
                 shares = table.shares(sign, int(neuron), columns)
                 if len(shares):
-                    eps[sign, neuron] = shares[:, dropped[neuron, columns]].sum(axis=1).max()
-    return np.minimum(np.nextafter(eps, np.inf) * (eps > 0), 1.0)
+                    eps[sign, neuron] = sipp_theory.dropped_share(shares, ~dropped[neuron, columns])
+    return eps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import replace
+
 from torch import nn
 
 from sipp_core.network.selection import LayerChoice
@@ -242,11 +243,11 @@ def make_request(
             f"bound {chosen.name!r} takes no coverage_factor: it speaks of calibration rows only, "
             f"or has CoreNet's K built in; found {coverage_factor!r}"
         )
-    if keep is None:
-        assert eps is not None
-        target: Keep | Within = Within(float(eps))
+    if keep is not None:
+        target = Keep(float(keep), "global" if scope == "global" else method.default_scope)
     else:
-        target = Keep(float(keep), "global" if (scope or method.default_scope) == "global" else "layer")
+        assert eps is not None
+        target = Within(float(eps))
     request = Request(
         model=model,
         target=target,
@@ -342,7 +343,8 @@ def _ready(
             "give it to calibrate"
         )
     needs = method.needs(request)
-    lacking = [f"statistics={{{name!r}}}" for name in sorted(needs.statistics - calibration.kept)]
+    missing = sorted(needs.statistics - calibration.statistics)
+    lacking = [f"statistics={set(missing)!r}"] if missing else []
     if request.points and not calibration.points:
         lacking.append(f"points={request.points}")
     if needs.inputs and calibration.held_inputs is None:

@@ -50,9 +50,7 @@ def is_vacuous(
     return any(report.vacuous_neurons for report in reports)
 
 
-def notes_on(
-    request: Request, stats: Calibration, reports: Sequence[LayerReport]
-) -> list[str]:
+def notes_on(request: Request, stats: Calibration, reports: Sequence[LayerReport]) -> list[str]:
     """Say what a reader should know: dtypes, dead and whole neurons, samples, repeats."""
     notes = []
     half = [s.name for s in stats.layers if s.layer.weight.dtype in (torch.float16, torch.bfloat16)]

@@ -41,9 +41,8 @@ def _of_channels(report: object, channels: object, name: str) -> Any:
     """A field that stood in a result of its own for filters until 0.2."""
     if name.startswith("__") or not hasattr(channels, name):
         raise AttributeError(f"{type(report).__name__} has no attribute {name!r}")
-    warnings.warn(
-        f".{name} goes in the next release; write .channels.{name}", DeprecationWarning, stacklevel=3
-    )
+    text = f".{name} goes in the next release; write .channels.{name}"
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
     return getattr(channels, name)
 
 
@@ -91,7 +90,8 @@ class LayerReport:
 
     def summary(self) -> dict[str, object]:
         """Numbers of the report that fit a line, ready for JSON."""
-        scalars = {k: v for k, v in vars(self).items() if k not in (*REPORT_ARRAYS, "channels")}
+        left_out = (*REPORT_ARRAYS, "channels", "shape")
+        scalars = {name: value for name, value in vars(self).items() if name not in left_out}
         return scalars | {"shape": list(self.shape)}
 
 
@@ -184,15 +184,19 @@ class PruneResult:
         """Everything but arrays and weights, ready for JSON."""
         names = (*SCALARS, "nnz_before", "nnz_after", "kept")
         parts: dict[str, object] = {} if self.channels is None else self.channels.summary()
-        return {name: getattr(self, name) for name in names} | parts | {
-            "notes": list(self.notes),
-            "claims": list(self.claims),
-            "arguments": dict(self.arguments),
-            "layers": [
-                layer.summary() | ({} if layer.channels is None else layer.channels.summary())
-                for layer in self.layers
-            ],
-        }
+        return (
+            {name: getattr(self, name) for name in names}
+            | parts
+            | {
+                "notes": list(self.notes),
+                "claims": list(self.claims),
+                "arguments": dict(self.arguments),
+                "layers": [
+                    layer.summary() | ({} if layer.channels is None else layer.channels.summary())
+                    for layer in self.layers
+                ],
+            }
+        )
 
 
 def save(result: PruneResult, path: str | PathLike[str]) -> Path:

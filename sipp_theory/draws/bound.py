@@ -52,8 +52,13 @@ class Neuron:
 class Inclusion(ABC):
     """What a bound says of independent (Poisson) inclusion, p_j = min(1, c s_j), of one neuron.
 
+    `independent` says that it speaks of independent weights alone; every other form survives the
+    coupling of pivotal sampling.
+
     Claim: SP-8. Source: [OWN].
     """
+
+    independent: ClassVar[bool] = False
 
     @abstractmethod
     def rate(

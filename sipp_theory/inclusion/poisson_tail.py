@@ -165,6 +165,8 @@ class Cramer(AtInputs):
 class ExactTail(Cramer):
     """The exact tail where Cramer's bound does not show an error at most the floor."""
 
+    independent = True
+
     def row_errors(self, part: Instance, delta: float, floor: float) -> Float:
         """Error at each input, never above Cramer's."""
         errors = super().row_errors(part, delta, floor)
