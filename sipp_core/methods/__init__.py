@@ -33,6 +33,7 @@ from sipp_core.pruning.method import (
     find_method,
     register,
     registered,
+    variant,
 )
 from sipp_core.pruning.planned import DrawInProportion, KeepLargest, Planned
 from sipp_core.pruning.request import Keep, Request, Within
@@ -47,5 +48,5 @@ __all__ = [
     "Filters", "Keep", "KeepLargest", "LowRank", "Magnitude", "Method", "Needs", "NetTrim",
     "Planned", "Promise", "Pruned", "RandomMask", "Request", "Rewrite", "Rewriting", "SippDet",
     "SippHybrid", "SippPoisson", "SippRand", "SippRecentred", "Snip", "Uniform", "Wanda",
-    "Within", "bounds_of", "find_method", "prune_filters", "register", "registered",
+    "Within", "bounds_of", "find_method", "prune_filters", "register", "registered", "variant",
 ]  # fmt: skip

@@ -34,7 +34,7 @@ class Snip(KeepLargest):
 
     def needs(self, request: Request) -> Needs:
         """Gradients, so (input, target) pairs."""
-        return Needs(statistics=frozenset({"gradients"}))
+        return Needs(statistics=frozenset({"gradients"}), targets=True)
 
     def scores(self, table: Table) -> Float:
         """|w dL/dw|."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
 
@@ -52,6 +53,7 @@ class Needs:
         rows: whether activation rows are looked at, whatever the bound.
         held_out: every k-th input is set aside; 0 for none.
         inputs: whether the inputs themselves are held.
+        targets: whether the calibration is (input, target) pairs.
 
     Claim: none (plumbing).
     """
@@ -60,6 +62,7 @@ class Needs:
     rows: bool = False
     held_out: int = 0
     inputs: bool = False
+    targets: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,48 @@ def find_method(method: str | Method) -> Method:
     if method not in known:
         raise ValueError(f"method must be one of {', '.join(known)}; found {method!r}")
     return known[method]
+
+
+def variant(method: Method, settings: Mapping[str, object]) -> Method:
+    """The method with other parameters.
+
+    Args:
+        method: the method.
+        settings: values by name of a parameter; strings are read as numbers or truth values where
+            the parameter is one.
+
+    Returns:
+        A method of the same class.
+
+    Raises:
+        ValueError: a parameter that it does not have, or a value that it refuses.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> variant(find_method("sipp-det"), {"rank": "mean"})
+        SippDet(rank='mean')
+    """
+    known = method.settings()
+    strange = [f"{name}={value!r}" for name, value in settings.items() if name not in known]
+    if strange:
+        raise ValueError(
+            f"method {method.name!r} has no parameter {', '.join(strange)}; its parameters are "
+            f"{', '.join(known) or 'none'}"
+        )
+    return type(method)(**known | {n: _read(n, v, known[n]) for n, v in settings.items()})
+
+
+def _read(name: str, value: object, usual: object) -> object:
+    """A value as the type that the parameter has; only strings are read."""
+    if not isinstance(value, str) or isinstance(usual, str):
+        return value
+    truth = {"true": True, "false": False}
+    try:
+        return truth[value.lower()] if isinstance(usual, bool) else type(usual)(value)  # type: ignore[call-arg]
+    except (KeyError, ValueError) as error:
+        kind = "true or false" if isinstance(usual, bool) else type(usual).__name__
+        raise ValueError(f"parameter {name} must be {kind}; found {value!r}") from error
 
 
 def bounds_of(method: Method) -> tuple[str, ...]:

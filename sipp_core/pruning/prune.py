@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import nn
 
 from sipp_core.network.selection import LayerChoice
-from sipp_core.pruning.method import Method, bounds_of, find_method
+from sipp_core.pruning.method import Method, bounds_of, find_method, variant
 from sipp_core.pruning.report import notes_on
 from sipp_core.pruning.request import DEFAULT_DELTA, DEFAULT_POINTS, Keep, Request, Within
 from sipp_core.pruning.result import PruneResult
@@ -169,16 +169,9 @@ def _ranked(method: Method, ranking: str | None) -> Method:
     """The variant of the method that the old spelling names."""
     if ranking is None or (ranking == "max" and "rank" not in method.settings()):
         return method
-    if "rank" not in method.settings():
-        raise ValueError(
-            f"method {method.name!r} ranks by nothing else; leave out ranking={ranking!r}"
-        )
-    made = type(method)(**{**method.settings(), "rank": ranking})
-    warnings.warn(
-        f"ranking= goes in the next release; write method=sipp_core.methods.{made!r}",
-        DeprecationWarning,
-        stacklevel=3,
-    )
+    made = variant(method, {"rank": ranking})
+    text = f"ranking= goes in the next release; write method=sipp_core.methods.{made!r}"
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
     return made
 
 

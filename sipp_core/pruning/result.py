@@ -91,8 +91,8 @@ class LayerReport:
     def summary(self) -> dict[str, object]:
         """Numbers of the report that fit a line, ready for JSON."""
         left_out = (*REPORT_ARRAYS, "channels", "shape")
-        scalars = {name: value for name, value in vars(self).items() if name not in left_out}
-        return scalars | {"shape": list(self.shape)}
+        parts: dict[str, object] = {k: v for k, v in vars(self).items() if k not in left_out}
+        return parts | {"shape": list(self.shape)}
 
 
 @dataclass(frozen=True, eq=False)
