@@ -111,7 +111,7 @@ def sparsest(
     measured = calibrate(
         model, calibration, validation_every=VALIDATION_EVERY if method == "corenet++" else 0,
         points=DEFAULT_POINTS if method == "corenet++" else 0, seed=seed,
-        norms=method == "wanda", gradients=method == "snip",
+        statistics={"wanda": {"energy"}, "snip": {"gradients"}}.get(method, set()),
     )  # fmt: skip
     best: tuple[PruneResult, np.ndarray, np.ndarray] | None = None
     counts: list[int] = []

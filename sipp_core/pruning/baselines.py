@@ -21,7 +21,10 @@ from sipp_core.sensitivity.statistics import LayerStatistics
 # Draws count their candidates in the third place, so no draw shares these dice.
 MASK_STREAM = (0, 0, 0)
 # What calibration must have been asked for: statistic, argument of `calibrate`.
-NEEDS = {"wanda": ("energy", "norms=True"), "snip": ("saliency", "gradients=True")}
+NEEDS = {
+    "wanda": ("energy", "statistics={'energy'}"),
+    "snip": ("saliency", "statistics={'gradients'}"),
+}
 
 
 def missing(method: str, layers: Sequence[LayerStatistics]) -> str | None:
@@ -81,7 +84,7 @@ def wanda_scores(table: Table) -> Float:
     Shapes: returns (out, fan_in) float64.
     """
     energy = table.statistics.energy
-    assert energy is not None, "calibrated without norms=True"
+    assert energy is not None, "calibrated without energy"
     norms = np.sqrt(energy.cpu().numpy())
     return np.abs(table.weight) * np.repeat(norms, table.weight.shape[0] // len(norms), axis=0)
 
@@ -115,7 +118,7 @@ def by_wanda(table: Table, eps: float) -> LayerPlan:
 
 def _saliency(table: Table) -> Float:
     found = table.statistics.saliency
-    assert found is not None, "calibrated without gradients=True"
+    assert found is not None, "calibrated without gradients"
     return found.cpu().numpy()
 
 

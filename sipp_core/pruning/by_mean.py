@@ -42,7 +42,7 @@ def _means(table: Table) -> Float:
     if means is None:
         raise ValueError(
             "ranking='mean' needs the mean shares, which the calibration did not keep; calibrate "
-            "with mean=True"
+            "with statistics={'mean'}"
         )
     # A share of a single row may vanish in the mean; what has ever fired ranks above what has not.
     found = np.maximum(means.double().cpu().numpy(), np.finfo(np.float64).tiny)

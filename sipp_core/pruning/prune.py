@@ -209,11 +209,10 @@ def prune(
             batch_size=batch_size,
             forward_size=forward_size,
             points=wanted,
-            mean=ranking == "mean",
             validation_every=VALIDATION_EVERY if amplified else 0,
             seed=seed,
-            norms=method == "wanda",
-            gradients=method == "snip",
+            statistics={"wanda": {"energy"}, "snip": {"gradients"}}.get(method, set())
+            | ({"mean"} if ranking == "mean" else set()),
             progress=progress,
         )
     lacking = baselines.missing(method, stats.layers)
