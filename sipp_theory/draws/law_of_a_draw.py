@@ -29,11 +29,8 @@ LogMgf = Callable[[Float], tuple[Float, Float, Float]]
 class Instance:
     """The live inputs of one sign of one neuron, with the probabilities its weights are drawn by.
 
-    Attributes:
-        shares: (n, k) float64, rows add up to 1, only columns that can be drawn.
-        probabilities: (k,) float64; they add up to 1 (draws) or lie in (0, 1] (inclusion).
-
-    Claim: none (plumbing).
+    Shapes: shares (n, k), rows add up to 1; probabilities (k,), which add up to 1 (draws) or lie in
+    (0, 1] (inclusion).
     """
 
     shares: Float
@@ -43,14 +40,7 @@ class Instance:
 def checked_shares(shares: ArrayLike) -> Float:
     """Validate shares (n, k) or (k,); drop rows of zeros; renormalise the others to sum 1.
 
-    Args:
-        shares: g_j(x), float, in [0, 1], rows are inputs, columns candidate weights.
-
-    Returns:
-        (n', k) float64 live rows, n' may be 0.
-
-    Raises:
-        ValueError: negative or non-finite entries, rows that do not add up to 1, wrong rank.
+    Shapes: returns (n', k), n' may be 0.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
 
@@ -73,16 +63,7 @@ def checked_shares(shares: ArrayLike) -> Float:
 def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
     """Validate the input of a bound on draws with replacement; drop what is never drawn.
 
-    Args:
-        shares: (n, k) or (k,) float in [0, 1]; each row adds up to 1 or is all 0.
-        probabilities: (k,) float >= 0 that add up to 1.
-
-    Returns:
-        The instance on the support of the probabilities.
-
-    Raises:
-        ValueError: wrong shapes, a sum other than 1, or a share outside the support (the estimate
-            would be biased there).
+    A share outside the support of the probabilities is refused: the estimate would be biased.
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
 
@@ -107,15 +88,7 @@ def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
 def inclusion_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
     """Validate the input of a bound on independent inclusion; drop what never contributes.
 
-    Args:
-        shares: (n, k) or (k,) float in [0, 1]; each row adds up to 1 or is all 0.
-        probabilities: (k,) float in [0, 1], the inclusion probability of each weight.
-
-    Returns:
-        The instance on the columns whose inclusion is random (0 < p < 1).
-
-    Raises:
-        ValueError: wrong shapes, p above 1, or a share where p is 0 (biased there).
+    A share where p is 0 is refused: the estimate would be biased.
 
     Claim: SP-8. Source: [OWN].
 
@@ -151,11 +124,7 @@ def _refuse_outside_support(table: Float, chance: Float) -> None:
 def draw_moments(instance: Instance) -> tuple[Float, Float]:
     """Variance and largest deviation of one draw, per input.
 
-    Args:
-        instance: shares (n, k) with draw probabilities.
-
-    Returns:
-        ((n,), (n,)) float64: Var T and max |T - 1|, T = g/q.
+    Shapes: returns (n,), (n,): Var T and max |T - 1|, T = g/q.
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
 
@@ -172,12 +141,7 @@ def draws_log_mgf(instance: Instance, side: float) -> LogMgf:
 
     K(mu) = ln sum_j q_j exp(mu side (g_j/q_j - 1)).
 
-    Args:
-        instance: shares (n, k) with draw probabilities.
-        side: +1 for the upper tail, -1 for the lower.
-
-    Returns:
-        A map from mu (n,), >= 0, to three (n,) float64 arrays, K rounded up.
+    Shapes: mu (n,) >= 0 -> three (n,), K rounded up.
 
     Claim: SP-5. Source: Cramer 1938; [OWN] in this use.
 
@@ -222,12 +186,7 @@ def inclusion_log_mgf(instance: Instance, side: float) -> LogMgf:
 
     K(mu) = sum_j [ln(1 - p_j + p_j exp(mu side g_j/p_j)) - mu side g_j].
 
-    Args:
-        instance: shares (n, k) of the weights with inclusion probability p in (0, 1).
-        side: +1 for the upper tail, -1 for the lower.
-
-    Returns:
-        A map from mu (n,), >= 0, to three (n,) float64 arrays.
+    Shapes: mu (n,) >= 0 -> three (n,).
 
     Claim: SP-8. Source: Cramer 1938; [OWN] in this use.
 

@@ -5,9 +5,13 @@ import time
 import numpy as np
 import pytest
 
-from sipp_theory.allocation.allocation import allocate, allocate_for_errors, allocate_for_total
+from sipp_theory.allocation.allocation import (
+    allocate,
+    allocate_for_errors,
+    allocate_for_total,
+    round_allocation,
+)
 from sipp_theory.allocation.pair import bernstein_coefficients
-from sipp_theory.allocation.rounding import round_allocation
 
 
 def test_edge_pairs():

@@ -5,8 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sipp_theory.inclusion.poisson_rate import INCLUSION_BOUNDS, inclusion_error, inclusion_rate
-from sipp_theory.inclusion.poisson_sampling import expected_kept, inclusion_probabilities
+from sipp_theory.inclusion.poisson_rate import (
+    INCLUSION_BOUNDS,
+    expected_kept,
+    inclusion_error,
+    inclusion_probabilities,
+    inclusion_rate,
+)
 
 PAIR: Any = np.array([0.1, 0.2])
 
