@@ -60,6 +60,17 @@ def checked_shares(shares: ArrayLike) -> Float:
     return table[live] / sums[live, None]
 
 
+def _checked(shares: ArrayLike, probabilities: ArrayLike) -> tuple[Float, Float]:
+    table = checked_shares(shares)
+    chance = nm.at_least("probabilities", probabilities, 0.0)
+    if chance.shape != table.shape[1:]:
+        raise ValueError(
+            f"probabilities must have shape {table.shape[1:]}, one a column of shares; "
+            f"found {chance.shape}"
+        )
+    return table, chance
+
+
 def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
     """Validate the input of a bound on draws with replacement; drop what is never drawn.
 
@@ -71,13 +82,7 @@ def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
         >>> draws_instance([[0.5, 0.5, 0.0]], [0.5, 0.5, 0.0]).shares.shape
         (1, 2)
     """
-    table = checked_shares(shares)
-    chance = nm.at_least("probabilities", probabilities, 0.0)
-    if chance.shape != table.shape[1:]:
-        raise ValueError(
-            f"probabilities must have shape {table.shape[1:]}, one a column of shares; "
-            f"found {chance.shape}"
-        )
+    table, chance = _checked(shares, probabilities)
     if table.shape[0] and abs(chance.sum() - 1) > 1e-6:
         raise ValueError(f"probabilities must add up to 1; found {float(chance.sum())!r}")
     _refuse_outside_support(table, chance)
@@ -96,13 +101,7 @@ def inclusion_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
         >>> inclusion_instance([[0.5, 0.3, 0.2]], [1.0, 0.5, 0.5]).shares.shape
         (1, 2)
     """
-    table = checked_shares(shares)
-    chance = nm.at_least("probabilities", probabilities, 0.0)
-    if chance.shape != table.shape[1:]:
-        raise ValueError(
-            f"probabilities must have shape {table.shape[1:]}, one a column of shares; "
-            f"found {chance.shape}"
-        )
+    table, chance = _checked(shares, probabilities)
     if (chance > 1).any():
         worst = int(np.argmax(chance))
         raise ValueError(f"probabilities must not exceed 1; found {chance[worst]!r} at {worst}")
