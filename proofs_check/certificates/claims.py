@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sipp_core
+import sipp_theory
+from proofs_check.certificates import symbolic
 from proofs_check.ledger.claim import Claim, Step
 
 TAIL = (
@@ -26,17 +29,17 @@ CLAIMS: tuple[Claim, ...] = (
         "Clopper and Pearson, Biometrika 26 (1934)",
         assumptions=("A-held-out",),
         computes=(
-            "sipp_theory.violation_bound",
-            "sipp_theory.clopper_pearson",
-            "sipp_core.certify",
+            sipp_theory.violation_bound,
+            sipp_theory.clopper_pearson,
+            sipp_core.certify,
         ),
         steps=(
             Step(COUNT, why_not="the definition of i.i.d. and of the binomial law"),
-            Step(TAIL, "symbolic.certificates.tail_is_beta"),
+            Step(TAIL, symbolic.tail_is_beta),
             Step(r"The same as polynomials, for every $k < n \leq 8$.",
-                 "symbolic.certificates.tail_is_the_beta_integral"),
+                 symbolic.tail_is_the_beta_integral),
             Step(r"The bound fails exactly for the counts $0, \dots, c$ of a tail below $\alpha$, "
-                 r"which have probability below $\alpha$.", "symbolic.certificates.lower_set"),
+                 r"which have probability below $\alpha$.", symbolic.lower_set),
         ),
         probabilistic=True,
     ),
@@ -52,21 +55,21 @@ CLAIMS: tuple[Claim, ...] = (
         "Wilks, Ann. Math. Stat. 12 (1941)",
         assumptions=("A-held-out",),
         computes=(
-            "sipp_theory.tolerance_rank",
-            "sipp_theory.error_quantile",
-            "sipp_theory.points_needed",
-            "sipp_core.certify",
+            sipp_theory.tolerance_rank,
+            sipp_theory.error_quantile,
+            sipp_theory.points_needed,
+            sipp_core.certify,
         ),
         steps=(
             Step(r"If the $r$-th smallest error $\epsilon$ has $\Pr(e > \epsilon) > \delta$, then "
                  r"$r$ of the points lie in the set where $F(e) < 1-\delta$, whose probability is "
                  r"at most $1-\delta$.", why_not="measure theory: holds for laws with atoms too"),
-            Step(TAIL, "symbolic.certificates.tail_is_beta"),
+            Step(TAIL, symbolic.tail_is_beta),
             Step(r"$\Pr(\mathrm{Bin}(n, t) \geq r)$ has the density of $\mathrm{Beta}(r, n-r+1)$ "
                  r"and rises in $t$, so a set of at most $1-\delta$ holds $r$ points with "
-                 r"probability at most $\alpha$.", "symbolic.certificates.order_statistic"),
+                 r"probability at most $\alpha$.", symbolic.order_statistic),
             Step(r"$r = n$ will do if and only if $(1-\delta)^n \leq \alpha$.",
-                 "symbolic.certificates.points_needed"),
+                 symbolic.points_needed),
         ),
         probabilistic=True,
     ),
@@ -82,12 +85,12 @@ CLAIMS: tuple[Claim, ...] = (
         "Maurer, Hothorn and Lehmacher (1995), fixed-sequence testing",
         assumptions=("A-held-out",),
         depends=("CT-1",),
-        computes=("sipp_theory.fixed_sequence", "sipp_core.sparsest"),
+        computes=(sipp_theory.fixed_sequence, sipp_core.sparsest),
         steps=(
             Step("If a network that misses the target is accepted, the first such network of the "
-                 "order has passed its own test.", "symbolic.certificates.fixed_sequence_logic"),
+                 "order has passed its own test.", symbolic.fixed_sequence_logic),
             Step(r"Which network is first is no matter of chance, and its own test errs with "
-                 r"probability at most $\alpha$ (CT-1).", "symbolic.certificates.lower_set"),
+                 r"probability at most $\alpha$ (CT-1).", symbolic.lower_set),
             Step(COUNT, why_not="the definition of i.i.d.; calibration is held fixed"),
         ),
         probabilistic=True,
@@ -105,20 +108,20 @@ CLAIMS: tuple[Claim, ...] = (
         "promised.",
         "derived here; Robbins (1970), method of mixtures; Ville (1939)",
         computes=(
-            "sipp_theory.e_value",
-            "sipp_theory.log_e_value",
-            "sipp_theory.confidence_sequence",
+            sipp_theory.e_value,
+            sipp_theory.log_e_value,
+            sipp_theory.confidence_sequence,
         ),
         steps=(
             Step(r"One point multiplies each likelihood ratio by "
                  r"$1 + (p-\delta)(q-\delta)/(\delta (1-\delta))$ on average: 1 at "
                  r"$p = \delta$, at most 1 where $p$ and $q$ lie on different sides.",
-                 "symbolic.certificates.one_step"),
+                 symbolic.one_step),
             Step(r"The mixture over $q$ inherits it.", why_not="Tonelli's theorem, cited"),
             Step(r"The mean is 1 at $p = \delta$, as a function of $\delta$, for $n \leq 7$.",
-                 "symbolic.certificates.expectation_is_one"),
+                 symbolic.expectation_is_one),
             Step(r"Without the cut-off the claim is false: $E$ grows without a violation at "
-                 r"$p = 0$.", "symbolic.certificates.untruncated_fails"),
+                 r"$p = 0$.", symbolic.untruncated_fails),
             Step(r"A supermartingale $\geq 0$ that starts at 1 ever reaches $1/\alpha$ with "
                  r"probability at most $\alpha$.",
                  why_not="Ville's inequality, cited; dynamic programming over all paths agrees"),

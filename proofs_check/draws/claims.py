@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import sipp_theory
+from proofs_check.draws import symbolic
 from proofs_check.ledger.claim import Claim, Step
+from sipp_core.pruning import plan
 
-FRONT = ("sipp_theory.sample_size", "sipp_theory.error")
+FRONT = (sipp_theory.sample_size, sipp_theory.error)
 
 MARKOV = Step(
     r"$\Pr(X \geq a) \leq e^{-\lambda a} E e^{\lambda X}$, and the mean of $e^{\lambda X}$ "
     r"multiplies over independent draws.",
-    "symbolic.draws.markov",
+    symbolic.markov,
 )
 RANGE = Step(
     r"Where $g_j(x) \leq C s_j$, a draw $T = g_J / q_J$ lies in $[0, M]$ with $M = C S$, and "
     r"$\mathrm{Var} T \leq M - 1$.",
-    "symbolic.draws.range_and_variance",
+    symbolic.range_and_variance,
 )
 TWO_POINT = Step(
     r"Among laws on $[0, M]$ with mean 1 the one on $\{0, M\}$ has the largest "
     r"$E e^{\lambda T}$, for every $\lambda$: the exponential lies below its chord.",
-    "symbolic.draws.two_point_has_the_largest_moments",
+    symbolic.two_point_has_the_largest_moments,
 )
 
 CLAIMS: tuple[Claim, ...] = (
@@ -37,15 +40,12 @@ CLAIMS: tuple[Claim, ...] = (
         assumptions=("A-nonnegative",),
         depends=("ES-1",),
         computes=(
-            "sipp_core.pruning.plan.draw",
-            "sipp_theory.expected_distinct",
-            "sipp_theory.draws_for_distinct",
+            plan.draw,
+            sipp_theory.expected_distinct,
+            sipp_theory.draws_for_distinct,
         ),
         steps=(
-            Step(
-                r"$E T = \sum_j q_j c_j / q_j = z$ and $E N_j = m q_j$.",
-                "symbolic.draws.unbiased",
-            ),
+            Step(r"$E T = \sum_j q_j c_j / q_j = z$ and $E N_j = m q_j$.", symbolic.unbiased),
             RANGE,
         ),
     ),
@@ -65,28 +65,20 @@ CLAIMS: tuple[Claim, ...] = (
         source="CoreNet, arXiv 1804.05345, ICLR 2019 (confirmed from the supplement)",
         assumptions=("A1", "A-iid", "A-nonnegative"),
         depends=("SP-3", "ES-4"),
-        computes=("sipp_theory.corenet_size", "sipp_theory.corenet_error", *FRONT),
+        computes=(sipp_theory.corenet_size, sipp_theory.corenet_error, *FRONT),
         steps=(
-            Step(
-                r"$\Pr(\exists j : g_j(x) > K s_j) \leq \delta / (8 \eta)$ at a fresh input.",
-                why_not="It is ES-4, a claim of its own, and rests on assumption A1.",
-            ),
+            Step(r"$\Pr(\exists j : g_j(x) > K s_j) \leq \delta / (8 \eta)$ at a fresh input.",
+                 why_not="It is ES-4, a claim of its own, and rests on assumption A1."),
             RANGE,
             MARKOV,
-            Step(
-                r"Bernstein asks for $\frac{6 + 2 \epsilon}{3} M L / \epsilon^2$ at most, "
-                r"$M = K S$, $L = \ln(8 \eta / \delta)$.",
-                "symbolic.draws.bernstein_simple_form",
-            ),
+            Step(r"Bernstein asks for $\frac{6 + 2 \epsilon}{3} M L / \epsilon^2$ at most, "
+                 r"$M = K S$, $L = \ln(8 \eta / \delta)$.", symbolic.bernstein_simple_form),
             Step(
                 r"$8 \geq \frac{6 + 2 \epsilon}{3}$, 4 times over at $\epsilon = 0$ and 3 times at "
-                r"$\epsilon = 1$.",
-                "symbolic.draws.eight_is_three_too_many",
+                r"$\epsilon = 1$.", symbolic.eight_is_three_too_many,
             ),
-            Step(
-                r"$\delta / (8 \eta) + 2 \delta / (8 \eta) = 3 \delta / (8 \eta)$.",
-                "symbolic.draws.corenet_failure",
-            ),
+            Step(r"$\delta / (8 \eta) + 2 \delta / (8 \eta) = 3 \delta / (8 \eta)$.",
+                 symbolic.corenet_failure),
         ),
         probabilistic=True,
         use_instead="SP-4",
@@ -105,44 +97,30 @@ CLAIMS: tuple[Claim, ...] = (
         assumptions=("A-nonnegative",),
         depends=("SP-1",),
         computes=(
-            "sipp_theory.bernstein_size",
-            "sipp_theory.bernstein_error",
-            "sipp_theory.heuristic_error",
-            "sipp_theory.bernstein_coefficients",
+            sipp_theory.bernstein_size,
+            sipp_theory.bernstein_error,
+            sipp_theory.heuristic_error,
+            sipp_theory.bernstein_coefficients,
             *FRONT,
         ),
         steps=(
             RANGE,
             MARKOV,
-            Step(
-                r"For $X \leq b$ with mean 0 and variance $v$, "
-                r"$E e^{\lambda X} \leq \exp(v (e^{\lambda b} - 1 - \lambda b) / b^2)$.",
-                "symbolic.draws.bennett_moment",
-            ),
-            Step(
-                r"At the best tilt the exponent at $t$ is $\frac{v}{b^2} h(b t / v)$ with "
-                r"$h(u) = (1 + u) \ln(1 + u) - u$.",
-                "symbolic.draws.bennett_exponent",
-            ),
-            Step(
-                r"$h(u) \geq \frac{u^2}{2 + 2 u / 3}$.",
-                "symbolic.draws.bennett_to_bernstein",
-            ),
+            Step(r"For $X \leq b$ with mean 0 and variance $v$, "
+                 r"$E e^{\lambda X} \leq \exp(v (e^{\lambda b} - 1 - \lambda b) / b^2)$.",
+                 symbolic.bennett_moment),
+            Step(r"At the best tilt the exponent at $t$ is $\frac{v}{b^2} h(b t / v)$ with "
+                 r"$h(u) = (1 + u) \ln(1 + u) - u$.", symbolic.bennett_exponent),
+            Step(r"$h(u) \geq \frac{u^2}{2 + 2 u / 3}$.", symbolic.bennett_to_bernstein),
             Step(
                 r"With $v = M - 1$, $b = \max(M - 1, 1)$ and $\delta / 2$ a side, "
                 r"$m \epsilon^2 = (2 v + \frac{2}{3} b \epsilon) L$, and its inverse in $\epsilon$ "
-                r"is exact.",
-                "symbolic.draws.bernstein_inverse",
+                r"is exact.", symbolic.bernstein_inverse,
             ),
-            Step(
-                r"It never exceeds the simple form $2 M (1 + \epsilon / 3) L / \epsilon^2$.",
-                "symbolic.draws.bernstein_simple_form",
-            ),
-            Step(
-                r"The authors' code solves $m \epsilon^2 = (1 + \frac{2}{3} \epsilon) M L$: its 1 "
-                r"is not Bernstein's 2.",
-                "symbolic.draws.plus_one_is_no_plus_two",
-            ),
+            Step(r"It never exceeds the simple form $2 M (1 + \epsilon / 3) L / \epsilon^2$.",
+                 symbolic.bernstein_simple_form),
+            Step(r"The authors' code solves $m \epsilon^2 = (1 + \frac{2}{3} \epsilon) M L$: its 1 "
+                 r"is not Bernstein's 2.", symbolic.plus_one_is_no_plus_two),
         ),
         probabilistic=True,
         use_instead="SP-4",
@@ -161,26 +139,18 @@ CLAIMS: tuple[Claim, ...] = (
         source="Hoeffding 1963, Theorem 1, applied to SiPP, arXiv 1910.05422; derived here",
         assumptions=("A-nonnegative",),
         depends=("SP-1",),
-        computes=("sipp_theory.kl_size", "sipp_theory.kl_error", *FRONT),
+        computes=(sipp_theory.kl_size, sipp_theory.kl_error, *FRONT),
         steps=(
             RANGE,
             MARKOV,
             TWO_POINT,
-            Step(
-                r"The Legendre transform of the two-point law at $1 \pm \epsilon$ is "
-                r"$\mathrm{kl}((1 \pm \epsilon) p, p)$.",
-                "symbolic.draws.two_point_rate",
-            ),
-            Step(
-                r"$\mathrm{kl}((1 + e) p, p) = p h(e) + (1 - p) h(-e p / (1 - p))$, the form "
-                r"computed, in which nothing cancels.",
-                "symbolic.draws.divergence_without_cancelling",
-            ),
-            Step(
-                r"$\mathrm{kl}((1 \pm e) p, p) \geq \frac{e^2}{2 (M - 1) + \frac{2}{3} "
-                r"\max(M - 1, 1) e}$, so SP-4 is at most SP-3.",
-                "symbolic.draws.chernoff_is_above_bernstein",
-            ),
+            Step(r"The Legendre transform of the two-point law at $1 \pm \epsilon$ is "
+                 r"$\mathrm{kl}((1 \pm \epsilon) p, p)$.", symbolic.two_point_rate),
+            Step(r"$\mathrm{kl}((1 + e) p, p) = p h(e) + (1 - p) h(-e p / (1 - p))$, the form "
+                 r"computed, in which nothing cancels.", symbolic.divergence_without_cancelling),
+            Step(r"$\mathrm{kl}((1 \pm e) p, p) \geq \frac{e^2}{2 (M - 1) + \frac{2}{3} "
+                 r"\max(M - 1, 1) e}$, so SP-4 is at most SP-3.",
+                 symbolic.chernoff_is_above_bernstein),
         ),
         probabilistic=True,
     ),
@@ -197,19 +167,14 @@ CLAIMS: tuple[Claim, ...] = (
         source="Cramer 1938; derived here in this use",
         assumptions=("A-nonnegative",),
         depends=("SP-1",),
-        computes=("sipp_theory.cramer_size", "sipp_theory.cramer_error", *FRONT),
+        computes=(sipp_theory.cramer_size, sipp_theory.cramer_error, *FRONT),
         steps=(
             MARKOV,
-            Step(
-                r"The error is $\min_\mu (K(\mu) + y) / \mu$, $y = \ln(2 / \delta) / m$, and any "
-                r"$\mu$ gives a true bound.",
-                "symbolic.draws.error_is_the_inverse_rate",
-            ),
+            Step(r"The error is $\min_\mu (K(\mu) + y) / \mu$, $y = \ln(2 / \delta) / m$, and any "
+                 r"$\mu$ gives a true bound.", symbolic.error_is_the_inverse_rate),
             TWO_POINT,
-            Step(
-                "A smaller moment at every tilt is a larger rate, so SP-5 is at most SP-4.",
-                "symbolic.draws.rates_keep_the_order_of_moments",
-            ),
+            Step("A smaller moment at every tilt is a larger rate, so SP-5 is at most SP-4.",
+                 symbolic.rates_keep_the_order_of_moments),
         ),
         probabilistic=True,
         use_instead="SP-5x",
@@ -227,31 +192,19 @@ CLAIMS: tuple[Claim, ...] = (
         source="derived here; method after Koskela et al. 2020 and Gopi et al. 2021 (privacy)",
         assumptions=("A-nonnegative",),
         depends=("SP-1", "SP-3", "SP-5"),
-        computes=("sipp_theory.exact_size", "sipp_theory.exact_error", *FRONT),
+        computes=(sipp_theory.exact_size, sipp_theory.exact_error, *FRONT),
         steps=(
             MARKOV,
-            Step(
-                "At the size of SP-5 Chernoff's bound of the tail is delta, so SP-5x is at most "
-                "SP-5.",
-                "symbolic.draws.exact_tail_is_below_chernoff",
-            ),
-            Step(
-                "Grid residue and window, two sides each, cost a thousandth of delta apiece.",
-                "symbolic.draws.bookkeeping_is_paid",
-            ),
-            Step(
-                r"The residue and the window leave their Bernstein radius with that probability: "
-                r"$h(u) \geq \frac{u^2}{2 + 2 u / 3}$.",
-                "symbolic.draws.bennett_to_bernstein",
-            ),
-            Step(
-                "The Fourier transform's rounding error stays below the allowance made for it.",
-                why_not=(
-                    "Rounding of a library's transform; compared with enumeration and with "
-                    "binomial laws instead."
-                ),
-            ),
+            Step("At the size of SP-5 Chernoff's bound of the tail is delta, so SP-5x is at most "
+                 "SP-5.", symbolic.exact_tail_is_below_chernoff),
+            Step("Grid residue and window, two sides each, cost a thousandth of delta apiece.",
+                 symbolic.bookkeeping_is_paid),
+            Step(r"The residue and the window leave their Bernstein radius with that probability: "
+                 r"$h(u) \geq \frac{u^2}{2 + 2 u / 3}$.", symbolic.bennett_to_bernstein),
+            Step("The Fourier transform's rounding error stays below the allowance made for it.",
+                 why_not="Rounding of a library's transform; compared with enumeration and with "
+                 "binomial laws instead."),
         ),
         probabilistic=True,
     ),
-)
+)  # fmt: skip

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sipp_theory
+from proofs_check.filters import symbolic
 from proofs_check.ledger.claim import Claim, Step
+from sipp_core.filters import sensitivity
 
 RANGE = Step(
     r"$s_c$ is no less than $c$'s share in any one pre-activation, so a draw $g_c/q_c$ lies in "
     r"$[0, M]$, $M = K S$, in all of them at once.",
-    "symbolic.filters.one_draw_serves_all",
+    symbolic.one_draw_serves_all,
 )
 BERNSTEIN = Step(
     r"In each of them $m$ draws fail with probability at most $2 e^{-L}$ where "
@@ -30,17 +33,17 @@ CLAIMS: tuple[Claim, ...] = (
         "[PF] arXiv 1911.07412, ICLR 2020; the sum over positions and N derived here",
         assumptions=("A-nonnegative",),
         depends=("SP-1", "SP-3"),
-        computes=("sipp_theory.channel_size", "sipp_theory.channel_error"),
+        computes=(sipp_theory.channel_size, sipp_theory.channel_error),
         steps=(
             RANGE,
             BERNSTEIN,
             Step(r"$(6 + 2\epsilon)/3$ is never below what Bernstein asks for, so the printed "
                  r"size has $L = 3 \ln(4 \eta^*/\delta)$, three times what the proof uses.",
-                 "symbolic.filters.printed_is_three_times"),
+                 symbolic.printed_is_three_times),
             Step(r"$N$ failures of $2 (\delta/4\eta^*)^3$ add up to $\delta$ at "
-                 r"$N = 32 \eta^{*3}/\delta^2$.", "symbolic.filters.what_the_printed_size_pays_for"),
+                 r"$N = 32 \eta^{*3}/\delta^2$.", symbolic.what_the_printed_size_pays_for),
             Step(r"With the largest single position, $S$ can be $1/k$ at $k$ positions, and a draw "
-                 r"exceeds it.", "symbolic.filters.a_single_position_is_not_enough"),
+                 r"exceeds it.", symbolic.a_single_position_is_not_enough),
         ),
         probabilistic=True,
         use_instead="PF-2",
@@ -60,18 +63,18 @@ CLAIMS: tuple[Claim, ...] = (
         assumptions=("A-nonnegative",),
         depends=("SP-1", "SP-3", "SP-6"),
         computes=(
-            "sipp_theory.channel_bernstein_size",
-            "sipp_theory.channel_bernstein_error",
-            "sipp_core.filters.sensitivity.channel_sensitivity",
-            "sipp_core.filters.sensitivity.measure_channels",
+            sipp_theory.channel_bernstein_size,
+            sipp_theory.channel_bernstein_error,
+            sensitivity.channel_sensitivity,
+            sensitivity.measure_channels,
         ),
         steps=(
             RANGE,
             BERNSTEIN,
             Step(r"At $L = \ln(2N/\delta)$ the failures of $N$ pre-activations add up to $\delta$.",
-                 "symbolic.filters.union"),
+                 symbolic.union),
             Step(r"A choice among $T$ sizes by the draws fails only if one of them fails.",
-                 "symbolic.filters.union"),
+                 symbolic.union),
             Step(r"What is dropped has the share $\sum_{c \in D} g_c \leq C \sum_{c \in D} s_c$.",
                  why_not="It is SP-6 with channels for weights, a claim of its own."),
         ),

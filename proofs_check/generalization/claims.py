@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sipp_theory
+from proofs_check.generalization import symbolic
 from proofs_check.ledger.claim import Claim, Step
 
 CHERNOFF = Step(
     r"$\Pr(\mathrm{Bin}(n, p) \leq q n) \leq e^{n (a q + \ln(1 - p + p e^{-a}))}$ for $a \geq 0$, "
     r"and the least exponent is $-n\,kl(q \| p)$, at $e^{-a} = q(1-p)/(p(1-q))$.",
-    "symbolic.generalization.least_exponent_is_kl",
+    symbolic.least_exponent_is_kl,
 )
 
 CLAIMS: tuple[Claim, ...] = (
@@ -25,21 +27,21 @@ CLAIMS: tuple[Claim, ...] = (
         "[AR] arXiv 1802.05296, Theorem 2.1; the half of the margin and the price of choices "
         "derived here",
         computes=(
-            "sipp_theory.compression_bound",
-            "sipp_theory.margins",
-            "sipp_theory.margin_loss",
-            "sipp_theory.margin_quantiles",
+            sipp_theory.compression_bound,
+            sipp_theory.margins,
+            sipp_theory.margin_loss,
+            sipp_theory.margin_quantiles,
         ),
         steps=(
             Step(r"Two scores that move by $\gamma/2$ at most move their difference by $\gamma$ at "
                  r"most: a margin above $\gamma$ stays above 0. Two that move by $\gamma$ can turn "
-                 r"a margin of $3\gamma/2$ into an error.", "symbolic.generalization.half_a_margin"),
+                 r"a margin of $3\gamma/2$ into an error.", symbolic.half_a_margin),
             Step(r"So $\hat L_0(\hat f) \leq \hat L_\gamma(f) + \xi$, whatever $f$ and $\gamma$ "
                  r"were chosen by.", why_not="each point is counted by the one or the other"),
             Step(r"One classifier is off by more than $t$ with probability at most $e^{-2nt^2}$.",
                  why_not="Hoeffding's inequality, cited; trials agree"),
             Step(r"At $t = \sqrt{(q \ln r + \ln c + \ln(1/\delta))/(2n)}$ the $c\,r^q$ failures "
-                 r"add up to $\delta$.", "symbolic.generalization.union_of_lists"),
+                 r"add up to $\delta$.", symbolic.union_of_lists),
         ),
         probabilistic=True,
         use_instead="GN-3",
@@ -60,10 +62,10 @@ CLAIMS: tuple[Claim, ...] = (
         "[CN] arXiv 1804.05345, corollary 5; places, values and constants derived here",
         assumptions=("A1", "A2"),
         depends=("NW-5", "GN-1"),
-        computes=("sipp_theory.corenet_generalization",),
+        computes=(sipp_theory.corenet_generalization,),
         steps=(
             Step(r"$\epsilon \max \|f\| \leq \gamma/2$, and the constants multiply to 64.",
-                 "symbolic.generalization.corenet_constants"),
+                 symbolic.corenet_constants),
             Step(r"On average over the draw at most $\delta_1 n$ points are off, so some draw has "
                  r"at most $\lfloor \delta_1 n \rfloor$ of them.",
                  why_not="a whole number that is at most its mean is taken; NW-5 is a claim of "
@@ -92,13 +94,13 @@ CLAIMS: tuple[Claim, ...] = (
         "1949 and McMillan 1956, codes; Elias 1975, whole numbers",
         depends=("CT-1",),
         computes=(
-            "sipp_theory.occam_bound",
-            "sipp_theory.bits_allowed",
-            "sipp_theory.choice_bits",
-            "sipp_theory.count_bits",
-            "sipp_theory.kraft_sum",
-            "sipp_theory.require_prefix_code",
-            "sipp_theory.BitBudget",
+            sipp_theory.occam_bound,
+            sipp_theory.bits_allowed,
+            sipp_theory.choice_bits,
+            sipp_theory.count_bits,
+            sipp_theory.kraft_sum,
+            sipp_theory.require_prefix_code,
+            sipp_theory.BitBudget,
         ),
         steps=(
             Step(r"The bound of one $h$ fails with probability at most $\delta 2^{-B(h)}$.",
@@ -108,9 +110,9 @@ CLAIMS: tuple[Claim, ...] = (
             Step(r"The files of a prefix-free code, one after the other or one of a list, have "
                  r"$\sum 2^{-B} \leq 1$.", why_not="Kraft's inequality, cited; words are built"),
             Step(r"The lengths of Elias' delta code of all whole numbers have the sum 1.",
-                 "symbolic.generalization.counts_are_a_code"),
+                 symbolic.counts_are_a_code),
             CHERNOFF,
-            Step(r"$kl(q \| p) - 2(p-q)^2$ rises in $p \geq q$ from 0.", "symbolic.generalization.pinsker"),
+            Step(r"$kl(q \| p) - 2(p-q)^2$ rises in $p \geq q$ from 0.", symbolic.pinsker),
         ),
         probabilistic=True,
     ),
@@ -128,21 +130,21 @@ CLAIMS: tuple[Claim, ...] = (
         "network Occam's bound is always smaller.",
         "Catoni 2007, arXiv 0712.0248, Theorem 1.2.6; Zhou et al. 2019, arXiv 1804.05862; the "
         "remark on the kl form derived here",
-        computes=("sipp_theory.catoni_bound",),
+        computes=(sipp_theory.catoni_bound,),
         steps=(
             Step(r"$E e^{-a \ell} = 1 - p(1 - e^{-a}) = e^{-a \Phi_a(p)}$ for an error of "
                  r"probability $p$, so $E e^{\lambda (\Phi_{\lambda/n}(R) - \hat R)} = 1$ for each "
-                 r"network, and $\Phi^{-1}_a$ inverts $\Phi_a$.", "symbolic.generalization.catoni_moment"),
+                 r"network, and $\Phi^{-1}_a$ inverts $\Phi_a$.", symbolic.catoni_moment),
             Step(r"$\lambda(\Phi(R(\rho)) - \hat R(\rho)) \leq KL(\rho \| \pi) + \ln(1/\delta)$ "
                  r"for all $\rho$ at once, with probability $1 - \delta$.",
                  why_not="Donsker and Varadhan's inequality, Markov's, and Jensen's for the convex "
                  r"$\Phi_a$, cited"),
             Step(r"$\sum_{k \geq 0} 1/((k+1)(k+2)) = 1$ and $(k+1)(k+2) \leq (k+2)^2$: all "
-                 r"$\lambda = (1+\alpha)^k$ hold at once.", "symbolic.generalization.grid_of_lambda"),
+                 r"$\lambda = (1+\alpha)^k$ hold at once.", symbolic.grid_of_lambda),
             Step(r"For $\lambda$ between two of them the lower one holds; it has a smaller "
                  r"$\Phi^{-1}$, as this rises in $a$ for $q < 1$, and $1/\lambda$ grew by "
                  r"$1 + \alpha$ at most. So the infimum may be over all $\lambda \geq 1$.",
-                 "symbolic.generalization.inverse_rises"),
+                 symbolic.inverse_rises),
             CHERNOFF,
         ),
         probabilistic=True,

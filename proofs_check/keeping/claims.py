@@ -1,14 +1,14 @@
-"""Claims of the family SP about weights that are kept or included, and about joint promises."""
+"""Claims of the family SP about weights that are kept, and about joint promises."""
 
 from __future__ import annotations
 
+import sipp_theory
+from proofs_check.keeping import symbolic
 from proofs_check.ledger.claim import Claim, Step
 
 SIPP = "SiPP, arXiv 1910.05422, SIAM J. Math. Data Sci. 2022"
 CORENET = "CoreNet, arXiv 1804.05345, ICLR 2019"
 HERE = "derived here"
-LINEAR = "symbolic.keeping"
-COINS = "symbolic.inclusion"
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -25,15 +25,15 @@ CLAIMS: tuple[Claim, ...] = (
         assumptions=("A-nonnegative",),
         depends=("ES-1",),
         computes=(
-            "sipp_theory.dropped_share", "sipp_theory.dropped_share_bound",
-            "sipp_theory.recentring", "sipp_theory.deterministic_error",
-            "sipp_theory.deterministic_size", "sipp_theory.keep_most_sensitive",
+            sipp_theory.dropped_share, sipp_theory.dropped_share_bound,
+            sipp_theory.recentring, sipp_theory.deterministic_error,
+            sipp_theory.deterministic_size, sipp_theory.keep_most_sensitive,
         ),
         steps=(
             Step(r"$(z - \hat{z})/z$ is the dropped share, in $[0, 1]$ and at most the sum of the "
-                 "sensitivities", f"{LINEAR}.dropped_part"),
+                 "sensitivities", symbolic.dropped_part),
             Step(r"the factor $\frac{1}{1 - G/2}$ is the minimax one, its error "
-                 r"$\frac{G}{2 - G} \leq G$", f"{LINEAR}.recentring_is_minimax"),
+                 r"$\frac{G}{2 - G} \leq G$", symbolic.recentring_is_minimax),
         ),
     ),
     Claim(
@@ -46,51 +46,10 @@ CLAIMS: tuple[Claim, ...] = (
         "the choice is made before any die is cast.",
         source=SIPP,
         depends=("SP-3", "SP-6"),
-        computes=("sipp_theory.hybrid_error",),
+        computes=(sipp_theory.hybrid_error,),
         steps=(
             Step("what is taken keeps its own promise, with its own failure probability",
-                 f"{LINEAR}.choice_costs_no_probability"),
-        ),
-        probabilistic=True,
-    ),
-    Claim(
-        id="SP-8",
-        name="Inclusion of each weight by a coin",
-        statement=r"Keep weight $j$ with $p_j = \min(1, c s_j)$ and $\hat{w}_j = w_j/p_j$, where "
-        r"$g_j(x) \leq C s_j$. Let $R = \{j : p_j < 1\}$ and "
-        r"$G_R = \max_{x} \sum_{j \in R} g_j(x)$. Then "
-        r"$\Pr(|\hat{z} - z| > \varepsilon z) \leq \delta$ as soon as "
-        r"$c \geq \frac{2 C (G_R + \varepsilon/3) \ln(2/\delta)}{\varepsilon^2}$ or, never more, "
-        r"$c \geq \frac{C \ln(2/\delta)}{G_R h(\varepsilon/G_R)}$, $h(t) = (1+t) \ln(1+t) - t$. "
-        r"The number kept is $\sum_j p_j$ in expectation. Both hold as well for weights that are "
-        "coupled by pivotal sampling, which fixes the number kept; the exact tail (SP-5x) holds "
-        "for independent coins alone.",
-        plain="Keeping each weight by a coin of its own, likelier for more important weights, "
-        "errs by more than promised at most as often as promised; so does a version that always "
-        "keeps the same number.",
-        source=f"{HERE}; Bernstein 1946, Bennett 1962, Deville and Tille 1998 (pivotal sampling)",
-        assumptions=("A-nonnegative",),
-        depends=("ES-1", "ES-2"),
-        computes=(
-            "sipp_theory.inclusion_rate", "sipp_theory.inclusion_error",
-            "sipp_theory.inclusion_probabilities", "sipp_theory.expected_kept",
-        ),
-        steps=(
-            Step(r"unbiased; terms within $C/c$ whose variances add up to at most $C G_R z^2/c$",
-                 f"{COINS}.moments_of_a_coin"),
-            Step("the exponential moment of one centred term, and of a sum of independent ones",
-                 f"{COINS}.exponential_moment"),
-            Step(r"the best exponent, two sides at $\ln(2/\delta)$", f"{COINS}.bennett_exponent"),
-            Step("Bennett's form never asks for more than Bernstein's",
-                 f"{COINS}.bennett_beats_bernstein"),
-            Step("the printed rate solves Bernstein's equation; the error inverts it",
-                 f"{COINS}.bernstein_rate"),
-            Step(r"the expected number kept is $\sum_j p_j$", f"{COINS}.expected_count"),
-            Step("a duel of pivotal sampling keeps the means and the total and never raises the "
-                 "exponential moment on either side, so that every bound by that moment carries "
-                 "over (induction over the duels)", f"{COINS}.pivotal_duel"),
-            Step("the exponential moment bounds the tail (Markov's inequality)",
-                 f"{LINEAR}.markov"),
+                 symbolic.choice_costs_no_probability),
         ),
         probabilistic=True,
     ),
@@ -106,10 +65,10 @@ CLAIMS: tuple[Claim, ...] = (
         plain="What the positive and the negative weights of a neuron get wrong adds up, measured "
         "against both parts together and not against their difference.",
         source=HERE,
-        computes=("sipp_theory.combine_signs",),
+        computes=(sipp_theory.combine_signs,),
         steps=(
             Step(r"the triangle inequality, $z^+$ and $z^-$ in terms of $\Delta$, and the union of "
-                 "two events", f"{LINEAR}.signs_add_up"),
+                 "two events", symbolic.signs_add_up),
         ),
         probabilistic=True,
     ),
@@ -130,20 +89,19 @@ CLAIMS: tuple[Claim, ...] = (
         assumptions=("A-iid",),
         depends=("SP-1", "ES-6"),
         computes=(
-            "sipp_theory.candidates", "sipp_theory.best_of_tau", "sipp_theory.mean_error_bound",
-            "sipp_theory.selected_violation", "sipp_theory.dead_neuron_violation",
+            sipp_theory.candidates, sipp_theory.best_of_tau, sipp_theory.mean_error_bound,
+            sipp_theory.selected_violation, sipp_theory.dead_neuron_violation,
         ),
         steps=(
-            Step(r"$(9/10)^\tau \leq \delta/4$", f"{LINEAR}.enough_candidates"),
+            Step(r"$(9/10)^\tau \leq \delta/4$", symbolic.enough_candidates),
             Step(r"the mean error of one candidate on $T$ is at most $\sqrt{(M - 1)/m}$ in "
-                 "expectation (the variance of a draw, Jensen)", f"{LINEAR}.mean_of_one_candidate"),
+                 "expectation (the variance of a draw, Jensen)", symbolic.mean_of_one_candidate),
             Step(r"it exceeds $10/9$ of that with probability at most $9/10$, and the best of "
-                 r"$\tau$ with its power (Markov)", f"{LINEAR}.markov"),
+                 r"$\tau$ with its power (Markov)", symbolic.markov),
             Step("by Chebyshev half as many candidates promise the same",
-                 f"{LINEAR}.chebyshev_needs_half"),
-            Step("the union over the candidates at a fresh input",
-                 f"{LINEAR}.union_over_candidates"),
-            Step("the rate of a neuron that is dead on all points", f"{LINEAR}.dead_neurons"),
+                 symbolic.chebyshev_needs_half),
+            Step("the union over the candidates at a fresh input", symbolic.union_over_candidates),
+            Step("the rate of a neuron that is dead on all points", symbolic.dead_neurons),
             Step(r"$\frac{1}{n + 1}$ by exchangeability",
                  why_not="it is ES-6: symmetry of a joint law under permutations"),
         ),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sipp_theory
 from proofs_check.ledger.claim import Claim, Step
+from proofs_check.matrices import symbolic
+from sipp_core.methods import entrywise
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -19,21 +22,21 @@ CLAIMS: tuple[Claim, ...] = (
         "arXiv 1006.0407",
         depends=("MS-2",),
         computes=(
-            "sipp_theory.spectral_failure",
-            "sipp_theory.spectral_error",
-            "sipp_theory.spectral_size",
-            "sipp_core.methods.entrywise.spectral_note",
+            sipp_theory.spectral_failure,
+            sipp_theory.spectral_error,
+            sipp_theory.spectral_size,
+            entrywise.spectral_note,
         ),
         steps=(
             Step(r"The sum of $s$ independent centred $Z_k/s$ with $\|Z_k\| \leq R$ obeys matrix "
                  r"Bernstein with variance $\sigma^2/s$ and range $R/s$.",
                  why_not="Tropp's theorem, cited; trials and enumerated laws agree"),
             Step(r"With $\sigma^2/s$ and $R/s$ its exponent is the one of the statement.",
-                 "symbolic.matrices.exponent_of_a_mean"),
+                 symbolic.exponent_of_a_mean),
             Step(r"At $t = \left(b + \sqrt{b^2 + 2 \sigma^2 L s}\right)/s$, $b = R L/3$, "
-                 r"$L = \ln((m+n)/\delta)$, the bound is $\delta$.", "symbolic.matrices.error_inverts"),
+                 r"$L = \ln((m+n)/\delta)$, the bound is $\delta$.", symbolic.error_inverts),
             Step(r"The error falls in $s$, so the size is the least whole number that solves it.",
-                 "symbolic.matrices.error_falls"),
+                 symbolic.error_falls),
         ),
         probabilistic=True,
     ),
@@ -47,10 +50,10 @@ CLAIMS: tuple[Claim, ...] = (
         "The two numbers that decide how good a way of drawing weights is, from the weights and "
         "the probabilities alone.",
         "derived here",
-        computes=("sipp_theory.draw_moments", "sipp_theory.DrawMoments"),
+        computes=(sipp_theory.draw_moments, sipp_theory.DrawMoments),
         steps=(
             Step(r"$E X = A$, $E X X^T$ is diagonal, $E Z Z^T = E X X^T - A A^T$; for every "
-                 r"$2 \times 3$ matrix and law.", "symbolic.matrices.moments_of_a_draw"),
+                 r"$2 \times 3$ matrix and law.", symbolic.moments_of_a_draw),
             Step(r"The same entry by entry for any size: $e_i e_j^T e_j e_i^T = e_i e_i^T$.",
                  why_not="a sum over entries, term by term as in the case that was derived"),
             Step(r"$\|X\| = |a_{ij}|/p_{ij}$, and the triangle inequality both ways.",
@@ -69,16 +72,16 @@ CLAIMS: tuple[Claim, ...] = (
         "happen to be drawn ruin the bound; half and half repairs it.",
         "Kundu and Drineas 2014, arXiv 1404.0320 (the mixture); the rest derived here",
         depends=("MS-2",),
-        computes=("sipp_theory.closed_moments", "sipp_theory.entry_probabilities"),
+        computes=(sipp_theory.closed_moments, sipp_theory.entry_probabilities),
         steps=(
             Step(r"$p \geq \alpha p_1$ and $p \geq (1-\alpha) p_2$ entrywise, so $|a|/p$ and "
                  r"$a^2/p$ are at most those of l1 over $\alpha$, of l2 over $1-\alpha$.",
-                 "symbolic.matrices.mixture_is_no_worse"),
+                 symbolic.mixture_is_no_worse),
             Step(r"$\max |a|/p \geq \sum p |a|/p = \|A\|_1$, and l1 reaches it.",
-                 "symbolic.matrices.l1_has_the_least_range"),
+                 symbolic.l1_has_the_least_range),
             Step(r"$s\,E\|\hat A - A\|_F^2 = \sum a^2/p - \|A\|_F^2$, at least "
                  r"$\|A\|_1^2 - \|A\|_F^2$ by Cauchy's inequality, which l1 reaches.",
-                 "symbolic.matrices.l1_has_the_least_mean_square"),
+                 symbolic.l1_has_the_least_mean_square),
             Step(r"$\|\mathrm{diag}(d) - A A^T\| \leq \max d$, as both terms and their difference "
                  r"are positive semidefinite.", why_not="order of symmetric matrices, cited"),
         ),
@@ -92,13 +95,13 @@ CLAIMS: tuple[Claim, ...] = (
         "How near any factorised layer of so many numbers can come; what other low-rank methods "
         "are to be measured by.",
         "Eckart and Young 1936; Mirsky 1960",
-        computes=("sipp_theory.rank_floor",),
+        computes=(sipp_theory.rank_floor,),
         steps=(
             Step(r"The kernel of $B$ meets the span of the first $r+1$ right singular vectors in a "
                  r"unit vector $v$: $\|A - B\| \geq \|A v\| \geq \sigma_{r+1}$.",
                  why_not="dimension count, cited; random rivals never come nearer"),
             Step(r"$\|A v\|^2 = \sum_{i \leq r+1} \sigma_i^2 c_i^2 \geq \sigma_{r+1}^2$ where "
-                 r"$\sum c_i^2 = 1$.", "symbolic.matrices.image_of_a_unit_vector"),
+                 r"$\sum c_i^2 = 1$.", symbolic.image_of_a_unit_vector),
         ),
     ),
     Claim(
@@ -110,11 +113,11 @@ CLAIMS: tuple[Claim, ...] = (
         "How near any thinned-out layer of so many weights can come, whatever the method and its "
         "reweighting.",
         "derived here",
-        computes=("sipp_theory.sparse_floor",),
+        computes=(sipp_theory.sparse_floor,),
         steps=(
             Step(r"$mn - k$ entries of $B$ are 0, so $\|A-B\|_F^2$ and its largest entry are at "
                  r"least those of the smallest entries of $A$; enumerated for every support of a "
-                 r"$2 \times 2$ matrix.", "symbolic.matrices.what_is_dropped"),
+                 r"$2 \times 2$ matrix.", symbolic.what_is_dropped),
             Step(r"$\max |c_{ij}| \leq \|C\|_2$ and $\|C\|_F^2 \leq \min(m,n) \|C\|_2^2$.",
                  why_not="singular values: their squares add up to the Frobenius norm's"),
         ),

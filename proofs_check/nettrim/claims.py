@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sipp_theory
 from proofs_check.ledger.claim import Claim, Step
+from proofs_check.nettrim import symbolic
+from sipp_core.nettrim import program, reference, retrim, solver
 
 SOURCE = "arXiv 1611.05162 (Aghasi, Abdi, Nguyen, Romberg, NeurIPS 2017)"
 
@@ -18,15 +21,15 @@ CLAIMS: tuple[Claim, ...] = (
         "A layer is retrained to be sparse, and on the inputs seen its outputs move by no more "
         "than was allowed.",
         SOURCE + "; the dual certificate is derived here",
-        computes=("sipp_theory.retrim_error", "sipp_core.nettrim.solver.trim",
-                  "sipp_core.nettrim.reference.solve_cvxpy",
-                  "sipp_core.nettrim.program.lower_bound"),
+        computes=(sipp_theory.retrim_error, solver.trim,
+                  reference.solve_cvxpy,
+                  program.lower_bound),
         steps=(
             Step(r"$|\max(z, 0) - y| \leq |z - y|$ for $y > 0$, and $\max(z, 0) = 0$ for "
-                 r"$z \leq 0$.", "symbolic.nettrim.relu_moves_no_further"),
+                 r"$z \leq 0$.", symbolic.relu_moves_no_further),
             Step(r"$\langle \Lambda, Z - Y \rangle \geq -\epsilon \|\Lambda\|_F$ over the ball, "
                  r"and $\langle \Lambda, U X \rangle \leq \sum |U|$: weak duality.",
-                 "symbolic.nettrim.weak_duality"),
+                 symbolic.weak_duality),
         ),
     ),
     Claim(
@@ -39,15 +42,15 @@ CLAIMS: tuple[Claim, ...] = (
         "Trimmed all at once, the layers' errors add up, each amplified by the layers behind it.",
         SOURCE + ", theorem 1; the spectral norm is derived here",
         depends=("NT-1",),
-        computes=("sipp_theory.parallel_error", "sipp_theory.parallel_split",
-                  "sipp_core.nettrim.network.retrim"),
+        computes=(sipp_theory.parallel_error, sipp_theory.parallel_split,
+                  retrim),
         steps=(
             Step(r"$e_l \leq \|\hat W_l\|_2 e_{l-1} + \epsilon_l$: ReLU is 1-Lipschitz, and a bias "
-                 r"cancels in a difference.", "symbolic.nettrim.relu_is_lipschitz"),
-            Step(r"The recursion gives the sum of products.", "symbolic.nettrim.recursion_unrolls"),
+                 r"cancels in a difference.", symbolic.relu_is_lipschitz),
+            Step(r"The recursion gives the sum of products.", symbolic.recursion_unrolls),
             Step(r"$W_l$ is feasible, so $\sum |\hat W_l| \leq \sum |W_l|$; the spectral norm is "
                  r"at most the Frobenius norm, and that at most the sum.",
-                 "symbolic.nettrim.norms_are_ordered"),
+                 symbolic.norms_are_ordered),
         ),
     ),
     Claim(
@@ -62,15 +65,15 @@ CLAIMS: tuple[Claim, ...] = (
         "Trimmed one after the other, each layer may repair what the ones before it spoilt.",
         SOURCE + ", theorem 2; the spectral norm is derived here",
         depends=("NT-1",),
-        computes=("sipp_theory.cascade_error", "sipp_core.nettrim.network.retrim"),
+        computes=(sipp_theory.cascade_error, retrim),
         steps=(
             Step(r"Where $y = 0$: $\max(u \cdot \hat y, 0) \leq \max(w \cdot \hat y, 0) \leq "
                  r"|w \cdot \hat y - w \cdot y|$, as $w \cdot y \leq 0$.",
-                 "symbolic.nettrim.ceiling_of_the_given_weights"),
+                 symbolic.ceiling_of_the_given_weights),
             Step(r"$\gamma A + B \leq \gamma (A + B)$ for $\gamma \geq 1$, and not below 1.",
-                 "symbolic.nettrim.gamma_covers_both"),
+                 symbolic.gamma_covers_both),
             Step(r"$A + B \leq \|W (\hat Y - Y)\|_F^2 \leq \|W\|_2^2 \|\hat Y - Y\|_F^2$, and "
-                 r"$\|W\|_2 \leq \|W\|_F$.", "symbolic.nettrim.norms_are_ordered"),
+                 r"$\|W\|_2 \leq \|W\|_F$.", symbolic.norms_are_ordered),
         ),
     ),
     Claim(
@@ -82,10 +85,10 @@ CLAIMS: tuple[Claim, ...] = (
         "How many random inputs are enough to find a sparse neuron again.",
         SOURCE + ", theorem 3",
         depends=("NT-1",),
-        computes=("sipp_theory.recovery_samples", "sipp_theory.recovery_failure"),
+        computes=(sipp_theory.recovery_samples, sipp_theory.recovery_failure),
         steps=(
             Step(r"$\mu = P/((11 s + 7) \ln N)$ turns $N^{1-\mu}$ into "
-                 r"$\exp(\ln N - P/(11 s + 7))$.", "symbolic.nettrim.failure_inverts_samples"),
+                 r"$\exp(\ln N - P/(11 s + 7))$.", symbolic.failure_inverts_samples),
             Step(r"Recovery with probability $1 - N^{1-\mu}$.",
                  why_not="the paper's golfing argument, cited; coverage looks at the rate"),
         ),

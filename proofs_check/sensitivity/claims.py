@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sipp_core
+import sipp_theory
 from proofs_check.ledger.claim import Claim, Step
+from proofs_check.sensitivity import symbolic
+from sipp_core.certificates import output_errors
 
 PAPERS = "arXiv 1804.05345, ICLR 2019; arXiv 1910.05422, SIAM J. Math. Data Sci. 2022"
 CLAIMS: tuple[Claim, ...] = (
@@ -14,10 +18,10 @@ CLAIMS: tuple[Claim, ...] = (
         "At each input, the weights of one sign divide the neuron's output among them.",
         PAPERS,
         assumptions=("A-nonnegative",),
-        computes=("sipp_theory.shares", "sipp_core.empirical_sensitivity", "sipp_core.calibrate"),
+        computes=(sipp_theory.shares, sipp_core.empirical_sensitivity, sipp_core.calibrate),
         steps=(
             Step(r"$0 \leq c_j/(c_j + r) \leq 1$ and $\sum_j c_j/z = 1$ with $z = \sum_j c_j$.",
-                 "symbolic.sensitivity.shares_add_up"),
+                 symbolic.shares_add_up),
         ),
     ),
     Claim(
@@ -28,10 +32,10 @@ CLAIMS: tuple[Claim, ...] = (
         PAPERS,
         assumptions=("A-nonnegative",),
         depends=("ES-1",),
-        computes=("sipp_theory.sensitivity_sum_bound",),
+        computes=(sipp_theory.sensitivity_sum_bound,),
         steps=(
             Step(r"By adding one point at a time: $g \leq \max(s, g) \leq s + g$, and the shares "
-                 r"of a point add up to 1.", "symbolic.sensitivity.sum_between_one_and_edges_and_points"),
+                 r"of a point add up to 1.", symbolic.sum_between_one_and_edges_and_points),
         ),
     ),
     Claim(
@@ -43,10 +47,10 @@ CLAIMS: tuple[Claim, ...] = (
         "Units and order do not matter; more points never make a weight less important.",
         PAPERS,
         depends=("ES-1",),
-        computes=("sipp_theory.sensitivity", "sipp_core.empirical_sensitivity"),
+        computes=(sipp_theory.sensitivity, sipp_core.empirical_sensitivity),
         steps=(
             Step(r"Factors cancel in the ratio, sums and maxima do not know an order, and "
-                 r"$\max(s, g) \geq s$.", "symbolic.sensitivity.scaling_order_and_growth"),
+                 r"$\max(s, g) \geq s$.", symbolic.scaling_order_and_growth),
         ),
     ),
     Claim(
@@ -59,13 +63,13 @@ CLAIMS: tuple[Claim, ...] = (
         f"{PAPERS} (constants re-derived)",
         assumptions=("A1", "A-iid", "A-nonnegative"),
         depends=("ES-1",),
-        computes=("sipp_theory.calibration_size", "sipp_theory.assumption_factors"),
+        computes=(sipp_theory.calibration_size, sipp_theory.assumption_factors),
         steps=(
             Step(r"$K s_j < g_j(x) \leq M_j$ means that all points of $S$ have $g_j \leq M_j/K$, "
                  r"which independent points do with probability $F_j(M_j/K)^{|S|}$.",
                  why_not="the product rule for independent events"),
             Step(r"$e^{-|S|/K'} \leq \delta/(8 \eta \eta^*)$, and Boole's inequality over the "
-                 r"$\eta^*$ edges into a neuron.", "symbolic.sensitivity.failure_arithmetic"),
+                 r"$\eta^*$ edges into a neuron.", symbolic.failure_arithmetic),
         ),
         probabilistic=True,
         use_instead="ES-5",
@@ -83,8 +87,8 @@ CLAIMS: tuple[Claim, ...] = (
         "theorem 1; applied here",
         assumptions=("A-iid",),
         depends=("ES-1",),
-        computes=("sipp_theory.scenario_violation", "sipp_theory.scenario_points",
-                  "sipp_theory.scenario_support", "sipp_theory.wait_and_judge_violation"),
+        computes=(sipp_theory.scenario_violation, sipp_theory.scenario_points,
+                  sipp_theory.scenario_support, sipp_theory.wait_and_judge_violation),
         steps=(
             Step(r"$s_j \geq g_j(x)$ for all $j$ and $x \in S$, least $\sum_j s_j$, is a convex "
                  r"program whose solution is the vector of maxima, with at most $d$ points that "
@@ -92,12 +96,12 @@ CLAIMS: tuple[Claim, ...] = (
             Step("The law of the uncovered mass of a scenario program is bounded by Beta's.",
                  why_not="theorem of Campi and Garatti (2008), cited"),
             Step(r"The binomial tail falls strictly in $e$ and is $1 - I_e(d, n-d+1)$, so the root "
-                 r"is one and the code's.", "symbolic.sensitivity.tail_is_an_incomplete_beta"),
+                 r"is one and the code's.", symbolic.tail_is_an_incomplete_beta),
             Step(r"The same with the number $k$ of points that matter, seen afterwards.",
                  why_not="theorem of Campi and Garatti (2018), cited"),
             Step(r"Its equation is $\beta F(e) = e F'(e)$, $e = 1 - t$, with $F$ the CDF of "
                  r"Beta$(k+1, n-k+1)$, which the code solves.",
-                 "symbolic.sensitivity.wait_and_judge_by_incomplete_beta"),
+                 symbolic.wait_and_judge_by_incomplete_beta),
         ),
         probabilistic=True,
     ),
@@ -108,10 +112,10 @@ CLAIMS: tuple[Claim, ...] = (
         "A new input beats the record of n others with a chance of one in n + 1.",
         "derived here",
         assumptions=("A-iid",),
-        computes=("sipp_theory.exchangeable_violation",),
+        computes=(sipp_theory.exchangeable_violation,),
         steps=(
             Step(r"That one given point of $|S| + 1$ is the only maximum are disjoint events of "
-                 r"equal probability.", "symbolic.sensitivity.strict_maximum_of_exchangeable"),
+                 r"equal probability.", symbolic.strict_maximum_of_exchangeable),
         ),
         probabilistic=True,
     ),
@@ -126,7 +130,7 @@ ASSUMPTIONS: tuple[Claim, ...] = (
         r"(SiPP).",
         "No weight has its large shares only at a few inputs.",
         "arXiv 1804.05345, ICLR 2019, assumption 1; arXiv 1910.05422, SIAM J. Math. Data Sci. 2022",
-        computes=("sipp_theory.assumption_factors", "sipp_theory.shares"),
+        computes=(sipp_theory.assumption_factors, sipp_theory.shares),
     ),
     Claim(
         "A-iid",
@@ -135,7 +139,7 @@ ASSUMPTIONS: tuple[Claim, ...] = (
         r"trained network.",
         "The network treats the inputs it was calibrated on as it treats new ones.",
         "all papers; tested by permutations of ranks, derived here",
-        computes=("sipp_theory.shares",),
+        computes=(sipp_theory.shares,),
     ),
     Claim(
         "A-held-out",
@@ -144,7 +148,7 @@ ASSUMPTIONS: tuple[Claim, ...] = (
         r"in $\hat f$.",
         "The inputs of a certificate are a fair sample, and nothing was chosen on them.",
         "Clopper and Pearson, Biometrika 1934; Wilks, Ann. Math. Stat. 1941",
-        computes=("sipp_core.certificates.certify.output_errors",),
+        computes=(output_errors,),
     ),
     Claim(
         "A-nonnegative",
@@ -153,7 +157,7 @@ ASSUMPTIONS: tuple[Claim, ...] = (
         r"rows.",
         "What enters a layer has one sign, as after ReLU.",
         "arXiv 1804.05345, ICLR 2019; two rows: arXiv 1910.05422",
-        computes=("sipp_theory.sensitivity",),
+        computes=(sipp_theory.sensitivity,),
     ),
     Claim(
         "A2",
@@ -163,6 +167,6 @@ ASSUMPTIONS: tuple[Claim, ...] = (
         r"1/\lambda$.",
         "No neuron's positive and negative parts cancel to nearly nothing but very rarely.",
         "[CN] arXiv 1804.05345, ICLR 2019, assumption 2",
-        computes=("sipp_theory.hill_tail_index", "sipp_theory.delta_hat"),
+        computes=(sipp_theory.hill_tail_index, sipp_theory.delta_hat),
     ),
-)
+)  # fmt: skip
