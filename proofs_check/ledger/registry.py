@@ -30,7 +30,8 @@ from proofs_check.ledger.evidence import (
 )
 
 Profile = Literal["quick", "full"]
-Body = Callable[["Setting"], "Found | Experiment | Sequence[Experiment] | None"]
+Result = Found | Experiment | Sequence[Experiment] | None
+Body = Callable[["Setting"], Result]
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 FINE: dict[str, Outcome] = {
