@@ -9,18 +9,11 @@ import numpy as np
 
 import sipp_theory
 from proofs_check.allocation import laws, oracles, symbolic
+from proofs_check.kinds.mutations import divided, fields_scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from sipp_theory.allocation import pair
 
 BY_SOLVER = oracles.budget_by_cvxpy
-
-
-def _halved_multiplier(allocate: Function) -> Function:
-    def wrong(*given: Any, **named: Any) -> Any:
-        got = allocate(*given, **named)
-        return replace(got, multiplier=got.multiplier / 2)
-
-    return wrong
 
 
 def _in_proportion(allocate: Function) -> Function:
@@ -36,7 +29,8 @@ def _in_proportion(allocate: Function) -> Function:
 
 MUTATIONS = (
     Mutation("AL-1", "multiplier_halved", "AL-1's multiplier halved: what one draw is said to buy.",
-             sipp_theory.allocate, _halved_multiplier, (oracles.conditions_at_50_digits,)),
+             sipp_theory.allocate, fields_scaled(multiplier=0.5),
+             (oracles.conditions_at_50_digits,)),
     Mutation("AL-1", "square_root_forgotten",
              "The promised error without its square root, the variance term.", pair.pair_error,
              lambda error: lambda m, b, v: error(m, b, 0 * v),
@@ -64,8 +58,7 @@ MUTATIONS = (
              lambda f: lambda real, cap, budget: np.minimum(np.floor(real), np.floor(cap)),
              (laws.rounding,)),
     Mutation("AL-2", "sizes_halved", "AL-2 with half of its draws.",
-             sipp_theory.allocate_for_errors, lambda f: lambda b, v, eps: np.ceil(f(b, v, eps) / 2),
-             (oracles.sizes_in_fractions,)),
+             sipp_theory.allocate_for_errors, divided(2), (oracles.sizes_in_fractions,)),
     Mutation("AL-2", "linear_term_dropped", "AL-2 by the variance alone.",
              sipp_theory.allocate_for_errors,
              lambda f: lambda b, v, eps: f(0 * np.asarray(b), v, eps),

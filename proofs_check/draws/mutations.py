@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 import sipp_theory
 from proofs_check.draws import coverage, laws, oracles, oracles_of_failures
+from proofs_check.kinds.mutations import divided, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from sipp_core.pruning import plan
 from sipp_theory.draws import law_of_a_draw
@@ -15,11 +16,6 @@ SIZES = {
     "SP-3": sipp_theory.bernstein_size,
     "SP-4": sipp_theory.kl_size,
 }
-
-
-def divided(by: float) -> Function:
-    """The same size, divided and rounded up."""
-    return lambda size: lambda *given, **named: np.ceil(size(*given, **named) / by)
 
 
 def bernstein_formula(
@@ -131,8 +127,7 @@ MUTATIONS = (
     Mutation("SP-4", "chernoff_one_side_paid", "ln(1/delta) for ln(2/delta).", SIZES["SP-4"],
              kl_formula(sides=1.0), (oracles_of_failures.two_sides_must_be_paid_for,)),
     Mutation("SP-4", "chernoff_error_a_percent_off",
-             "The error that SP-4 promises, less one per cent.", sipp_theory.kl_error,
-             lambda error: lambda *given, **named: error(*given, **named) * 0.99,
+             "The error that SP-4 promises, less one per cent.", sipp_theory.kl_error, scaled(0.99),
              (oracles.chernoff_at_50_digits,)),
 )  # fmt: skip
 
@@ -176,9 +171,7 @@ CORENET_MUTATIONS = (
     Mutation("SP-2", "corenet_constant_halved", "4 for the 8 that CoreNet prints.", SIZE,
              corenet_formula(constant=4.0), (oracles.corenet_at_50_digits,)),
     Mutation("SP-2", "corenet_error_halved", "The error that SP-2 promises, halved.",
-             sipp_theory.corenet_error,
-             lambda error: lambda *given, **named: error(*given, **named) / 2,
-             (oracles.corenet_at_50_digits,)),
+             sipp_theory.corenet_error, scaled(0.5), (oracles.corenet_at_50_digits,)),
 )  # fmt: skip
 
 MUTATIONS = (*MUTATIONS, *CORENET_MUTATIONS)  # fmt: skip

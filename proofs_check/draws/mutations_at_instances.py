@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 import sipp_theory
 from proofs_check.draws import coverage, oracles_at_instances, oracles_of_failures
-from proofs_check.draws.mutations import divided
+from proofs_check.kinds.mutations import divided, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from sipp_theory.draws import exact, law_of_a_draw
 
@@ -95,8 +95,7 @@ MUTATIONS = (
              one_side(1.0), (oracles_at_instances.cramer_size_at_50_digits,)),
     Mutation("SP-5", "cramer_error_a_percent_off",
              "The error that SP-5 promises, less one per cent.", sipp_theory.cramer_error,
-             lambda error: lambda *given: error(*given) * 0.99,
-             (oracles_at_instances.cramer_error_at_50_digits,)),
+             scaled(0.99), (oracles_at_instances.cramer_error_at_50_digits,)),
     Mutation("SP-5x", "exact_eighth", "SP-5x with an eighth of its draws.", EXACT, divided(8),
              (coverage.exact_two_point,)),
     Mutation("SP-5x", "exact_halved", "SP-5x with half of its draws.", EXACT, divided(2),

@@ -7,6 +7,7 @@ from torch import Tensor
 
 import sipp_theory
 from proofs_check.filters import coverage, oracles
+from proofs_check.kinds.mutations import divided, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from sipp_core.filters import Labels, sensitivity
 
@@ -25,8 +26,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("PF-1", "single_position",
              "Sensitivities as the largest share of one kernel position, as PF-1 can be read.",
              sensitivity.channel_sensitivity, _single_position, (coverage.printed_at_its_worst,)),
-    Mutation("PF-1", "tenth", "A tenth of the printed size.", sipp_theory.channel_size,
-             lambda size: lambda *given, **named: np.ceil(size(*given, **named) / 10),
+    Mutation("PF-1", "tenth", "A tenth of the printed size.", sipp_theory.channel_size, divided(10),
              (oracles.printed_at_50_digits,)),
     Mutation("PF-2", "single_position_of_the_sharper",
              "Sensitivities as the largest share of one kernel position.",
@@ -36,7 +36,5 @@ MUTATIONS: tuple[Mutation, ...] = (
              lambda size: lambda total, eps, delta, n, c=1.0: size(total, eps, delta, 1, c),
              (coverage.sharper_at_its_worst,)),
     Mutation("PF-2", "error_a_percent_off", "The error that PF-2 promises, less one per cent.",
-             sipp_theory.channel_bernstein_error,
-             lambda error: lambda *given, **named: error(*given, **named) * 0.99,
-             (oracles.sharper_at_50_digits,)),
+             sipp_theory.channel_bernstein_error, scaled(0.99), (oracles.sharper_at_50_digits,)),
 )  # fmt: skip

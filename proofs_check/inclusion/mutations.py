@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import sipp_theory
 from proofs_check.inclusion import coverage, laws, oracles, oracles_of_sampling
+from proofs_check.kinds.mutations import scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from sipp_core.pruning import pivotal
 from sipp_theory.draws import chernoff_hoeffding
@@ -16,11 +17,6 @@ RATE = sipp_theory.inclusion_rate
 EQUAL = coverage.equal_weights
 LEAST = oracles.least_rate
 Bool = NDArray[np.bool_]
-
-
-def divided(by: float) -> Function:
-    """The same rate, divided."""
-    return lambda rate: lambda *given, **named: rate(*given, **named) / by
 
 
 def _without_log(original: Function) -> Function:
@@ -83,8 +79,8 @@ def _own_coins(original: Function) -> Function:
 
 
 MUTATIONS = (
-    Mutation("SP-8", "rate_eighth", "An eighth of the rate.", RATE, divided(8), (EQUAL,)),
-    Mutation("SP-8", "rate_halved", "Half of the rate.", RATE, divided(2),
+    Mutation("SP-8", "rate_eighth", "An eighth of the rate.", RATE, scaled(1 / 8), (EQUAL,)),
+    Mutation("SP-8", "rate_halved", "Half of the rate.", RATE, scaled(1 / 2),
              (LEAST, oracles.rates_by_enumeration, EQUAL)),
     Mutation("SP-8", "log_dropped", "The rate without ln(2/delta).", RATE, _without_log, (EQUAL,)),
     Mutation("SP-8", "variance_dropped", "The rate without its variance term.", RATE,

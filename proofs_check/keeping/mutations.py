@@ -9,28 +9,11 @@ from numpy.typing import ArrayLike
 
 import sipp_theory
 from proofs_check.keeping import coverage, coverage_best_of, laws, oracles, oracles_best_of
+from proofs_check.kinds.mutations import divided, fields_scaled, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from sipp_core.methods import corenet
 from sipp_core.pruning import LayerPlan, draw, promise
 from sipp_core.runtime import generator
-
-
-def scaled(by: float) -> Function:
-    """The same number, multiplied."""
-    return lambda original: lambda *given, **named: original(*given, **named) * by
-
-
-def field_scaled(name: str, by: float) -> Function:
-    """The same record with one field multiplied."""
-
-    def wrong(original: Function) -> Function:
-        def record(*given: object, **named: object) -> object:
-            found = original(*given, **named)
-            return replace(found, **{name: getattr(found, name) * by})
-
-        return record
-
-    return wrong
 
 
 def _without_half(original: Function) -> Function:
@@ -103,7 +86,7 @@ MUTATIONS = (
              "Kept weights rescaled by 1/(1 - G), not 1/(1 - G/2).", sipp_theory.recentring,
              _without_half, RECENTRED),
     Mutation("SP-6", "recentred_error_halved", "Half of the error that recentring promises.",
-             sipp_theory.recentring, field_scaled("error", 0.5), RECENTRED),
+             sipp_theory.recentring, fields_scaled(error=0.5), RECENTRED),
     Mutation("SP-6", "mean_over_rows", "G_D is the mean over the inputs, not the maximum.",
              sipp_theory.dropped_share, _mean_over_rows,
              (oracles.fewest_by_brute_force, laws.promise_on_every_row)),
@@ -131,16 +114,15 @@ MUTATIONS = (
              (oracles.signs_by_cases, coverage.both_signs)),
     Mutation("SP-10", "half_the_candidates",
              "Half of the candidates, without Chebyshev's better law.", sipp_theory.candidates,
-             lambda count: lambda delta: np.ceil(count(delta) / 2),
-             (coverage_best_of.markov_attained,)),
+             divided(2), (coverage_best_of.markov_attained,)),
     Mutation("SP-10", "one_candidate_fewer",
              "One candidate fewer than (9/10)^tau <= delta/4 needs.", sipp_theory.candidates,
              lambda count: lambda delta: count(delta) - 1, (oracles.candidates_digits,)),
     Mutation("SP-10", "markov_factor_dropped",
              "The mean error is promised without the factor 10/9.", sipp_theory.best_of_tau,
-             field_scaled("mean_error", 0.9), (oracles.best_of_tau_digits,)),
+             fields_scaled(mean_error=0.9), (oracles.best_of_tau_digits,)),
     Mutation("SP-10", "mean_error_halved", "Half of the mean error on T.", sipp_theory.best_of_tau,
-             field_scaled("mean_error", 0.5), (coverage_best_of.best_on_its_set,)),
+             fields_scaled(mean_error=0.5), (coverage_best_of.best_on_its_set,)),
     Mutation("SP-10", "mean_error_bound_halved",
              "Half of the exact bound of one candidate's error.", sipp_theory.mean_error_bound,
              scaled(0.5), (oracles_best_of.best_of_tau_by_enumeration,)),

@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import sipp_theory
-from proofs_check.ledger.mutation import Function, Mutation
+from proofs_check.kinds.mutations import fields_scaled
+from proofs_check.ledger.mutation import Mutation
 from proofs_check.matrices import coverage, laws, oracles
-
-
-def _changed(**factors: float) -> Any:
-    """Moments with some of their numbers multiplied."""
-
-    def wrong(moments: Function) -> Function:
-        def weaker(*given: Any) -> Any:
-            found = moments(*given)
-            return replace(found, **{n: getattr(found, n) * k for n, k in factors.items()})
-
-        return weaker
-
-    return wrong
-
 
 MUTATIONS = (
     Mutation("MS-1", "size_an_eighth", "MS-1 with an eighth of its draws.",
@@ -38,15 +22,15 @@ MUTATIONS = (
     Mutation("MS-1", "failure_squared", "Twice the exponent.", sipp_theory.spectral_failure,
              lambda f: lambda *given: f(*given) ** 2, (oracles.bound_at_50_digits,)),
     Mutation("MS-2", "moments_halved", "Half of a draw's variance.", sipp_theory.draw_moments,
-             _changed(variance=0.5), (oracles.moments_by_enumeration,)),
+             fields_scaled(variance=0.5), (oracles.moments_by_enumeration,)),
     Mutation("MS-2", "range_halved", "Half of a draw's range.", sipp_theory.draw_moments,
-             _changed(span=0.5), (oracles.moments_by_enumeration,)),
+             fields_scaled(span=0.5), (oracles.moments_by_enumeration,)),
     Mutation("MS-3", "mixture_without_l1", "The mixture without its l1 part.",
              sipp_theory.entry_probabilities,
              lambda f: lambda a, kind, *rest: f(a, "l2" if kind == "mixture" else kind, *rest),
              (oracles.probabilities_in_fractions, laws.closed_above_exact)),
     Mutation("MS-3", "closed_forms_halved", "Closed forms halved.", sipp_theory.closed_moments,
-             _changed(variance=0.5, span=0.5), (laws.closed_above_exact,)),
+             fields_scaled(variance=0.5, span=0.5), (laws.closed_above_exact,)),
     Mutation("MS-4", "one_rank_too_many", "The singular value before the next one.",
              sipp_theory.rank_floor, lambda f: lambda matrix, rank: f(matrix, max(rank - 1, 0)),
              (oracles.singular_values_at_50_digits, laws.floors)),

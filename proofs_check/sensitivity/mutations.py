@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 import sipp_theory
+from proofs_check.kinds.mutations import divided, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from proofs_check.sensitivity import coverage, laws, oracles, oracles_scenario
 from sipp_core.sensitivity import Accumulator, kernel
@@ -93,8 +94,7 @@ MUTATIONS = (
              sipp_theory.sensitivity_sum_bound, lambda bound: np.maximum,
              (oracles.sum_bound_is_attained,)),
     Mutation("ES-2", "bound_halved", "Half of the smaller of edges and points.",
-             sipp_theory.sensitivity_sum_bound,
-             lambda bound: lambda edges, points: bound(edges, points) / 2, (laws.sums,)),
+             sipp_theory.sensitivity_sum_bound, scaled(0.5), (laws.sums,)),
     Mutation("ES-3", "mean", "The mean share over the points in place of the largest.", SENSITIVITY,
              _numpy_mean, (BY_HAND, laws.growth)),
     Mutation("ES-3", "regularised", "1e-9 added to the denominator, against division by zero.",
@@ -125,8 +125,7 @@ MUTATIONS = (
              sipp_theory.scenario_support, lambda count: lambda shares: count(shares) // 2,
              (oracles_scenario.support_by_counting,)),
     Mutation("ES-5", "points_halved", "Half of the points.", sipp_theory.scenario_points,
-             lambda size: lambda d, e, beta: np.ceil(size(d, e, beta) / 2),
-             (oracles_scenario.points_are_least,)),
+             divided(2), (oracles_scenario.points_are_least,)),
     Mutation("ES-6", "rate_halved", "1/(2|S|) in place of 1/(|S|+1).",
              sipp_theory.exchangeable_violation,
              lambda bound: lambda n: 1 / np.maximum(2.0 * np.asarray(n), 1.0), ORDERS[1:]),
