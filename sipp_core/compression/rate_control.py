@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -153,7 +153,7 @@ def search(
             here, levels=setting.levels, codebook=setting.codebook, rate=schedule.rate,
             masks=masks, seed=seed,
         ):  # fmt: skip
-            train(here, dataset, **asdict(schedule.levels), seed=seed, threads=threads)
+            train(here, dataset, schedule.levels, seed=seed, threads=threads)
         yield _written(here, dataset, setting, delta, architecture, price)
     if progress is not None:
         progress(total, total, "candidates")
