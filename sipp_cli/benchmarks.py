@@ -24,7 +24,7 @@ def run_benchmarks(
 ) -> BenchRun:
     """Run benchmarks as the options say, with a progress bar; refuse bad options first."""
     networks.device(device)
-    folder = inputs.data_folder(data_dir)
+    folder = str(inputs.data_folder(data_dir) or "")
 
     from reports import bench
 

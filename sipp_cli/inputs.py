@@ -99,9 +99,9 @@ def tensor(path: Path) -> Tensor:
     return found
 
 
-def data_folder(data_dir: Path | None) -> str:
-    """The folder of data files that was named, by option or environment; empty if none was."""
-    return str(data_dir or os.environ.get("SIPP_DATA_DIR", ""))
+def data_folder(data_dir: Path | None) -> Path | str | None:
+    """The folder of data files that the option or the environment names."""
+    return data_dir or os.environ.get("SIPP_DATA_DIR") or None
 
 
 def dataset(name: str, data_dir: Path | None, flat: bool) -> Dataset:

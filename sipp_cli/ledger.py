@@ -27,7 +27,7 @@ def run_ledger(
     if jobs < 0:
         raise ValueError(f"--jobs must be at least 0; found {jobs}")
     networks.device(device)
-    folder = inputs.data_folder(data_dir)
+    folder = str(inputs.data_folder(data_dir) or "")
     if profile == "full" and not folder:
         render.note("no folder with MNIST was given (--data-dir): its part of the full profile "
                     "is left out")  # fmt: skip

@@ -179,7 +179,7 @@ def command(
     bound is taken. Exit code 1: the certified bound (GN-3) is vacuous.
     """
     networks.device(device)
-    folder = inputs.data_folder(data_dir) or None
+    folder = inputs.data_folder(data_dir)
     if verify is not None:
         _only_searching(net=net, keep=keep, levels=levels, method=method, store=store, file=file)
     elif candidates is not None:

@@ -80,7 +80,7 @@ def command(
         inputs.refuse_unwritable(out, folder=False)
     if store is None and asked in ("reduced", "paper"):
         render.note("nothing is kept if this is stopped; --store FOLDER lets it go on")
-    folder = inputs.data_folder(data_dir) or None
+    folder = inputs.data_folder(data_dir)
 
     typed = f"sipp validate {paper} --schedule {asked} --seed {seed} --threads {threads}"
     typed += f" --only {only}" if only else ""

@@ -24,25 +24,14 @@ Sizes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Family:
-    """Architectures that differ by whole parameters.
+    """Architectures that differ by whole parameters."""
 
-    Attributes:
-        number: how a file names it; never given to another.
-        build: makes the module from the parameters and a seed; refuses those that make none.
-        shape: of one input, from the parameters.
-        least: fewest parameters.
-        most: most parameters.
-        weights: how many weights the module has, or None where there are no parameters.
-
-    Claim: none (plumbing).
-    """
-
-    number: int
-    build: Callable[[Sizes, int], nn.Module]
-    shape: Callable[[Sizes], Sizes]
+    number: int  # how a file names it; never given to another
+    build: Callable[[Sizes, int], nn.Module]  # refuses parameters that make no module
+    shape: Callable[[Sizes], Sizes]  # of one input
     least: int = 0
     most: int = 0
-    weights: Callable[[Sizes], int] | None = None
+    weights: Callable[[Sizes], int] | None = None  # None where there are no parameters
 
 
 def _dense_weights(widths: Sizes) -> int:
