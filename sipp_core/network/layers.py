@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.network.selection import Choice, LayerChoice, Place, places
+from sipp_core.runtime.arguments import first_nonfinite, refuse_nonfinite
 
 SUPPORTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # They multiply by weights too, but not as rows times a matrix that a hook can see.
@@ -216,10 +217,22 @@ def _check_weight(layer: PrunableLayer) -> None:
     weight = layer.weight
     if not weight.is_floating_point():
         raise TypeError(f"layer {layer.name!r} has weights of dtype {weight.dtype}; floats needed")
-    bad = ~torch.isfinite(weight)
-    if bad.any():
-        index = tuple(int(i) for i in bad.nonzero()[0])
+    refuse_nonfinite(
+        f"layer {layer.name!r} has a weight that", weight, "; repair or retrain it before pruning"
+    )
+
+
+def write_weight(name: str, place: Tensor, values: Tensor) -> Tensor:
+    """Write new values into a layer's weight or bias; refuse what leaves the range of its dtype.
+
+    Shapes: values as many as `place` has, in its order; returns what was written.
+    """
+    value = values.to(place.device).reshape(place.shape).to(place.dtype)
+    if first_nonfinite(value) is not None:
         raise ValueError(
-            f"layer {layer.name!r} has a weight that is not finite: {weight[index].item()} at "
-            f"index {index}; repair or retrain it before pruning"
+            f"layer {name!r}: a new weight leaves the range of {place.dtype}; prune the model in "
+            "float32 or keep more weights"
         )
+    with torch.no_grad():
+        place.copy_(value)
+    return value
