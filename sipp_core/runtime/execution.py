@@ -198,5 +198,5 @@ def full_precision(device: torch.device) -> Iterator[None]:
 def _switches() -> list[Any]:
     """Torch's settings of float32 products, one a library; none before torch 2.9."""
     libraries = (torch.backends.cuda.matmul, torch.backends.mkldnn)
-    found = [libraries[0], getattr(libraries[1], "matmul", None)]
-    return [switch for switch in found if hasattr(switch, "fp32_precision")]
+    settings = [libraries[0], getattr(libraries[1], "matmul", None)]
+    return [switch for switch in settings if hasattr(switch, "fp32_precision")]

@@ -81,17 +81,17 @@ def raise_maxima(maximum: Tensor, weight: Tensor, inverse: Tensor, activations: 
 def _check(maximum: Tensor, weight: Tensor, inverse: Tensor, activations: Tensor) -> None:
     if maximum.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"maximum must be float32 or float64; found {maximum.dtype}")
-    named = {"weight": weight, "inverse": inverse, "activations": activations}
-    for name, tensor in named.items():
+    operands = {"weight": weight, "inverse": inverse, "activations": activations}
+    for name, tensor in operands.items():
         if not tensor.is_floating_point():
             raise TypeError(f"{name} must be floating point; found {tensor.dtype}")
         if tensor.device != maximum.device:
             raise ValueError(f"maximum is on {maximum.device} but {name} on {tensor.device}")
     out, fan_in = maximum.shape
-    wanted = {"weight": (out, fan_in), "inverse": (2, len(activations), out)}
-    for name, shape in (wanted | {"activations": (len(activations), fan_in)}).items():
-        if named[name].shape != shape:
-            raise ValueError(f"{name} must have shape {shape}; found {tuple(named[name].shape)}")
+    shapes = {"weight": (out, fan_in), "inverse": (2, len(activations), out)}
+    for name, shape in (shapes | {"activations": (len(activations), fan_in)}).items():
+        if operands[name].shape != shape:
+            raise ValueError(f"{name} must have shape {shape}; found {tuple(operands[name].shape)}")
     if not maximum.is_contiguous():
         raise ValueError("maximum must be contiguous, since it is changed in place")
 
