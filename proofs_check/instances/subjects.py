@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from proofs_check.ledger.evidence import Unavailable
-from proofs_check.ledger.registry import Setting
+from proofs_check.ledger.registry import Result, Setting
 from sipp_core import calibrate
 from sipp_core.pruning import Table, make_table
 from sipp_core.runtime import write_atomically
@@ -144,6 +145,24 @@ def pair_shares(table: Table, sign: int, neuron: int) -> tuple[np.ndarray, np.nd
     g = table.shares(sign, neuron, table.sign(sign)[neuron])
     s = g.max(axis=0)
     return g[:, s > 0], s[s > 0]
+
+
+def on_networks(
+    kind: Callable[..., Callable[..., object]], name: str, claims: tuple[str, ...],
+    body: Callable[[Setting, str], Result], digits: str, mnist: str,
+) -> None:  # fmt: skip
+    """Register <name>_digits and, in the full profile, <name>_mnist: one check of each network.
+
+    `digits` and `mnist` are what the two say.
+    """
+    for network, profile, says in (("digits", "quick", digits), ("mnist", "full", mnist)):
+
+        def check(setting: Setting, network: str = network) -> Result:
+            return body(setting, network)
+
+        check.__name__, check.__doc__ = f"{name}_{network}", says
+        check.__module__ = body.__module__
+        kind(*claims, profile=profile)(check)
 
 
 def _keep(path: Path, model: nn.Module) -> None:
