@@ -124,7 +124,7 @@ def _in_tiles(mask: Tensor, out: int, fan_in: int) -> Tensor:
 
 
 def _choices(inverse: Tensor, width: int, rows: int) -> Tensor:
-    """Lay out both signs' 1/z of each neuron, as `_tile._products` reads them."""
+    """Lay out both signs' 1/z of each neuron, as `_gpu_tile._products` reads them."""
     plus, minus = inverse.contiguous()
     if inverse.dtype == torch.float64:
         return torch.cat([_panels(minus, width, rows), _panels(plus, width, rows)], dim=2)
@@ -139,13 +139,13 @@ def _launch(
     tile: tuple[int, int], wide: bool,
 ) -> None:  # fmt: skip
     # Only here: importing triton takes half a second, and not every machine has it.
-    from sipp_core.sensitivity import _gpu_tile as _tile
+    from sipp_core.sensitivity import _gpu_tile
 
     out, fan_in = weight.shape
     rows, unrolled = choice.shape[1], ROWS[max(tile)]
     span = _span(rows, len(choice) * len(activations), unrolled, maximum.device)
     grid = (len(choice), len(activations), -(-rows // span))
-    run: Any = _tile.maxima[grid]  # it takes options of Triton's besides
+    run: Any = _gpu_tile.maxima[grid]  # it takes options of Triton's besides
     run(
         maximum, weight, positive, choice, activations, out, fan_in, rows, span, OUT=tile[0],
         IN=tile[1], ROWS=unrolled, WIDE=wide, num_warps=WARPS,
