@@ -125,8 +125,8 @@ def prune(
                 }
             )
         stats = calibrate_for(
-            rule, request, calibration, layers=layers, batch_size=256 if batch_size is None else batch_size,
-            forward_size=forward_size,
+            rule, request, calibration, layers=layers,
+            batch_size=256 if batch_size is None else batch_size, forward_size=forward_size,
         )  # fmt: skip
     new = rule.run(request, stats)
     if group is not None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sipp_core.pruning.fitting import VALIDATION_EVERY
 
 import sipp_theory
 from reports.overview import bounds, curves
@@ -18,7 +19,6 @@ from reports.overview.settings import METHOD_FACTS, SETTINGS, method_facts
 from reports.overview.splits import calibration_count, split, widths
 from reports.site import plain, style
 from sipp_core import METHODS, calibrate
-from sipp_core.pruning.fitting import VALIDATION_EVERY
 from sipp_core.zoo import datasets, models
 
 
