@@ -12,8 +12,6 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from sipp_core.network.layers import weight_of
 
-__all__ = ["holding_zeros", "masked_weights", "nonzeros", "random_like"]
-
 
 def nonzeros(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
     """Masks of the weights that are not zero.
@@ -93,9 +91,6 @@ def holding_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[Non
     finally:
         for handle in handles:
             handle.remove()
-
-
-__all__ = ["duplicate", "refresh", "unmask"]
 
 
 def _masks(module: nn.Module) -> list[BasePruningMethod]:

@@ -123,15 +123,10 @@ class Processes:
                     )
 
     def settle(self, failure: Exception | None, place: int = 0) -> None:
-        """Go on if no rank failed; else raise the same refusal on every rank.
+        """Go on if no rank failed; else raise the earliest failure in the stream on every rank.
 
-        Args:
-            failure: what went wrong here, or None.
-            place: where in the stream; the earliest failure is the one that is raised.
-
-        Raises:
-            Exception: the earliest failure, which names its rank unless all ranks failed alike;
-                one that is no ValueError, TypeError or OSError is a RuntimeError elsewhere.
+        It names its rank unless all ranks failed alike; one that is no ValueError, TypeError or
+        OSError is a RuntimeError elsewhere.
         """
         if not int(self.maximum(torch.tensor([failure is not None]).long())[0]):
             return
