@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sipp_core.runtime.arguments import first_nonfinite
+
 
 @dataclass(frozen=True, eq=False)
 class Program:
@@ -207,8 +209,6 @@ def layer_program(
 
 def _finite(name: str, values: Tensor) -> Tensor:
     wide = values.detach().to(torch.float64)
-    bad = ~torch.isfinite(wide)
-    if bad.any():
-        index = tuple(int(i) for i in bad.nonzero()[0])
+    if (index := first_nonfinite(wide)) is not None:
         raise ValueError(f"{name} must be finite; found {float(wide[index])} at index {index}")
     return wide
