@@ -213,7 +213,7 @@ class Coded:
         choice_bits: what is charged besides the file; see `charged`.
         bound: upper bound on the true error at confidence 1 - delta, GN-3's binomial form.
 
-    Claim: GN-3.
+    Claim: GN-3. Source: Blumer et al. 1987, Langford 2005.
     """
 
     setting: Setting
@@ -243,7 +243,7 @@ def charged(count: int) -> float:
     Raises:
         ValueError: a count below 1.
 
-    Claim: GN-3.
+    Claim: GN-3. Source: Blumer et al. 1987, Langford 2005.
 
     Example:
         >>> charged(4)

@@ -65,6 +65,9 @@ def objective(program: Program, weights: Tensor) -> float:
     Returns:
         The objective.
 
+    Raises:
+        RuntimeError: weights of another shape.
+
     Claim: NT-1. Source: [NT] arXiv 1611.05162.
 
     Example:
@@ -85,6 +88,9 @@ def violations(program: Program, weights: Tensor) -> tuple[float, float]:
     Returns:
         ||U X - Y||_F over the ball's entries, to compare with eps, and ||max(U X - V, 0)||_F over
         the others, to compare with 0; both in the outputs' unit.
+
+    Raises:
+        RuntimeError: weights of another shape.
 
     Claim: NT-1. Source: [NT] arXiv 1611.05162.
 
