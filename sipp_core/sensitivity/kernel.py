@@ -187,8 +187,8 @@ def update_maxima(
     The first row to attain a maximum sets it; a later one that equals it does not.
 
     Shapes: weight (out, fan_in), any sign; inverse (2, n, out), 1/z_i^s(x), 0 where z is 0, so
-    small that times any activation it is finite, positive sign first; activations (n, fan_in), >= 0, the
-    weight's dtype; origin as for `update`.
+    small that times any activation it is finite, positive sign first; activations (n, fan_in),
+    >= 0, of the weight's dtype; origin as for `update`.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
 
