@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from reports.site.plain import count, percent, significant
@@ -104,12 +103,3 @@ def network_bound(results: Json) -> str:
         f"factor of {significant(10**cancel, 2)}, everything else "
         f"{significant(10 ** (first['constants'] + first['sensitivity']), 2)}."
     )
-
-
-ALTS: dict[str, Callable[[Json], str]] = {
-    "accuracy": accuracy,
-    "output-error": output_error,
-    "sample-sizes": sample_sizes,
-    "promises": promises,
-    "network-bound": network_bound,
-}

@@ -55,6 +55,13 @@ METHODS = {
     "filters-rand": Look(GREY, "*", (0, (3, 1, 1, 1))),
 }
 SPARE = Look(BLACK, "*")
+
+
+def of_method(name: str) -> Look:
+    """How a pruning method is drawn."""
+    return METHODS.get(name, SPARE)
+
+
 CLAIMS = {
     "SP-2": Look(PURPLE, "P"),
     "SP-3": Look(ORANGE, "s"),
