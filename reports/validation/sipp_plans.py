@@ -1,20 +1,18 @@
-"""reports.validation.sipp_plans."""
+"""Which networks, methods and ratios SiPP's experiments have, and what is published of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.validation.subjects import Subject
+from reports.validation.subjects import Planned, Subject
 from sipp_core.zoo import Recipe, recipe
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Planned):
     """What is run on one network.
 
     Attributes:
-        schedule: its name.
-        subject: the network, its data and how it is trained.
         again: how what is left is trained after pruning.
         methods: pruning methods.
         keeps: fractions kept where the network is pruned once.
@@ -24,8 +22,6 @@ class Plan:
         inputs: calibration inputs.
     """
 
-    schedule: str
-    subject: Subject
     again: Recipe
     methods: tuple[str, ...]
     keeps: tuple[float, ...]
@@ -39,6 +35,20 @@ METHODS = (
     "sipp-det", "sipp-det-mean", "sipp-hybrid", "sipp-poisson", "magnitude", "snip", "wanda",
     "random",
 )  # fmt: skip
+# Those whose potential the paper reports; the others are variants of ours.
+OF_THE_PAPER = ("sipp-det", "sipp-det-mean", "sipp-hybrid")
+OURS = ("sipp-det", "sipp-det-mean")
+# What they are compared with; the paper speaks of the first, trained again.
+THEIRS = ("magnitude", "snip", "wanda", "random")
+CONTROL = "random"
+# Share of weights removed at that loss by the iterative cascade: what is published, and our goals.
+PUBLISHED = {
+    ("resnet-20", "cifar10", "sipp"): (0.849, "84.9% (magnitude 84.9%)", "table of [SP]"),
+    ("resnet-20", "cifar10", "magnitude"): (0.849, "84.9%", "table of [SP]"),
+    ("lenet-300-100", "mnist", "sipp"): (0.95, "at least 95% (our goal)", "goal of this toolkit"),
+    ("lenet-5", "mnist", "sipp"): (0.97, "at least 97% (our goal)", "goal of this toolkit"),
+    ("lenet-5-caffe", "mnist", "sipp"): (0.97, "at least 97% (our goal)", "goal of this toolkit"),
+}
 KEEPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 STEPS = (0.5, 0.3, 0.2, 0.12, 0.08, 0.05, 0.04, 0.03, 0.02, 0.015)
 _SOME = (0.02, 0.05, 0.1, 0.2, 0.5)
