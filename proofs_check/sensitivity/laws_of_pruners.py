@@ -29,7 +29,7 @@ from proofs_check.instances.strategies import layers
 from proofs_check.kinds.laws import hold
 from proofs_check.ledger.evidence import Found
 from proofs_check.ledger.registry import Setting, law
-from sipp_core.pruning import budget
+from sipp_core.methods import Planned, registered
 
 ROUNDING = 1e-9
 KEEP = st.sampled_from([0.25, 0.5, 0.75, 1.0])
@@ -74,7 +74,11 @@ def scaling_of_methods(setting: Setting) -> Found:
         assert np.array_equal(scaled, plain * by_row)
 
     few = st.lists(st.integers(-9, 9), min_size=1, max_size=4)
-    methods = st.sampled_from([m for m in budget.RULES if m != "snip"])
+    methods = st.sampled_from([
+            name
+            for name, method in registered().items()
+            if isinstance(method, Planned) and method.facts.label != "SNIP"
+        ])
     return hold(setting, given(LAYERS, methods, KEEP, few, few)(law), examples=60)
 
 
