@@ -15,6 +15,7 @@ from reports.generalization.figures_of_bounds import PRINTED
 from reports.generalization.words import PARTS, amount, chosen, kind, label, rate
 from reports.site import style
 from reports.site.figure import Kind, always, percent_tick, sheet
+from reports.site.methods import look as look_of
 from reports.site.plain import count, percent
 
 Json = dict[str, Any]
@@ -133,7 +134,7 @@ Look = tuple[str, int, str]
 
 def _sign(looks: Sequence[Look], look: Look) -> dict[str, Any]:
     """Colour by method, marker by number of levels, hollow for a table."""
-    colour = style.of_method(look[0]).colour
+    colour = look_of(look[0]).colour
     counts = sorted({count for _, count, _ in looks})
     return {"color": colour, "marker": _MARKERS[counts.index(look[1]) % len(_MARKERS)],
             "markersize": 6.5, "markerfacecolor": "none" if look[2] == "table" else colour,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reports.overview.settings import DRAWN
 from reports.site.plain import count, percent, significant
 
 Json = dict[str, Any]
@@ -48,9 +49,10 @@ def output_error(results: Json) -> str:
         f"({significant(worst['error'])})."
     )
     pair = {row["method"]: row["error"] for row in rows}
-    if {"sipp-poisson", "sipp-rand"} <= pair.keys():
-        ratio = pair["sipp-rand"] / pair["sipp-poisson"]
-        text += f" SiPP random has {significant(ratio, 2)} times the error of SiPP Poisson."
+    one, other = DRAWN
+    if {one, other} <= pair.keys():
+        ratio = significant(pair[one] / pair[other], 2)
+        text += f" {names[one]} has {ratio} times the error of {names[other]}."
     return text
 
 

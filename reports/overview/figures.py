@@ -11,15 +11,17 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 from reports.overview import alt, figures_theory
 from reports.site import style
 from reports.site.figure import NARROW, WIDE, Kind, always
+from reports.site.methods import look as look_of
 
 Json = dict[str, Any]
-PANELS = (("sipp", "SiPP and baselines"), ("corenet", "CoreNet and baselines"), ("peer", "Peers"))
+# Families that have a panel of their own; baselines are drawn beside each but the peers.
+PANELS = dict(sipp="SiPP and baselines", corenet="CoreNet and baselines", peer="Peers")
 
 
 def _panels(results: Json, narrow: bool) -> list[tuple[Axes, str]]:
     """A panel for each family that was run, in two columns or one below the other."""
     run = {method["family"] for method in results["methods"]}
-    shown = [(family, title) for family, title in PANELS if family in run]
+    shown = [(family, title) for family, title in PANELS.items() if family in run]
     columns = 1 if narrow else 2
     rows = -(-len(shown) // columns)
     inches = (0.2 + 3.4 * rows) if narrow else (0.3 + 3.9 * rows)
@@ -83,7 +85,7 @@ def accuracy(results: Json, narrow: bool) -> Figure:
         axes.text(0.01, original - 0.012, "unpruned", va="top", fontsize=8.5, color=style.SOFT)
         ends = []
         for method in _in_panel(results, family):
-            rows, look = _rows(results, method["name"]), style.of_method(method["name"])
+            rows, look = _rows(results, method["name"]), look_of(method["name"])
             _curve(axes, rows, "accuracy", look)
             # At the dense end all curves meet; they part where accuracy falls.
             ends.append((_crossing(rows, 0.7 * original), method["label"], look))
@@ -138,7 +140,7 @@ def output_error(results: Json, narrow: bool) -> Figure:
         axes.axhline(1, color=style.INK, linewidth=0.8)
         ends = [(0.93, 1.0, "error = output", style.INK)]
         for method in _in_panel(results, family):
-            mine, look = _rows(results, method["name"]), style.of_method(method["name"])
+            mine, look = _rows(results, method["name"]), look_of(method["name"])
             _curve(axes, mine, "error", look)
             last = mine[-1]
             ends.append((last["kept"], max(last["error"], least), method["label"], look.colour))

@@ -13,13 +13,13 @@ from typing import Any
 from torch import Tensor
 
 import sipp_core
-from reports.overview.settings import method_facts
+from reports.site.methods import calibrations
 from reports.validation.corenet_lines import curves, lines
-from reports.validation.corenet_plans import AMPLIFIED, METHODS, PLANS, Plan
+from reports.validation.corenet_plans import METHODS, PLANS, Plan
 from reports.validation.paper import Paper, Trained
 from reports.validation.subjects import Workshop
 from reports.validation.work import Task, cell, settings_of
-from sipp_core.pruning import DEFAULT_POINTS, VALIDATION_EVERY
+from sipp_core.pruning import find_method
 from sipp_core.runtime import shuffled
 from sipp_core.zoo import training
 
@@ -56,7 +56,7 @@ def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
     settings = settings_of(plan, ("keeps", "seeds", "schedule"))
     for method in METHODS:
         for keep in plan.keeps:
-            for draw in range(plan.seeds if method_facts(method).random else 1):
+            for draw in range(plan.seeds if find_method(method).random else 1):
                 key = cell(plan, settings, seed + draw) | {"method": method, "keep": keep}
                 yield key, lambda m=method, k=keep, d=draw: bench.measure(m, k, seed + d)
 
@@ -77,23 +77,14 @@ class _Bench(Trained[Plan]):
         return training.accuracy(self.model, *self.tests)
 
     @cached_property
-    def plain(self) -> sipp_core.Calibration:
-        """The calibration of most methods."""
+    def calibrations(self) -> dict[str, sipp_core.Calibration]:
+        """What each method is given."""
         inputs, _ = self.inputs(self.plan.inputs)
-        return sipp_core.calibrate(self.model, inputs, seed=self.seed)
-
-    @cached_property
-    def aside(self) -> sipp_core.Calibration:
-        """The calibration with inputs set aside."""
-        inputs, _ = self.inputs(self.plan.inputs)
-        return sipp_core.calibrate(
-            self.model, inputs, seed=self.seed, points=DEFAULT_POINTS,
-            validation_every=VALIDATION_EVERY,
-        )  # fmt: skip
+        return calibrations(self.model, inputs, METHODS, self.seed)
 
     def measure(self, method: str, keep: float, seed: int) -> Json:
         """Prune once and measure."""
-        ready = self.aside if method == AMPLIFIED else self.plain
+        ready = self.calibrations[method]
         pruned = sipp_core.prune(self.model, ready, method=method, keep=keep, seed=seed)
         errors, _ = sipp_core.output_errors(self.model, pruned.model, self.tests[0])
         after = training.accuracy(pruned.model, *self.tests)
@@ -106,6 +97,7 @@ class _Bench(Trained[Plan]):
 
 
 PAPER = Paper(
+    "CoreNet",
     "Data-Dependent Coresets for Compressing Neural Networks (CoreNet), arXiv 1804.05345",
     PLANS, says, tasks, lines, curves,
 )  # fmt: skip

@@ -58,11 +58,10 @@ PLANS = {
 }
 
 CORENET = ("corenet", "corenet+", "corenet++")
-PEERS = ("entry-uniform", "entry-l1", "entry-l2", "entry-mixture", "svd")
+LOW_RANK = "svd"
+PEERS = ("entry-uniform", "entry-l1", "entry-l2", "entry-mixture", LOW_RANK)
 SIPP = ("sipp-rand", "sipp-det", "sipp-hybrid", "sipp-poisson")
 METHODS = (*CORENET, *SIPP, *PEERS)
-# It alone chooses among candidates, on inputs set aside.
-AMPLIFIED = "corenet++"
 _BELOW = "CoreNet's curve lies below, at equal weights"
 # (ours, theirs, column, what the paper says of it).
 COMPARISONS = (

@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from reports.overview.settings import METHOD_FACTS
-from reports.site import style
+from reports.site import methods, style
 from reports.site.figure import Drawn, drawing, percent_tick, sheet
 from reports.site.plain import percent
+from reports.validation.corenet_plans import LOW_RANK
 from reports.validation.words import figure_words, number
 
 Json = dict[str, Any]
 _PUBLISHED = style.Look(style.INK, "*", "none")
 _OWN = {
     "published": _PUBLISHED,
-    "svd": style.Look(style.GREY, "x", (0, (1, 1))),  # CoreNet's blue is beside it here
+    LOW_RANK: style.Look(style.GREY, "x", (0, (1, 1))),  # CoreNet's blue is beside it here
     "sipp-det-mean": style.Look(style.ORANGE, "o"),
     "nettrim parallel": style.Look(style.BLUE, "P"),
     "nettrim cascade": style.Look(style.PURPLE, "X", (0, (5, 1.5))),
@@ -46,7 +46,7 @@ def _drawn(name: str, schedule: str, panels: Sequence[Json]) -> Drawn:
 
 def _looks(panels: Sequence[Json]) -> dict[str, style.Look]:
     names = dict.fromkeys(line["name"] for panel in panels for line in panel["series"])
-    return {name: _OWN.get(name) or style.of_method(name) for name in names}
+    return {name: _OWN.get(name) or methods.look(name) for name in names}
 
 
 def _label(name: str) -> str:
@@ -54,7 +54,7 @@ def _label(name: str) -> str:
         return "SiPP det., by means and layers"
     if name.startswith("nettrim "):
         return f"Net-Trim, {name.partition(' ')[2]}"
-    return METHOD_FACTS[name].label if name in METHOD_FACTS else name
+    return methods.label(name)
 
 
 def _figure(panels: Sequence[Json], narrow: bool) -> Figure:

@@ -13,8 +13,8 @@ import sipp_core
 from reports.validation.nettrim_lines import curves, lines
 from reports.validation.nettrim_plans import BESIDE, DISCREPANCY, GAP, LINKS, PLANS, SEARCH, Plan
 from reports.validation.paper import Paper, Trained
+from reports.validation.sipp_plans import arguments
 from reports.validation.subjects import Workshop
-from reports.validation.variants import variant
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.nettrim import retrim
 from sipp_core.network import nonzeros
@@ -77,7 +77,7 @@ class _Bench(Trained[Plan]):
         """Another method at a published share, and trained again."""
         result = sipp_core.prune(
             self.model, [self.inputs(self.plan.inputs)], keep=keep, seed=self.seed,
-            layers=nn.Linear, **variant(method),
+            layers=nn.Linear, **arguments(method),
         )  # fmt: skip
         return {"accuracy": self.accuracy(result.model)} | self._again(result.model)
 
@@ -151,6 +151,7 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 PAPER = Paper(
+    "Net-Trim",
     "Net-Trim: Convex Pruning of Deep Neural Networks with Performance Guarantee (Net-Trim), "
     "arXiv 1611.05162",
     PLANS, says, tasks, lines, curves,

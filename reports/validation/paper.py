@@ -24,6 +24,7 @@ class Paper(Generic[P]):
     """A paper's experiment.
 
     Attributes:
+        name: as readers know it.
         title: the paper's title and number.
         plans: what is run, by schedule.
         says: plans in words.
@@ -32,6 +33,7 @@ class Paper(Generic[P]):
         curves: panels of the figures, from plans and rows.
     """
 
+    name: str
     title: str
     plans: Mapping[str, Sequence[P]]
     says: Callable[[Sequence[P]], str]

@@ -20,9 +20,7 @@ from sipp_core.runtime import some_threads, whole
 from sipp_core.zoo import DATA_DIR_VARIABLE
 
 Progress = Callable[[int, int, str], None]
-PAPERS: dict[str, Paper[Any]] = {
-    "corenet": corenet.PAPER, "sipp": sipp.PAPER, "nettrim": nettrim.PAPER,
-}  # fmt: skip
+PAPERS: dict[str, Paper[Any]] = dict(corenet=corenet.PAPER, sipp=sipp.PAPER, nettrim=nettrim.PAPER)
 SCHEDULES = ("tiny", "quick", "reduced", "paper")
 
 
@@ -110,7 +108,7 @@ def validate(
     numbers.
 
     Args:
-        paper: "corenet", "sipp" or "nettrim".
+        paper: a name of PAPERS: corenet, sipp or nettrim.
         schedule: "quick" (embedded data, minutes), "reduced" (MNIST on a few cores, hours), "paper"
             (as published, for a GPU) or "tiny" (seconds, to try out).
         data_dir: folder of the data files, as in `sipp_core.datasets.load`.

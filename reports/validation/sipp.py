@@ -11,9 +11,8 @@ from torch import nn
 import sipp_core
 from reports.validation.paper import Paper, Trained
 from reports.validation.sipp_lines import curves, lines
-from reports.validation.sipp_plans import CONTROL, PLANS, Plan
+from reports.validation.sipp_plans import CONTROL, PLANS, Plan, arguments
 from reports.validation.subjects import Workshop, found, keep
-from reports.validation.variants import variant
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.network import random_like
 from sipp_core.zoo import retraining
@@ -72,7 +71,7 @@ class _Bench(Trained[Plan]):
     def sparsify(self, method: str, model: nn.Module, keep: float) -> sipp_core.PruneResult:
         """Prune by a method with everything else settled."""
         pairs = [self.inputs(self.plan.inputs)]
-        return sipp_core.prune(model, pairs, keep=keep, seed=self.seed, **variant(method))
+        return sipp_core.prune(model, pairs, keep=keep, seed=self.seed, **arguments(method))
 
     def unpruned(self) -> Json:
         """The network as it was trained."""
@@ -142,4 +141,6 @@ class _Bench(Trained[Plan]):
         return result
 
 
-PAPER = Paper("SiPPing Neural Networks (SiPP), arXiv 1910.05422", PLANS, says, tasks, lines, curves)
+PAPER = Paper(
+    "SiPP", "SiPPing Neural Networks (SiPP), arXiv 1910.05422", PLANS, says, tasks, lines, curves
+)

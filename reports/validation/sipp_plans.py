@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from reports.validation.subjects import Planned, Subject
+from sipp_core.methods import Method, SippDet
 from sipp_core.zoo import Recipe, recipe
 
 
@@ -52,7 +54,32 @@ PUBLISHED = {
 KEEPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 STEPS = (0.5, 0.3, 0.2, 0.12, 0.08, 0.05, 0.04, 0.03, 0.02, 0.015)
 _SOME = (0.02, 0.05, 0.1, 0.2, 0.5)
+# Compared within a neuron, not among all layers.
+_BY_NEURON = ("wanda",)
 _FEW = ("sipp-det", "sipp-det-mean", "magnitude", "random")
+
+
+class Arguments(TypedDict):
+    """Arguments of `prune`."""
+
+    method: str | Method
+    scope: str
+
+
+def arguments(name: str) -> Arguments:
+    """What `prune` is called with for a method of the training experiments.
+
+    The budget is shared among all layers, as the papers do; Wanda compares the weights of one
+    neuron. "sipp-det-mean" ranks by the mean instead of the largest sensitivity and gives every
+    layer the same share: what AL-1 makes of a few per cent of the weights nearly empties the layers
+    behind the first, and training cannot mend that.
+
+    >>> arguments("sipp-det-mean")["method"], arguments("snip")["scope"]
+    (SippDet(rank='mean'), 'global')
+    """
+    if name == "sipp-det-mean":
+        return {"method": SippDet(rank="mean"), "scope": "layer"}
+    return {"method": name, "scope": "layer" if name in _BY_NEURON else "global"}
 
 
 def _paper(net: str, data: str) -> Plan:
