@@ -1,7 +1,7 @@
 """The claims ledger, the evidence for each claim, and the Monte Carlo behind it."""
 
+from proofs_check.ledger.all_claims import LEDGER
 from proofs_check.ledger.claim import Claim
-from proofs_check.ledger.claims import LEDGER
 from proofs_check.ledger.evidence import Evidence
 from proofs_check.ledger.harness import LedgerRun, run
 from proofs_check.ledger.judging import Coverage, judge, power, refuting_failures, trials_for_power

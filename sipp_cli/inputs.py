@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import tempfile
 import zipfile
@@ -96,6 +97,11 @@ def tensor(path: Path) -> Tensor:
         index = tuple(int(i) for i in bad.nonzero()[0])
         raise ValueError(f"{path} holds {found[index].item()} at index {index}; repair that input")
     return found
+
+
+def data_folder(data_dir: Path | None) -> Path | str | None:
+    """The folder of data files that the option or the environment names."""
+    return data_dir or os.environ.get("SIPP_DATA_DIR") or None
 
 
 def dataset(name: str, data_dir: Path | None, flat: bool) -> Dataset:

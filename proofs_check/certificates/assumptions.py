@@ -5,7 +5,7 @@ from __future__ import annotations
 from scipy import stats
 
 import sipp_core
-from proofs_check.instances import subjects
+from proofs_check.instances import methods, subjects
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, assumption
 from sipp_core.certificates import output_errors
@@ -26,7 +26,7 @@ def halves_of_the_fresh_inputs(setting: Setting) -> Found:
     told, series = [], {}
     for number, name in enumerate(subjects.names(setting)):
         found = subjects.subject(setting, name)
-        pruned = sipp_core.prune(found.model, found.train[:256], method="sipp-det", keep=0.5)
+        pruned = sipp_core.prune(found.model, found.train[:256], method=methods.PLAIN, keep=0.5)
         errors, _ = output_errors(found.model, pruned.model, found.fresh)
         half = len(errors) // 2
         order = generator(setting.seed, HELD_OUT_STREAM, number).permutation(len(errors))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sipp_core
+import sipp_theory
+from proofs_check.certificates import symbolic
 from proofs_check.ledger.claim import Claim, Step
 
 TAIL = (
@@ -15,110 +18,91 @@ COUNT = (
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
-        "CT-1",
-        "Violation rate from held-out points",
+        "CT-1", "Violation rate from held-out points",
         r"For a network and an $\epsilon$ that were fixed before, $n$ i.i.d. held-out points and "
         r"$k$ violations $e(x) > \epsilon$ among them: with confidence $1-\alpha$, "
         r"$\Pr(e > \epsilon) \leq \mathrm{BetaInv}(1-\alpha; k+1, n-k)$. The two-sided interval "
         r"has $\alpha/2$ on each side.",
         "How often the pruned network is off by more than a given error, from inputs that it has "
         "not seen.",
-        "Clopper and Pearson, Biometrika 26 (1934)",
-        assumptions=("A-held-out",),
-        computes=(
-            "sipp_theory.violation_bound",
-            "sipp_theory.clopper_pearson",
-            "sipp_core.certify",
-        ),
+        "Clopper and Pearson, Biometrika 26 (1934)", assumptions=("A-held-out",),
+        computes=(sipp_theory.violation_bound, sipp_theory.clopper_pearson, sipp_core.certify),
         steps=(
             Step(COUNT, why_not="the definition of i.i.d. and of the binomial law"),
-            Step(TAIL, "symbolic.certificates.tail_is_beta"),
+            Step(TAIL, symbolic.tail_is_beta),
             Step(r"The same as polynomials, for every $k < n \leq 8$.",
-                 "symbolic.certificates.tail_is_the_beta_integral"),
-            Step(r"The bound fails exactly for the counts $0, \dots, c$ of a tail below $\alpha$, "
-                 r"which have probability below $\alpha$.", "symbolic.certificates.lower_set"),
+                 symbolic.tail_is_the_beta_integral),
+            Step(r"The bound fails exactly for the counts $0, \dots, c$ of a tail below "
+                 r"$\alpha$, which have probability below $\alpha$.", symbolic.lower_set),
         ),
         probabilistic=True,
     ),
     Claim(
-        "CT-2",
-        "Certified error, a tolerance limit",
-        r"Let $r$ be the least integer with $\Pr(\mathrm{Bin}(n, 1-\delta) \leq r-1) \geq "
-        r"1-\alpha$. The $r$-th smallest of $n$ held-out errors is an $\epsilon$ with "
-        r"$\Pr(e > \epsilon) \leq \delta$ at confidence $1-\alpha$. There is such an $r$ if and "
-        r"only if $n \geq \ln \alpha/\ln(1-\delta)$.",
+        "CT-2", "Certified error, a tolerance limit",
+        "Let $r$ be the least integer with "
+        r"$\Pr(\mathrm{Bin}(n, 1-\delta) \leq r-1) \geq 1-\alpha$. The $r$-th smallest of $n$ "
+        r"held-out errors is an $\epsilon$ with $\Pr(e > \epsilon) \leq \delta$ at confidence "
+        r"$1-\alpha$. There is such an $r$ if and only if $n \geq \ln \alpha/\ln(1-\delta)$.",
         "An error that all but a given share of fresh inputs stays within, from inputs that the "
         "network has not seen; about 90 of them are needed for 5% at 99% confidence.",
-        "Wilks, Ann. Math. Stat. 12 (1941)",
-        assumptions=("A-held-out",),
-        computes=(
-            "sipp_theory.tolerance_rank",
-            "sipp_theory.error_quantile",
-            "sipp_theory.points_needed",
-            "sipp_core.certify",
-        ),
+        "Wilks, Ann. Math. Stat. 12 (1941)", assumptions=("A-held-out",),
+        computes=(sipp_theory.tolerance_rank, sipp_theory.error_quantile,
+                  sipp_theory.points_needed, sipp_core.certify),
         steps=(
-            Step(r"If the $r$-th smallest error $\epsilon$ has $\Pr(e > \epsilon) > \delta$, then "
-                 r"$r$ of the points lie in the set where $F(e) < 1-\delta$, whose probability is "
-                 r"at most $1-\delta$.", why_not="measure theory: holds for laws with atoms too"),
-            Step(TAIL, "symbolic.certificates.tail_is_beta"),
+            Step(r"If the $r$-th smallest error $\epsilon$ has $\Pr(e > \epsilon) > \delta$, "
+                 r"then $r$ of the points lie in the set where $F(e) < 1-\delta$, whose "
+                 r"probability is at most $1-\delta$.",
+                 why_not="measure theory: holds for laws with atoms too"),
+            Step(TAIL, symbolic.tail_is_beta),
             Step(r"$\Pr(\mathrm{Bin}(n, t) \geq r)$ has the density of $\mathrm{Beta}(r, n-r+1)$ "
                  r"and rises in $t$, so a set of at most $1-\delta$ holds $r$ points with "
-                 r"probability at most $\alpha$.", "symbolic.certificates.order_statistic"),
+                 r"probability at most $\alpha$.", symbolic.order_statistic),
             Step(r"$r = n$ will do if and only if $(1-\delta)^n \leq \alpha$.",
-                 "symbolic.certificates.points_needed"),
+                 symbolic.points_needed),
         ),
         probabilistic=True,
     ),
     Claim(
-        "CT-3",
-        "The sparsest network that meets a target",
+        "CT-3", "The sparsest network that meets a target",
         r"Networks are tested in an order fixed before, each at level $\alpha$ by whether "
         r"$\Pr(\mathrm{Bin}(n, \delta) \leq k) \leq \alpha$, and the first failure ends the "
-        r"search. The chance that any accepted network has $\Pr(e > \epsilon) > \delta$ is at most "
-        r"$\alpha$.",
-        "The smallest network on a path from dense to sparse that provably meets a target; trying "
-        "many costs no confidence.",
-        "Maurer, Hothorn and Lehmacher (1995), fixed-sequence testing",
-        assumptions=("A-held-out",),
-        depends=("CT-1",),
-        computes=("sipp_theory.fixed_sequence", "sipp_core.sparsest"),
+        r"search. The chance that any accepted network has $\Pr(e > \epsilon) > \delta$ is at "
+        r"most $\alpha$.",
+        "The smallest network on a path from dense to sparse that provably meets a target; "
+        "trying many costs no confidence.",
+        "Maurer, Hothorn and Lehmacher (1995), fixed-sequence testing", assumptions=("A-held-out",),
+        depends=("CT-1",), computes=(sipp_theory.fixed_sequence, sipp_core.sparsest),
         steps=(
             Step("If a network that misses the target is accepted, the first such network of the "
-                 "order has passed its own test.", "symbolic.certificates.fixed_sequence_logic"),
-            Step(r"Which network is first is no matter of chance, and its own test errs with "
-                 r"probability at most $\alpha$ (CT-1).", "symbolic.certificates.lower_set"),
+                 "order has passed its own test.", symbolic.fixed_sequence_logic),
+            Step("Which network is first is no matter of chance, and its own test errs with "
+                 r"probability at most $\alpha$ (CT-1).", symbolic.lower_set),
             Step(COUNT, why_not="the definition of i.i.d.; calibration is held fixed"),
         ),
         probabilistic=True,
     ),
     Claim(
-        "CT-4",
-        "Monitoring at any time",
-        r"With $\pi$ a beta law cut off at $q > \delta$ and $k$ violations in $n$ points, "
-        r"$E = \int q^k (1-q)^{n-k} d\pi(q)/\left(\delta^k (1-\delta)^{n-k}\right)$ is a "
-        r"supermartingale for every rate $p \leq \delta$ and has mean 1 at $p = \delta$, so that "
-        r"$\Pr(E$ ever reaches $1/\alpha) \leq \alpha$. Cut off at $q < \delta$ it is the same "
-        r"against $p \geq \delta$. The rates against which the whole mixture stays below "
-        r"$1/\alpha$ are a confidence sequence.",
+        "CT-4", "Monitoring at any time",
+        r"With $\pi$ a beta law cut off at $q > \delta$ and $k$ violations in $n$ points, $E = "
+        r"\int q^k (1-q)^{n-k} d\pi(q)/\left(\delta^k "
+        r"(1-\delta)^{n-k}\right)$ is a supermartingale for every rate $p \leq "
+        r"\delta$ and has mean 1 at $p = \delta$, so that $\Pr(E$ ever reaches $1/\alpha) \leq "
+        r"\alpha$. Cut off at $q < \delta$ it is the same against $p \geq "
+        r"\delta$. The rates against which the whole mixture stays below $1/\alpha$ are a "
+        "confidence sequence.",
         "Watch a network in use and look as often as you like: a false alarm stays as rare as "
         "promised.",
         "derived here; Robbins (1970), method of mixtures; Ville (1939)",
-        computes=(
-            "sipp_theory.e_value",
-            "sipp_theory.log_e_value",
-            "sipp_theory.confidence_sequence",
-        ),
+        computes=(sipp_theory.e_value, sipp_theory.log_e_value, sipp_theory.confidence_sequence),
         steps=(
-            Step(r"One point multiplies each likelihood ratio by "
-                 r"$1 + (p-\delta)(q-\delta)/(\delta (1-\delta))$ on average: 1 at "
-                 r"$p = \delta$, at most 1 where $p$ and $q$ lie on different sides.",
-                 "symbolic.certificates.one_step"),
-            Step(r"The mixture over $q$ inherits it.", why_not="Tonelli's theorem, cited"),
+            Step("One point multiplies each likelihood ratio by "
+                 r"$1 + (p-\delta)(q-\delta)/(\delta (1-\delta))$ on average: 1 at $p = \delta$, "
+                 "at most 1 where $p$ and $q$ lie on different sides.", symbolic.one_step),
+            Step("The mixture over $q$ inherits it.", why_not="Tonelli's theorem, cited"),
             Step(r"The mean is 1 at $p = \delta$, as a function of $\delta$, for $n \leq 7$.",
-                 "symbolic.certificates.expectation_is_one"),
-            Step(r"Without the cut-off the claim is false: $E$ grows without a violation at "
-                 r"$p = 0$.", "symbolic.certificates.untruncated_fails"),
+                 symbolic.expectation_is_one),
+            Step("Without the cut-off the claim is false: $E$ grows without a violation at "
+                 "$p = 0$.", symbolic.untruncated_fails),
             Step(r"A supermartingale $\geq 0$ that starts at 1 ever reaches $1/\alpha$ with "
                  r"probability at most $\alpha$.",
                  why_not="Ville's inequality, cited; dynamic programming over all paths agrees"),

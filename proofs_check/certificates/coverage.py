@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import sipp_core
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import methods, subjects
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
 from sipp_core.runtime import evaluating, generator
@@ -194,7 +194,6 @@ STREAM = 75
 ROUNDING = 1e-5
 # The targets of CT-1 and CT-3: a share of inputs that some network just misses delta = 0.1 by.
 BORDERLINE = 0.12
-METHODS = ("sipp-poisson", "sipp-det", "corenet", "sipp-rand")
 Kind = Literal["CT-1", "CT-2", "CT-3"]
 
 
@@ -206,7 +205,7 @@ def _population_errors(model: nn.Module, pruned: nn.Module, population: Tensor) 
 
 
 def _certificates(
-    model: nn.Module, population: Tensor, kind: Kind, methods: tuple[str, ...],
+    model: nn.Module, population: Tensor, kind: Kind, pruners: tuple[str, ...],
     keeps: tuple[float, ...], eps: float, delta: float, confidence: float, sizes: tuple[int, int],
     seed: int, stream: tuple[int, ...], block: int, size: int,
 ) -> int:  # fmt: skip
@@ -216,7 +215,7 @@ def _certificates(
     for trial in range(size):
         picks = [rng.integers(len(population), size=count) for count in sizes]
         calibration, held = (population[torch.from_numpy(rows)] for rows in picks)
-        dice, method = int(rng.integers(2**31)), methods[trial % len(methods)]
+        dice, method = int(rng.integers(2**31)), pruners[trial % len(pruners)]
         if kind == "CT-3":
             found = sipp_core.sparsest(model, calibration, held, eps=eps, method=method, seed=dice,
                                        keeps=keeps, allow_repeats=True, delta=delta,
@@ -250,17 +249,17 @@ def _tiny(setting: Setting) -> tuple[nn.Module, Tensor]:
 
 def _exceeded(model: nn.Module, population: Tensor, keep: float, share: float) -> float:
     """Error that this share of the population exceeds, in one network pruned to look for it."""
-    pruned = sipp_core.prune(model, population[:64], method="sipp-det", keep=keep, seed=1).model
+    pruned = sipp_core.prune(model, population[:64], method=methods.PLAIN, keep=keep, seed=1).model
     return float(np.quantile(_population_errors(model, pruned, population), 1 - share))
 
 
 def _small(setting: Setting, kind: Kind, keeps: tuple[float, ...]) -> Experiment:
     net, population = _tiny(setting)
     eps = _exceeded(net, population, keeps[0], BORDERLINE)
-    methods = ("sipp-det",) if kind == "CT-3" and not setting.full else METHODS
-    count = partial(_certificates, net, population, kind, methods, keeps, eps, 0.1, 0.9, (32, 38),
+    pruners = (methods.PLAIN,) if kind == "CT-3" and not setting.full else methods.CERTIFIED
+    count = partial(_certificates, net, population, kind, pruners, keeps, eps, 0.1, 0.9, (32, 38),
                     setting.seed, (1, int(kind[-1])))  # fmt: skip
-    says = f"{', '.join(methods)} in turn, 38 inputs held out, delta 0.1, confidence 0.9."
+    says = f"{', '.join(pruners)} in turn, 38 inputs held out, delta 0.1, confidence 0.9."
     return Experiment(says, 0.1, count, block=24)
 
 
@@ -287,11 +286,11 @@ def _trained(setting: Setting, kind: Kind, keeps: tuple[float, ...]) -> list[Exp
     for place, name in enumerate(subjects.names(setting)):
         found = subjects.subject(setting, name)
         population = torch.cat([found.fresh, found.train])[: 4000 if setting.full else 1000]
-        methods = METHODS if setting.full and kind != "CT-3" else ("sipp-det",)
+        pruners = methods.CERTIFIED if setting.full and kind != "CT-3" else (methods.PLAIN,)
         eps = _exceeded(found.model, population, keeps[0], BORDERLINE)
-        count = partial(_certificates, found.model, population, kind, methods, keeps, eps, 0.1,
+        count = partial(_certificates, found.model, population, kind, pruners, keeps, eps, 0.1,
                         0.8, (64, 45), setting.seed, (2, int(kind[-1]), place))  # fmt: skip
-        says = f"{name}, {', '.join(methods)}, 45 inputs held out, delta 0.1, confidence 0.8."
+        says = f"{name}, {', '.join(pruners)}, 45 inputs held out, delta 0.1, confidence 0.8."
         asked.append(Experiment(says, 0.2, count, block=12))
     return asked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -146,7 +147,6 @@ def exact_synthetic(setting: Setting) -> Experiment:
 
 # Failures at the needed size: its standard deviation is then some 1.4%.
 FAILURES = 1000
-CLAIMS = ("SP-2", "SP-3", "SP-4", "SP-5", "SP-5x")
 QUICK = ((0.3, 0.05),)
 FULL = ((0.1, 0.05), (0.3, 0.01))
 
@@ -162,103 +162,49 @@ def _needed_on_network(
     return needed_size(g, s, eps=eps, delta=delta, trials=trials, seed=setting.seed)
 
 
-def _size(
-    claim: str, g: np.ndarray, s: np.ndarray, eps: float, delta: float, found: subjects.Subject
-) -> float:
-    """What a claim asks for at one sign of one neuron."""
-    total, q = max(1.0, float(s.sum())), s / s.sum()
-    if claim == "SP-2":
-        size = sipp_theory.corenet_size(total, eps, delta, found.eta, found.eta_star)
-    elif claim == "SP-3":
-        size = sipp_theory.bernstein_size(total, eps, delta)
-    elif claim == "SP-4":
-        size = sipp_theory.kl_size(total, eps, delta)
-    elif claim == "SP-5":
-        size = sipp_theory.cramer_size(g, q, eps, delta)
-    else:
-        size = sipp_theory.exact_size(g, q, eps, delta)
-    return float(size)
+Row = Callable[[np.ndarray, np.ndarray, float, float, subjects.Subject], np.ndarray | np.float64]
+# What each claim asks for at shares g and sensitivities s of one sign of one neuron.
+SIZES: dict[str, tuple[str, Row]] = {
+    "SP-2": ("corenet", lambda g, s, eps, delta, net: sipp_theory.corenet_size(
+        _total(s), eps, delta, net.eta, net.eta_star)),
+    "SP-3": ("bernstein", lambda g, s, eps, delta, net: sipp_theory.bernstein_size(
+        _total(s), eps, delta)),
+    "SP-4": ("chernoff", lambda g, s, eps, delta, net: sipp_theory.kl_size(_total(s), eps, delta)),
+    "SP-5": ("cramer", lambda g, s, eps, delta, net: sipp_theory.cramer_size(
+        g, s / s.sum(), eps, delta)),
+    "SP-5x": ("exact", lambda g, s, eps, delta, net: sipp_theory.exact_size(
+        g, s / s.sum(), eps, delta)),
+}  # fmt: skip
 
 
-def _trials(setting: Setting, claim: str, name: str, pairs: int) -> list[Experiment]:
+def _total(s: np.ndarray) -> float:
+    return max(1.0, float(s.sum()))
+
+
+def _trials(setting: Setting, name: str, claim: str) -> list[Experiment]:
     """Experiments of one claim on one network, each with what is promised and what is needed."""
-    found, tables = subjects.subject(setting, name), subjects.tables(setting, name)
-    asked: list[Experiment] = []
-    for pair in subjects.hardest_pairs(tables, pairs):
+    network, tables = subjects.subject(setting, name), subjects.tables(setting, name)
+    experiments: list[Experiment] = []
+    for pair in subjects.hardest_pairs(tables, 1 if name == "digits" else 2):
         layer, sign, neuron = pair
         g, s = subjects.pair_shares(tables[layer], sign, neuron)
         for eps, delta in QUICK if name == "digits" else FULL:
-            size = _size(claim, g, s, eps, delta, found)
-            needed = _needed_on_network(setting, name, pair, eps, delta).size
-            where = (
-                f"{name}, layer {layer + 1}, neuron {neuron} {'+-'[sign]}, "
-                f"eps = {eps}, delta = {delta}"
-            )
-            asked.append(
+            experiments.append(
                 neuron_experiment(
-                    where, g, s, scheme="draws", size=size, eps=eps, delta=delta,
-                    seed=setting.seed, needed=needed,
-                    stream=(10, CLAIMS.index(claim), layer, sign, neuron, int(1000 * eps)),
+                    f"{name}, layer {layer + 1}, neuron {neuron} {'+-'[sign]}, "
+                    f"eps = {eps}, delta = {delta}",
+                    g, s, scheme="draws", size=float(SIZES[claim][1](g, s, eps, delta, network)),
+                    eps=eps, delta=delta, seed=setting.seed,
+                    stream=(10, list(SIZES).index(claim), layer, sign, neuron, int(1000 * eps)),
+                    needed=_needed_on_network(setting, name, pair, eps, delta).size,
                 )
             )  # fmt: skip
-    return asked
+    return experiments
 
 
-@coverage("SP-2")
-def corenet_digits(setting: Setting) -> list[Experiment]:
-    """SP-2 on the hardest sign of a neuron of each layer of the digits network."""
-    return _trials(setting, "SP-2", "digits", 1)
-
-
-@coverage("SP-3")
-def bernstein_digits(setting: Setting) -> list[Experiment]:
-    """SP-3 on the hardest sign of a neuron of each layer of the digits network."""
-    return _trials(setting, "SP-3", "digits", 1)
-
-
-@coverage("SP-4")
-def chernoff_digits(setting: Setting) -> list[Experiment]:
-    """SP-4 on the hardest sign of a neuron of each layer of the digits network."""
-    return _trials(setting, "SP-4", "digits", 1)
-
-
-@coverage("SP-5")
-def cramer_digits(setting: Setting) -> list[Experiment]:
-    """SP-5 on the hardest sign of a neuron of each layer of the digits network."""
-    return _trials(setting, "SP-5", "digits", 1)
-
-
-@coverage("SP-5x")
-def exact_digits(setting: Setting) -> list[Experiment]:
-    """SP-5x on the hardest sign of a neuron of each layer of the digits network."""
-    return _trials(setting, "SP-5x", "digits", 1)
-
-
-@coverage("SP-2", profile="full")
-def corenet_mnist(setting: Setting) -> list[Experiment]:
-    """SP-2 on the hardest signs of neurons of each layer of LeNet-300-100 on MNIST."""
-    return _trials(setting, "SP-2", "mnist", 2)
-
-
-@coverage("SP-3", profile="full")
-def bernstein_mnist(setting: Setting) -> list[Experiment]:
-    """SP-3 on the hardest signs of neurons of each layer of LeNet-300-100 on MNIST."""
-    return _trials(setting, "SP-3", "mnist", 2)
-
-
-@coverage("SP-4", profile="full")
-def chernoff_mnist(setting: Setting) -> list[Experiment]:
-    """SP-4 on the hardest signs of neurons of each layer of LeNet-300-100 on MNIST."""
-    return _trials(setting, "SP-4", "mnist", 2)
-
-
-@coverage("SP-5", profile="full")
-def cramer_mnist(setting: Setting) -> list[Experiment]:
-    """SP-5 on the hardest signs of neurons of each layer of LeNet-300-100 on MNIST."""
-    return _trials(setting, "SP-5", "mnist", 2)
-
-
-@coverage("SP-5x", profile="full")
-def exact_mnist(setting: Setting) -> list[Experiment]:
-    """SP-5x on the hardest signs of neurons of each layer of LeNet-300-100 on MNIST."""
-    return _trials(setting, "SP-5x", "mnist", 2)
+for _claim, (_name, _) in SIZES.items():
+    subjects.on_networks(
+        coverage, _name, (_claim,), lambda setting, at, claim=_claim: _trials(setting, at, claim),
+        f"{_claim} on the hardest sign of a neuron of each layer of the digits network.",
+        f"{_claim} on the hardest signs of neurons of each layer of LeNet-300-100 on MNIST.",
+    )  # fmt: skip

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from proofs_check.draws.mutations import divided
+import sipp_theory
+from proofs_check.draws import coverage, oracles_at_instances, oracles_of_failures
+from proofs_check.kinds.mutations import divided, scaled
 from proofs_check.ledger.mutation import Function, Mutation
+from sipp_theory.draws import exact, law_of_a_draw
 
-CRAMER, EXACT = "sipp_theory:cramer_size", "sipp_theory:exact_size"
-TILTED = "sipp_theory.draws.law_of_a_draw:draws_log_mgf"
+CRAMER, EXACT = sipp_theory.cramer_size, sipp_theory.exact_size
+TILTED = law_of_a_draw.draws_log_mgf
 
 
 def at_the_mean(size: Function) -> Function:
@@ -75,132 +78,45 @@ def window_outside_is_inside(original: Function) -> Function:
 
 
 MUTATIONS = (
-    Mutation(
-        "SP-5",
-        "cramer_eighth",
-        "SP-5 with an eighth of its draws.",
-        CRAMER,
-        divided(8),
-        ("coverage.draws.cramer_two_point",),
-    ),
-    Mutation(
-        "SP-5",
-        "cramer_halved",
-        "SP-5 with half of its draws; the exact law tells.",
-        CRAMER,
-        divided(2),
-        ("oracles.draws.cramer_worst_case",),
-    ),
-    Mutation(
-        "SP-5",
-        "cramer_mean_over_inputs",
-        "SP-5 at the mean of the inputs, not at the worst of them.",
-        CRAMER,
-        at_the_mean,
-        ("coverage.draws.cramer_synthetic",),
-    ),
-    Mutation(
-        "SP-5",
-        "cramer_one_side_paid",
-        "ln(1/delta) for ln(2/delta).",
-        CRAMER,
-        one_side_paid,
-        ("oracles.draws.two_sides_must_be_paid_for",),
-    ),
-    Mutation(
-        "SP-5",
-        "cramer_log_dropped",
-        "SP-5 with ln(2/.999) for ln(2/delta).",
-        CRAMER,
-        at_delta(np.inf),
-        ("coverage.draws.cramer_two_point",),
-    ),
-    Mutation(
-        "SP-5",
-        "cramer_lower_side_only",
-        "The transform of the lower side for both.",
-        TILTED,
-        one_side(-1.0),
-        ("oracles.draws.cramer_size_at_50_digits",),
-    ),
-    Mutation(
-        "SP-5",
-        "cramer_upper_side_only",
-        "The transform of the upper side for both.",
-        TILTED,
-        one_side(1.0),
-        ("oracles.draws.cramer_size_at_50_digits",),
-    ),
-    Mutation(
-        "SP-5",
-        "cramer_error_a_percent_off",
-        "The error that SP-5 promises, less one per cent.",
-        "sipp_theory:cramer_error",
-        lambda error: lambda *given: error(*given) * 0.99,
-        ("oracles.draws.cramer_error_at_50_digits",),
-    ),
-    Mutation(
-        "SP-5x",
-        "exact_eighth",
-        "SP-5x with an eighth of its draws.",
-        EXACT,
-        divided(8),
-        ("coverage.draws.exact_two_point",),
-    ),
-    Mutation(
-        "SP-5x",
-        "exact_halved",
-        "SP-5x with half of its draws.",
-        EXACT,
-        divided(2),
-        ("coverage.draws.exact_two_point",),
-    ),
-    Mutation(
-        "SP-5x",
-        "exact_twice_delta",
-        "SP-5x at 2 delta, as if each side had delta to itself.",
-        EXACT,
-        at_delta(2.0),
-        ("coverage.draws.exact_synthetic", "oracles.draws.exact_worst_case"),
-    ),
-    Mutation(
-        "SP-5x",
-        "exact_mean_over_inputs",
-        "SP-5x at the mean of the inputs, not at the worst of them.",
-        EXACT,
-        at_the_mean,
-        ("coverage.draws.exact_synthetic",),
-    ),
-    Mutation(
-        "SP-5x",
-        "exact_one_tenth_less",
-        "SP-5x with a tenth of its draws left out.",
-        EXACT,
-        divided(1 / 0.9),
-        ("oracles.draws.exact_worst_case",),
-    ),
-    Mutation(
-        "SP-5x",
-        "exact_upper_tail_only",
-        "The tail above for the tail on both sides.",
-        "sipp_theory.draws.exact:tail_quantile",
-        upper_tail_only,
-        ("oracles.draws.exact_error_by_enumeration",),
-    ),
-    Mutation(
-        "SP-5x",
-        "exact_window_folds_the_unsafe_way",
-        "Mass outside a narrow window counts half of itself as no deviation at all.",
-        "sipp_theory.draws.exact:tail_quantile",
-        window_outside_is_inside,
-        ("oracles.draws.exact_error_by_enumeration",),
-    ),
-    Mutation(
-        "SP-5x",
-        "exact_window_and_grid_unpaid",
-        "No radius for the window and the grid: both taken for nothing.",
-        "sipp_theory.draws.exact:bernstein_radius",
-        lambda radius: lambda variance, largest, log: 0.0,
-        ("oracles.draws.exact_error_by_enumeration",),
-    ),
-)
+    Mutation("SP-5", "cramer_eighth", "SP-5 with an eighth of its draws.", CRAMER, divided(8),
+             (coverage.cramer_two_point,)),
+    Mutation("SP-5", "cramer_halved", "SP-5 with half of its draws; the exact law tells.", CRAMER,
+             divided(2), (oracles_of_failures.cramer_worst_case,)),
+    Mutation("SP-5", "cramer_mean_over_inputs",
+             "SP-5 at the mean of the inputs, not at the worst of them.", CRAMER, at_the_mean,
+             (coverage.cramer_synthetic,)),
+    Mutation("SP-5", "cramer_one_side_paid", "ln(1/delta) for ln(2/delta).", CRAMER, one_side_paid,
+             (oracles_of_failures.two_sides_must_be_paid_for,)),
+    Mutation("SP-5", "cramer_log_dropped", "SP-5 with ln(2/.999) for ln(2/delta).", CRAMER,
+             at_delta(np.inf), (coverage.cramer_two_point,)),
+    Mutation("SP-5", "cramer_lower_side_only", "The transform of the lower side for both.", TILTED,
+             one_side(-1.0), (oracles_at_instances.cramer_size_at_50_digits,)),
+    Mutation("SP-5", "cramer_upper_side_only", "The transform of the upper side for both.", TILTED,
+             one_side(1.0), (oracles_at_instances.cramer_size_at_50_digits,)),
+    Mutation("SP-5", "cramer_error_a_percent_off",
+             "The error that SP-5 promises, less one per cent.", sipp_theory.cramer_error,
+             scaled(0.99), (oracles_at_instances.cramer_error_at_50_digits,)),
+    Mutation("SP-5x", "exact_eighth", "SP-5x with an eighth of its draws.", EXACT, divided(8),
+             (coverage.exact_two_point,)),
+    Mutation("SP-5x", "exact_halved", "SP-5x with half of its draws.", EXACT, divided(2),
+             (coverage.exact_two_point,)),
+    Mutation("SP-5x", "exact_twice_delta", "SP-5x at 2 delta, as if each side had delta to itself.",
+             EXACT, at_delta(2.0),
+             (coverage.exact_synthetic, oracles_of_failures.exact_worst_case)),
+    Mutation("SP-5x", "exact_mean_over_inputs",
+             "SP-5x at the mean of the inputs, not at the worst of them.", EXACT, at_the_mean,
+             (coverage.exact_synthetic,)),
+    Mutation("SP-5x", "exact_one_tenth_less", "SP-5x with a tenth of its draws left out.", EXACT,
+             divided(1 / 0.9), (oracles_of_failures.exact_worst_case,)),
+    Mutation("SP-5x", "exact_upper_tail_only", "The tail above for the tail on both sides.",
+             exact.tail_quantile, upper_tail_only,
+             (oracles_at_instances.exact_error_by_enumeration,)),
+    Mutation("SP-5x", "exact_window_folds_the_unsafe_way",
+             "Mass outside a narrow window counts half of itself as no deviation at all.",
+             exact.tail_quantile, window_outside_is_inside,
+             (oracles_at_instances.exact_error_by_enumeration,)),
+    Mutation("SP-5x", "exact_window_and_grid_unpaid",
+             "No radius for the window and the grid: both taken for nothing.",
+             exact.bernstein_radius, lambda radius: lambda variance, largest, log: 0.0,
+             (oracles_at_instances.exact_error_by_enumeration,)),
+)  # fmt: skip

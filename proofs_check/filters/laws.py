@@ -35,7 +35,7 @@ def _sensitivity(layer: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray
 
 @law("PF-1", "PF-2")
 def sums_and_bounds(setting: Setting) -> Found:
-    """S is 0 or from 1 to the number of sensitivity, and s_c lies between its columns' max and sum."""
+    """S is 0 or from 1 to the number of channels, and s_c lies between its columns' max and sum."""
 
     @given(owned())
     def law(layer: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:

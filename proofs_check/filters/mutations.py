@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+import sipp_theory
+from proofs_check.filters import coverage, oracles
+from proofs_check.kinds.mutations import divided, scaled
 from proofs_check.ledger.mutation import Function, Mutation
-from sipp_core.filters import Labels
+from sipp_core.filters import Labels, sensitivity
 
 
 def _single_position(original: Function) -> Function:
@@ -20,46 +23,18 @@ def _single_position(original: Function) -> Function:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    Mutation(
-        "PF-1",
-        "single_position",
-        "Sensitivities as the largest share of one kernel position, as PF-1 can be read.",
-        "sipp_core.filters.sensitivity:channel_sensitivity",
-        _single_position,
-        ("coverage.filters.printed_at_its_worst",),
-    ),
-    Mutation(
-        "PF-1",
-        "tenth",
-        "A tenth of the printed size.",
-        "sipp_theory:channel_size",
-        lambda size: lambda *given, **named: np.ceil(size(*given, **named) / 10),
-        ("oracles.filters.printed_at_50_digits",),
-    ),
-    Mutation(
-        "PF-2",
-        "single_position_of_the_sharper",
-        "Sensitivities as the largest share of one kernel position.",
-        "sipp_core.filters.sensitivity:channel_sensitivity",
-        _single_position,
-        ("coverage.filters.sharper_at_its_worst",),
-    ),
-    Mutation(
-        "PF-2",
-        "union_left_out",
-        "The size for one pre-activation, used for all of them.",
-        "sipp_theory:channel_bernstein_size",
-        lambda size: (
-            lambda total, eps, delta, events, factor=1.0: size(total, eps, delta, 1, factor)
-        ),
-        ("coverage.filters.sharper_at_its_worst",),
-    ),
-    Mutation(
-        "PF-2",
-        "error_a_percent_off",
-        "The error that PF-2 promises, less one per cent.",
-        "sipp_theory:channel_bernstein_error",
-        lambda error: lambda *given, **named: error(*given, **named) * 0.99,
-        ("oracles.filters.sharper_at_50_digits",),
-    ),
-)
+    Mutation("PF-1", "single_position",
+             "Sensitivities as the largest share of one kernel position, as PF-1 can be read.",
+             sensitivity.channel_sensitivity, _single_position, (coverage.printed_at_its_worst,)),
+    Mutation("PF-1", "tenth", "A tenth of the printed size.", sipp_theory.channel_size, divided(10),
+             (oracles.printed_at_50_digits,)),
+    Mutation("PF-2", "single_position_of_the_sharper",
+             "Sensitivities as the largest share of one kernel position.",
+             sensitivity.channel_sensitivity, _single_position, (coverage.sharper_at_its_worst,)),
+    Mutation("PF-2", "union_left_out", "The size for one pre-activation, used for all of them.",
+             sipp_theory.channel_bernstein_size,
+             lambda size: lambda total, eps, delta, n, c=1.0: size(total, eps, delta, 1, c),
+             (coverage.sharper_at_its_worst,)),
+    Mutation("PF-2", "error_a_percent_off", "The error that PF-2 promises, less one per cent.",
+             sipp_theory.channel_bernstein_error, scaled(0.99), (oracles.sharper_at_50_digits,)),
+)  # fmt: skip

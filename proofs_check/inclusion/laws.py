@@ -8,12 +8,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-import sipp_core.pruning.pivotal
 import sipp_theory
 from proofs_check.instances.strategies import share_rows
 from proofs_check.kinds.laws import hold
 from proofs_check.ledger.evidence import Found
 from proofs_check.ledger.registry import Setting, law
+from sipp_core.pruning import pivotal
 from sipp_core.runtime import generator
 
 EPS, DELTA = st.floats(0.02, 0.95), st.sampled_from([1e-6, 0.01, 0.05, 0.4])
@@ -108,7 +108,7 @@ def pivotal_counts(setting: Setting) -> Found:
     @given(share_rows(points=1, inputs=12, positive_columns=False), st.floats(0, 20))
     def law(g: np.ndarray, rate: float) -> None:
         p = np.minimum(1.0, rate * g[0])
-        kept = sipp_core.pruning.pivotal.pivotal(np.tile(p, (64, 1)), generator(setting.seed, 1))
+        kept = pivotal(np.tile(p, (64, 1)), generator(setting.seed, 1))
         assert kept[:, p >= 1].all() and not kept[:, p == 0].any()
         counts = kept.sum(axis=1)
         assert counts.min() >= math.floor(p.sum() * (1 - 1e-12))

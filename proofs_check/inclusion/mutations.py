@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import sipp_theory
+from proofs_check.inclusion import coverage, laws, oracles, oracles_of_sampling
+from proofs_check.kinds.mutations import scaled
 from proofs_check.ledger.mutation import Function, Mutation
+from sipp_core.pruning import pivotal
+from sipp_theory.draws import chernoff_hoeffding
+from sipp_theory.inclusion import poisson_rate
 
-RATE = "sipp_theory:inclusion_rate"
-EQUAL, FRESH = "coverage.inclusion.equal_weights", "coverage.inclusion"
-LEAST = "oracles.inclusion.least_rate"
+RATE = sipp_theory.inclusion_rate
+EQUAL = coverage.equal_weights
+LEAST = oracles.least_rate
 Bool = NDArray[np.bool_]
-
-
-def divided(by: float) -> Function:
-    """The same rate, divided."""
-    return lambda rate: lambda *given, **named: rate(*given, **named) / by
 
 
 def _without_log(original: Function) -> Function:
@@ -78,56 +79,31 @@ def _own_coins(original: Function) -> Function:
 
 
 MUTATIONS = (
-    Mutation(
-        "SP-8", "rate_eighth", "An eighth of the rate.", RATE, divided(8), (EQUAL,),
-    ),
-    Mutation(
-        "SP-8", "rate_halved", "Half of the rate.", RATE, divided(2),
-        (LEAST, "oracles.inclusion.rates_by_enumeration", EQUAL),
-    ),
-    Mutation(
-        "SP-8", "log_dropped", "The rate without ln(2/delta).", RATE, _without_log, (EQUAL,),
-    ),
-    Mutation(
-        "SP-8", "variance_dropped", "The rate without its variance term.", RATE,
-        _without_variance, (EQUAL, f"{FRESH}.uncovered_input"),
-    ),
-    Mutation(
-        "SP-8", "one_side_paid", "Bernstein and Bennett with ln(1/delta): one side of two.", RATE,
-        _delta_times(2, "bernstein", "kl"), (LEAST,),
-    ),
-    Mutation(
-        "SP-8", "exact_at_thrice_delta", "The exact tail at thrice the failure probability.", RATE,
-        _delta_times(3, "exact"), (EQUAL,),
-    ),
-    Mutation(
-        "SP-8", "coverage_factor_dropped", "The rate at C = 1 for an input that is not covered.",
-        RATE, _without_cover, (LEAST, f"{FRESH}.uncovered_input"),
-    ),
-    Mutation(
-        "SP-8", "mean_over_rows", "G_R is the mean over the inputs, not the maximum.",
-        "sipp_theory.inclusion.poisson_rate:_random_share", _mean_over_rows,
-        ("oracles.inclusion.closed_forms",),
-    ),
-    Mutation(
-        "SP-8", "exponent_doubled", "Bennett's h(t) doubled.", "sipp_theory.draws.chernoff_hoeffding:excess",
-        lambda h: lambda t: 2 * h(t),
-        ("oracles.inclusion.closed_forms", LEAST),
-    ),
-    Mutation(
-        "SP-8", "count_unbounded", "The expected count c S_sum, certain weights counted twice.",
-        "sipp_theory:expected_kept",
-        lambda kept: lambda s, rate: np.float64(np.sum(s) * rate),
-        ("oracles.inclusion.expected_count", "laws.inclusion.probabilities"),
-    ),
-    Mutation(
-        "SP-8", "shared_coin", "One coin for all weights: the means are kept, positively coupled.",
-        "sipp_core.pruning.pivotal:pivotal", _shared_coin, (f"{FRESH}.coupled",),
-    ),
-    Mutation(
-        "SP-8", "own_coins", "Coupled inclusion draws independent coins: the count is not fixed.",
-        "sipp_core.pruning.pivotal:pivotal", _own_coins,
-        ("laws.inclusion.pivotal_counts",
-         "oracles.inclusion.sampler_follows_the_law"),
-    ),
+    Mutation("SP-8", "rate_eighth", "An eighth of the rate.", RATE, scaled(1 / 8), (EQUAL,)),
+    Mutation("SP-8", "rate_halved", "Half of the rate.", RATE, scaled(1 / 2),
+             (LEAST, oracles.rates_by_enumeration, EQUAL)),
+    Mutation("SP-8", "log_dropped", "The rate without ln(2/delta).", RATE, _without_log, (EQUAL,)),
+    Mutation("SP-8", "variance_dropped", "The rate without its variance term.", RATE,
+             _without_variance, (EQUAL, coverage.uncovered_input)),
+    Mutation("SP-8", "one_side_paid", "Bernstein and Bennett with ln(1/delta): one side of two.",
+             RATE, _delta_times(2, "bernstein", "kl"), (LEAST,)),
+    Mutation("SP-8", "exact_at_thrice_delta", "The exact tail at thrice the failure probability.",
+             RATE, _delta_times(3, "exact"), (EQUAL,)),
+    Mutation("SP-8", "coverage_factor_dropped",
+             "The rate at C = 1 for an input that is not covered.", RATE, _without_cover,
+             (LEAST, coverage.uncovered_input)),
+    Mutation("SP-8", "mean_over_rows", "G_R is the mean over the inputs, not the maximum.",
+             poisson_rate._random_share, _mean_over_rows, (oracles.closed_forms,)),
+    Mutation("SP-8", "exponent_doubled", "Bennett's h(t) doubled.", chernoff_hoeffding.excess,
+             lambda h: lambda t: 2 * h(t), (oracles.closed_forms, LEAST)),
+    Mutation("SP-8", "count_unbounded",
+             "The expected count c S_sum, certain weights counted twice.",
+             sipp_theory.expected_kept, lambda kept: lambda s, rate: np.float64(np.sum(s) * rate),
+             (oracles.expected_count, laws.probabilities)),
+    Mutation("SP-8", "shared_coin",
+             "One coin for all weights: the means are kept, positively coupled.", pivotal,
+             _shared_coin, (coverage.coupled,)),
+    Mutation("SP-8", "own_coins",
+             "Coupled inclusion draws independent coins: the count is not fixed.", pivotal,
+             _own_coins, (laws.pivotal_counts, oracles_of_sampling.sampler_follows_the_law)),
 )  # fmt: skip

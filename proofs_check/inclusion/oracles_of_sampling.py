@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 from scipy.stats import qmc
 
-import sipp_core.pruning.pivotal
 from proofs_check.inclusion.exact_laws import (
     estimates,
     failure,
@@ -21,6 +20,7 @@ from proofs_check.inclusion.exact_laws import (
 )
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
+from sipp_core.pruning import pivotal
 from sipp_core.runtime import generator
 
 STREAM = 63
@@ -88,7 +88,7 @@ def sampler_follows_the_law(setting: Setting) -> Found:
     for p in CASES:
         law = pivotal_law(p)
         rows = np.tile(np.array(p, dtype=np.float64), (2**power, 1))
-        kept = sipp_core.pruning.pivotal.pivotal(rows, cast(Any, _Coins(power)))
+        kept = pivotal(rows, cast(Any, _Coins(power)))
         found = Counter(frozenset(np.flatnonzero(row).tolist()) for row in kept)
         for subset in set(law) | set(found):
             gap = abs(found[subset] / 2**power - float(law.get(subset, Fraction(0))))

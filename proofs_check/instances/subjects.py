@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,14 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from proofs_check.ledger.evidence import Unavailable
-from proofs_check.ledger.registry import Setting
+from proofs_check.ledger.registry import Result, Setting
 from sipp_core import calibrate
 from sipp_core.pruning import Table, make_table
 from sipp_core.runtime import write_atomically
 from sipp_core.sensitivity import LayerStatistics
 from sipp_core.zoo import datasets, models, training
 
-NETWORKS = {"digits": "digits-mlp", "mnist": "lenet-300-100"}
 CALIBRATION = 256
 
 
@@ -78,18 +78,19 @@ def subject(setting: Setting, name: str = "digits") -> Subject:
 
 @lru_cache(maxsize=4)
 def _subject(name: str, seed: int, data_dir: str, cache: str, device: str) -> Subject:
-    if name != "digits" and not data_dir:
+    if datasets.SOURCES[name].folders and not data_dir:
         raise Unavailable(f"no folder with the {name} files was given: name one with --data-dir")
     try:
         data = datasets.load(name, data_dir or None, seed=seed)
     except OSError as error:
         raise Unavailable(f"no {name} data: {error}") from error
-    model = models.build(NETWORKS[name], seed=seed)
-    kept = Path(cache, f"{NETWORKS[name]}-{name}-{seed}.pt") if cache else None
+    network = datasets.SOURCES[name].network
+    model = models.build(network, seed=seed)
+    kept = Path(cache, f"{network}-{name}-{seed}.pt") if cache else None
     if kept is not None and kept.is_file():
         model.load_state_dict(torch.load(kept, weights_only=True))
     else:
-        training.train(model, data, **asdict(training.recipe(NETWORKS[name], name)), seed=seed)
+        training.train(model, data, training.recipe(network, name), seed=seed)
         if kept is not None:
             _keep(kept, model)
     return Subject(
@@ -144,6 +145,24 @@ def pair_shares(table: Table, sign: int, neuron: int) -> tuple[np.ndarray, np.nd
     g = table.shares(sign, neuron, table.sign(sign)[neuron])
     s = g.max(axis=0)
     return g[:, s > 0], s[s > 0]
+
+
+def on_networks(
+    kind: Callable[..., Callable[..., object]], name: str, claims: tuple[str, ...],
+    body: Callable[[Setting, str], Result], digits: str, mnist: str,
+) -> None:  # fmt: skip
+    """Register <name>_digits and, in the full profile, <name>_mnist: one check of each network.
+
+    `digits` and `mnist` are what the two say.
+    """
+    for network, profile, says in (("digits", "quick", digits), ("mnist", "full", mnist)):
+
+        def check(setting: Setting, network: str = network) -> Result:
+            return body(setting, network)
+
+        check.__name__, check.__doc__ = f"{name}_{network}", says
+        check.__module__ = body.__module__
+        kind(*claims, profile=profile)(check)
 
 
 def _keep(path: Path, model: nn.Module) -> None:

@@ -8,27 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import sipp_theory
+from proofs_check.keeping import coverage, coverage_best_of, laws, oracles, oracles_best_of
+from proofs_check.kinds.mutations import divided, fields_scaled, scaled
 from proofs_check.ledger.mutation import Function, Mutation
-from sipp_core.pruning import LayerPlan, draw
+from sipp_core.methods import corenet
+from sipp_core.pruning import LayerPlan, draw, promise
 from sipp_core.runtime import generator
-
-
-def scaled(by: float) -> Function:
-    """The same number, multiplied."""
-    return lambda original: lambda *given, **named: original(*given, **named) * by
-
-
-def field_scaled(name: str, by: float) -> Function:
-    """The same record with one field multiplied."""
-
-    def wrong(original: Function) -> Function:
-        def record(*given: object, **named: object) -> object:
-            found = original(*given, **named)
-            return replace(found, **{name: getattr(found, name) * by})
-
-        return record
-
-    return wrong
 
 
 def _without_half(original: Function) -> Function:
@@ -94,116 +79,67 @@ def _one_candidate(original: Function) -> Function:
     return best
 
 
-RECENTRED = ("oracles.keeping.recentring_digits", "laws.keeping.promise_on_every_row")
+RECENTRED = (oracles.recentring_digits, laws.promise_on_every_row)
 
 MUTATIONS = (
-    Mutation(
-        "SP-6", "recentred_without_half", "Kept weights rescaled by 1/(1 - G), not 1/(1 - G/2).",
-        "sipp_theory:recentring", _without_half, RECENTRED,
-    ),
-    Mutation(
-        "SP-6", "recentred_error_halved", "Half of the error that recentring promises.",
-        "sipp_theory:recentring", field_scaled("error", 0.5), RECENTRED,
-    ),
-    Mutation(
-        "SP-6", "mean_over_rows", "G_D is the mean over the inputs, not the maximum.",
-        "sipp_theory:dropped_share", _mean_over_rows,
-        ("oracles.keeping.fewest_by_brute_force", "laws.keeping.promise_on_every_row"),
-    ),
-    Mutation(
-        "SP-6", "largest_for_sum", "The largest sensitivity dropped stands for their sum.",
-        "sipp_theory:dropped_share_bound", _largest_for_sum,
-        ("oracles.keeping.fewest_by_brute_force",),
-    ),
-    Mutation(
-        "SP-6", "one_weight_fewer", "One weight fewer is kept than eps needs.",
-        "sipp_theory:deterministic_size",
-        lambda size: lambda *given, **named: np.maximum(0.0, size(*given, **named) - 1),
-        ("oracles.keeping.fewest_by_brute_force", "laws.keeping.fewest_weights"),
-    ),
-    Mutation(
-        "SP-6", "coverage_factor_dropped", "A fresh input is promised what S was.",
-        "sipp_theory:deterministic_error", _without_cover,
-        ("oracles.keeping.recentring_digits",),
-    ),
-    Mutation(
-        "SP-6", "network_promise_halved", "The pruner promises half of the share dropped.",
-        "sipp_core.pruning.promise:dropped_errors", scaled(0.5),
-        ("oracles.keeping.network_keeps_the_promise",),
-    ),
-    Mutation(
-        "SP-7", "larger_taken", "The hybrid takes the method that promises more.",
-        "sipp_theory:hybrid_error", _larger,
-        ("oracles.keeping.hybrid_grid", "laws.keeping.takes_the_smaller"),
-    ),
-    Mutation(
-        "SP-7", "other_named", "The smaller promise is taken, but the other method is used.",
-        "sipp_theory:hybrid_error", _other_named, ("coverage.keeping.hybrid",),
-    ),
-    Mutation(
-        "SP-9", "cancellation_dropped", "The error of z is taken for that of its signs: no Delta.",
-        "sipp_theory:combine_signs", _without_delta, ("coverage.keeping.both_signs",),
-    ),
-    Mutation(
-        "SP-9", "halved", "Half of the joined error.",
-        "sipp_theory:combine_signs", scaled(0.5),
-        ("coverage.keeping.both_signs", "oracles.keeping.signs_by_cases"),
-    ),
-    Mutation(
-        "SP-9", "smaller_for_larger", "The smaller error goes with the larger part of z.",
-        "sipp_theory:combine_signs", _smaller_sign_first,
-        ("oracles.keeping.signs_by_cases", "coverage.keeping.both_signs"),
-    ),
-    Mutation(
-        "SP-10", "half_the_candidates", "Half of the candidates, without Chebyshev's better law.",
-        "sipp_theory:candidates",
-        lambda count: lambda delta: np.ceil(count(delta) / 2),
-        ("coverage.keeping.markov_attained",),
-    ),
-    Mutation(
-        "SP-10", "one_candidate_fewer", "One candidate fewer than (9/10)^tau <= delta/4 needs.",
-        "sipp_theory:candidates", lambda count: lambda delta: count(delta) - 1,
-        ("oracles.keeping.candidates_digits",),
-    ),
-    Mutation(
-        "SP-10", "markov_factor_dropped", "The mean error is promised without the factor 10/9.",
-        "sipp_theory:best_of_tau", field_scaled("mean_error", 0.9),
-        ("oracles.keeping.best_of_tau_digits",),
-    ),
-    Mutation(
-        "SP-10", "mean_error_halved", "Half of the mean error on T.",
-        "sipp_theory:best_of_tau", field_scaled("mean_error", 0.5),
-        ("coverage.keeping.best_on_its_set",),
-    ),
-    Mutation(
-        "SP-10", "mean_error_bound_halved", "Half of the exact bound of one candidate's error.",
-        "sipp_theory:mean_error_bound", scaled(0.5),
-        ("oracles.keeping.best_of_tau_by_enumeration",),
-    ),
-    Mutation(
-        "SP-10", "choosing_amplifies", "The chosen candidate fails at x as rarely as a single one.",
-        "sipp_theory:selected_violation", lambda union: lambda tau, delta: delta,
-        ("coverage.keeping.chosen_at_a_fresh_input",),
-    ),
-    Mutation(
-        "SP-10", "neurons_not_counted", "Dead neurons without the union over all looked at.",
-        "sipp_theory:dead_neuron_violation",
-        lambda rate: lambda points, beta, neurons=1: rate(points, beta, 1),
-        ("coverage.keeping.dead_on_all_points",),
-    ),
-    Mutation(
-        "SP-10", "dead_rate_halved", "Half of the rate at which a removed neuron may fire.",
-        "sipp_theory:dead_neuron_violation", scaled(0.5),
-        ("coverage.keeping.dead_on_all_points",),
-    ),
-    Mutation(
-        "SP-10", "wakes_a_third_as_often", "A removed neuron fires at x with 1/(3(n+1)).",
-        "sipp_theory:exchangeable_violation", scaled(1 / 3),
-        ("coverage.keeping.removed_neuron_wakes",),
-    ),
-    Mutation(
-        "SP-10", "first_for_best", "CoreNet++ keeps its first candidate.",
-        "sipp_core.methods.corenet:best_of", _one_candidate,
-        ("oracles.keeping.best_of_takes_the_least",),
-    ),
+    Mutation("SP-6", "recentred_without_half",
+             "Kept weights rescaled by 1/(1 - G), not 1/(1 - G/2).", sipp_theory.recentring,
+             _without_half, RECENTRED),
+    Mutation("SP-6", "recentred_error_halved", "Half of the error that recentring promises.",
+             sipp_theory.recentring, fields_scaled(error=0.5), RECENTRED),
+    Mutation("SP-6", "mean_over_rows", "G_D is the mean over the inputs, not the maximum.",
+             sipp_theory.dropped_share, _mean_over_rows,
+             (oracles.fewest_by_brute_force, laws.promise_on_every_row)),
+    Mutation("SP-6", "largest_for_sum", "The largest sensitivity dropped stands for their sum.",
+             sipp_theory.dropped_share_bound, _largest_for_sum, (oracles.fewest_by_brute_force,)),
+    Mutation("SP-6", "one_weight_fewer", "One weight fewer is kept than eps needs.",
+             sipp_theory.deterministic_size,
+             lambda size: lambda *given, **named: np.maximum(0.0, size(*given, **named) - 1),
+             (oracles.fewest_by_brute_force, laws.fewest_weights)),
+    Mutation("SP-6", "coverage_factor_dropped", "A fresh input is promised what S was.",
+             sipp_theory.deterministic_error, _without_cover, (oracles.recentring_digits,)),
+    Mutation("SP-6", "network_promise_halved", "The pruner promises half of the share dropped.",
+             promise.dropped_errors, scaled(0.5), (oracles.network_keeps_the_promise,)),
+    Mutation("SP-7", "larger_taken", "The hybrid takes the method that promises more.",
+             sipp_theory.hybrid_error, _larger, (oracles.hybrid_grid, laws.takes_the_smaller)),
+    Mutation("SP-7", "other_named", "The smaller promise is taken, but the other method is used.",
+             sipp_theory.hybrid_error, _other_named, (coverage.hybrid,)),
+    Mutation("SP-9", "cancellation_dropped",
+             "The error of z is taken for that of its signs: no Delta.", sipp_theory.combine_signs,
+             _without_delta, (coverage.both_signs,)),
+    Mutation("SP-9", "halved", "Half of the joined error.", sipp_theory.combine_signs, scaled(0.5),
+             (coverage.both_signs, oracles.signs_by_cases)),
+    Mutation("SP-9", "smaller_for_larger", "The smaller error goes with the larger part of z.",
+             sipp_theory.combine_signs, _smaller_sign_first,
+             (oracles.signs_by_cases, coverage.both_signs)),
+    Mutation("SP-10", "half_the_candidates",
+             "Half of the candidates, without Chebyshev's better law.", sipp_theory.candidates,
+             divided(2), (coverage_best_of.markov_attained,)),
+    Mutation("SP-10", "one_candidate_fewer",
+             "One candidate fewer than (9/10)^tau <= delta/4 needs.", sipp_theory.candidates,
+             lambda count: lambda delta: count(delta) - 1, (oracles.candidates_digits,)),
+    Mutation("SP-10", "markov_factor_dropped",
+             "The mean error is promised without the factor 10/9.", sipp_theory.best_of_tau,
+             fields_scaled(mean_error=0.9), (oracles.best_of_tau_digits,)),
+    Mutation("SP-10", "mean_error_halved", "Half of the mean error on T.", sipp_theory.best_of_tau,
+             fields_scaled(mean_error=0.5), (coverage_best_of.best_on_its_set,)),
+    Mutation("SP-10", "mean_error_bound_halved",
+             "Half of the exact bound of one candidate's error.", sipp_theory.mean_error_bound,
+             scaled(0.5), (oracles_best_of.best_of_tau_by_enumeration,)),
+    Mutation("SP-10", "choosing_amplifies",
+             "The chosen candidate fails at x as rarely as a single one.",
+             sipp_theory.selected_violation, lambda union: lambda tau, delta: delta,
+             (coverage_best_of.chosen_at_a_fresh_input,)),
+    Mutation("SP-10", "neurons_not_counted", "Dead neurons without the union over all looked at.",
+             sipp_theory.dead_neuron_violation,
+             lambda rate: lambda points, beta, neurons=1: rate(points, beta, 1),
+             (coverage_best_of.dead_on_all_points,)),
+    Mutation("SP-10", "dead_rate_halved", "Half of the rate at which a removed neuron may fire.",
+             sipp_theory.dead_neuron_violation, scaled(0.5),
+             (coverage_best_of.dead_on_all_points,)),
+    Mutation("SP-10", "wakes_a_third_as_often", "A removed neuron fires at x with 1/(3(n+1)).",
+             sipp_theory.exchangeable_violation, scaled(1 / 3),
+             (coverage_best_of.removed_neuron_wakes,)),
+    Mutation("SP-10", "first_for_best", "CoreNet++ keeps its first candidate.", corenet.best_of,
+             _one_candidate, (oracles_best_of.best_of_takes_the_least,)),
 )  # fmt: skip

@@ -9,12 +9,12 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from sipp_core.methods import SippDet, SippRecentred
 import sipp_theory
 from proofs_check.instances import subjects
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
+from sipp_core.methods import SippDet, SippRecentred
 from sipp_core.pruning import draw
 from sipp_core.runtime import generator
 

@@ -1,8 +1,13 @@
-"""Weakened copies of the claims' code, a module a family; the checks must refute every one."""
+"""Every mutation of the families, and the ways to weaken a function that families share."""
 
+from __future__ import annotations
+
+from dataclasses import replace
 from functools import cache
 
-from proofs_check.ledger.mutation import Mutation
+import numpy as np
+
+from proofs_check.ledger.mutation import Function, Mutation
 from proofs_check.ledger.registry import modules
 
 
@@ -19,4 +24,24 @@ def all_mutations() -> dict[str, Mutation]:
     return found
 
 
-__all__ = ["all_mutations"]
+def divided(by: float) -> Function:
+    """The same size, divided and rounded up."""
+    return lambda size: lambda *given, **named: np.ceil(size(*given, **named) / by)
+
+
+def scaled(by: float) -> Function:
+    """The same number, multiplied."""
+    return lambda original: lambda *given, **named: original(*given, **named) * by
+
+
+def fields_scaled(**factors: float) -> Function:
+    """The same record with some of its numbers multiplied."""
+
+    def wrong(original: Function) -> Function:
+        def record(*given: object, **named: object) -> object:
+            right = original(*given, **named)
+            return replace(right, **{name: getattr(right, name) * k for name, k in factors.items()})
+
+        return record
+
+    return wrong

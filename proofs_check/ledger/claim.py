@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from proofs_check.ledger.registry import Body
 
 
 @dataclass(frozen=True)
@@ -12,13 +17,13 @@ class Step:
 
     Attributes:
         says: the step, prose with LaTeX between dollars.
-        proved_by: name of the symbolic check that derives it, "" if no machine did.
-        why_not: where `proved_by` is empty, why it is not done by machine (a cited theorem, a
+        proved_by: the symbolic check that derives it, None if no machine did.
+        why_not: where `proved_by` is None, why it is not done by machine (a cited theorem, a
             measure-theoretic step).
     """
 
     says: str
-    proved_by: str = ""
+    proved_by: Body | None = None
     why_not: str = ""
 
 
@@ -34,8 +39,7 @@ class Claim:
         source: paper with version and number.
         assumptions: ids of the assumptions that the statement itself needs.
         depends: ids of the claims that its proof uses.
-        computes: the functions that compute it, "sipp_theory.bernstein_size"; for an assumption
-            those that measure it.
+        computes: the functions that compute it; for an assumption those that measure it.
         steps: of its proof.
         probabilistic: whether it promises a probability, so that it must have coverage.
         use_instead: id of a sharper claim for the same question, "" if none.
@@ -50,7 +54,7 @@ class Claim:
     source: str
     assumptions: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
-    computes: tuple[str, ...] = ()
+    computes: tuple[Callable[..., Any], ...] = ()
     steps: tuple[Step, ...] = ()
     probabilistic: bool = False
     use_instead: str = ""
@@ -59,3 +63,12 @@ class Claim:
     def family(self) -> str:
         """Letters that the id begins with: "SP" of "SP-3", "A" of "A1"."""
         return "".join(itertools.takewhile(str.isalpha, self.id))
+
+
+def public_name(function: Callable[..., Any]) -> str:
+    """The name that a reader imports a function by: "sipp_theory.bernstein_size"."""
+    name = function.__name__
+    for package in ("sipp_theory", "sipp_core"):
+        if getattr(importlib.import_module(package), name, None) is function:
+            return f"{package}.{name}"
+    return f"{function.__module__}.{name}"

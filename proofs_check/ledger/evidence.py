@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from proofs_check.ledger.refusals import require_chance
+
 Kind = Literal["symbolic", "laws", "oracles", "coverage", "mutations", "assumptions"]
 Outcome = Literal[
     "proved",  # symbolic: every step of the check was derived by machine
@@ -149,7 +151,6 @@ class Experiment:
     needed: float = math.nan
 
     def __post_init__(self) -> None:
-        if not 0 < self.delta < 1:
-            raise ValueError(f"delta must lie in (0, 1); found {self.delta!r}")
+        require_chance("delta", self.delta)
         if self.block < 1:
             raise ValueError(f"block must be at least 1; found {self.block!r}")

@@ -15,8 +15,8 @@ from typing import Any, get_args
 import joblib
 
 from proofs_check.kinds.mutations import all_mutations
+from proofs_check.ledger.all_claims import LEDGER
 from proofs_check.ledger.claim import Claim
-from proofs_check.ledger.claims import LEDGER
 from proofs_check.ledger.evidence import Evidence, Experiment
 from proofs_check.ledger.performing import Asked, perform
 from proofs_check.ledger.registry import Profile, Setting, all_checks

@@ -23,6 +23,7 @@ import numpy as np
 from scipy import stats
 
 import sipp_theory
+from proofs_check.ledger.refusals import require_chance
 
 Verdict = Literal["consistent", "refuted", "undecided"]
 Where = Literal["calibration", "fresh", "fresh-covered"]
@@ -173,8 +174,7 @@ def trials_for_power(delta: float, confidence: float = CONFIDENCE, wanted: float
         >>> 500 < trials_for_power(0.05) < 700 < 2500 < trials_for_power(0.01) < 3500
         True
     """
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must lie in (0, 1); found {delta!r}")
+    require_chance("delta", delta)
     low, high = 0, 1
     while power(high, delta, confidence) < wanted:
         low, high = high, 2 * high

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from proofs_check.ledger.registry import Body
 
 OURS = ("sipp_theory", "sipp_core", "proofs_check")
 Function = Callable[..., Any]
@@ -21,32 +22,22 @@ class Mutation:
         claim: id of the claim that it breaks.
         name: of the mutation, unique in its module, "constant_halved".
         says: what is weakened, one sentence.
-        target: "package:function" or "package.module:function".
+        target: the function.
         wrong: (original) -> the weakened function.
-        by: names of the checks that must refute it, the cheapest first; one is enough.
+        by: the checks that must refute it, the cheapest first; one is enough.
     """
 
     claim: str
     name: str
     says: str
-    target: str
+    target: Function
     wrong: Callable[[Function], Function]
-    by: tuple[str, ...]
-
-
-def resolve(target: str) -> Function:
-    """Find a function by name."""
-    module, _, name = target.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"target {target!r} names no function: {error}") from error
+    by: tuple[Body, ...]
 
 
 @contextmanager
-def substituted(target: str, wrong: Callable[[Function], Function]) -> Iterator[None]:
+def substituted(original: Function, wrong: Callable[[Function], Function]) -> Iterator[None]:
     """Put another function in the place of one, wherever our packages have it by name."""
-    original = resolve(target)
     other = wrong(original)
     places = [
         (module, name)

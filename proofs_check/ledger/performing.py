@@ -9,7 +9,7 @@ from proofs_check.instances import subjects
 from proofs_check.kinds.mutations import all_mutations
 from proofs_check.ledger.evidence import Evidence, Experiment
 from proofs_check.ledger.mutation import Mutation, substituted
-from proofs_check.ledger.registry import FAMILIES, FINE, Setting, all_checks
+from proofs_check.ledger.registry import FINE, Setting, all_checks, families, name_of
 from proofs_check.ledger.sequential import run_serially, verdict
 from sipp_core.runtime import one_thread
 
@@ -39,7 +39,7 @@ def try_mutation(name: str, mutation: Mutation, setting: Setting) -> Evidence:
     forget()
     try:
         with substituted(mutation.target, mutation.wrong):
-            for check in mutation.by:
+            for check in map(name_of, mutation.by):
                 for one in perform(check, quick):
                     if not isinstance(one, Evidence):
                         one = verdict(one[0], one[1], run_serially(one[1]))
@@ -48,7 +48,7 @@ def try_mutation(name: str, mutation: Mutation, setting: Setting) -> Evidence:
                         return replace(blank, outcome="killed", found=found)
     finally:
         forget()
-    return replace(blank, found=f"not noticed by {', '.join(mutation.by)}")
+    return replace(blank, found=f"not noticed by {', '.join(map(name_of, mutation.by))}")
 
 
 def forget() -> None:
@@ -59,7 +59,7 @@ def forget() -> None:
     subjects.forget_calibration()
     for key, module in list(sys.modules.items()):
         parts = key.split(".")
-        if parts[0] == "proofs_check" and len(parts) > 2 and parts[1] in FAMILIES:
+        if parts[0] == "proofs_check" and len(parts) > 2 and parts[1] in families():
             for value in vars(module).values():
                 if hasattr(value, "cache_clear") and value.__module__ == key:
                     value.cache_clear()

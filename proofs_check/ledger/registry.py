@@ -1,15 +1,16 @@
 """The checks: each a function with the ids of the claims that it bears on.
 
 A check lives in the folder of its family and is called <kind>.<family>.<function>; its decorator
-says the kind. Its docstring's first line is what the ledger says about it. It returns None or `Found` if nothing was
-refuted, and for coverage one or several `Experiment`; it raises `Refuted` with the smallest
-counterexample, `Unproved` with the step, or `Unavailable` with what is missing. It calls the code
-under test as `sipp_theory.name`, so that a mutation is seen.
+says the kind. Its docstring's first line is what the ledger says about it. It returns None or
+`Found` if nothing was refuted, and for coverage one or several `Experiment`; it raises `Refuted`
+with the smallest counterexample, `Unproved` with the step, or `Unavailable` with what is missing.
+It calls the code under test as `sipp_theory.name`, so that a mutation is seen.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -29,13 +30,10 @@ from proofs_check.ledger.evidence import (
 )
 
 Profile = Literal["quick", "full"]
-Body = Callable[["Setting"], "Found | Experiment | Sequence[Experiment] | None"]
+Result = Found | Experiment | Sequence[Experiment] | None
+Body = Callable[["Setting"], Result]
 AnyBody = TypeVar("AnyBody", bound=Body)
 
-FAMILIES = (
-    "allocation", "certificates", "draws", "filters", "generalization", "inclusion", "keeping",
-    "matrices", "nettrim", "network", "sensitivity",
-)  # fmt: skip
 FINE: dict[str, Outcome] = {
     "symbolic": "proved",
     "laws": "passed",
@@ -126,7 +124,7 @@ class Check:
         ]  # fmt: skip
 
 
-_CHECKS: dict[str, Check] = {}
+_CHECKS: dict[Body, Check] = {}
 
 
 def check(kind: Kind, *claims: str, profile: Profile = "quick") -> Callable[[AnyBody], AnyBody]:
@@ -138,9 +136,9 @@ def check(kind: Kind, *claims: str, profile: Profile = "quick") -> Callable[[Any
         family = body.__module__.split(".")[-2]
         name = f"{kind}.{family}.{body.__name__.strip('_')}"
         says = (body.__doc__ or "").strip().partition("\n")[0]
-        if not says or name in _CHECKS:
+        if not says or any(name == other.name for other in _CHECKS.values()):
             raise ValueError(f"check {name!r} must have a docstring and a name of its own")
-        _CHECKS[name] = Check(name, claims, kind, profile, says, body)
+        _CHECKS[body] = Check(name, claims, kind, profile, says, body)
         return body
 
     return register
@@ -154,11 +152,21 @@ assumption = partial(check, "assumptions")
 
 
 @cache
+def families() -> tuple[str, ...]:
+    """The families: the folders of `proofs_check` that have a module `claims`, by name."""
+    return tuple(
+        folder.name
+        for folder in pkgutil.iter_modules(importlib.import_module("proofs_check").__path__)
+        if folder.ispkg and importlib.util.find_spec(f"proofs_check.{folder.name}.claims")
+    )
+
+
+@cache
 def modules() -> tuple[ModuleType, ...]:
     """Load the modules of all families."""
     return tuple(
         importlib.import_module(f"proofs_check.{family}.{module.name}")
-        for family in FAMILIES
+        for family in families()
         for module in pkgutil.iter_modules(
             importlib.import_module(f"proofs_check.{family}").__path__
         )
@@ -168,7 +176,14 @@ def modules() -> tuple[ModuleType, ...]:
 def all_checks() -> dict[str, Check]:
     """Every registered check by name, in the order of kinds, families and source."""
     modules()
-    return dict(_CHECKS)
+    kinds = list(FINE)
+    ordered = sorted(_CHECKS.values(), key=lambda c: (kinds.index(c.kind), c.body.__module__))
+    return {one.name: one for one in ordered}
+
+
+def name_of(body: Body) -> str:
+    """The name of a check, given as a function."""
+    return _CHECKS[body].name
 
 
 def checks_of(claim: str, profile: Profile = "full") -> list[Check]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from proofs_check.ledger.claim import Claim
+from proofs_check.ledger.claim import Claim, public_name
 from proofs_check.ledger.evidence import Evidence
+from proofs_check.ledger.registry import name_of
 from proofs_check.ledger.sequential import holm
 
 Status = Literal[
@@ -67,11 +68,18 @@ class Entry:
         """The entry, ready for JSON."""
         proved = _proved(self.evidence)
         count, tight = self.sharpest, self.tightness
-        fields = asdict(self.claim)
-        fields["steps"] = [
-            asdict(step) | {"proved": step.proved_by in proved} for step in self.claim.steps
-        ]
-        return fields | {
+        names = [name_of(step.proved_by) if step.proved_by else "" for step in self.claim.steps]
+        return {one.name: getattr(self.claim, one.name) for one in fields(Claim)} | {
+            "computes": [public_name(one) for one in self.claim.computes],
+            "steps": [
+                {
+                    "says": step.says,
+                    "proved_by": name,
+                    "why_not": step.why_not,
+                    "proved": name in proved,
+                }
+                for step, name in zip(self.claim.steps, names, strict=True)
+            ],
             "family": self.claim.family,
             "status": self.status,
             "kinds": list(dict.fromkeys(e.kind for e in self.evidence)),
@@ -116,7 +124,7 @@ def status(claim: Claim, evidence: Sequence[Evidence], fallen: Collection[str]) 
         return "refuted"
     proved = _proved(evidence)
     undecided = outcomes["undecided"] + outcomes["open"] + outcomes["skipped"]
-    if claim.steps and all(step.proved_by in proved for step in claim.steps):
+    if claim.steps and all(s.proved_by and name_of(s.proved_by) in proved for s in claim.steps):
         return "proved"
     if outcomes["passed"] and not undecided:
         return "checked"

@@ -139,7 +139,7 @@ def failures(net: DrawnNetwork, seed: int, stream: tuple[int, ...], block: int, 
 def needed_total(
     net: DrawnNetwork, delta: float, seed: int, *, copies: int = 200, steps: int = 12
 ) -> float:
-    """Draws of the whole network at which a share delta of the trials fails, sizes kept in ratio."""
+    """Draws of the whole network at which a share delta of the trials fails, in fixed ratio."""
     # A little further down than to one draw, so that rounding does not make it two.
     low, high = -np.log(max(s.max(initial=1.0) for s in net.sizes)) - 1e-9, 0.0
     if failures(net.scaled(np.exp(low)), seed, (9,), 0, copies) <= delta * copies:

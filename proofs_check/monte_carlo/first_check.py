@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
+from proofs_check.ledger.refusals import require_chance, require_counts
 from proofs_check.monte_carlo.neuron_check import CLAIMS, NeuronCheck, check_neuron
 from sipp_core import calibrate
 from sipp_core.pruning import Table, make_table
@@ -189,12 +190,9 @@ def _check(
     calibration: Tensor, fresh: Tensor, eps: float, delta: float, neurons: int, trials: int,
     rows: int,
 ) -> None:  # fmt: skip
-    for name, value in (("eps", eps), ("delta", delta)):
-        if not 0 < value < 1:
-            raise ValueError(f"{name} must lie in (0, 1); found {value!r}")
-    for name, value in (("neurons_per_layer", neurons), ("trials", trials), ("rows", rows)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number >= 1; found {value!r}")
+    require_chance("eps", eps)
+    require_chance("delta", delta)
+    require_counts(neurons_per_layer=neurons, trials=trials, rows=rows)
     for name, value in (("calibration", calibration), ("fresh", fresh)):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} must be a tensor; found {type(value).__name__}")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from proofs_check.ledger.judging import CONFIDENCE, Coverage, Where, judge
+from proofs_check.ledger.refusals import require_chance, require_counts
 from proofs_check.monte_carlo.neuron import TIE
 from sipp_core import PruneResult
 from sipp_core.pruning import LayerPlan, draw
@@ -213,8 +214,5 @@ def _check(inputs: Tensor, eps: float, delta: float, copies: int, batch_bytes: i
         raise ValueError("inputs must be finite; found NaN or infinity")
     if not (np.isfinite(eps) and eps > 0):
         raise ValueError(f"eps must be above 0; found {eps!r}")
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must lie in (0, 1); found {delta!r}")
-    for name, value in (("copies", copies), ("batch_bytes", batch_bytes)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number >= 1; found {value!r}")
+    require_chance("delta", delta)
+    require_counts(copies=copies, batch_bytes=batch_bytes)

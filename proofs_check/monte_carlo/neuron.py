@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from proofs_check.ledger.judging import CONFIDENCE, Coverage, Where, judge
+from proofs_check.ledger.refusals import require_chance, require_counts
 from proofs_check.monte_carlo.failures import (
     WORST_STREAM,
     estimates_at,
@@ -123,8 +124,5 @@ def check_question(
         raise ValueError(f"size must be a whole number for scheme {scheme!r}; found {size!r}")
     if not (np.isfinite(eps) and eps > 0):
         raise ValueError(f"eps must be above 0; found {eps!r}")
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must lie in (0, 1); found {delta!r}")
-    for name, value in (("trials", trials), ("chunk", chunk)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be a whole number >= 1; found {value!r}")
+    require_chance("delta", delta)
+    require_counts(trials=trials, chunk=chunk)

@@ -113,25 +113,15 @@ def _promise_of_nw4(setting: Setting, name: str) -> Found:
     return Found(text, cases=n)
 
 
-@assumption("A2")
-def tail_on_digits(setting: Setting) -> Found:
-    """Tail index of every neuron's Delta on digits: an interval below 2 refutes A2."""
-    return _tail_index(setting, "digits")
+subjects.on_networks(
+    assumption, "tail_on", ("A2",), _tail_index,
+    "Tail index of every neuron's Delta on digits: an interval below 2 refutes A2.",
+    "Tail index of every neuron's Delta on LeNet-300-100: an interval below 2 refutes A2.",
+)  # fmt: skip
 
 
-@assumption("A2", profile="full")
-def tail_on_mnist(setting: Setting) -> Found:
-    """Tail index of every neuron's Delta on LeNet-300-100: an interval below 2 refutes A2."""
-    return _tail_index(setting, "mnist")
-
-
-@assumption("A2")
-def allowance_on_digits(setting: Setting) -> Found:
-    """Fresh digits whose Delta passes Delta^: under A2 a share of delta/(8 eta) at most."""
-    return _promise_of_nw4(setting, "digits")
-
-
-@assumption("A2", profile="full")
-def allowance_on_mnist(setting: Setting) -> Found:
-    """Fresh MNIST digits whose Delta passes Delta^: under A2 a share of delta/(8 eta) at most."""
-    return _promise_of_nw4(setting, "mnist")
+subjects.on_networks(
+    assumption, "allowance_on", ("A2",), _promise_of_nw4,
+    "Fresh digits whose Delta passes Delta^: under A2 a share of delta/(8 eta) at most.",
+    "Fresh MNIST digits whose Delta passes Delta^: under A2 a share of delta/(8 eta) at most.",
+)  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import sipp_core
 import sipp_theory
 from proofs_check.instances import subjects
+from proofs_check.instances.methods import DRAWN_FROM_A_PLAN
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
 from proofs_check.monte_carlo.drawn_network import (
@@ -22,9 +23,9 @@ from proofs_check.monte_carlo.drawn_network import (
 )
 from proofs_check.monte_carlo.neuron import TIE
 from sipp_core.pruning import LayerPlan, draw
-from sipp_core.runtime import Float, generator
+from sipp_core.runtime import Bool, Float, generator
 
-EPS, DELTA = 0.5, 0.1
+EPS, DELTA, METHOD_STREAM = 0.5, 0.1, 64
 # Draws for each unit of S_sum from which the search for what is needed comes down.
 START = 1e9
 
@@ -148,11 +149,15 @@ def network_theorem_without_kappa(setting: Setting) -> Experiment:
     )
 
 
-def _trained(setting: Setting, name: str, stream: int) -> Experiment:
-    """NW-3 on a trained network, at the input of least cancellation and all with no more of it."""
-    found = subjects.subject(setting, name)
-    weights, biases = tuple(found.weights), tuple(found.biases)
-    x = found.train[: 500 if name == "mnist" else 256].double().flatten(1).numpy()
+def _least_cancelling(
+    weights: tuple[Float, ...], biases: tuple[Float, ...], x: Float
+) -> tuple[Float, Bool]:
+    """Each layer's Delta at the input of least cancellation, and the inputs with none larger.
+
+    At the medians of the layers more draws would be asked for than int64 can count.
+
+    Shapes: x (n, in); returns (layers,) and (n,).
+    """
     rows = activations(weights, biases, x)
     deltas = np.stack(
         [
@@ -160,40 +165,35 @@ def _trained(setting: Setting, name: str, stream: int) -> Experiment:
             for w, b, a in zip(weights, biases, rows, strict=False)
         ]
     )
-    # At the medians of the layers more draws would be asked for than int64 can count.
     hats = deltas[:, np.argmin(np.log(deltas).sum(axis=0))]
-    covered = (deltas <= hats[:, None]).all(axis=0)
+    return hats, np.all(deltas <= hats[:, None], axis=0)
+
+
+def _trained(setting: Setting, name: str) -> Experiment:
+    """NW-3 on a trained network, at the input of least cancellation and all with no more of it."""
+    network = subjects.subject(setting, name)
+    weights, biases = tuple(network.weights), tuple(network.biases)
+    x = network.train[: 500 if name == "mnist" else 256].double().flatten(1).numpy()
+    hats, covered = _least_cancelling(weights, biases, x)
     net = _network(weights, biases, x, np.full(len(x), EPS))
     # S are the inputs themselves, so that the sensitivities cover them with factor 1.
     sums = _sums(net, x)
-    split = sipp_theory.log_split(EPS, hats)
-    sizes = _bernstein(sums, split, DELTA)
+    sizes = _bernstein(sums, sipp_theory.log_split(EPS, hats), DELTA)
     at = DrawnNetwork(weights, biases, net.probabilities, sizes, x[covered], net.limits[covered])
     count = sum(w.size for w in weights)
     return _experiment(
         f"{name}: {count} weights, eps = {EPS}, Delta = {', '.join(f'{d:.3g}' for d in hats)}; "
         f"{int(covered.sum())} of {len(x)} inputs have no larger ones.",
-        at, sums, sizes, stream, setting, block=64 if name == "digits" else 16,
-        copies=30, steps=14,
+        at, sums, sizes, 7 if name == "digits" else 8, setting,
+        block=64 if name == "digits" else 16, copies=30, steps=14,
     )  # fmt: skip
 
 
-@coverage("NW-3")
-def log_split_on_digits(setting: Setting) -> Experiment:
-    """The trained network, drawn to the errors of the logarithmic split where it cancels least."""
-    return _trained(setting, "digits", 7)
-
-
-@coverage("NW-3", profile="full")
-def log_split_on_mnist(setting: Setting) -> Experiment:
-    """LeNet-300-100, drawn to the errors of the logarithmic split where it cancels least."""
-    return _trained(setting, "mnist", 8)
-
-
-METHOD_STREAM = 64
-PRUNER_EPS, PRUNER_DELTA = 0.5, 0.1
-# corenet++ chooses among draws and has no plan that could be drawn again.
-METHODS = ("sipp-rand", "sipp-poisson", "sipp-det", "sipp-hybrid", "corenet", "corenet+")
+subjects.on_networks(
+    coverage, "log_split_on", ("NW-3",), _trained,
+    "The trained network, drawn to the errors of the logarithmic split where it cancels least.",
+    "LeNet-300-100, drawn to the errors of the logarithmic split where it cancels least.",
+)  # fmt: skip
 
 
 def leaving(
@@ -218,49 +218,38 @@ def leaving(
 
 
 def _methods(setting: Setting, name: str) -> list[Experiment]:
-    found = subjects.subject(setting, name)
-    weights, biases = tuple(found.weights), tuple(found.biases)
-    inputs = found.train[: subjects.CALIBRATION]
+    """NW-3 kept by each method's own plan, in place of draws that the check makes itself."""
+    network = subjects.subject(setting, name)
+    weights, biases = tuple(network.weights), tuple(network.biases)
+    inputs = network.train[: subjects.CALIBRATION]
     x = inputs.double().flatten(1).numpy()
     rows = activations(weights, biases, x)
-    deltas = np.stack(
-        [
-            sipp_theory.delta_ratio(*parts(w, a), b).max(axis=1)
-            for w, b, a in zip(weights, biases, rows, strict=False)
-        ]
-    )
-    hats = deltas[:, np.argmin(np.log(deltas).sum(axis=0))]
-    covered = (deltas <= hats[:, None]).all(axis=0)
+    hats, covered = _least_cancelling(weights, biases, x)
     # The pruner takes one error for all layers: the smallest that the split gives any of them.
-    eps = float(sipp_theory.log_split(PRUNER_EPS, hats).min())
-    each = PRUNER_DELTA / (2 * found.eta)
+    eps = float(sipp_theory.log_split(EPS, hats).min())
+    each = DELTA / (2 * network.eta)
     total = sum(w.size for w in weights)
     live = sum(int((sensitivities(w, a) > 0).sum()) for w, a in zip(weights, rows, strict=False))
     experiments = []
-    for stream, method in enumerate(METHODS):
+    for stream, method in enumerate(DRAWN_FROM_A_PLAN):
         result = sipp_core.prune(
-            found.model, inputs, method=method, eps=eps, delta=each, seed=setting.seed
+            network.model, inputs, method=method, eps=eps, delta=each, seed=setting.seed
         )
         count = partial(
-            leaving, result.plans, weights, biases, x[covered], PRUNER_EPS, setting.seed, stream
+            leaving, result.plans, weights, biases, x[covered], EPS, setting.seed, stream
         )
         experiments.append(
             Experiment(
-                f"{name}, {method}, eps = {PRUNER_EPS}, {eps:.2g} in each neuron: "
+                f"{name}, {method}, eps = {EPS}, {eps:.2g} in each neuron: "
                 f"{result.nnz_after} of {live} live weights are kept (of {total}).",
-                PRUNER_DELTA, count, block=32,
+                DELTA, count, block=32,
             )
         )  # fmt: skip
     return experiments
 
 
-@coverage("NW-3", "NW-5")
-def methods_on_digits(setting: Setting) -> list[Experiment]:
-    """Each method, asked for the errors that the network theorem needs, where it cancels least."""
-    return _methods(setting, "digits")
-
-
-@coverage("NW-3", "NW-5", profile="full")
-def methods_on_mnist(setting: Setting) -> list[Experiment]:
-    """Each method on LeNet-300-100, asked for the errors that the network theorem needs."""
-    return _methods(setting, "mnist")
+subjects.on_networks(
+    coverage, "methods_on", ("NW-3", "NW-5"), _methods,
+    "Each method, asked for the errors that the network theorem needs, where it cancels least.",
+    "Each method on LeNet-300-100, asked for the errors that the network theorem needs.",
+)  # fmt: skip

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+import sipp_theory
 from proofs_check.ledger.mutation import Function, Mutation
+from proofs_check.network import coverage, coverage_of_tails, laws, oracles
 from sipp_core.runtime import Float
+from sipp_theory.network import cancellation
 
 
 def _scaled(factor: Callable[..., Any]) -> Callable[[Function], Function]:
@@ -135,154 +138,90 @@ def _upper_corner(right: Function) -> Function:
     )
 
 
-def _mutation(
-    claim: str, name: str, says: str, target: str, wrong: Callable[[Function], Function], *by: str
-) -> Mutation:
-    return Mutation(claim, name, says, target, wrong, by)
-
-
 MUTATIONS = (
-    _mutation(
-        "NW-1", "product_dropped", "u_l without the term u_{l-1} eps_l.",
-        "sipp_theory:compose", lambda _: _without_product, "oracles.network.composition",
-    ),
-    _mutation(
-        "NW-1", "no_stop_at_one", "u_l goes on past 1, where ReLU may wake a neuron.",
-        "sipp_theory:compose", lambda _: _past_one,
-        "oracles.network.composition", "laws.network.woken_neurons_end_the_promise",
-    ),
-    _mutation(
-        "NW-1", "growth_left_out", "u_l with Delta_l = 1: errors add up and do not grow.",
-        "sipp_theory:compose",
-        lambda right: lambda errors, ratios: right(errors, np.ones_like(ratios)),
-        "oracles.network.composition", "coverage.network.errors_compose",
-        "laws.network.composition_bounds_shaken_networks",
-    ),
-    _mutation(
-        "NW-1", "bias_left_out", "Delta with |z| in the place of |z + b|, as CoreNet prints it.",
-        "sipp_theory:delta_ratio",
-        lambda right: lambda plus, minus, bias=0.0: right(plus, minus, np.zeros_like(bias)),
-        "oracles.network.cancellation_ratio", "laws.network.composition_bounds_shaken_networks",
-    ),
-    _mutation(
-        "NW-1", "one_sign", "Delta with z+ alone above.",
-        "sipp_theory:delta_ratio",
-        lambda right: lambda plus, minus, bias=0.0: right(
-            plus, 0.0, np.asarray(bias) - np.asarray(minus)
-        ),
-        "oracles.network.cancellation_ratio", "laws.network.composition_is_attained",
-        "laws.network.composition_bounds_shaken_networks",
-    ),
-    _mutation(
-        "NW-2", "factor_two_dropped", "eps/(L prod Delta), without the factor 2.",
-        "sipp_theory:corenet_split", _scaled(lambda *_: 2.0),
-        "oracles.network.splits", "laws.network.splits_meet_the_error",
-    ),
-    _mutation(
-        "NW-2", "layers_dropped", "eps/(2 prod Delta), without the number of layers.",
-        "sipp_theory:corenet_split", _scaled(_layers),
-        "oracles.network.splits", "laws.network.splits_meet_the_error",
-    ),
-    _mutation(
-        "NW-2", "growth_one_layer_late", "prod over k > l in the place of k >= l.",
-        "sipp_theory.network.cancellation:log_growth", _one_layer_late,
-        "oracles.network.splits", "laws.network.splits_meet_the_error", "coverage.network.corenet_split_holds",
-    ),
-    _mutation(
-        "NW-3", "shares_add_up_to_eps", "sum t_l = eps in the place of ln(1+eps).",
-        "sipp_theory:log_split", _scaled(lambda eps, *_: eps / np.log1p(eps)),
-        "oracles.network.splits", "laws.network.splits_meet_the_error",
-    ),
-    _mutation(
-        "NW-3", "split_without_growth", "eps_l = t_l, as if no layer blew errors up.",
-        "sipp_theory:log_split",
-        lambda right: lambda eps, ratios, costs=None: right(eps, np.ones_like(ratios), costs),
-        "oracles.network.splits", "laws.network.splits_meet_the_error", "coverage.network.log_split_holds",
-    ),
-    _mutation(
-        "NW-3", "costs_ignored", "Equal shares t_l whatever the layers cost.",
-        "sipp_theory:log_split", _equal_shares,
-        "oracles.network.splits", "laws.network.log_split_is_cheapest",
-    ),
-    _mutation(
-        "NW-3", "square_root_of_costs", "t_l proportional to A_l^(1/2).",
-        "sipp_theory:log_split", _square_roots,
-        "oracles.network.splits", "laws.network.log_split_is_cheapest",
-    ),
-    _mutation(
-        "NW-4", "logarithm_dropped", "kappa = sqrt(2 lam), for the mean but not for a fresh input.",
-        "sipp_theory:kappa", _without_logarithm,
-        "oracles.network.kappa_and_delta_hat", "coverage.network.kappa_covers_under_a2",
-    ),
-    _mutation(
-        "NW-4", "twentieth", "kappa a twentieth of what it is.",
-        "sipp_theory:kappa", _scaled(lambda *_: 0.05),
-        "oracles.network.kappa_and_delta_hat", "coverage.network.kappa_covers_under_a2",
-    ),
-    _mutation(
-        "NW-4", "widths_left_out", "kappa with ln(8 eta/delta), no union over the edges.",
-        "sipp_theory:kappa", lambda right: lambda eta, star, delta: right(eta, 1, delta),
-        "oracles.network.kappa_and_delta_hat", "coverage.network.kappa_covers_under_a2",
-    ),
-    _mutation(
-        "NW-4", "mean_of_neurons", "Delta^ from the mean over the neurons, not the largest.",
-        "sipp_theory:delta_hat", _mean_of_neurons,
-        "oracles.network.kappa_and_delta_hat", "laws.network.network_sizes_are_monotone",
-    ),
-    _mutation(
-        "NW-5", "sixteen", "16 in the place of 32 (too loose for any trial to see).",
-        "sipp_theory:corenet_network_size", _size_with_constant(1 / 2), "oracles.network.network_size",
-    ),
-    _mutation(
-        "NW-5", "eight", "8 in the place of 32: NW-2's factor 2 forgotten (no trial sees it).",
-        "sipp_theory:corenet_network_size", _size_with_constant(1 / 4), "oracles.network.network_size",
-    ),
-    _mutation(
-        "NW-5", "product_one_layer_late", "The product of the Deltas starts one layer late.",
-        "sipp_theory.network.cancellation:log_growth", _one_layer_late,
-        "oracles.network.network_size", "coverage.network.network_theorem_without_kappa",
-    ),
-    _mutation(
-        "NW-5", "sum_left_out", "S_sum taken for 1: every neuron as if one weight carried it.",
-        "sipp_theory:corenet_network_size",
-        lambda right: lambda sums, *rest: right([np.minimum(s, 1.0) for s in sums], *rest),
-        "oracles.network.network_size",
-    ),
-    _mutation(
-        "NW-6", "one_ratio_less", "Hill's index with k - 1 in the place of k.",
-        "sipp_theory:hill_tail_index", _off_by_one, "oracles.network.hill_by_brute_force",
-    ),
-    _mutation(
-        "NW-6", "interval_halved", "Hill's interval half as wide.",
-        "sipp_theory:hill_tail_index", _half_as_wide,
-        "coverage.network.hill_interval", "oracles.network.hill_by_brute_force",
-    ),
-    _mutation(
-        "NW-6", "ends_one_sided", "Each end of Hill's interval at the whole error.",
-        "sipp_theory:hill_tail_index", _one_sided,
-        "coverage.network.hill_interval",
-    ),
-    _mutation(
-        "NW-7", "sign_flipped", "The carried error is taken off the layer's own.",
-        "sipp_theory:absolute_propagation",
-        lambda _: _propagation(lambda own, carried: np.abs(own - carried), "pruned"),
-        "oracles.network.propagation_on_digits", "laws.network.propagation_bounds_the_true_error",
-    ),
-    _mutation(
-        "NW-7", "original_weights", "Errors carried by |W| in the place of |W^|.",
-        "sipp_theory:absolute_propagation",
-        lambda _: _propagation(lambda own, carried: own + carried, "original"),
-        "laws.network.propagation_bounds_the_true_error",
-    ),
-    _mutation(
-        "NW-7", "carried_error_dropped", "Each layer's own error only.",
-        "sipp_theory:absolute_propagation",
-        lambda _: _propagation(lambda own, carried: own, "pruned"),
-        "oracles.network.propagation_on_digits", "laws.network.propagation_bounds_the_true_error",
-    ),
-    _mutation(
-        "NW-7", "upper_corner", "The box's upper corner in the place of the box.",
-        "sipp_theory:interval_propagation", _upper_corner,
-        "oracles.network.propagation_on_digits", "laws.network.propagation_bounds_the_true_error",
-    ),
+    Mutation("NW-1", "product_dropped", "u_l without the term u_{l-1} eps_l.", sipp_theory.compose,
+             lambda _: _without_product, (oracles.composition,)),
+    Mutation("NW-1", "no_stop_at_one", "u_l goes on past 1, where ReLU may wake a neuron.",
+             sipp_theory.compose, lambda _: _past_one,
+             (oracles.composition, laws.woken_neurons_end_the_promise)),
+    Mutation("NW-1", "growth_left_out", "u_l with Delta_l = 1: errors add up and do not grow.",
+             sipp_theory.compose,
+             lambda right: lambda errors, ratios: right(errors, np.ones_like(ratios)),
+             (oracles.composition, coverage.errors_compose,
+             laws.composition_bounds_shaken_networks)),
+    Mutation("NW-1", "bias_left_out",
+             "Delta with |z| in the place of |z + b|, as CoreNet prints it.",
+             sipp_theory.delta_ratio,
+             lambda right: lambda plus, minus, bias=0.0: right(plus, minus, np.zeros_like(bias)),
+             (oracles.cancellation_ratio, laws.composition_bounds_shaken_networks)),
+    Mutation("NW-1", "one_sign", "Delta with z+ alone above.", sipp_theory.delta_ratio,
+             lambda right: lambda plus, minus, bias=0.0: right(plus, 0.0, np.subtract(bias, minus)),
+             (oracles.cancellation_ratio, laws.composition_is_attained,
+             laws.composition_bounds_shaken_networks)),
+    Mutation("NW-2", "factor_two_dropped", "eps/(L prod Delta), without the factor 2.",
+             sipp_theory.corenet_split, _scaled(lambda *_: 2.0),
+             (oracles.splits, laws.splits_meet_the_error)),
+    Mutation("NW-2", "layers_dropped", "eps/(2 prod Delta), without the number of layers.",
+             sipp_theory.corenet_split, _scaled(_layers),
+             (oracles.splits, laws.splits_meet_the_error)),
+    Mutation("NW-2", "growth_one_layer_late", "prod over k > l in the place of k >= l.",
+             cancellation.log_growth, _one_layer_late,
+             (oracles.splits, laws.splits_meet_the_error, coverage.corenet_split_holds)),
+    Mutation("NW-3", "shares_add_up_to_eps", "sum t_l = eps in the place of ln(1+eps).",
+             sipp_theory.log_split, _scaled(lambda eps, *_: eps / np.log1p(eps)),
+             (oracles.splits, laws.splits_meet_the_error)),
+    Mutation("NW-3", "split_without_growth", "eps_l = t_l, as if no layer blew errors up.",
+             sipp_theory.log_split,
+             lambda right: lambda eps, ratios, costs=None: right(eps, np.ones_like(ratios), costs),
+             (oracles.splits, laws.splits_meet_the_error, coverage.log_split_holds)),
+    Mutation("NW-3", "costs_ignored", "Equal shares t_l whatever the layers cost.",
+             sipp_theory.log_split, _equal_shares, (oracles.splits, laws.log_split_is_cheapest)),
+    Mutation("NW-3", "square_root_of_costs", "t_l proportional to A_l^(1/2).",
+             sipp_theory.log_split, _square_roots, (oracles.splits, laws.log_split_is_cheapest)),
+    Mutation("NW-4", "logarithm_dropped",
+             "kappa = sqrt(2 lam), for the mean but not for a fresh input.", sipp_theory.kappa,
+             _without_logarithm,
+             (oracles.kappa_and_delta_hat, coverage_of_tails.kappa_covers_under_a2)),
+    Mutation("NW-4", "twentieth", "kappa a twentieth of what it is.", sipp_theory.kappa,
+             _scaled(lambda *_: 0.05),
+             (oracles.kappa_and_delta_hat, coverage_of_tails.kappa_covers_under_a2)),
+    Mutation("NW-4", "widths_left_out", "kappa with ln(8 eta/delta), no union over the edges.",
+             sipp_theory.kappa, lambda right: lambda eta, star, delta: right(eta, 1, delta),
+             (oracles.kappa_and_delta_hat, coverage_of_tails.kappa_covers_under_a2)),
+    Mutation("NW-4", "mean_of_neurons", "Delta^ from the mean over the neurons, not the largest.",
+             sipp_theory.delta_hat, _mean_of_neurons,
+             (oracles.kappa_and_delta_hat, laws.network_sizes_are_monotone)),
+    Mutation("NW-5", "sixteen", "16 in the place of 32 (too loose for any trial to see).",
+             sipp_theory.corenet_network_size, _size_with_constant(1 / 2), (oracles.network_size,)),
+    Mutation("NW-5", "eight", "8 in the place of 32: NW-2's factor 2 forgotten (no trial sees it).",
+             sipp_theory.corenet_network_size, _size_with_constant(1 / 4), (oracles.network_size,)),
+    Mutation("NW-5", "product_one_layer_late", "The product of the Deltas starts one layer late.",
+             cancellation.log_growth, _one_layer_late,
+             (oracles.network_size, coverage.network_theorem_without_kappa)),
+    Mutation("NW-5", "sum_left_out", "S_sum taken for 1: every neuron as if one weight carried it.",
+             sipp_theory.corenet_network_size,
+             lambda right: lambda sums, *rest: right([np.minimum(s, 1.0) for s in sums], *rest),
+             (oracles.network_size,)),
+    Mutation("NW-6", "one_ratio_less", "Hill's index with k - 1 in the place of k.",
+             sipp_theory.hill_tail_index, _off_by_one, (oracles.hill_by_brute_force,)),
+    Mutation("NW-6", "interval_halved", "Hill's interval half as wide.",
+             sipp_theory.hill_tail_index, _half_as_wide,
+             (coverage_of_tails.hill_interval, oracles.hill_by_brute_force)),
+    Mutation("NW-6", "ends_one_sided", "Each end of Hill's interval at the whole error.",
+             sipp_theory.hill_tail_index, _one_sided, (coverage_of_tails.hill_interval,)),
+    Mutation("NW-7", "sign_flipped", "The carried error is taken off the layer's own.",
+             sipp_theory.absolute_propagation,
+             lambda _: _propagation(lambda own, carried: np.abs(own - carried), "pruned"),
+             (oracles.propagation_on_digits, laws.propagation_bounds_the_true_error)),
+    Mutation("NW-7", "original_weights", "Errors carried by |W| in the place of |W^|.",
+             sipp_theory.absolute_propagation,
+             lambda _: _propagation(lambda own, carried: own + carried, "original"),
+             (laws.propagation_bounds_the_true_error,)),
+    Mutation("NW-7", "carried_error_dropped", "Each layer's own error only.",
+             sipp_theory.absolute_propagation,
+             lambda _: _propagation(lambda own, carried: own, "pruned"),
+             (oracles.propagation_on_digits, laws.propagation_bounds_the_true_error)),
+    Mutation("NW-7", "upper_corner", "The box's upper corner in the place of the box.",
+             sipp_theory.interval_propagation, _upper_corner,
+             (oracles.propagation_on_digits, laws.propagation_bounds_the_true_error)),
 )  # fmt: skip

@@ -195,16 +195,11 @@ def _on_trained(setting: Setting, name: str) -> Found:
     )  # fmt: skip
 
 
-@oracle("NW-5")
-def network_size_on_digits(setting: Setting) -> Found:
-    """Nonzeros that NW-5 promises on the network trained on digits, beside the weights it has."""
-    return _on_trained(setting, "digits")
-
-
-@oracle("NW-5", profile="full")
-def network_size_on_mnist(setting: Setting) -> Found:
-    """Nonzeros that NW-5 promises on LeNet-300-100, beside the weights it has."""
-    return _on_trained(setting, "mnist")
+subjects.on_networks(
+    oracle, "network_size_on", ("NW-5",), _on_trained,
+    "Nonzeros that NW-5 promises on the network trained on digits, beside the weights it has.",
+    "Nonzeros that NW-5 promises on LeNet-300-100, beside the weights it has.",
+)  # fmt: skip
 
 
 @oracle("NW-6")

@@ -2,17 +2,16 @@
 
 Scaling. A positive factor on all weights of a layer, on single rows of weights or on single inputs
 changes no share (ES-3), hence no choice: with powers of two every method gives the same bits times
-the factor, the drawn ones with the same seed too. "magnitude" and draws from the whole matrix by
-magnitude compare weights of different neurons, so a factor on a single row changes their choice,
-and "wanda" adds up rows of inputs, so one
-on a single input does; there they are given one factor for all. "snip" looks at a loss, which no
-such law holds for.
+the factor, the drawn ones with the same seed too. Magnitudes, and draws from the whole matrix by
+magnitude, compare weights of different neurons, so a factor on a single row changes the choice, and
+Wanda adds up rows of inputs, so one on a single input does; there they are given one factor for
+all.
 
 Permutation. A permutation of inputs or neurons permutes the sensitivities, and with them what a
 method promises, where no two weights are tied: ties go to the earlier weight, so the choice itself
 is not equivariant, but what is chosen is worth the same. The laws below are about that worth and
-about probabilities. They do not hold for "sipp-rand" and "sipp-hybrid", which round AL-1's real
-numbers of draws in the order of the pairs, nor, draw by draw, for any drawn method: the same
+about probabilities. They do not hold for the methods that round AL-1's real numbers
+of draws in the order of the pairs, nor, draw by draw, for any drawn method: the same
 seed throws the same dice at other weights, and only the law of the outcome is permuted.
 """
 
@@ -25,16 +24,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 import sipp_core
+from proofs_check.instances import methods
 from proofs_check.instances.strategies import layers
 from proofs_check.kinds.laws import hold
 from proofs_check.ledger.evidence import Found
 from proofs_check.ledger.registry import Setting, law
-from sipp_core.methods import Planned, registered
 
 ROUNDING = 1e-9
 KEEP = st.sampled_from([0.25, 0.5, 0.75, 1.0])
-ACROSS_ROWS = ("magnitude", "entry-l1", "entry-l2", "entry-mixture")
 LAYERS = layers(neurons=4, inputs=6, points=5)
+DICE = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 Layer = tuple[np.ndarray, np.ndarray]
 
 
@@ -54,9 +53,9 @@ def _weights(result: sipp_core.PruneResult) -> np.ndarray:
 
 
 def _usable(layer: Layer, method: str) -> bool:
-    """CoreNet refuses eta eta* = 1, where K would be 0; CoreNet++ sets every 5th point aside."""
-    refused = method.startswith("corenet") and layer[0].size == 1
-    return not refused and not (method == "corenet++" and len(layer[1]) < 5)
+    """Whether the method takes so small a layer."""
+    alone = method in methods.NEED_TWO_WEIGHTS and layer[0].size == 1
+    return not alone and not (method in methods.NEED_FIVE_POINTS and len(layer[1]) < 5)
 
 
 @law("ES-3")
@@ -65,21 +64,18 @@ def scaling_of_methods(setting: Setting) -> Found:
 
     def law(layer: Layer, method: str, keep: float, up: list[int], down: list[int]) -> None:
         assume(_usable(layer, method))
-        rows = np.resize(up[:1] if method in ACROSS_ROWS else up, len(layer[0]))
+        rows = np.resize(up[:1] if method in methods.ACROSS_ROWS else up, len(layer[0]))
         by_row = np.ldexp(1.0, rows)[:, None]
-        inputs = np.resize(down[:1] if method == "wanda" else down, len(layer[1]))
+        inputs = np.resize(down[:1] if method in methods.ACROSS_INPUTS else down, len(layer[1]))
         by_input = np.ldexp(1.0, inputs)[:, None]
         plain = _weights(_pruned(layer, method, keep))
         scaled = _weights(_pruned((layer[0] * by_row, layer[1] * by_input), method, keep))
         assert np.array_equal(scaled, plain * by_row)
 
     few = st.lists(st.integers(-9, 9), min_size=1, max_size=4)
-    methods = st.sampled_from([
-            name
-            for name, method in registered().items()
-            if isinstance(method, Planned) and method.facts.label != "SNIP"
-        ])
-    return hold(setting, given(LAYERS, methods, KEEP, few, few)(law), examples=60)
+    return hold(
+        setting, given(LAYERS, st.sampled_from(methods.SCALED), KEEP, few, few)(law), examples=60
+    )
 
 
 @law("ES-3", "SP-6")
@@ -91,13 +87,13 @@ def permutation_of_what_is_kept(setting: Setting) -> Found:
         i, j, x = (random.permutation(n) for n in (*weights.shape, len(rows)))
         results = []
         for one in (layer, (weights[i][:, j], rows[x][:, j])):
-            worth = np.abs(one[0]) if method == "magnitude" else _sensitivities(one)
+            worth = np.abs(one[0]) if method in methods.BY_MAGNITUDE else _sensitivities(one)
             results.append(np.sort(worth[_weights(_pruned(one, method, keep)) != 0]))
         assert np.allclose(results[0], results[1], rtol=ROUNDING, atol=0)
 
-    methods = st.sampled_from(["sipp-det", "sipp-recentred", "magnitude"])
-    dice = st.integers(0, 2**32 - 1).map(np.random.default_rng)
-    return hold(setting, given(LAYERS, methods, KEEP, dice)(law), examples=30)
+    return hold(
+        setting, given(LAYERS, st.sampled_from(methods.KEEP_LARGEST), KEEP, DICE)(law), examples=30
+    )
 
 
 @law("ES-3", "SP-8")
@@ -114,9 +110,9 @@ def permutation_of_probabilities(setting: Setting) -> Found:
         # CoreNet's draws are S_sum times one factor, rounded up.
         assert (abs(plain.draws[:, i] - other.draws) <= 1).all()
 
-    methods = st.sampled_from(["sipp-poisson", "corenet", "uniform"])
-    dice = st.integers(0, 2**32 - 1).map(np.random.default_rng)
-    return hold(setting, given(LAYERS, methods, KEEP, dice)(law), examples=30)
+    return hold(
+        setting, given(LAYERS, st.sampled_from(methods.PERMUTED), KEEP, DICE)(law), examples=30
+    )
 
 
 def _sensitivities(layer: Layer) -> np.ndarray:

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+import sipp_theory
+from proofs_check.kinds.mutations import divided, scaled
 from proofs_check.ledger.mutation import Function, Mutation
-from sipp_core.sensitivity import Accumulator
+from proofs_check.sensitivity import coverage, laws, oracles, oracles_scenario
+from sipp_core.sensitivity import Accumulator, kernel
 
-BY_HAND = "oracles.sensitivity.case_by_hand"
-SENSITIVITY = "sipp_theory:sensitivity"
-SIZE = "sipp_theory:calibration_size"
-BEFORE = "sipp_theory:scenario_violation"
-AFTER = "sipp_theory:wait_and_judge_violation"
+BY_HAND = oracles.case_by_hand
+SENSITIVITY = sipp_theory.sensitivity
+SIZE = sipp_theory.calibration_size
+BEFORE = sipp_theory.scenario_violation
+AFTER = sipp_theory.wait_and_judge_violation
 
 
 def _numpy_mean(original: Function) -> Function:
@@ -74,31 +77,30 @@ def _without_input(original: Function) -> Function:
     return lambda eta, star, delta, rule="corenet": original(eta, min(eta, star), delta, rule)
 
 
-SIZES = ("oracles.sensitivity.boundary_of_the_assumption", "coverage.sensitivity.rare_shares")
-ROOTS = ("oracles.sensitivity.a_priori_root", "coverage.sensitivity.a_priori_at_its_worst")
+SIZES = (oracles.boundary_of_the_assumption, coverage.rare_shares)
+ROOTS = (oracles_scenario.a_priori_root, coverage.a_priori_at_its_worst)
 JUDGED = (
-    "oracles.sensitivity.wait_and_judge_root",
-    "coverage.sensitivity.wait_and_judge_where_two_points_matter",
+    oracles_scenario.wait_and_judge_root,
+    coverage.wait_and_judge_where_two_points_matter,
 )
-ORDERS = ("oracles.sensitivity.all_orders", "coverage.sensitivity.continuous_shares")
+ORDERS = (oracles_scenario.all_orders, coverage.continuous_shares)
 
 MUTATIONS = (
     Mutation("ES-1", "both_signs", "Shares of z~, both signs together, in place of z^s.",
-             "sipp_theory:shares", _both_signs, (BY_HAND, "laws.sensitivity.shares")),
+             sipp_theory.shares, _both_signs, (BY_HAND, laws.shares)),
     Mutation("ES-3", "kernel_mean", "The kernel takes the mean of the shares, not the maximum.",
-             "sipp_core.sensitivity.kernel:update_maxima", _torch_mean, (BY_HAND, "laws.sensitivity.growth")),
+             kernel.update_maxima, _torch_mean, (BY_HAND, laws.growth)),
     Mutation("ES-2", "larger_of_the_two", "S_sum at most the larger of edges and points.",
-             "sipp_theory:sensitivity_sum_bound", lambda bound: np.maximum,
-             ("oracles.sensitivity.sum_bound_is_attained",)),
+             sipp_theory.sensitivity_sum_bound, lambda bound: np.maximum,
+             (oracles.sum_bound_is_attained,)),
     Mutation("ES-2", "bound_halved", "Half of the smaller of edges and points.",
-             "sipp_theory:sensitivity_sum_bound",
-             lambda bound: lambda edges, points: bound(edges, points) / 2, ("laws.sensitivity.sums",)),
-    Mutation("ES-3", "mean", "The mean share over the points in place of the largest.",
-             SENSITIVITY, _numpy_mean, (BY_HAND, "laws.sensitivity.growth")),
+             sipp_theory.sensitivity_sum_bound, scaled(0.5), (laws.sums,)),
+    Mutation("ES-3", "mean", "The mean share over the points in place of the largest.", SENSITIVITY,
+             _numpy_mean, (BY_HAND, laws.growth)),
     Mutation("ES-3", "regularised", "1e-9 added to the denominator, against division by zero.",
-             SENSITIVITY, _regularised, ("laws.sensitivity.scaling",)),
-    Mutation("ES-3", "last_point_forgotten", "The last point has no say.",
-             SENSITIVITY, lambda s: lambda w, a: s(w, a[: max(1, len(a) - 1)]), (BY_HAND,)),
+             SENSITIVITY, _regularised, (laws.scaling,)),
+    Mutation("ES-3", "last_point_forgotten", "The last point has no say.", SENSITIVITY,
+             lambda s: lambda w, a: s(w, a[: max(1, len(a) - 1)]), (BY_HAND,)),
     Mutation("ES-4", "log_dropped", "|S| without its logarithm.", SIZE, _size(log=False), SIZES),
     Mutation("ES-4", "factor_dropped", "|S| without K'.", SIZE, _size(factor=False), SIZES),
     Mutation("ES-4", "points_per_edge_halved", "Half of |S|.", SIZE, _size(share=0.5), SIZES[1:]),
@@ -120,15 +122,14 @@ MUTATIONS = (
              lambda bound: lambda n, k, beta: bound(n, k, np.minimum(0.999, beta * (n + 1))),
              JUDGED),
     Mutation("ES-5", "support_halved", "Half of the points that set a maximum.",
-             "sipp_theory:scenario_support", lambda count: lambda shares: count(shares) // 2,
-             ("oracles.sensitivity.support_by_counting",)),
-    Mutation("ES-5", "points_halved", "Half of the points.", "sipp_theory:scenario_points",
-             lambda size: lambda d, e, beta: np.ceil(size(d, e, beta) / 2),
-             ("oracles.sensitivity.points_are_least",)),
+             sipp_theory.scenario_support, lambda count: lambda shares: count(shares) // 2,
+             (oracles_scenario.support_by_counting,)),
+    Mutation("ES-5", "points_halved", "Half of the points.", sipp_theory.scenario_points,
+             divided(2), (oracles_scenario.points_are_least,)),
     Mutation("ES-6", "rate_halved", "1/(2|S|) in place of 1/(|S|+1).",
-             "sipp_theory:exchangeable_violation",
+             sipp_theory.exchangeable_violation,
              lambda bound: lambda n: 1 / np.maximum(2.0 * np.asarray(n), 1.0), ORDERS[1:]),
     Mutation("ES-6", "one_point_more", "1/(|S|+2) in place of 1/(|S|+1).",
-             "sipp_theory:exchangeable_violation", lambda bound: lambda n: bound(np.add(n, 1)),
+             sipp_theory.exchangeable_violation, lambda bound: lambda n: bound(np.add(n, 1)),
              ORDERS[:1]),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -68,7 +68,7 @@ def _networks(
     plan: Plan, first: Dataset, seed: int, threads: int
 ) -> list[tuple[tuple[str, float], nn.Module]]:
     model = plan.subject.build(seed)
-    training.train(model, first, **asdict(plan.subject.recipe), seed=seed, threads=threads)
+    training.train(model, first, plan.subject.recipe, seed=seed, threads=threads)
     found: list[tuple[tuple[str, float], nn.Module]] = [((UNPRUNED, 1.0), model)]
     pairs = [shuffled(first.train_inputs, plan.schedule.inputs, seed, first.train_targets)]
     # One method is enough: what a half's column shows is the price of a prior, not of a method.

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import nn
 
 import proofs_check
 from reports.overview import bounds, certificates, curves, promises
-from reports.overview.settings import DATA, Settings, settings
+from reports.overview.settings import Settings, settings
 from reports.overview.splits import Splits, calibration_count, split, widths
 from reports.site.methods import claims
 from sipp_core.pruning import find_method
@@ -118,11 +118,11 @@ def _trained(
     data: Dataset, plan: Settings, seed: int, device: str, progress: Progress | None
 ) -> tuple[nn.Module, Json]:
     """Train the reference network of a data set."""
-    name = DATA[data.name].model
+    name = datasets.SOURCES[data.name].network
     usual = training.recipe(name, data.name)
     recipe = replace(usual, epochs=plan.epochs or usual.epochs)
     model = models.build(name, seed).to(device)
-    done = training.train(model, data, **asdict(recipe), seed=seed, progress=progress)
+    done = training.train(model, data, recipe, seed=seed, progress=progress)
     eta, eta_star = widths(model)
     layers = [
         {"name": part, "out": int(m.weight.shape[0]), "fan_in": int(m.weight.shape[1])}
@@ -145,12 +145,12 @@ def _trained(
 
 
 def _data(data: Dataset, splits: Splits) -> Json:
-    facts = DATA[data.name]
+    facts = datasets.SOURCES[data.name]
     return {
         "name": data.name,
         "title": facts.title,
         "about": facts.about,
-        "source": facts.source,
+        "source": facts.origin,
         "licence": facts.licence,
         "description": data.description,
         "train": len(data.train_inputs),
@@ -165,7 +165,7 @@ def _data(data: Dataset, splits: Splits) -> Json:
 
 def _provenance(dataset: str, seed: int, device: str, quick: bool) -> Json:
     command = f"sipp report --dataset {dataset} --seed {seed}"
-    if dataset != "digits":
+    if datasets.SOURCES[dataset].folders:
         command += " --data-dir DIR"
     if device != "cpu":
         command += f" --device {device}"

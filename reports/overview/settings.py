@@ -1,4 +1,4 @@
-"""What a report computes on each data set, and the facts that it states about data and methods."""
+"""What a report computes on each data set, and the facts that it states about methods."""
 
 from __future__ import annotations
 
@@ -16,50 +16,6 @@ DRAWN = ("sipp-rand", "sipp-poisson")
 def compared() -> tuple[str, ...]:
     """Methods that one calibration serves; the others look at the inputs again, for minutes."""
     return tuple(name for name, method in registered().items() if not needs(method).inputs)
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set and the network that is trained on it.
-
-    Attributes:
-        title: name as a reader knows it.
-        model: name in `sipp_core.models`.
-        about: one sentence on what the inputs are.
-        source: whose data it is.
-        licence: under which licence.
-    """
-
-    title: str
-    model: str
-    about: str
-    source: str
-    licence: str
-
-
-DATA = {
-    "digits": Data(
-        "scikit-learn digits",
-        "digits-mlp",
-        "grey-value images of handwritten digits, 8 by 8 pixels",
-        "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998",
-        "CC BY 4.0",
-    ),
-    "mnist": Data(
-        "MNIST",
-        "lenet-300-100",
-        "grey-value images of handwritten digits, 28 by 28 pixels",
-        "LeCun, Cortes and Burges, the MNIST database of handwritten digits, 1998",
-        "CC BY-SA 3.0",
-    ),
-    "fashion-mnist": Data(
-        "Fashion-MNIST",
-        "lenet-300-100",
-        "grey-value images of clothing, 28 by 28 pixels",
-        "Xiao, Rasul and Vollgraf, Fashion-MNIST, 2017",
-        "MIT",
-    ),
-}
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class Workshop:
         if begun is not None:
             begun.parent.mkdir(parents=True, exist_ok=True)
         training.train(
-            model, dataset or self.data(subject), **asdict(subject.recipe), seed=seed,
+            model, dataset or self.data(subject), subject.recipe, seed=seed,
             threads=self.threads, checkpoint=begun, progress=self.progress,
         )  # fmt: skip
         if kept is not None and begun is not None:

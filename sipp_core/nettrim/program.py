@@ -103,13 +103,6 @@ def lower_bound(program: Program, multipliers: Tensor) -> float:
     They are made feasible first: cut at 0 outside the ball, balanced for a free bias, and each
     neuron's divided by the largest |Lambda X^T| if that is above 1.
 
-    Args:
-        program: the program.
-        multipliers: (M, P) float64, the nearer to the optimal ones the higher the bound.
-
-    Returns:
-        The bound; -inf if the multipliers are not finite.
-
     Claim: NT-1. Source: [OWN], Lagrangian duality.
 
     Example:

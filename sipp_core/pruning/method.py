@@ -10,7 +10,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from torch import Tensor, nn
 
@@ -121,9 +121,7 @@ class Method(ABC):
     facts: Facts
     random: bool = True  # another seed gives another network
     certain: bool = False  # the promise needs no probability
-    takes: ClassVar[frozenset[str]] = frozenset(
-        {"keep", "eps", "scope", "bound", "coverage_factor", "masks"}
-    )
+    takes: frozenset[str] = frozenset({"keep", "eps", "scope", "bound", "coverage_factor", "masks"})
     default_bound: str = "bernstein"
     default_scope: Literal["layer", "global"] = "layer"
 

@@ -125,8 +125,8 @@ def prune(
                 }
             )
         stats = calibrate_for(
-            rule, request, calibration, layers=layers, batch_size=batch_size or 256,
-            forward_size=forward_size,
+            rule, request, calibration, layers=layers,
+            batch_size=256 if batch_size is None else batch_size, forward_size=forward_size,
         )  # fmt: skip
     new = rule.run(request, stats)
     if group is not None:
@@ -139,9 +139,9 @@ def prune(
         layers=new.reports,
         method=rule.name,
         seed=request.seed,
-        keep=keep if keep is None else float(keep),
+        keep=keep,
         scope=target.scope if isinstance(target, Keep) else rule.default_scope,
-        eps=eps if eps is None else float(eps),
+        eps=eps,
         delta=request.delta,
         bound=request.bound.name,
         coverage_factor=request.coverage_factor,

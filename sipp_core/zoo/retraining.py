@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -20,14 +20,7 @@ from sipp_core.zoo.datasets import Dataset
 from sipp_core.zoo.recipes import Recipe
 from sipp_core.zoo.training import TrainResult, accuracy, train
 
-__all__ = [
-    "Round",
-    "Sparsify",
-    "cascade",
-    "one_round",
-    "retrain",
-    "rewound",
-]  # fmt: skip
+__all__ = ["Round", "Sparsify", "cascade", "one_round", "retrain", "rewound"]
 
 Sparsify = Callable[[nn.Module, float], PruneResult]
 """Makes a pruned network of a fraction. Claim: none (plumbing)."""
@@ -64,7 +57,7 @@ def retrain(
 
     Example:
         >>> import torch
-        >>> from sipp_core.zoo import datasets; from sipp_core.zoo import models
+        >>> from sipp_core.zoo import datasets, models
         >>> net, data = models.build("digits-mlp"), datasets.load("digits")
         >>> mask = torch.rand(net.fc1.weight.shape) < 0.2
         >>> _ = retrain(net, data, Recipe(1, 64, 3e-3), masks={"fc1": mask})
@@ -72,9 +65,7 @@ def retrain(
         True
     """
     with holding_zeros(model, masks):
-        return train(
-            model, dataset, **asdict(recipe), seed=seed, threads=threads, progress=progress
-        )
+        return train(model, dataset, recipe, seed=seed, threads=threads, progress=progress)
 
 
 def rewound(start: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:

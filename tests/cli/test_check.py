@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import proofs_check
-from proofs_check.ledger.claims import LEDGER
+import sipp_theory
+from proofs_check import LEDGER
 from proofs_check.ledger.evidence import Evidence
 from proofs_check.ledger.harness import LedgerRun
-from proofs_check.ledger.mutation import substituted
+from proofs_check.ledger.mutation import Function, substituted
 from proofs_check.ledger.status import entries
 
 Call = Callable[..., Any]
@@ -41,18 +42,20 @@ def test_json_lists_what_every_claim_rests_on(sipp: Call) -> None:
 @pytest.mark.parametrize(
     ("claim", "target"),
     [
-        ("SP-2", "sipp_theory:corenet_size"),
-        ("SP-3", "sipp_theory:bernstein_size"),
-        ("SP-4", "sipp_theory:kl_size"),
-        ("SP-5", "sipp_theory:cramer_size"),
-        ("SP-5x", "sipp_theory:exact_size"),
-        ("SP-3", "sipp_theory:sample_size"),
-        ("SP-8", "sipp_theory:inclusion_rate"),
-        ("ES-4", "sipp_theory:calibration_size"),
-        ("CT-2", "sipp_theory:points_needed"),
+        ("SP-2", sipp_theory.corenet_size),
+        ("SP-3", sipp_theory.bernstein_size),
+        ("SP-4", sipp_theory.kl_size),
+        ("SP-5", sipp_theory.cramer_size),
+        ("SP-5x", sipp_theory.exact_size),
+        ("SP-3", sipp_theory.sample_size),
+        ("SP-8", sipp_theory.inclusion_rate),
+        ("ES-4", sipp_theory.calibration_size),
+        ("CT-2", sipp_theory.points_needed),
     ],
 )
-def test_a_size_divided_by_eight_by_hand_is_refuted(sipp: Call, claim: str, target: str) -> None:
+def test_a_size_divided_by_eight_by_hand_is_refuted(
+    sipp: Call, claim: str, target: Function
+) -> None:
     def eighth(size: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *given, **named: np.ceil(size(*given, **named) / 8)
 

@@ -9,13 +9,16 @@ from typing import Any
 import joblib
 import pytest
 
+import sipp_theory
 from proofs_check import run
+from proofs_check.draws import coverage as draws
 from proofs_check.ledger import harness
 from proofs_check.ledger.harness import LedgerRun
-from proofs_check.ledger.mutation import Mutation, resolve, substituted
+from proofs_check.ledger.mutation import Mutation, substituted
 from proofs_check.ledger.performing import try_mutation
 from proofs_check.ledger.registry import Setting, check
 from proofs_check.ledger.store import Store
+from sipp_theory.draws import bernstein
 
 # Two claims with every kind of evidence, and coverage that stops at different trials.
 CLAIMS = ("SP-3", "CT-2")
@@ -112,23 +115,18 @@ def test_what_cannot_be_run_is_refused(asked: dict[str, Any], words: str) -> Non
 
 
 def test_a_mutation_is_seen_everywhere_and_leaves_no_trace() -> None:
-    import sipp_theory
-    from sipp_theory.draws import bernstein
-
     original = sipp_theory.bernstein_size
-    with substituted("sipp_theory:bernstein_size", lambda size: lambda *given: 7.0):
+    with substituted(original, lambda size: lambda *given: 7.0):
         assert sipp_theory.bernstein_size(9.0, 0.1, 0.05) == 7.0
         assert bernstein.bernstein_size is sipp_theory.bernstein_size
     assert sipp_theory.bernstein_size is original is bernstein.bernstein_size
-    with pytest.raises(ValueError, match="names no function"):
-        resolve("sipp_theory:no_such_name")
 
 
 def test_a_harmless_mutation_survives() -> None:
     """What the mutation test itself must be able to say."""
     harmless = Mutation(
-        "SP-3", "larger", "SP-3 with twice its draws.", "sipp_theory:bernstein_size",
-        lambda size: lambda *given: 2 * size(*given), ("coverage.draws.bernstein_two_point",),
+        "SP-3", "larger", "SP-3 with twice its draws.", sipp_theory.bernstein_size,
+        lambda size: lambda *given: 2 * size(*given), (draws.bernstein_two_point,),
     )  # fmt: skip
     found = try_mutation("mutations.draws.larger", harmless, Setting())
     assert found.outcome == "survived" and "bernstein_two_point" in found.found

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from proofs_check.draws import symbolic
 from proofs_check.ledger.claim import Claim, Step
 from proofs_check.ledger.evidence import Evidence, Kind, Outcome, read_evidence
 from proofs_check.ledger.status import corrected, entries, status
 
-STEPS = (Step("first", "symbolic.sp.a"), Step("second", "symbolic.sp.b"))
+STEPS = (Step("first", symbolic.unbiased), Step("second", symbolic.markov))
 CLAIM = Claim("SP-3", "Bernstein", "m", "few", "[SP]", assumptions=("A1",), steps=STEPS)
 
 
@@ -19,7 +20,8 @@ def piece(kind: Kind, outcome: Outcome, check: str = "x", claim: str = "SP-3") -
     return Evidence(claim, kind, check, "", outcome)
 
 
-BOTH = [piece("symbolic", "proved", step.proved_by) for step in STEPS]
+PROOFS = ("symbolic.draws.unbiased", "symbolic.draws.markov")
+BOTH = [piece("symbolic", "proved", name) for name in PROOFS]
 ORACLE = piece("oracles", "passed")
 TRIALS = piece("coverage", "consistent")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from proofs_check.ledger.claims import LEDGER
+from proofs_check import LEDGER
 from reports import write_claims
 from reports.claims import figures, page
 from reports.claims.figures_of_tails import tails_of
