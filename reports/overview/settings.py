@@ -15,7 +15,11 @@ DRAWN = ("sipp-rand", "sipp-poisson")
 
 def compared() -> tuple[str, ...]:
     """Methods that one calibration serves; the others look at the inputs again, for minutes."""
-    return tuple(name for name, method in registered().items() if not needs(method).inputs)
+    return tuple(
+        name
+        for name, method in registered().items()
+        if "keep" in method.takes and not needs(method).inputs
+    )
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
 import sipp_core
 from reports.site import style
-from sipp_core.methods import Method, Needs, registered
+from sipp_core.methods import Method, Needs, Request, registered
 from sipp_core.pruning import DEFAULT_POINTS, find_method, make_request
 
 
@@ -31,14 +31,21 @@ def look(name: str) -> style.Look:
 
 
 def needs(method: Method, model: nn.Module | None = None) -> Needs:
-    """What calibration must keep for a method that keeps a fraction of the weights."""
-    return method.needs(make_request(method, model or nn.Identity(), keep=0.5))
+    """What calibration must keep for a method in its usual mode."""
+    return method.needs(_request(method, model or nn.Identity()))
 
 
 def claims(name: str, model: nn.Module) -> str:
-    """Claims behind the promise of a method that keeps a fraction of the weights."""
+    """Claims behind the promise of a method in its usual mode."""
     method = find_method(name)
-    return ", ".join(method.promise(make_request(method, model, keep=0.5)).claims)
+    return ", ".join(method.promise(_request(method, model)).claims)
+
+
+def _request(method: Method, model: nn.Module) -> Request:
+    """A budget, or an error where a method takes none."""
+    if "keep" in method.takes:
+        return make_request(method, model, keep=0.5)
+    return make_request(method, model, eps=0.5, delta=0.05)
 
 
 def calibrations(
@@ -46,23 +53,13 @@ def calibrations(
 ) -> dict[str, sipp_core.Calibration]:
     """A calibration for each method, shared by those that set as many inputs aside."""
     parts = {name: needs(find_method(name), model) for name in names}
-    ready = {
-        every: _calibration(
-            model, inputs, every, [n for n in parts.values() if n.held_out == every], seed
-        )
-        for every in sorted({n.held_out for n in parts.values()})
-    }
-    return {name: ready[need.held_out] for name, need in parts.items()}
-
-
-def _calibration(
-    model: nn.Module, inputs: Any, every: int, group: Iterable[Needs], seed: int
-) -> sipp_core.Calibration:
-    """One that holds what each of a group needs."""
-    group = list(group)
-    return sipp_core.calibrate(
-        model, inputs, validation_every=every, seed=seed,
-        points=DEFAULT_POINTS if any(need.rows for need in group) else 0,
-        statistics=frozenset[str]().union(*(need.statistics for need in group)),
-        inputs=any(need.inputs for need in group),
-    )  # fmt: skip
+    ready: dict[int, sipp_core.Calibration] = {}
+    for every in sorted({part.held_out for part in parts.values()}):
+        group = [part for part in parts.values() if part.held_out == every]
+        ready[every] = sipp_core.calibrate(
+            model, inputs, validation_every=every, seed=seed,
+            points=DEFAULT_POINTS if any(part.rows for part in group) else 0,
+            statistics=frozenset[str]().union(*(part.statistics for part in group)),
+            inputs=any(part.inputs for part in group),
+        )  # fmt: skip
+    return {name: ready[part.held_out] for name, part in parts.items()}
