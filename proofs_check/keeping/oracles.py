@@ -9,12 +9,12 @@ from typing import Any
 import mpmath
 import numpy as np
 
-import sipp_core.pruning.budget
 import sipp_theory
 from proofs_check.instances import subjects
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
+from sipp_core.methods import SippDet, SippRecentred
 from sipp_core.pruning import draw
 from sipp_core.runtime import generator
 
@@ -104,8 +104,8 @@ def network_keeps_the_promise(setting: Setting) -> Found:
     for name in subjects.names(setting):
         tables = subjects.tables(setting, name)
         budget = 0.4 * sum(int((t.weight != 0).sum()) for t in tables)
-        for rule in (sipp_core.pruning.budget.sipp_det, sipp_core.pruning.budget.sipp_recentred):
-            for table, plan in zip(tables, rule(tables, budget), strict=True):
+        for rule in (SippDet(), SippRecentred()):
+            for table, plan in zip(tables, rule.by_budget(tables, budget), strict=True):
                 multiplier = draw(plan, generator(setting.seed, STREAM, 2))
                 for sign, neuron in np.argwhere((table.total > 0) & ~plan.whole):
                     columns = table.sign(sign)[neuron]
@@ -116,7 +116,7 @@ def network_keeps_the_promise(setting: Setting) -> Found:
                     if seen > promised * (1 + 1e-9) + 1e-12:
                         raise Refuted(f"{name}, {plan.name}, neuron {neuron}, sign {sign}: error "
                                       f"{seen!r}, promised {promised!r}")  # fmt: skip
-                    if rule is sipp_core.pruning.budget.sipp_det:
+                    if not rule.recentred:
                         gone = table.sensitivity[neuron, columns & (plan.probability[neuron] == 0)]
                         sums.append(min(1.0, float(gone.sum())))
                         truths.append(seen)

@@ -14,6 +14,7 @@ from proofs_check.ledger.judging import CONFIDENCE, Coverage, Where, judge
 from proofs_check.ledger.refusals import require_chance, require_counts
 from proofs_check.monte_carlo.neuron import TIE
 from sipp_core import PruneResult
+from sipp_core.methods import CoreNetPlusPlus, find_method
 from sipp_core.pruning import LayerPlan, draw
 from sipp_core.runtime import Float, Progress, evaluating, generator, model_device
 
@@ -149,7 +150,7 @@ def _parts(inputs: Tensor) -> tuple[Tensor, ...]:
 
 def _weights(model: nn.Module, result: PruneResult) -> dict[str, Tensor]:
     """Weight tensors of the planned layers by parameter name, in the plans' order."""
-    if result.method == "corenet++":
+    if isinstance(find_method(result.method), CoreNetPlusPlus):
         raise ValueError(
             "method 'corenet++' chooses the best of several draws; its copies are no draws of the "
             "plan. Check the plan with method='corenet+'"

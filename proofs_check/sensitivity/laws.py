@@ -132,8 +132,8 @@ def streaming(setting: Setting) -> Found:
         pieces = [
             p for p in torch.tensor_split(points, sorted(c % len(rows) for c in cuts)) if len(p)
         ]
-        cut = sipp_core.calibrate(model, pieces, forward_size=size, mean=True).layers[0]
-        one = sipp_core.calibrate(model, points, forward_size=size, mean=True).layers[0]
+        cut = sipp_core.calibrate(model, pieces, forward_size=size, statistics={"mean"}).layers[0]
+        one = sipp_core.calibrate(model, points, forward_size=size, statistics={"mean"}).layers[0]
         for name in ("sensitivity", "mean", "live"):
             assert torch.equal(getattr(cut, name), getattr(one, name)), name
         whole = _sensitivity("torch")(weights, rows)

@@ -174,7 +174,7 @@ def support_of_a_trained_network(setting: Setting) -> Found:
     for name in subjects.names(setting):
         found = subjects.subject(setting, name)
         n = min(len(found.train), 4000)
-        layers = sipp_core.calibrate(found.model, found.train[:n], support=True).layers
+        layers = sipp_core.calibrate(found.model, found.train[:n], statistics={"support"}).layers
         for number, layer in enumerate(layers, 1):
             assert layer.support is not None and layer.support_total is not None
             weight, k = layer.layer.weight, layer.support.numpy()

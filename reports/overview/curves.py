@@ -45,8 +45,7 @@ def _measure(model: nn.Module, splits: Splits, aside: bool, seed: int) -> sipp_c
         validation_every=VALIDATION_EVERY if aside else 0,
         points=DEFAULT_POINTS if aside else 0,
         seed=seed,
-        norms=True,
-        gradients=True,
+        statistics={"energy", "gradients"},
     )
 
 

@@ -11,7 +11,7 @@ from torch import nn
 import sipp_core
 from reports.overview.settings import Settings, method_facts
 from reports.overview.splits import Splits
-from sipp_core.pruning import INSTANCE_BOUNDS, draw_many
+from sipp_core.pruning import draw_many
 
 Progress = Callable[[int, int, str], None]
 Json = dict[str, Any]

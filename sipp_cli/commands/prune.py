@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sipp_core import PruneResult
+    from sipp_core.methods import Method
     from sipp_core.zoo import Dataset
 
 
@@ -28,12 +29,27 @@ class _NoInputs:
         raise _AllRight
 
 
-def _refuse_early(model: nn.Module, asked: dict[str, Any]) -> None:
+def _method(name: str, settings: list[str]) -> Method:
+    """The method of that name with the parameters that --set gives."""
+    from sipp_core.methods import find_method, variant
+
+    values = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes NAME=VALUE; found {setting!r}")
+        values[key] = value
+    return variant(find_method(name), values)
+
+
+def _looks_at_targets(rule: Method, model: nn.Module, arguments: dict[str, Any]) -> bool:
     """Let `prune` check its arguments before minutes are spent on training: it reads no input."""
-    import sipp_core
+    from sipp_core.pruning import make_request, prune
 
     with contextlib.suppress(_AllRight):
-        sipp_core.prune(model, _NoInputs(), **asked)
+        prune(model, _NoInputs(), method=rule, **arguments)
+    request = make_request(rule, model, **arguments)
+    return rule.needs(request).targets
 
 
 def _measured(network: networks.Network, result: PruneResult, data: Dataset | None) -> Any:
@@ -112,7 +128,9 @@ def command(
     bound: Annotated[
         str | None, typer.Option(help="corenet, bernstein, kl, cramer or exact.")
     ] = None,
-    scope: Annotated[str, typer.Option(help="Budget per layer, or global.")] = "layer",
+    scope: Annotated[
+        str | None, typer.Option(help="Budget per layer (default), or global.")
+    ] = None,
     points: Annotated[
         int | None, typer.Option(help="Activation rows kept per layer for cramer and exact.")
     ] = None,
@@ -125,9 +143,13 @@ def command(
             help="Use a random choice of so many calibration inputs; all if unset, of cifar10 256."
         ),
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Parameter of the method, NAME=VALUE; repeatable: rank=mean."),
+    ] = None,
     ranking: Annotated[
-        str, typer.Option(help="Budget mode of sipp-det and sipp-recentred: rank by max or mean.")
-    ] = "max",
+        str | None, typer.Option(help="Until the next release; write --set rank=mean.")
+    ] = None,
     weights: options.Weights = None,
     train: options.Train = None,
     data_dir: options.DataDir = None,
@@ -151,19 +173,18 @@ def command(
             inputs.refuse_unwritable(path, folder=False)
     named = inputs.is_dataset(data)
     network = networks.build(model, seed, networks.device(ranks.device(device)), images)
-    asked = {
-        "method": method,
+    rule = _method(method, [*(setting or ()), *([] if ranking is None else [f"rank={ranking}"])])
+    arguments = {
         "keep": keep,
         "eps": eps,
         "delta": 0.05 if delta is None else delta,
         "scope": scope,
         "bound": bound,
         "coverage_factor": coverage_factor,
-        "ranking": ranking,
         "points": points,
         "seed": seed,
     }
-    _refuse_early(network.model, asked)
+    targets = _looks_at_targets(rule, network.model, arguments)
     data_set = inputs.dataset(data, data_dir, network.flat) if named else None
     given = inputs.tensor(Path(data)) if data_set is None else data_set.train_inputs
     given = inputs.fitted(given, network.model, data)
@@ -171,7 +192,7 @@ def command(
         usual = networks.USUAL_SIZES.get(data_set.name)
         calibration_size = None if usual is None else min(usual, len(given))
     given = inputs.some(given, calibration_size, seed, "--calibration-size")
-    if method == "snip" and data_set is not None:  # it alone looks at classes
+    if targets and data_set is not None:
         given = [(given, inputs.some(data_set.train_targets, calibration_size, seed, ""))]
     ranks.join()
     ranks.only_first(
@@ -182,7 +203,7 @@ def command(
     import sipp_core
 
     with render.progress() if ranks.rank() == 0 else contextlib.nullcontext() as progress:
-        result = sipp_core.prune(network.model, given, **asked, progress=progress)
+        result = sipp_core.prune(network.model, given, method=rule, **arguments, progress=progress)
 
     def finish() -> None:
         if save_weights is not None:

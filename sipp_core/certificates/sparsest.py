@@ -12,12 +12,12 @@ from torch import nn
 import sipp_theory
 from sipp_core.certificates.certificate import Certificate, make_certificate
 from sipp_core.certificates.certify import gathered, output_errors, refuse_reuse
-from sipp_core.pruning.fitting import VALIDATION_EVERY
-from sipp_core.pruning.prune import DEFAULT_POINTS, prune
+from sipp_core.pruning.method import Method, find_method
+from sipp_core.pruning.prune import calibrate_for, make_request, prune
 from sipp_core.pruning.result import PruneResult
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.inputs import Inputs
-from sipp_core.sensitivity.calibrate import calibrate
+from sipp_core.sensitivity.calibrate import Calibration
 
 KEEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02)
 
@@ -50,15 +50,15 @@ class SparsestResult:
 
 def sparsest(
     model: nn.Module,
-    calibration: Inputs,
+    calibration: Inputs | Calibration,
     holdout: Inputs,
     *,
     eps: float,
     delta: float,
     confidence: float = 0.99,
-    method: str = "sipp-hybrid",
+    method: str | Method = "sipp-hybrid",
     keeps: Sequence[float] = KEEPS,
-    scope: str = "layer",
+    scope: str | None = None,
     seed: int = 0,
     allow_repeats: bool = False,
     progress: Progress | None = None,
@@ -70,7 +70,7 @@ def sparsest(
 
     Args:
         model: the trained network; not changed.
-        calibration: inputs to prune on, as in `prune`; re-iterable.
+        calibration: inputs to prune on, or a calibration made of them, as in `prune`.
         holdout: held-out inputs, i.i.d., disjoint from the calibration inputs.
         eps: target relative L2 output error, > 0.
         delta: share of fresh inputs that may exceed it, in (0, 1).
@@ -108,17 +108,19 @@ def sparsest(
         )
     needed = int(sipp_theory.points_needed(delta, confidence))
     held = gathered(holdout)
-    measured = calibrate(
-        model, calibration, validation_every=VALIDATION_EVERY if method == "corenet++" else 0,
-        points=DEFAULT_POINTS if method == "corenet++" else 0, seed=seed,
-        norms=method == "wanda", gradients=method == "snip",
-    )  # fmt: skip
+    rule = find_method(method)
+    first = make_request(rule, model, keep=ratios[0], scope=scope, seed=seed)
+    measured = (
+        calibration
+        if isinstance(calibration, Calibration)
+        else calibrate_for(rule, first, calibration)
+    )
     best: tuple[PruneResult, np.ndarray, np.ndarray] | None = None
     counts: list[int] = []
     for index, keep in enumerate(ratios):
         if progress is not None:
             progress(index, len(ratios), f"keep {keep:g}")
-        candidate = prune(model, measured, method=method, keep=keep, scope=scope, seed=seed)
+        candidate = prune(model, measured, method=rule, keep=keep, scope=scope, seed=seed)
         if index == 0:
             refuse_reuse(candidate.model, held, allow_repeats)
         errors, changed = output_errors(model, candidate.model, held)

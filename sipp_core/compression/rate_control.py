@@ -20,7 +20,7 @@ from sipp_core.certificates.errors import count_errors
 from sipp_core.compression.compress import Compressed, compress, decompress
 from sipp_core.compression.neuron_order import sort_neurons
 from sipp_core.compression.quantization import Codebook, learning_levels
-from sipp_core.filters.prune import prune_filters
+from sipp_core.methods.filters import prune_filters
 from sipp_core.network.layers import weight_of
 from sipp_core.network.masks import nonzeros
 from sipp_core.pruning.prune import prune
@@ -340,11 +340,11 @@ def _without_filters(
     while left > share:
         left = max(left * NARROWING, share)
         inputs, _ = _calibration(dataset, schedule, seed)
-        found = prune_filters(
-            here, inputs, method="filters-det", keep=left, alike="channels", seed=seed
-        )
+        removal = prune_filters(here, inputs, keep=left, alike="channels", seed=seed)
         here, masks = copy.deepcopy(here), {}
-        for report in found.layers:
+        for layer in removal.layers:
+            report = layer.channels
+            assert report is not None
             module = here.get_submodule(report.name)
             mask = torch.zeros(weight_of(module).shape, dtype=torch.bool)
             rows = torch.from_numpy(report.kept_filters)[:, None]

@@ -18,14 +18,15 @@ from sipp_core.filters.groups import (
 )
 from sipp_core.runtime.numbers import Bool
 
-METHODS = ("filters-det", "filters-rand")
 BOUNDS = ("bernstein", "printed")
 # Numbers of draws that a budget may end at: this many between m and 2 m.
 STEPS = 16
 Count = Callable[[Sequence[Bool]], int]
 
 
-def by_error(tables: Sequence[GroupTable], method: str, eps: float, seed: int) -> list[GroupChoice]:
+def by_error(
+    tables: Sequence[GroupTable], random: bool, eps: float, seed: int
+) -> list[GroupChoice]:
     """Keep the fewest channels of each group with which the bound promises eps.
 
     Claim: PF-1, PF-2, SP-6. Source: [PF] arXiv 1911.07412, [OWN].
@@ -34,7 +35,7 @@ def by_error(tables: Sequence[GroupTable], method: str, eps: float, seed: int) -
     for index, table in enumerate(tables):
         least = keep_all_but(table, dead(table))
         live = int((table.sensitivity > 0).sum())
-        if method == "filters-det":
+        if not random:
             choice = keep_all_but(table, _most_dropped(table, eps))
         elif (size := table.draw_size(eps)) < live and live > 0:
             choice = drawn(table, draw_sequence(table, seed, index), int(size))
@@ -57,7 +58,7 @@ def _most_dropped(table: GroupTable, eps: float) -> int:
 
 
 def by_budget(
-    tables: Sequence[GroupTable], method: str, budget: int, count: Count, seed: int,
+    tables: Sequence[GroupTable], random: bool, budget: int, count: Count, seed: int,
     alike: str = "errors",
 ) -> list[GroupChoice]:  # fmt: skip
     """Keep as many weights as a budget allows, promised errors or shares alike in all groups.
@@ -67,9 +68,9 @@ def by_budget(
     Sampled: draws in proportion to S ln(2 N/delta), which makes PF-2's errors alike; the promise
     pays for the choice of their number.
     """
-    if method == "filters-det":
-        return _by_removals(tables, budget, count, alike)
-    return _by_draws(tables, budget, count, seed)
+    if random:
+        return _by_draws(tables, budget, count, seed)
+    return _by_removals(tables, budget, count, alike)
 
 
 def _by_removals(

@@ -1,26 +1,28 @@
-"""What `prune_filters` returns: a smaller model with everything that was done and is promised."""
+"""What became of channels: of each layer, of each group that competes, and of the whole network."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from torch import nn
 
+from sipp_core.filters.groups import GroupChoice, GroupTable, dead
+from sipp_core.filters.rebuild import Ends
+from sipp_core.network.layers import PrunableLayer
+from sipp_core.network.structure import channel_shape
 from sipp_core.runtime.numbers import Float
 
 
 @dataclass(frozen=True, eq=False)
 class FilterReport:
-    """What became of one layer.
+    """What became of the channels of one layer.
 
     Attributes:
         name: qualified name.
         before: (out, in) channels or features.
         after: (out, in) of the new layer.
-        weights: how many it had.
-        nnz_before: nonzero weights before.
-        nnz_after: nonzero weights after.
         zeroed: filters set to zero that keep their place.
         kept_filters: indices of the filters that are left and not zero.
         kept_inputs: indices of the inputs that it still has and uses.
@@ -35,9 +37,6 @@ class FilterReport:
     name: str
     before: tuple[int, int]
     after: tuple[int, int]
-    weights: int
-    nnz_before: int
-    nnz_after: int
     zeroed: int
     kept_filters: np.ndarray
     kept_inputs: np.ndarray
@@ -95,91 +94,106 @@ class GroupReport:
 
 
 @dataclass(frozen=True, eq=False)
-class FilterResult:
-    """A smaller model, and what it promises.
+class Channels:
+    """What became of the channels of a network.
 
     Attributes:
-        model: new model; the given one was not touched.
-        layers: one report a prunable layer.
         groups: one report a group of channels.
         whole: why, by name of a layer of which no filter can go.
         shapes: (out, in) by name of every layer that shrank, for `narrow`.
-        method: "filters-det" or "filters-rand".
-        seed: seed of the draws.
-        keep: fraction of prunable weights asked for, or None in guarantee mode.
-        eps: relative error asked for, or None in budget mode.
-        delta: failure probability for a group of channels at one input; all its pre-activations.
-        bound: bound behind the sampled promises.
-        coverage_factor: C assumed of fresh inputs (1: the promises speak of calibration inputs).
-        inputs: calibration inputs seen.
-        distinct: distinct ones among them.
         parameters_before: of the model.
         parameters_after: likewise.
         multiply_adds_before: of all Linear and Conv layers for one input.
         multiply_adds_after: likewise; zeros that keep their place count.
-        vacuous: guarantee mode: only dead channels could go; budget mode: some layer is promised
-            nothing (eps >= 1).
-        holds_for: in words, which inputs the promises speak of and with what probability.
-        notes: what a reader should know.
-        claims: THEORY ids that the promises rest on.
-        versions: versions of the packages used.
-        original: fingerprint of the network that was pruned.
-        digests: fingerprints of the calibration inputs.
 
     Claim: none (plumbing).
     """
 
-    model: nn.Module
-    layers: tuple[FilterReport, ...]
     groups: tuple[GroupReport, ...]
     whole: dict[str, str]
     shapes: dict[str, tuple[int, int]]
-    method: str
-    seed: int
-    keep: float | None
-    eps: float | None
-    delta: float
-    bound: str
-    coverage_factor: float
-    inputs: int
-    distinct: int
     parameters_before: int
     parameters_after: int
     multiply_adds_before: int
     multiply_adds_after: int
-    vacuous: bool
-    holds_for: str
-    notes: tuple[str, ...]
-    claims: tuple[str, ...]
-    versions: dict[str, str]
-    original: str
-    digests: frozenset[bytes] = field(repr=False)
-
-    @property
-    def nnz_before(self) -> int:
-        """Nonzero prunable weights before."""
-        return sum(layer.nnz_before for layer in self.layers)
-
-    @property
-    def nnz_after(self) -> int:
-        """Nonzero prunable weights after."""
-        return sum(layer.nnz_after for layer in self.layers)
-
-    @property
-    def kept(self) -> float:
-        """Fraction of the prunable weights that are left."""
-        return self.nnz_after / sum(layer.weights for layer in self.layers)
 
     def summary(self) -> dict[str, object]:
-        """Everything but arrays and weights, ready for JSON."""
-        names = ("method", "seed", "keep", "eps", "delta", "bound", "coverage_factor", "inputs",
-                 "distinct", "parameters_before", "parameters_after", "vacuous", "holds_for",
-                 "versions", "original", "nnz_before", "nnz_after", "kept",
-                 "multiply_adds_before", "multiply_adds_after", "whole")  # fmt: skip
-        return {name: getattr(self, name) for name in names} | {
-            "notes": list(self.notes),
-            "claims": list(self.claims),
+        """Everything but arrays, ready for JSON."""
+        return vars(self) | {
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
-            "layers": [layer.summary() for layer in self.layers],
             "groups": [group.summary() for group in self.groups],
         }
+
+
+def layer_report(
+    layer: PrunableLayer, new: nn.Module, end: Ends | None, eps: Mapping[str, float],
+    costs: tuple[dict[str, int], dict[str, int]],
+) -> FilterReport:  # fmt: skip
+    """Report what became of one layer."""
+    smaller = new.get_submodule(layer.name)
+    out, before = channel_shape(layer.module)
+    if end is None:
+        end = Ends(np.ones(out, bool), np.ones(out, bool), np.ones(before), np.ones(before, bool))
+    passes = layer.groups > 1
+    return FilterReport(
+        name=layer.name,
+        before=(out, before),
+        after=channel_shape(smaller),
+        zeroed=int((end.stay & ~end.filters).sum()),
+        kept_filters=np.flatnonzero(end.filters),
+        kept_inputs=np.flatnonzero(end.wired if passes else end.multiplier != 0),
+        multiplier=end.multiplier,
+        eps=eps.get(layer.name, 0.0),
+        multiply_adds_before=costs[0][layer.name],
+        multiply_adds_after=costs[1][layer.name],
+    )
+
+
+def group_report(table: GroupTable, choice: GroupChoice) -> GroupReport:
+    """Report what became of one group of channels."""
+    return GroupReport(
+        producers=table.group.producers,
+        consumers=tuple(table.group.inputs),
+        units=table.group.units,
+        kept=int(choice.kept.sum()),
+        dead=dead(table),
+        sensitivity=table.sensitivity,
+        sensitivity_sum=table.total,
+        draws=choice.draws,
+        events=table.events,
+        eps=max(choice.eps.values()),
+        frozen=table.group.frozen,
+    )
+
+
+def is_vacuous(groups: Sequence[GroupReport], guaranteed: bool) -> bool:
+    """Whether the run promises nothing, or could remove nothing under its promise."""
+    if guaranteed:
+        return all(group.kept >= group.units - group.dead for group in groups)
+    return any(group.eps >= 1 for group in groups)
+
+
+def notes(
+    groups: Sequence[GroupReport], whole: Mapping[str, str], guaranteed: bool
+) -> tuple[str, ...]:
+    """Say what a reader should know."""
+    found = []
+    if is_vacuous(groups, guaranteed):
+        found.append(
+            "vacuous: the bound asks for as many channels as there are, so only channels that no "
+            "input reached were removed"
+            if guaranteed
+            else "vacuous: some layer is promised nothing (eps >= 1); certify the network instead"
+        )
+    for group in groups:
+        if group.frozen and group.kept < group.units:
+            found.append(
+                f"{group.units - group.kept} of {group.units} channels of "
+                f"{', '.join(group.producers)} are zero but keep their place: "
+                + "; ".join(group.frozen[:3])
+            )
+    gone = sum(group.dead for group in groups)
+    if gone:
+        found.append(f"{gone} channels that no calibration input sent anywhere were dropped")
+    found += [f"layer {name!r} keeps all its filters: {why}" for name, why in whole.items()]
+    return tuple(found)

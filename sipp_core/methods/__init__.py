@@ -1,3 +1,53 @@
-"""The pruning methods, one file a method; importing this package registers them."""
+"""The pruning methods, one file a method; importing this package registers them all.
 
-__all__: list[str] = []
+A new method is one file here: a subclass of `Planned`, `KeepLargest`, `DrawInProportion`,
+`Rewriting` or `Method` under `@register`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from sipp_core.methods.corenet import CoreNet, CoreNetPlus, CoreNetPlusPlus, best_of
+from sipp_core.methods.entrywise import Entrywise, spectral_note
+from sipp_core.methods.filters import Filters, prune_filters
+from sipp_core.methods.low_rank import LowRank
+from sipp_core.methods.magnitude import Magnitude
+from sipp_core.methods.nettrim import NetTrim
+from sipp_core.methods.random_mask import RandomMask
+from sipp_core.methods.sipp_det import SippDet, SippRecentred
+from sipp_core.methods.sipp_hybrid import SippHybrid
+from sipp_core.methods.sipp_poisson import SippPoisson
+from sipp_core.methods.sipp_rand import SippRand
+from sipp_core.methods.snip import Snip
+from sipp_core.methods.uniform import Uniform
+from sipp_core.methods.wanda import Wanda
+from sipp_core.pruning.method import (
+    Facts,
+    Method,
+    Needs,
+    Promise,
+    Pruned,
+    bounds_of,
+    find_method,
+    register,
+    registered,
+    variant,
+)
+from sipp_core.pruning.planned import DrawInProportion, KeepLargest, Planned
+from sipp_core.pruning.request import Keep, Request, Within
+from sipp_core.pruning.writing import Rewrite, Rewriting
+
+# A method in a file that is not named above registers itself too.
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = [
+    "CoreNet", "CoreNetPlus", "CoreNetPlusPlus", "DrawInProportion", "Entrywise", "Facts",
+    "Filters", "Keep", "KeepLargest", "LowRank", "Magnitude", "Method", "Needs", "NetTrim",
+    "Planned", "Promise", "Pruned", "RandomMask", "Request", "Rewrite", "Rewriting", "SippDet",
+    "SippHybrid", "SippPoisson", "SippRand", "SippRecentred", "Snip", "Uniform", "Wanda",
+    "Within", "best_of", "bounds_of", "find_method", "prune_filters", "register", "registered",
+    "spectral_note", "variant",
+]  # fmt: skip

@@ -1,18 +1,29 @@
-"""CoreNet+ and CoreNet++: dead neurons removed with their edges, and the best of tau candidates."""
+"""CoreNet, with dead neurons removed (CoreNet+) and the best of tau candidates (CoreNet++)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from torch import Tensor, nn
 
 import sipp_theory
+from sipp_core.pruning import planning, promise
+from sipp_core.pruning.method import Facts, Needs, Promise, Pruned, register
 from sipp_core.pruning.plan import LayerPlan, draw
+from sipp_core.pruning.planned import Planned, fractions
+from sipp_core.pruning.request import Keep, Request
+from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Float, generator
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.statistics import LayerStatistics
 
+# CoreNet++ sets every 5th calibration input aside to choose candidates on.
+VALIDATION_EVERY = 5
+# It plans again while what it chose exceeds the budget by more than this share of it.
+OVERSHOOT = 0.01
+MENDING_PASSES = 3
 # Between two dense layers these act on each neuron by itself, so a neuron stays itself.
 ELEMENTWISE = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Softplus,
@@ -54,17 +65,275 @@ def dead_neurons(model: nn.Module, calibration: Calibration) -> dict[str, Tensor
     return dead
 
 
-def without_dead(statistics: LayerStatistics, dead: Tensor | None) -> LayerStatistics:
-    """Statistics in which dead neurons ask for nothing, so the budget goes to living ones.
+def keeps_all(request: Request) -> bool:
+    """Whether a budget leaves every weight where it is."""
+    return isinstance(request.target, Keep) and request.target.fraction == 1
 
-    Shapes: dead (out,) bool.
+
+@register
+class CoreNet(Planned):
+    """The same eps for all neurons of a scope, so draws in proportion to S_sum.
+
+    Guarantee mode is NW-5's: sample sizes for the whole network, taken as the chain of its layers,
+    so that its output is within eps entrywise with probability 1 - delta.
+
+    Claim: SP-2, NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
+    """
+
+    name = "corenet"
+    facts = Facts(
+        "CoreNet",
+        "corenet",
+        "The same draws as SiPP random, but every neuron is given the same target error instead "
+        "of the best division of the budget.",
+        "arXiv 1804.05345",
+    )
+    default_bound = "corenet"
+
+    def check(self, request: Request) -> None:
+        """Guarantee mode has a bound of its own."""
+        if request.guaranteed and request.bound.knows != "network":
+            raise ValueError(
+                f"method {self.name!r} in guarantee mode has its own network-wide bound 'corenet' "
+                f"(NW-5); for bound={request.bound.name!r} draw in proportion to sensitivity with "
+                "sipp_core.methods.SippRand"
+            )
+
+    def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+        """Draws in proportion to S_sum that leave the budget; nothing is kept deterministically."""
+        plans = [planning.base_plan(t) for t in tables]
+        q = [np.stack([p.draw_probabilities(s) for s in (0, 1)]) for p in plans]
+
+        def kept(scale: float) -> float:
+            return sum(
+                float(sipp_theory.expected_distinct(qq, np.ceil(scale * t.total)).sum())
+                for qq, t in zip(q, tables, strict=True)
+            )
+
+        low, high = -30.0, 40.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if kept(2.0**middle) < budget else (low, middle)
+        # Of the two scales that bracket the budget, the one nearer to it.
+        below, above = kept(2.0**low), kept(2.0**high)
+        scale = 2.0 ** (low if budget - below <= above - budget else high)
+        result = []
+        for table in tables:
+            draws = np.where(table.total > 0, np.ceil(scale * table.total), 0.0)
+            result.append(
+                planning.base_plan(
+                    table,
+                    draws=draws,
+                    probability=np.zeros_like(table.sensitivity),
+                    eps=promise.draws_error(table, table.sensitivity, draws),
+                    whole=np.zeros_like(table.dead),
+                )
+            )
+        return result
+
+    def plans(
+        self, request: Request, tables: Sequence[Table], calibration: Calibration
+    ) -> tuple[list[LayerPlan], list[str]]:
+        """In guarantee mode NW-5's sizes, with every factor that went into them as a note."""
+        if isinstance(request.target, Keep):
+            return super().plans(request, tables, calibration)
+        eps, delta, eta, eta_star = (
+            request.target.eps, request.delta, tables[0].eta, tables[0].eta_star,
+        )  # fmt: skip
+        hats = [
+            sipp_theory.delta_hat(t.statistics.cancellation.cpu().numpy(), eta, eta_star, delta)
+            for t in tables
+        ]
+        totals = [t.total for t in tables]
+        size = sipp_theory.corenet_network_size(totals, hats, eps, delta, eta, eta_star)
+        plans = [
+            planning.as_plan(t, t.sensitivity, np.asarray(m))
+            for t, m in zip(tables, size.sizes, strict=True)
+        ]
+        return plans, [_network_note(tables, size, delta)]
+
+    def claims(self, request: Request) -> tuple[str, ...]:
+        """SP-1, the bound's claim, and NW-5 or AL-1."""
+        return ("SP-1", request.bound.claim, "NW-5" if request.guaranteed else "AL-1")
+
+    def promise(self, request: Request) -> Promise:
+        """In guarantee mode of the network's output."""
+        promise = super().promise(request)
+        if not request.guaranteed:
+            return promise
+        return Promise(
+            promise.claims,
+            "the network's output at a fresh input, entrywise, with probability 1 - delta over "
+            "draws and calibration, under assumptions A1 and A2 (ES-4, NW-4)",
+        )
+
+
+@register
+class CoreNetPlus(CoreNet):
+    """CoreNet after neurons that no calibration input activates were removed with their edges.
 
     Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet+).
     """
-    if dead is None or not bool(dead.any()):
-        return statistics
-    sensitivity = statistics.sensitivity.masked_fill(dead[:, None], 0)
-    return replace(statistics, sensitivity=sensitivity)
+
+    name = "corenet+"
+    facts = Facts(
+        "CoreNet+",
+        "corenet",
+        "CoreNet after neurons that no calibration input activates were removed with their edges.",
+        "arXiv 1804.05345",
+    )
+
+    def statistics(self, request: Request, calibration: Calibration) -> tuple[LayerStatistics, ...]:
+        """Statistics in which dead neurons ask for nothing, so the budget goes to living ones."""
+        dead = {} if keeps_all(request) else dead_neurons(request.model, calibration)
+        return tuple(
+            replace(layer, sensitivity=layer.sensitivity.masked_fill(dead[layer.name][:, None], 0))
+            if layer.name in dead and bool(dead[layer.name].any())
+            else layer
+            for layer in calibration.layers
+        )
+
+    def run(self, request: Request, calibration: Calibration) -> Pruned:
+        """Count the neurons that were removed with their edges."""
+        new = super().run(request, calibration)
+        dead = {} if keeps_all(request) else dead_neurons(request.model, calibration)
+        reports = tuple(
+            replace(r, removed=int(dead[r.name].sum())) if r.name in dead else r
+            for r in new.reports
+        )
+        return replace(new, reports=reports)
+
+    def claims(self, request: Request) -> tuple[str, ...]:
+        """CoreNet's, and SP-10 before what speaks of the network."""
+        *neuron, last = super().claims(request)
+        return (*neuron, "SP-10", last)
+
+
+@register
+class CoreNetPlusPlus(CoreNetPlus):
+    """CoreNet+ that draws tau candidates and keeps, per pair, the one of least mean error on T.
+
+    T is every 5th calibration input, set aside. A candidate with more distinct weights tends to
+    have the smaller error, so choosing the best of several overshoots the budget that a single draw
+    meets in expectation; less is planned until what is chosen leaves the budget, to about 1%. Each
+    rehearsal throws dice of its own: SP-10 speaks of a plan that was settled before its draws.
+
+    Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet++); the rehearsals [OWN].
+    """
+
+    name = "corenet++"
+    facts = Facts(
+        "CoreNet++",
+        "corenet",
+        "CoreNet+ that draws many candidates for each neuron and keeps the one of least error on "
+        "inputs set aside from the calibration inputs.",
+        "arXiv 1804.05345",
+    )
+
+    def needs(self, request: Request) -> Needs:
+        """Inputs set aside, and their activation rows."""
+        return Needs(rows=True, held_out=VALIDATION_EVERY)
+
+    def multipliers(
+        self, request: Request, plans: Sequence[LayerPlan], tables: Sequence[Table],
+        calibration: Calibration,
+    ) -> list[Float]:  # fmt: skip
+        """Choose each pair's best candidate."""
+        return _chosen(plans, tables, calibration, request)
+
+    def run(self, request: Request, calibration: Calibration) -> Pruned:
+        """Choose among candidates on the inputs set aside; there must be some."""
+        for layer in calibration.layers:
+            rows = calibration.validation.get(layer.name)
+            if rows is None or rows.shape[1] == 0:
+                raise ValueError(
+                    f"{self.name} sets every {VALIDATION_EVERY}th calibration input aside to "
+                    f"choose candidates on; found only {calibration.inputs} inputs"
+                )
+        return super().run(request, calibration)
+
+    def plans(
+        self, request: Request, tables: Sequence[Table], calibration: Calibration
+    ) -> tuple[list[LayerPlan], list[str]]:
+        """Plan for less until the candidates that are chosen leave the budget."""
+        plans, notes = super().plans(request, tables, calibration)
+        if not isinstance(request.target, Keep) or keeps_all(request):
+            return plans, notes
+        shares = fractions(request.target, len(tables))
+        tried = list(shares)
+        for rehearsal in range(1, MENDING_PASSES + 1):
+            multipliers = _chosen(plans, tables, calibration, request, rehearsal)
+            left = [
+                sum(np.count_nonzero(m) for m in group) / sum(m.size for m in group)
+                for group in planning.scopes(multipliers, len(shares))
+            ]
+            if all(x <= a * (1 + OVERSHOOT) for x, a in zip(left, shares, strict=True)):
+                break
+            tried = [f * min(1.0, a / x) for f, a, x in zip(tried, shares, left, strict=True)]
+            plans = self.within_budget(tables, tried)
+        return plans, notes
+
+    def notes(
+        self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],
+        multipliers: Sequence[Float],
+    ) -> list[str]:  # fmt: skip
+        """What the choice among candidates means for a promise."""
+        tau = int(sipp_theory.candidates(request.delta))
+        return [
+            f"the best of tau = {tau} candidates per neuron and sign was chosen on held-out inputs "
+            "(SP-10); at a fresh input the failure probability of the choice is up to tau times "
+            "that of one candidate"
+        ]
+
+    def promise(self, request: Request) -> Promise:
+        """CoreNet's, of one candidate."""
+        promise = super().promise(request)
+        if request.guaranteed:
+            return promise
+        return replace(
+            promise,
+            holds_for=f"{promise.holds_for}, for one candidate (see notes on the choice among tau)",
+        )
+
+
+def _chosen(
+    plans: Sequence[LayerPlan], tables: Sequence[Table], calibration: Calibration,
+    request: Request, *rehearsal: int,
+) -> list[Float]:  # fmt: skip
+    """(out, fan_in) multipliers of the best candidates, one array a layer."""
+    return [
+        best_of(
+            plan, table.weight, calibration.validation[plan.name].numpy(), request.delta,
+            request.seed, index, *rehearsal,
+        )
+        for index, (plan, table) in enumerate(zip(plans, tables, strict=True))
+    ]  # fmt: skip
+
+
+def _network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize, delta: float) -> str:
+    """Say what CoreNet's network theorem asks for, layer by layer with the factors that make it.
+
+    Claim: NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
+    """
+    added = float(sipp_theory.kappa(tables[0].eta, tables[0].eta_star, delta))
+    parts = []
+    for table, draws, eps in zip(tables, size.sizes, size.errors, strict=True):
+        worst = float(table.statistics.cancellation.max())
+        parts.append(
+            f"{table.statistics.name}: worst mean Delta {worst:.4g} (Delta^ adds kappa = "
+            f"{added:.4g}), eps_l {eps:.2g}, up to "
+            f"{float(np.max(draws)):.2g} draws for {table.weight.shape[1]} weights a neuron"
+        )
+    asked = sum(
+        int(((m >= t.support) & (t.total > 0)).sum())
+        for m, t in zip(size.sizes, tables, strict=True)
+    )
+    live = sum(int((t.total > 0).sum()) for t in tables)
+    verdict = "vacuous: " if asked == live else ""
+    return (
+        f"NW-5 {verdict}{asked} of {live} (neuron, sign) pairs ask for more draws than weights. "
+        + "; ".join(parts)
+    )
 
 
 class _HeldOut:

@@ -5,9 +5,33 @@ from __future__ import annotations
 import numpy as np
 
 from sipp_core.network.structure import Change
-from sipp_core.pruning.job import Job, Sparsified
-from sipp_core.pruning.rewriting import Rewrite, rewrite
+from sipp_core.pruning.method import Facts, register
+from sipp_core.pruning.request import Keep, Request
+from sipp_core.pruning.writing import Rewrite, Rewriting
 from sipp_core.sensitivity.calibrate import Calibration
+
+
+@register
+class LowRank(Rewriting):
+    """Replace each layer by two thin ones, its truncated singular value decomposition.
+
+    Claim: MS (the peer). Source: [CN] arXiv 1804.05345 (the baseline).
+    """
+
+    name = "svd"
+    facts = Facts(
+        "Low rank (SVD)",
+        "peer",
+        "Each layer becomes two thin ones, its truncated singular value decomposition; the numbers "
+        "of both count as kept.",
+        "arXiv 1804.05345",
+    )
+    takes = frozenset({"keep", "coverage_factor"})
+
+    def rewrites(self, request: Request, calibration: Calibration) -> list[Rewrite]:
+        """The factors of every layer."""
+        assert isinstance(request.target, Keep)
+        return svd(calibration, request.target.fraction)
 
 
 def rank_for(keep: float, out: int, fan_in: int) -> int:
@@ -59,15 +83,6 @@ def svd(stats: Calibration, keep: float) -> list[Rewrite]:
             )
         )
     return rewrites
-
-
-def sparsify(job: Job) -> Sparsified:
-    """Method "svd" of `prune`: every layer low-rank at the fraction of its numbers asked for.
-
-    Claim: MS (the peer). Source: [CN] arXiv 1804.05345 (the baseline).
-    """
-    assert job.keep is not None
-    return rewrite(job, svd(job.stats, job.keep))
 
 
 def _factors(block: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:

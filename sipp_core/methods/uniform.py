@@ -6,32 +6,42 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sipp_core.pruning import fewest, planning
+from sipp_core.pruning import planning
+from sipp_core.pruning.method import Facts, register
 from sipp_core.pruning.plan import LayerPlan
-from sipp_core.pruning.promise import Table
+from sipp_core.pruning.planned import DrawInProportion
+from sipp_core.pruning.table import Table
+from sipp_core.runtime.numbers import Float
 
 
-def by_budget(tables: Sequence[Table], budget: float) -> list[LayerPlan]:
-    """Draw weights uniformly, each pair in proportion to its size: CoreNet's weakest baseline.
+@register
+class Uniform(DrawInProportion):
+    """Draw weights uniformly with replacement, each pair in proportion to its size.
 
     Claim: SP-1. Source: [CN] arXiv 1804.05345 (the baseline).
     """
-    counts = [np.stack([t.sign(s).sum(axis=1) for s in (0, 1)]).astype(float) for t in tables]
-    total = sum(c.sum() for c in counts)
-    share = min(1.0, budget / total) if total else 0.0
-    plans = []
-    for table, count in zip(tables, counts, strict=True):
-        scores = (table.weight != 0).astype(np.float64)
-        sizes = np.minimum(count, np.maximum(np.rint(share * count), count > 0))
-        plan = planning.draws_plan(table, scores, np.where(sizes >= count, np.inf, sizes))
-        plans.append(plan)
-    return plans
 
+    name = "uniform"
+    facts = Facts(
+        "Uniform",
+        "baseline",
+        "Weights are drawn uniformly with replacement and reweighted: CoreNet's weakest baseline.",
+        "arXiv 1804.05345",
+    )
 
-def by_eps(table: Table, eps: float) -> LayerPlan:
-    """Fewest uniform draws that promise eps; M = max_j s_j/q_j takes S_sum's place.
+    def scores(self, table: Table) -> Float:
+        """The same for every weight."""
+        return (table.weight != 0).astype(np.float64)
 
-    Claim: SP-1 with the table's bound. Source: [CN] arXiv 1804.05345 (the baseline).
-    """
-    scores = (table.sensitivity > 0).astype(np.float64)
-    return fewest.as_plan(table, scores, fewest.draw_sizes(table, scores, eps))
+    def sizes(self, tables: Sequence[Table], budget: float) -> list[Float]:
+        """The same share of every pair, one weight at least."""
+        counts = [np.stack([t.sign(s).sum(axis=1) for s in (0, 1)]).astype(float) for t in tables]
+        total = sum(c.sum() for c in counts)
+        share = min(1.0, budget / total) if total else 0.0
+        sizes = [np.minimum(c, np.maximum(np.rint(share * c), c > 0)) for c in counts]
+        return [np.where(n >= c, np.inf, n) for n, c in zip(sizes, counts, strict=True)]
+
+    def by_eps(self, table: Table, eps: float) -> LayerPlan:
+        """Fewest draws among weights that ever fired; M = max_j s_j/q_j takes S_sum's place."""
+        scores = (table.sensitivity > 0).astype(np.float64)
+        return planning.as_plan(table, scores, planning.draw_sizes(table, scores, eps))

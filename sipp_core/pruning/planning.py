@@ -1,16 +1,18 @@
-"""Plans of one layer from numbers of weights, rates or masks, with what they promise."""
+"""Plans of one layer from numbers of weights, rates, masks or an error, with what they promise."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 import sipp_theory
 from sipp_core.pruning import promise
 from sipp_core.pruning.plan import LayerPlan
-from sipp_core.pruning.promise import Table
+from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
+from sipp_theory import Neuron
 
 
 def base_plan(table: Table, **changes: Any) -> LayerPlan:
@@ -115,30 +117,6 @@ def merge(table: Table, first: LayerPlan, second: LayerPlan, use_first: Bool) ->
     )
 
 
-def rates_for_sizes(table: Table, sizes: Float) -> Float:
-    """Rates c with sum_j min(1, c s_j) = sizes, per pair, exactly (water-filling).
-
-    Shapes: sizes (2, out); returns (2, out) float64.
-
-    Claim: SP-8. Source: [OWN].
-    """
-    rates = np.zeros_like(table.total)
-    for sign in (0, 1):
-        s = -np.sort(-np.where(table.sign(sign), table.sensitivity, 0.0), axis=1)
-        rest = np.cumsum(s[:, ::-1], axis=1)[:, ::-1]
-        # With the k largest certain, c = (n - k)/rest_k must leave the next one uncertain.
-        n = np.minimum(sizes[sign], table.support[sign])[:, None]
-        k = np.arange(s.shape[1])[None, :]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            c = np.where(rest > 0, (n - k) / rest, np.inf)
-            fits = (n - k > 0) & (c * s <= 1 + 1e-12)
-            every = np.where(s > 0, 1 / s, 0.0).max(axis=1)
-        found = fits.argmax(axis=1)
-        chosen = np.where(fits.any(axis=1), c[np.arange(len(c)), found], every)
-        rates[sign] = np.where((n[:, 0] > 0) & (s[:, 0] > 0), chosen, 0.0)
-    return rates
-
-
 def inclusion_plan(table: Table, rates: Float) -> LayerPlan:
     """Plan inclusion with p_j = min(1, c s_j) at a rate per pair.
 
@@ -157,5 +135,86 @@ def inclusion_plan(table: Table, rates: Float) -> LayerPlan:
         eps=promise.inclusion_errors(table, rates),
         whole=sure & (table.total > 0),
         # The exact law is that of independent weights; every other bound survives the coupling.
-        coupled=table.bound != "exact",
+        coupled=not (table.bound.inclusion and table.bound.inclusion.independent),
     )
+
+
+def as_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
+    """Turn sample sizes into a plan: whole pairs where the size reaches the number of weights.
+
+    Shapes: scores (out, fan_in), sizes (2, out).
+
+    Claim: SP-1. Source: [SP] arXiv 1910.05422.
+    """
+    live = table.total > 0
+    whole = live & (sizes >= table.support)
+    draws = np.where(live & ~whole, sizes, 0.0)
+    return whole_or_drawn(table, scores, draws, whole)
+
+
+def draw_sizes(table: Table, scores: Float, eps: float, joint: bool = False) -> Float:
+    """Draws that each pair needs for eps; +inf where its whole support would not be enough.
+
+    Shapes: scores (out, fan_in); returns (2, out) float64.
+
+    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: see `sipp_theory.sample_size`.
+    """
+    sums = promise.span(table, scores, joint)
+    if not table.by_shares:
+        finite = np.where(np.isfinite(sums), sums, 0.0)
+        sizes = table.bound.size(table.neuron(finite), eps, table.failures)
+        return np.where(np.isfinite(sums), sizes, np.inf)
+    sizes = np.zeros_like(table.total)
+    pairs = np.argwhere(table.total > 0)
+    if joint:  # the pair that is likely to ask for most comes first
+        pairs = pairs[np.argsort(-sums[table.total > 0], kind="stable")]
+    for sign, neuron in pairs:
+        shares, q = promise.outcomes(table, scores, sign, neuron, joint)
+        if len(shares) == 0:  # live only on rows that were not kept: nothing to go by
+            sizes[sign, neuron] = np.inf
+            continue
+        failure = float(table.delta[sign, neuron])
+        # A size of the whole support or more is of no use: the pair is then kept whole.
+        support = (table.weight != 0).sum() if joint else table.support[sign, neuron]
+        most = float(support) - 1
+        pair = Neuron(shares=shares, probabilities=q)
+        sizes[sign, neuron] = table.bound.size(pair, eps, failure, limit=most)
+        if joint and np.isinf(sizes[sign, neuron]):  # one m for all: nothing more to learn
+            break
+    return sizes
+
+
+def dropping(table: Table, scores: Float, eps: float, recentred: bool = False) -> LayerPlan:
+    """Drop the weights of least score, per pair, as long as SP-6 promises eps.
+
+    Shapes: scores (out, fan_in).
+
+    Claim: SP-6. Source: [SP] arXiv 1910.05422.
+    """
+    kept = np.zeros(scores.shape, dtype=bool)
+    for sign in (0, 1):
+        mask = table.sign(sign) & (table.sensitivity > 0)
+        order = np.argsort(np.where(mask, scores, np.inf), axis=1, kind="stable")
+        for neuron in np.flatnonzero(table.total[sign] > 0):
+            columns = order[neuron, : int(mask[neuron].sum())]
+            if table.by_shares:
+                shares = table.shares(sign, int(neuron), columns)
+                # A pair that lives only on rows that were not kept has nothing to go by: all stays.
+                unseen = 0.0 if len(shares) else np.inf
+                lost = np.cumsum(shares, axis=1).max(axis=0, initial=unseen)
+            else:
+                lost = np.cumsum(table.sensitivity[neuron, columns]) * table.coverage_factor
+            # Recentring promises G/(2 - G), so G may go up to 2 eps/(1 + eps).
+            target = 2 * eps / (1 + eps) if recentred else eps
+            # The promise is recomputed in another order of summation, hence the hair of slack.
+            spare = int(np.searchsorted(lost, target * (1 - 1e-9), side="right"))
+            kept[neuron, columns[spare:]] = True
+    return mask_plan(table, kept, scores, recentred)
+
+
+Layer = TypeVar("Layer")
+
+
+def scopes(layers: Sequence[Layer], count: int) -> list[list[Layer]]:
+    """All layers as one scope, or each as its own."""
+    return [list(layers)] if count == 1 else [[layer] for layer in layers]

@@ -3,121 +3,42 @@
 from __future__ import annotations
 
 import math
+import warnings
+from dataclasses import replace
 
-import torch
 from torch import nn
 
-from sipp_core.methods import filters, low_rank, nettrim
 from sipp_core.network.selection import LayerChoice
-from sipp_core.pruning import baselines, budget, by_mean, describing, guarantee, sampling
-from sipp_core.pruning.fitting import VALIDATION_EVERY
-from sipp_core.pruning.job import Job, Sparsifier
-from sipp_core.pruning.promise import BOUNDS, INSTANCE_BOUNDS
+from sipp_core.pruning.method import Method, bounds_of, find_method, variant
+from sipp_core.pruning.report import notes_on
+from sipp_core.pruning.request import DEFAULT_DELTA, DEFAULT_POINTS, Keep, Request, Within
 from sipp_core.pruning.result import PruneResult
 from sipp_core.runtime import provenance
 from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.execution import Progress
-from sipp_core.runtime.inputs import Inputs, batches
+from sipp_core.runtime.inputs import Inputs
 from sipp_core.runtime.processes import processes
 from sipp_core.runtime.provenance import Provenance, fingerprint, remember
 from sipp_core.sensitivity.calibrate import Calibration, calibrate
-
-SPARSIFIERS: dict[str, Sparsifier] = dict.fromkeys(budget.RULES, sampling.sparsify) | {
-    "svd": low_rank.sparsify,
-    **dict.fromkeys(nettrim.METHODS, nettrim.sparsify),
-    **dict.fromkeys(filters.METHODS, filters.sparsify),
-}
-METHODS = tuple(SPARSIFIERS)
-# They run the model on the calibration inputs again, and need them all at once.
-REVISITING = (*nettrim.METHODS, *filters.METHODS)
-DEFAULT_DELTA = 0.05
-# Rows kept per layer for instance-exact bounds when the caller does not say.
-DEFAULT_POINTS = 1024
-
-
-def _fraction(name: str, value: float | None, closed: bool) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number; found {value!r}")
-    if not (0 < value < 1 or (closed and value == 1)):
-        raise ValueError(f"{name} must lie in (0, 1{']' if closed else ')'}; found {value!r}")
-
-
-def _check(
-    method: str, keep: float | None, eps: float | None, delta: float | None, scope: str,
-    bound: str | None, coverage_factor: float, points: int | None, masks: bool,
-) -> str:  # fmt: skip
-    """Validate the arguments of `prune`; return the bound to use."""
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}; found {method!r}")
-    if (keep is None) == (eps is None):
-        raise ValueError(
-            "give either keep=... (budget mode) or eps=... and delta=... (guarantee mode); found "
-            f"keep={keep!r}, eps={eps!r}"
-        )
-    _fraction("keep", keep, closed=True)
-    _fraction("eps", eps, closed=False)
-    _fraction("delta", delta, closed=False)
-    if eps is not None and delta is None and method not in nettrim.METHODS:
-        raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
-    if scope not in ("layer", "global"):
-        raise ValueError(f"scope must be 'layer' or 'global'; found {scope!r}")
-    if isinstance(coverage_factor, bool) or not isinstance(coverage_factor, int | float):
-        raise TypeError(f"coverage_factor must be a number; found {coverage_factor!r}")
-    if not (math.isfinite(coverage_factor) and coverage_factor >= 1):
-        raise ValueError(f"coverage_factor must be at least 1; found {coverage_factor!r}")
-    chosen = bound or ("corenet" if method in describing.CORENET else "bernstein")
-    if chosen not in BOUNDS:
-        raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; found {chosen!r}")
-    if method in describing.CORENET and eps is not None and chosen != "corenet":
-        raise ValueError(
-            f"method {method!r} in guarantee mode has its own network-wide bound 'corenet' (NW-5); "
-            f"for bound={chosen!r} take method='sipp-rand', which draws the same way"
-        )
-    bounded = (*guarantee.RULES, *describing.CORENET)
-    if eps is not None and method in budget.RULES and method not in bounded:
-        raise ValueError(
-            f"method {method!r} has no guarantee mode: no bound asks it for a number of weights; "
-            "give keep=... instead of eps"
-        )
-    if method == "sipp-poisson" and chosen == "corenet":
-        raise ValueError("bound 'corenet' is for draws with replacement; sipp-poisson has none")
-    if chosen in INSTANCE_BOUNDS and coverage_factor != 1:
-        raise ValueError(f"bound {chosen!r} speaks of calibration rows only: coverage_factor is 1")
-    if points is not None:
-        whole("points", points, 1)
-    if method == "svd" and (eps is not None or scope == "global"):
-        raise ValueError(
-            "svd takes keep=... and scope='layer': it promises no neuron an error to aim at, and "
-            f"divides no budget among layers; found eps={eps!r}, scope={scope!r}"
-        )
-    if method in filters.METHODS and chosen != "bernstein":
-        raise ValueError(
-            f"method {method!r} takes bound='bernstein' (PF-2); for PF-1 as printed call "
-            f"prune_filters(bound='printed'); found {chosen!r}"
-        )
-    if method in describing.REWRITING and masks:
-        raise ValueError(f"method {method!r} writes new weights, not masks; leave masks=False")
-    return chosen
+from sipp_theory import BOUNDS, Bound
 
 
 def prune(
     model: nn.Module,
     calibration: Inputs | Calibration,
     *,
-    method: str,
+    method: str | Method,
     keep: float | None = None,
     eps: float | None = None,
     delta: float | None = None,
-    scope: str = "layer",
-    bound: str | None = None,
+    scope: str | None = None,
+    bound: str | Bound | None = None,
     coverage_factor: float = 1.0,
-    ranking: str = "max",
+    ranking: str | None = None,
     seed: int = 0,
     layers: LayerChoice = None,
     points: int | None = None,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     forward_size: int | None = None,
     masks: bool = False,
     progress: Progress | None = None,
@@ -143,18 +64,18 @@ def prune(
         calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs (snip
             needs the targets); or what `calibrate` made of them, to prune many times for one
             measurement.
-        method: one of METHODS.
+        method: one of METHODS, or a method, such as `sipp_core.methods.SippDet(rank="mean")`. An
+            argument below that it does not use is refused.
         keep: fraction of prunable weights to keep, in (0, 1].
         eps: relative error of each neuron, in (0, 1); of the network's output for CoreNet.
         delta: failure probability, in (0, 1): per neuron and input, shared by its two signs; of the
             network for CoreNet's own bound. Budget mode: 0.05 unless given.
-        scope: "layer" keeps the fraction of every layer, "global" of all together.
-        bound: "corenet", "bernstein", "kl", "cramer" or "exact"; default bernstein, for CoreNet
-            methods corenet. cramer and exact use kept activation rows.
+        scope: "layer" (default) keeps the fraction of every layer, "global" of all together.
+        bound: a name of `sipp_theory.BOUNDS`, or a bound; default bernstein, for CoreNet methods
+            corenet. cramer and exact use kept activation rows.
         coverage_factor: C >= 1 assumed of fresh inputs, g_j(x) <= C s_j (ES-4); 1 promises for the
             calibration inputs.
-        ranking: "max", or in budget mode for sipp-det and sipp-recentred "mean": keep the weights
-            of largest mean sensitivity. What is promised is still what SP-6 says on the maxima.
+        ranking: deprecated; write method=SippDet(rank="mean").
         seed: seed of every draw, >= 0.
         layers: names, globs, types or a predicate (name, module) to choose layers; "!name" or
             Except(type) leaves out (see `calibrate`).
@@ -169,8 +90,8 @@ def prune(
 
     Raises:
         TypeError: wrong types of model, inputs or numbers.
-        ValueError: anything out of range, not finite, tied or unsupported; the culprit is named and
-            nothing has been changed.
+        ValueError: anything out of range, not finite, tied, unsupported or without effect; the
+            culprit is named and nothing has been changed.
         ConnectionError: a process of the group has ended or does not answer.
 
     Claim: SP-1 to SP-10, AL-1, NW-5. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
@@ -181,116 +102,256 @@ def prune(
         >>> (result.nnz_before, result.nnz_after)
         (40, 20)
     """
-    chosen = _check(method, keep, eps, delta, scope, bound, coverage_factor, points, masks)
-    by_mean.check(ranking, method, eps)
-    seed = whole("seed", seed, 0)
-    amplified = method == "corenet++"
-    wanted = (points or DEFAULT_POINTS) if chosen in INSTANCE_BOUNDS or amplified else 0
-    group, inputs = None, None
+    rule = _ranked(find_method(method), ranking)
+    request = make_request(
+        rule, model, keep=keep, eps=eps, delta=delta, scope=scope, bound=bound,
+        coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, progress=progress,
+    )  # fmt: skip
+    group = None
     if isinstance(calibration, Calibration):
-        if method in REVISITING:
-            raise ValueError(
-                f"method {method!r} runs the model on the calibration inputs again; give the "
-                "inputs, not a calibration made of them"
-            )
-        stats = _ready(calibration, model, layers, wanted, amplified)
+        stats = _ready(
+            calibration, rule, request, layers=layers, batch_size=batch_size,
+            forward_size=forward_size,
+        )  # fmt: skip
     else:
         group = processes()
         if group is not None:
-            asked = {"method": method, "(keep, eps, delta)": (keep, eps, delta), "scope": scope}
-            group.agree(asked | {"(bound, coverage_factor)": (chosen, coverage_factor)})
-            group.agree({"ranking": ranking})
-        if method in REVISITING:
-            calibration = inputs = torch.cat(list(batches(calibration, batch_size)))
-        stats = calibrate(
-            model,
-            calibration,
-            layers=layers,
-            batch_size=batch_size,
+            group.agree(
+                {
+                    "method": repr((rule.name, rule.settings())),
+                    "target": repr(request.target),
+                    "delta": request.delta,
+                    "(bound, coverage_factor)": (request.bound.name, request.coverage_factor),
+                }
+            )
+        stats = calibrate_for(
+            rule, request, calibration, layers=layers, batch_size=batch_size or 256,
             forward_size=forward_size,
-            points=wanted,
-            mean=ranking == "mean",
-            validation_every=VALIDATION_EVERY if amplified else 0,
-            seed=seed,
-            norms=method == "wanda",
-            gradients=method == "snip",
-            progress=progress,
-        )
-    lacking = baselines.missing(method, stats.layers)
-    if lacking is not None:
-        raise ValueError(
-            f"the calibration lacks what method {method!r} looks at; calibrate with {lacking}"
-        )
-    job = Job(
-        model=model,
-        stats=stats,
-        inputs=inputs,
-        method=method,
-        keep=None if keep is None else float(keep),
-        eps=None if eps is None else float(eps),
-        delta=DEFAULT_DELTA if delta is None else float(delta),
-        scope=scope,
-        bound=chosen,
-        coverage_factor=float(coverage_factor),
-        seed=seed,
-        masks=masks,
-        ranking=ranking,
-        progress=progress,
-    )
-    new = SPARSIFIERS[method](job)
+        )  # fmt: skip
+    new = rule.run(request, stats)
     if group is not None:
         # One seed, one set of statistics: every rank draws the same mask, or none goes on.
         group.agree({"pruned network": fingerprint(new.model)})
-    guaranteed = keep is None
-    notes = (*new.notes, *describing.notes_on(stats, new.reports, chosen, guaranteed))
-    remember(new.model, Provenance(stats.digests, seed))
+    remember(new.model, Provenance(stats.digests, request.seed))
+    promise, target = rule.promise(request), request.target
     return PruneResult(
         model=new.model,
         layers=new.reports,
-        method=method,
-        seed=seed,
-        keep=keep,
-        scope=scope,
-        eps=eps,
-        delta=job.delta,
-        bound=chosen,
-        coverage_factor=job.coverage_factor,
+        method=rule.name,
+        seed=request.seed,
+        keep=keep if keep is None else float(keep),
+        scope=target.scope if isinstance(target, Keep) else rule.default_scope,
+        eps=eps if eps is None else float(eps),
+        delta=request.delta,
+        bound=request.bound.name,
+        coverage_factor=request.coverage_factor,
         inputs=stats.inputs,
         distinct=stats.distinct,
-        vacuous=describing.is_vacuous(new.plans, new.reports, guaranteed)
-        if new.vacuous is None
-        else new.vacuous,
-        holds_for=describing.holds_for(method, chosen, guaranteed, coverage_factor, amplified),
-        notes=notes,
-        claims=describing.claims_of(method, chosen, guaranteed, ranking == "mean"),
+        vacuous=new.vacuous,
+        holds_for=promise.holds_for,
+        notes=(*new.notes, *notes_on(request, stats, new.reports)),
+        claims=promise.claims,
         versions=provenance.versions(),
         original=stats.original,
         masks=new.masks,
         plans=new.plans,
         digests=stats.digests,
         structure=new.structure,
+        arguments={
+            **rule.settings(), "points": request.points or None, "masks": masks,
+            "layers": None if layers is None else repr(layers), "forward_size": forward_size,
+        },
+        channels=new.channels,
+    )  # fmt: skip
+
+
+def _ranked(method: Method, ranking: str | None) -> Method:
+    """The variant of the method that the old spelling names."""
+    if ranking is None or (ranking == "max" and "rank" not in method.settings()):
+        return method
+    made = variant(method, {"rank": ranking})
+    text = f"ranking= goes in the next release; write method=sipp_core.methods.{made!r}"
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
+    return made
+
+
+def _number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number; found {value!r}")
+
+
+def _fraction(name: str, value: float | None, closed: bool) -> None:
+    if value is None:
+        return
+    _number(name, value)
+    if not (0 < value < 1 or (closed and value == 1)):
+        raise ValueError(f"{name} must lie in (0, 1{']' if closed else ')'}; found {value!r}")
+
+
+def make_request(
+    method: Method,
+    model: nn.Module,
+    *,
+    keep: float | None = None,
+    eps: float | None = None,
+    delta: float | None = None,
+    scope: str | None = None,
+    bound: str | Bound | None = None,
+    coverage_factor: float = 1.0,
+    seed: int = 0,
+    points: int | None = None,
+    masks: bool = False,
+    progress: Progress | None = None,
+) -> Request:
+    """Validate the arguments of `prune`, and refuse those that the method does not use."""
+    if (keep is None) == (eps is None):
+        raise ValueError(
+            "give either keep=... (budget mode) or eps=... and delta=... (guarantee mode); found "
+            f"keep={keep!r}, eps={eps!r}"
+        )
+    _fraction("keep", keep, closed=True)
+    _fraction("eps", eps, closed=False)
+    _fraction("delta", delta, closed=False)
+    if scope not in (None, "layer", "global"):
+        raise ValueError(f"scope must be 'layer' or 'global'; found {scope!r}")
+    _number("coverage_factor", coverage_factor)
+    if not (math.isfinite(coverage_factor) and coverage_factor >= 1):
+        raise ValueError(f"coverage_factor must be at least 1; found {coverage_factor!r}")
+    chosen = _bound(method, bound)
+    _refuse_unused(
+        method,
+        keep=keep,
+        eps=eps,
+        scope=None if scope == method.default_scope else scope,
+        bound=None if bound is None else chosen.name,
+        coverage_factor=None if coverage_factor == 1 else coverage_factor,
+        masks=masks or None,
+    )
+    if eps is not None and delta is None and not method.certain:
+        raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
+    if eps is not None and scope not in (None, method.default_scope):
+        raise ValueError(f"scope divides a budget: give it with keep=...; found {scope!r}")
+    if not chosen.takes_coverage and coverage_factor != 1:
+        raise ValueError(
+            f"bound {chosen.name!r} takes no coverage_factor: it speaks of calibration rows only, "
+            f"or has CoreNet's K built in; found {coverage_factor!r}"
+        )
+    if keep is not None:
+        target = Keep(float(keep), "global" if scope == "global" else method.default_scope)
+    else:
+        assert eps is not None
+        target = Within(float(eps))
+    request = Request(
+        model=model,
+        target=target,
+        delta=DEFAULT_DELTA if delta is None else float(delta),
+        bound=chosen,
+        coverage_factor=float(coverage_factor),
+        seed=whole("seed", seed, 0),
+        points=0,
+        masks=masks,
+        progress=progress,
+    )
+    method.check(request)
+    rows = chosen.knows == "shares" or method.needs(request).rows
+    if points is not None and not rows:
+        raise ValueError(
+            f"method {method.name!r} with bound {chosen.name!r} looks at no activation rows; leave "
+            f"out points={points!r}"
+        )
+    if points is not None:
+        whole("points", points, 1)
+    return replace(request, points=(points or DEFAULT_POINTS) if rows else 0)
+
+
+def _bound(method: Method, bound: str | Bound | None) -> Bound:
+    if isinstance(bound, Bound):
+        chosen = bound
+    else:
+        name = method.default_bound if bound is None else bound
+        if name not in BOUNDS:
+            raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; found {bound!r}")
+        chosen = BOUNDS[name]
+    if bound is not None and "bound" in method.takes and not method.accepts(chosen):
+        raise ValueError(
+            f"method {method.name!r} takes bound={' or '.join(map(repr, bounds_of(method)))}; "
+            f"found {chosen.name!r}"
+        )
+    return chosen
+
+
+def _refuse_unused(method: Method, **arguments: object) -> None:
+    """Refuse all arguments that have no effect on this method, by one message."""
+    unused = [
+        f"{name}={value!r}"
+        for name, value in arguments.items()
+        if value is not None and name not in method.takes
+    ]
+    if unused:
+        raise ValueError(
+            f"method {method.name!r} does not use {', '.join(unused)}; it takes "
+            f"{', '.join(sorted(method.takes))}"
+        )
+
+
+def calibrate_for(
+    method: Method,
+    request: Request,
+    calibration: Inputs,
+    *,
+    layers: LayerChoice = None,
+    batch_size: int = 256,
+    forward_size: int | None = None,
+) -> Calibration:
+    """Measure what a method needs for a request."""
+    needs = method.needs(request)
+    return calibrate(
+        request.model,
+        calibration,
+        layers=layers,
+        batch_size=batch_size,
+        forward_size=forward_size,
+        points=request.points,
+        statistics=needs.statistics,
+        validation_every=needs.held_out,
+        inputs=needs.inputs,
+        seed=request.seed,
+        progress=request.progress,
     )
 
 
 def _ready(
-    calibration: Calibration, model: nn.Module, layers: LayerChoice, points: int, amplified: bool
+    calibration: Calibration, method: Method, request: Request, **settled: object
 ) -> Calibration:
     """Check that a calibration made beforehand is of this network and holds what is needed."""
-    if calibration.original != fingerprint(model):
+    if calibration.original != fingerprint(request.model):
         raise ValueError(
             "the calibration is of another network, or its weights have changed since; calibrate "
             "this one"
         )
-    if layers is not None:
-        raise ValueError("layers= was settled when the calibration was made; give it to calibrate")
-    if points and not calibration.points:
+    given = [name for name, value in settled.items() if value is not None]
+    if given:
         raise ValueError(
-            "the calibration kept no activation rows, which this bound or method looks at; "
-            f"calibrate with points={points}"
+            f"{', '.join(f'{name}=' for name in given)} was settled when the calibration was made; "
+            "give it to calibrate"
         )
-    if bool(calibration.validation) != amplified:
+    needs = method.needs(request)
+    missing = sorted(needs.statistics - calibration.statistics)
+    lacking = [f"statistics={set(missing)!r}"] if missing else []
+    if request.points and not calibration.points:
+        lacking.append(f"points={request.points}")
+    if needs.inputs and calibration.held_inputs is None:
+        lacking.append("inputs=True")
+    if needs.held_out and not calibration.validation:
+        lacking.append(f"validation_every={needs.held_out}")
+    if lacking:
         raise ValueError(
-            f"corenet++ and nothing else needs calibrate(validation_every={VALIDATION_EVERY}), "
-            "which sets inputs aside"
+            f"the calibration lacks what method {method.name!r} looks at; calibrate with "
+            + ", ".join(lacking)
+        )
+    if calibration.validation and not needs.held_out:
+        raise ValueError(
+            f"the calibration set inputs aside (validation_every=), which method {method.name!r} "
+            "does not look at; calibrate without"
         )
     return calibration

@@ -6,9 +6,15 @@ from sipp_core.sensitivity import kernel
 from sipp_core.sensitivity.calibrate import Calibration, calibrate
 from sipp_core.sensitivity.empirical import empirical_sensitivity
 from sipp_core.sensitivity.kernel import Accumulator
-from sipp_core.sensitivity.statistics import LayerStatistics
+from sipp_core.sensitivity.statistics import (
+    LayerStatistics,
+    MeasuredLayer,
+    Rows,
+    Statistic,
+    register_statistic,
+)
 
 __all__ = [
-    "Accumulator", "Calibration", "LayerStatistics", "calibrate", "empirical_sensitivity",
-    "kernel",
+    "Accumulator", "Calibration", "LayerStatistics", "MeasuredLayer", "Rows", "Statistic",
+    "calibrate", "empirical_sensitivity", "kernel", "register_statistic",
 ]  # fmt: skip

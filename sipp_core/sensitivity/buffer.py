@@ -30,10 +30,10 @@ class Waiting:
     def __init__(self, acc: kernel.Accumulator, block: Matrix, elements: int) -> None:
         self.acc, self.block = acc, block
         out, fan_in = block.weight.shape
-        wanted = -(-ENOUGH // max(1, out * fan_in * BATCH)) * BATCH
+        enough = -(-ENOUGH // max(1, out * fan_in * BATCH)) * BATCH
         self.row = max(1, fan_in + 2 * out)
         room = elements // self.row
-        self.room = 0 if acc.total is not None else min(wanted, room // BATCH * BATCH)
+        self.room = 0 if acc.total is not None else min(enough, room // BATCH * BATCH)
         self.held = 0
         self._rows = self._z = self._origin = block.weight.new_empty(0)
 

@@ -1,4 +1,4 @@
-"""SNIP's statistic: how the loss on the calibration set would move if a weight were taken away."""
+"""Statistics of the loss's gradients: SNIP's, how the loss moves if a weight is taken away."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch.nn import functional
 from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.runtime.execution import Progress, evaluating, forward, model_device
 from sipp_core.runtime.inputs import batches, inputs_a_forward
+from sipp_core.runtime.processes import Processes
+from sipp_core.sensitivity.statistics import MeasuredLayer, Statistic, register_statistic
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Pairs = Sequence[tuple[Tensor, Tensor]]
@@ -71,29 +73,58 @@ def _differentiable(weights: Sequence[Tensor]) -> Iterator[None]:
 def _value(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
     value = loss(outputs, targets)
     if not isinstance(value, Tensor) or value.ndim != 0 or not value.requires_grad:
-        found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        kind = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(
             f"loss must return one number, a scalar tensor that depends on the weights; found "
-            f"{found}"
+            f"{kind}"
         )
     return value
 
 
-def saliency(
-    model: nn.Module, layers: Sequence[PrunableLayer], pairs: Pairs, size: int | None,
-    loss: Loss | None = None, progress: Progress | None = None,
-) -> dict[str, Tensor]:  # fmt: skip
-    """|w dL/dw| of every weight, L the mean loss over all pairs.
+@register_statistic
+class Saliency(Statistic):
+    """SNIP's |w dL/dw|, the derivative of the mean loss in a factor on the weight."""
 
-    dL/dw times w is the derivative of L in a factor on that weight, SNIP's connection sensitivity
-    before it is normalised. The model runs in eval mode; its parameters' .grad, flags, hooks and
-    buffers are left as they were. Many processes each compute the whole of it.
+    name = "gradients"
+    attributes = ("saliency",)
+    gradients = True
+
+    def start(self, layer: MeasuredLayer) -> None:
+        self.layer, self.count = layer.layer, 0
+        self.total = torch.zeros_like(self.layer.weight, dtype=torch.float64)
+
+    def add_gradient(self, gradient: Tensor, inputs: int) -> None:
+        self.total += gradient.double() * inputs
+        self.count += inputs
+
+    def merge(self, group: Processes) -> None:
+        pass
+
+    def value(self) -> Tensor:
+        saliency = (self.layer.weight.double() * (self.total / self.count)).abs()
+        bad = ~torch.isfinite(saliency)
+        if bad.any():
+            neuron, column = (int(i) for i in bad.nonzero()[0])
+            raise ValueError(
+                f"layer {self.layer.name!r}: the loss has no finite gradient in weight "
+                f"({neuron}, {column}); scale the inputs or give calibrate another loss="
+            )
+        return saliency
+
+
+def add_gradients(
+    model: nn.Module, statistics: Sequence[tuple[PrunableLayer, Sequence[Statistic]]],
+    pairs: Pairs, size: int | None, loss: Loss | None, progress: Progress | None,
+) -> None:  # fmt: skip
+    """Hand each layer's statistics the gradients of the loss, batch by batch.
+
+    The model runs in eval mode; its parameters' .grad, flags, hooks and buffers are left as they
+    were. Many processes each compute the whole of it.
 
     Shapes: pairs (inputs, targets), loss (outputs, targets).
     """
     device = model_device(model)
-    weights = [weight_of(layer.module) for layer in layers]
-    totals = [torch.zeros_like(layer.weight, dtype=torch.float64) for layer in layers]
+    weights = [weight_of(layer.module) for layer, _ in statistics]
     count, size = 0, size or inputs_a_forward(pairs[0][0])
     with _differentiable(weights), evaluating(model), torch.enable_grad():
         for inputs, targets in zip(
@@ -103,21 +134,10 @@ def saliency(
         ):
             outputs = forward(model, inputs.to(device), "calibration")
             value = _value(loss or default_loss, outputs, targets.to(device))
-            found = torch.autograd.grad(value, weights, allow_unused=True)
-            for total, part in zip(totals, found, strict=True):
-                if part is not None:
-                    total += part.flatten(1).double() * len(inputs)
+            gradients = torch.autograd.grad(value, weights, materialize_grads=True)
+            for (_, some), gradient in zip(statistics, gradients, strict=True):
+                for statistic in some:
+                    statistic.add_gradient(gradient.flatten(1), len(inputs))
             count += len(inputs)
             if progress is not None:
                 progress(count, 0, "gradients")
-    result = {}
-    for layer, total in zip(layers, totals, strict=True):
-        result[layer.name] = (layer.weight.double() * (total / count)).abs()
-        bad = ~torch.isfinite(result[layer.name])
-        if bad.any():
-            neuron, column = (int(i) for i in bad.nonzero()[0])
-            raise ValueError(
-                f"layer {layer.name!r}: the loss has no finite gradient in weight "
-                f"({neuron}, {column}); scale the inputs or give calibrate another loss="
-            )
-    return result

@@ -1,6 +1,6 @@
 """Which rows of a layer come from which input, found out by exchanging one input for another.
 
-`calibrate(support=True)` counts inputs, so it must know that row k of a layer's n rows comes from
+The statistic "support" counts inputs, so it must know that row k of a layer's n rows comes from
 input k * batch // n. Shapes cannot tell: (sequence, batch, features) looks like (batch, sequence,
 features). So one input of a few is replaced, and no row outside of its part may change.
 """
@@ -23,7 +23,7 @@ TRIAL, MIDDLE = 3, 1
 # So many of a batch are looked through for the one that differs most.
 LOOKED_AT = 64
 Rows = dict[str, list[Tensor]]
-ADVICE = "leave it out with layers=[...], or calibrate without support=True"
+ADVICE = "leave it out with layers=[...], or calibrate without 'support'"
 
 
 def refuse_uneven(layer: PrunableLayer, given: Tensor, batch: int) -> None:
@@ -35,7 +35,7 @@ def refuse_uneven(layer: PrunableLayer, given: Tensor, batch: int) -> None:
     if (found := row_count(layer, given)) % batch:
         raise ValueError(
             f"layer {layer.name!r} received {found} rows (shape {tuple(given.shape)}) for {batch} "
-            "inputs: its leading dimension is not the batch, so support=True cannot tell which "
+            "inputs: its leading dimension is not the batch, so 'support' cannot tell which "
             f"input a row comes from; {ADVICE}"
         )
 
@@ -109,7 +109,7 @@ def _compare(layer: PrunableLayer, old: Tensor, new: Tensor) -> None:
     if old.shape != new.shape:
         raise ValueError(
             f"layer {layer.name!r} receives rows according to what the inputs are: another input "
-            f"gave {tuple(new.shape)} for {tuple(old.shape)}, so support=True cannot tell which "
+            f"gave {tuple(new.shape)} for {tuple(old.shape)}, so 'support' cannot tell which "
             f"input a row comes from; {ADVICE}"
         )
     pairs = zip(tiles(layer, old), tiles(layer, new), strict=True)
@@ -121,6 +121,6 @@ def _compare(layer: PrunableLayer, old: Tensor, new: Tensor) -> None:
         raise ValueError(
             f"layer {layer.name!r} receives rows of shape {tuple(old.shape)} that are not in the "
             f"order of the inputs (sequence first?): input {MIDDLE} of {TRIAL} changes row "
-            f"{int(strange.nonzero()[0])} of {len(changed)}, so support=True cannot tell which "
+            f"{int(strange.nonzero()[0])} of {len(changed)}, so 'support' cannot tell which "
             f"input a row comes from; make its leading dimension the batch, {ADVICE}"
         )

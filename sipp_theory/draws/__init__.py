@@ -10,15 +10,24 @@ from sipp_theory.draws.bernstein import (
     corenet_size,
     heuristic_error,
 )
-from sipp_theory.draws.bound import KINDS, error, sample_size
+from sipp_theory.draws.bound import (
+    BOUNDS,
+    KINDS,
+    Bound,
+    Inclusion,
+    Neuron,
+    error,
+    register_bound,
+    sample_size,
+)
 from sipp_theory.draws.chernoff_hoeffding import kl_error, kl_size
 from sipp_theory.draws.cramer import cramer_error, cramer_size
 from sipp_theory.draws.distinct_weights import draws_for_distinct, expected_distinct
 from sipp_theory.draws.exact import exact_error, exact_size
 
 __all__ = [
-    "KINDS", "bernstein_error", "bernstein_size", "chernoff_hoeffding", "corenet_error",
-    "corenet_size", "cramer_error", "cramer_size", "draws_for_distinct", "error", "exact",
-    "exact_error", "exact_size", "expected_distinct", "heuristic_error", "kl_error", "kl_size",
-    "law_of_a_draw", "sample_size",
+    "BOUNDS", "KINDS", "Bound", "Inclusion", "Neuron", "bernstein_error", "bernstein_size",
+    "chernoff_hoeffding", "corenet_error", "corenet_size", "cramer_error", "cramer_size",
+    "draws_for_distinct", "error", "exact", "exact_error", "exact_size", "expected_distinct",
+    "heuristic_error", "kl_error", "kl_size", "law_of_a_draw", "register_bound", "sample_size",
 ]  # fmt: skip

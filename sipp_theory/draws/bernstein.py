@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sipp_theory.draws.bound import Bound, Neuron, register_bound, within
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import Float
 
@@ -108,6 +109,25 @@ def corenet_size(
     return nm.dead_is_free(total, size)
 
 
+@register_bound
+class CoreNet(Bound):
+    """SP-2: CoreNet's sample size as the paper prints it."""
+
+    name, claim, title, knows = "corenet", "SP-2", "CoreNet", "network"
+
+    def size(
+        self, neuron: Neuron, eps: ArrayLike, delta: ArrayLike, limit: float = np.inf
+    ) -> Float:
+        """Least number of draws, by `corenet_size`."""
+        total, eta, eta_star = self.known(neuron)
+        return within(limit, corenet_size(total, eps, delta, eta, eta_star))
+
+    def error(self, neuron: Neuron, m: ArrayLike, delta: ArrayLike) -> Float:
+        """Error of m draws, by `corenet_error`."""
+        total, eta, eta_star = self.known(neuron)
+        return corenet_error(total, m, delta, eta, eta_star)
+
+
 def bernstein_error(
     sensitivity_sum: ArrayLike, m: ArrayLike, delta: ArrayLike, coverage_factor: ArrayLike = 1.0
 ) -> Float:
@@ -178,6 +198,26 @@ def bernstein_size(
         lambda m: bernstein_error(sensitivity_sum, m, delta, coverage_factor), guess, target
     )
     return nm.dead_is_free(span, size)
+
+
+@register_bound
+class Bernstein(Bound):
+    """SP-3: Bernstein's inequality."""
+
+    name, claim, title, knows = "bernstein", "SP-3", "Bernstein", "sum"
+    takes_coverage = True
+
+    def size(
+        self, neuron: Neuron, eps: ArrayLike, delta: ArrayLike, limit: float = np.inf
+    ) -> Float:
+        """Least number of draws, by `bernstein_size`."""
+        (total,) = self.known(neuron)
+        return within(limit, bernstein_size(total, eps, delta, neuron.coverage_factor))
+
+    def error(self, neuron: Neuron, m: ArrayLike, delta: ArrayLike) -> Float:
+        """Error of m draws, by `bernstein_error`."""
+        (total,) = self.known(neuron)
+        return bernstein_error(total, m, delta, neuron.coverage_factor)
 
 
 def heuristic_error(

@@ -1,44 +1,195 @@
-"""The two front doors: `sample_size` asks how many draws, `error` what so many draws promise.
+"""A bound on draws with replacement is one object; `sample_size` and `error` ask it by name.
 
-The five kinds form a ladder, each never larger than the one before at coverage factor 1:
-corenet (as printed), bernstein, kl, cramer, exact. The first three know one number of a neuron,
-the last two its shares at given inputs.
+`BOUNDS` lists them from the loosest to the sharpest, none larger than the one before at coverage
+factor 1: corenet (as printed), bernstein, kl, cramer, exact. The first three know one number of a
+neuron, the last two its shares at given inputs. Each is registered by the file that computes it.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeVar
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sipp_theory.draws import bernstein, chernoff_hoeffding, cramer, exact
 from sipp_theory.numeric.checks import Float
 
-KINDS = ("corenet", "bernstein", "kl", "cramer", "exact")
-
+# What a bound must know of a neuron, as fields of Neuron.
 _NEEDS = {
-    "corenet": ("sensitivity_sum", "eta", "eta_star"),
-    "bernstein": ("sensitivity_sum",),
-    "kl": ("sensitivity_sum",),
-    "cramer": ("shares", "probabilities"),
-    "exact": ("shares", "probabilities"),
+    "sum": ("sensitivity_sum",),
+    "network": ("sensitivity_sum", "eta", "eta_star"),
+    "shares": ("shares", "probabilities"),
 }
+_FIELDS = tuple(dict.fromkeys(field for fields in _NEEDS.values() for field in fields))
 
 
-def _check(kind: str, given: dict[str, ArrayLike | None], coverage_factor: ArrayLike) -> None:
-    """Refuse an unknown kind, a missing argument, and one that the kind would silently ignore."""
-    if kind not in _NEEDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}; found {kind!r}")
-    for name, value in given.items():
-        if name in _NEEDS[kind] and value is None:
-            raise ValueError(f"kind {kind!r} needs {name}")
-        if name not in _NEEDS[kind] and value is not None:
-            raise ValueError(f"kind {kind!r} takes no {name}; it needs {', '.join(_NEEDS[kind])}")
-    takes_factor = kind in ("bernstein", "kl")
-    if not takes_factor and not (isinstance(coverage_factor, int | float) and coverage_factor == 1):
-        raise ValueError(
-            f"kind {kind!r} takes no coverage_factor (CoreNet has K built in; the instance-exact "
-            f"kinds speak of the given inputs only); found {coverage_factor!r}"
-        )
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """One sign of one neuron as a bound sees it; a bound reads the fields that it needs.
+
+    Attributes:
+        sensitivity_sum: S_sum, 0 or >= 1; any shape, one entry a neuron.
+        shares: (n, k) g_j(x) of the k candidate weights at n inputs; one neuron.
+        probabilities: (k,) q_j >= 0 that add up to 1; one neuron.
+        coverage_factor: C with g_j(x) <= C s_j, >= 1; broadcasts.
+        eta: number of neurons of the network.
+        eta_star: widest layer, the input width included.
+
+    Claim: none (plumbing).
+    """
+
+    sensitivity_sum: ArrayLike | None = None
+    shares: ArrayLike | None = None
+    probabilities: ArrayLike | None = None
+    coverage_factor: ArrayLike = 1.0
+    eta: ArrayLike | None = None
+    eta_star: ArrayLike | None = None
+
+
+class Inclusion(ABC):
+    """What a bound says of independent (Poisson) inclusion, p_j = min(1, c s_j), of one neuron.
+
+    `independent` says that it speaks of independent weights alone; every other form survives the
+    coupling of pivotal sampling.
+
+    Claim: SP-8. Source: [OWN].
+    """
+
+    independent: ClassVar[bool] = False
+
+    @abstractmethod
+    def rate(
+        self, s: ArrayLike, eps: float, delta: float, *, shares: ArrayLike | None = None,
+        coverage_factor: float = 1.0,
+    ) -> np.float64:  # fmt: skip
+        """Least rate c that promises eps; see `inclusion_rate`."""
+
+    @abstractmethod
+    def error(
+        self, s: ArrayLike, rate: float, delta: float, *, shares: ArrayLike | None = None,
+        coverage_factor: float = 1.0,
+    ) -> np.float64:  # fmt: skip
+        """Error promised at rate c, rounded up; see `inclusion_error`."""
+
+
+class Bound(ABC):
+    """A bound on the error of m draws with replacement, for one sign of one neuron.
+
+    A subclass gives `name`, `claim` (its THEORY id), `title` (for tables and figures), `knows`
+    ("sum": S_sum; "network": S_sum, eta and eta*; "shares": shares and probabilities), whether it
+    `takes_coverage` (a factor C), and the two directions `size` and `error`; `inclusion` is what it
+    says of Poisson inclusion, or None. `register_bound` puts it into BOUNDS.
+
+    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: see `sample_size`.
+    """
+
+    name: ClassVar[str]
+    claim: ClassVar[str]
+    title: ClassVar[str]
+    knows: ClassVar[Literal["sum", "network", "shares"]]
+    takes_coverage: ClassVar[bool] = False
+    inclusion: Inclusion | None = None
+
+    @abstractmethod
+    def size(
+        self, neuron: Neuron, eps: ArrayLike, delta: ArrayLike, limit: float = np.inf
+    ) -> Float | np.float64:
+        """Least number of draws that promises eps; +inf where `limit` draws are not enough."""
+
+    @abstractmethod
+    def error(self, neuron: Neuron, m: ArrayLike, delta: ArrayLike) -> Float | np.float64:
+        """Relative error promised for m draws, rounded up; the inverse of `size` in eps."""
+
+    def known(self, neuron: Neuron) -> tuple[ArrayLike, ...]:
+        """Fields of the neuron that the bound needs, in order; a missing one is refused."""
+        return tuple(self._required(neuron, field) for field in _NEEDS[self.knows])
+
+    def _required(self, neuron: Neuron, field: str) -> ArrayLike:
+        value = getattr(neuron, field)
+        if value is None:
+            raise ValueError(f"kind {self.name!r} needs {field}")
+        return value
+
+    def check(self, neuron: Neuron) -> None:
+        """Refuse a field that is missing, and one that the bound would silently ignore."""
+        needs = _NEEDS[self.knows]
+        for field in _FIELDS:
+            if field in needs:
+                self._required(neuron, field)
+            elif getattr(neuron, field) is not None:
+                raise ValueError(
+                    f"kind {self.name!r} takes no {field}; it needs {', '.join(needs)}"
+                )
+        factor = neuron.coverage_factor
+        if not self.takes_coverage and not (isinstance(factor, int | float) and factor == 1):
+            raise ValueError(
+                f"kind {self.name!r} takes no coverage_factor (CoreNet has K built in; the "
+                f"instance-exact kinds speak of the given inputs only); found {factor!r}"
+            )
+
+
+BOUNDS: dict[str, Bound] = {}
+B = TypeVar("B", bound=Bound)
+
+
+def register_bound(bound: type[B]) -> type[B]:
+    """Put an object of a subclass of Bound into BOUNDS under its name; for use as a decorator.
+
+    `sample_size`, `error`, `sipp bounds` and, if it has `inclusion`, `inclusion_rate` and
+    `inclusion_error` take it from then on.
+
+    Args:
+        bound: the class; built without arguments.
+
+    Returns:
+        The class itself.
+
+    Raises:
+        ValueError: another bound has that name.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> register_bound(type(BOUNDS["kl"])) is type(BOUNDS["kl"])
+        True
+    """
+    former = BOUNDS.get(bound.name)
+    if former is not None and type(former) is not bound:
+        raise ValueError(f"a bound named {bound.name!r} exists already: {type(former).__name__}")
+    BOUNDS.setdefault(bound.name, bound())
+    return bound
+
+
+class Names(Sequence[str]):
+    """Names of the bounds in BOUNDS for which a condition holds, read anew at each use."""
+
+    def __init__(self, condition: Callable[[Bound], bool] = lambda bound: True):
+        self._condition = condition
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(name for name, bound in BOUNDS.items() if self._condition(bound))
+
+    def __getitem__(self, index):  # pyright: ignore[reportMissingParameterType]
+        return self._names()[index]
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def __repr__(self) -> str:
+        return repr(self._names())
+
+
+KINDS = Names()
+
+
+def bound_named(kind: str) -> Bound:
+    """Look a bound up; refuse an unknown kind."""
+    if kind not in BOUNDS:
+        raise ValueError(f"kind must be one of {', '.join(BOUNDS)}; found {kind!r}")
+    return BOUNDS[kind]
 
 
 def sample_size(
@@ -82,24 +233,10 @@ def sample_size(
         >>> sample_size("bernstein", sensitivity_sum=[4.0, 9.0], eps=0.1, delta=0.05).tolist()
         [2288.0, 6099.0]
     """
-    given = {
-        "sensitivity_sum": sensitivity_sum,
-        "eta": eta,
-        "eta_star": eta_star,
-        "shares": shares,
-        "probabilities": probabilities,
-    }
-    _check(kind, given, coverage_factor)
-    if kind == "corenet":
-        assert sensitivity_sum is not None and eta is not None and eta_star is not None
-        return bernstein.corenet_size(sensitivity_sum, eps, delta, eta, eta_star)
-    if kind in ("bernstein", "kl"):
-        assert sensitivity_sum is not None
-        size = bernstein.bernstein_size if kind == "bernstein" else chernoff_hoeffding.kl_size
-        return size(sensitivity_sum, eps, delta, coverage_factor)
-    assert shares is not None and probabilities is not None
-    instance_size = cramer.cramer_size if kind == "cramer" else exact.exact_size
-    return instance_size(shares, probabilities, eps, delta)
+    bound = bound_named(kind)
+    neuron = Neuron(sensitivity_sum, shares, probabilities, coverage_factor, eta, eta_star)
+    bound.check(neuron)
+    return bound.size(neuron, eps, delta)
 
 
 def error(
@@ -141,21 +278,12 @@ def error(
         >>> bool(error("kl", sensitivity_sum=9.0, m=6_071, delta=0.05) <= 0.1)
         True
     """
-    given = {
-        "sensitivity_sum": sensitivity_sum,
-        "eta": eta,
-        "eta_star": eta_star,
-        "shares": shares,
-        "probabilities": probabilities,
-    }
-    _check(kind, given, coverage_factor)
-    if kind == "corenet":
-        assert sensitivity_sum is not None and eta is not None and eta_star is not None
-        return bernstein.corenet_error(sensitivity_sum, m, delta, eta, eta_star)
-    if kind in ("bernstein", "kl"):
-        assert sensitivity_sum is not None
-        closed = bernstein.bernstein_error if kind == "bernstein" else chernoff_hoeffding.kl_error
-        return closed(sensitivity_sum, m, delta, coverage_factor)
-    assert shares is not None and probabilities is not None
-    instance_error = cramer.cramer_error if kind == "cramer" else exact.exact_error
-    return instance_error(shares, probabilities, m, delta)
+    bound = bound_named(kind)
+    neuron = Neuron(sensitivity_sum, shares, probabilities, coverage_factor, eta, eta_star)
+    bound.check(neuron)
+    return bound.error(neuron, m, delta)
+
+
+def within(limit: float, size: Float) -> Float:
+    """Sizes, +inf where they pass a limit."""
+    return np.where(size <= limit, size, np.inf)[()]

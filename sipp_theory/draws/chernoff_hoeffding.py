@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sipp_theory.draws.bernstein import SLACK
+from sipp_theory.draws.bound import Bound, Neuron, register_bound, within
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import Float
 
@@ -148,3 +149,23 @@ def kl_size(
         lambda m: kl_error(sensitivity_sum, m, delta, coverage_factor), guess, target
     )
     return nm.dead_is_free(span, size)
+
+
+@register_bound
+class ChernoffHoeffding(Bound):
+    """SP-4: Chernoff's bound for the worst law that has the range of a draw."""
+
+    name, claim, title, knows = "kl", "SP-4", "Chernoff–Hoeffding", "sum"
+    takes_coverage = True
+
+    def size(
+        self, neuron: Neuron, eps: ArrayLike, delta: ArrayLike, limit: float = np.inf
+    ) -> Float:
+        """Least number of draws, by `kl_size`."""
+        (total,) = self.known(neuron)
+        return within(limit, kl_size(total, eps, delta, neuron.coverage_factor))
+
+    def error(self, neuron: Neuron, m: ArrayLike, delta: ArrayLike) -> Float:
+        """Error of m draws, by `kl_error`."""
+        (total,) = self.known(neuron)
+        return kl_error(total, m, delta, neuron.coverage_factor)

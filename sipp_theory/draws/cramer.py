@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sipp_theory.draws.bound import Bound, Neuron, register_bound
 from sipp_theory.draws.law_of_a_draw import (
     Instance,
     LogMgf,
@@ -185,3 +186,22 @@ def cramer_size(
     return np.float64(
         search_rows(lambda m: _worst_cramer(instance, m, failure, target)[1], solve, 1.0)
     )
+
+
+@register_bound
+class Cramer(Bound):
+    """SP-5: Cramer's bound at the given inputs."""
+
+    name, claim, title, knows = "cramer", "SP-5", "Cramér", "shares"
+
+    def size(
+        self, neuron: Neuron, eps: ArrayLike, delta: ArrayLike, limit: float = np.inf
+    ) -> np.float64:
+        """Least number of draws, by `cramer_size`."""
+        shares, probabilities = self.known(neuron)
+        return cramer_size(shares, probabilities, eps, delta, limit)
+
+    def error(self, neuron: Neuron, m: ArrayLike, delta: ArrayLike) -> np.float64:
+        """Error of m draws, by `cramer_error`."""
+        shares, probabilities = self.known(neuron)
+        return cramer_error(shares, probabilities, m, delta)

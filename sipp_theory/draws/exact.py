@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import fft
 
+from sipp_theory.draws.bound import Bound, Neuron, register_bound
 from sipp_theory.draws.cramer import cramer_row_errors
 from sipp_theory.draws.law_of_a_draw import Instance, draws_instance
 from sipp_theory.draws.worst_input import (
@@ -255,3 +256,22 @@ def _first_failing(instance: Instance, m: float, delta: float, eps: float) -> in
         if _row_errors(part, m, delta, eps)[0] > eps:
             return int(row)
     return -1
+
+
+@register_bound
+class ExactTail(Bound):
+    """SP-5x: the exact tail at the given inputs."""
+
+    name, claim, title, knows = "exact", "SP-5x", "exact tail", "shares"
+
+    def size(
+        self, neuron: Neuron, eps: ArrayLike, delta: ArrayLike, limit: float = np.inf
+    ) -> np.float64:
+        """Least number of draws, by `exact_size`."""
+        shares, probabilities = self.known(neuron)
+        return exact_size(shares, probabilities, eps, delta, limit)
+
+    def error(self, neuron: Neuron, m: ArrayLike, delta: ArrayLike) -> np.float64:
+        """Error of m draws, by `exact_error`."""
+        shares, probabilities = self.known(neuron)
+        return exact_error(shares, probabilities, m, delta)

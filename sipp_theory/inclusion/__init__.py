@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from sipp_theory.inclusion.poisson_rate import INCLUSION_BOUNDS, inclusion_error, inclusion_rate
+from sipp_theory.draws import BOUNDS
+from sipp_theory.inclusion import poisson_rate
+from sipp_theory.inclusion.poisson_rate import (
+    INCLUSION_BOUNDS,
+    Bennett,
+    Bernstein,
+    inclusion_error,
+    inclusion_rate,
+)
 from sipp_theory.inclusion.poisson_sampling import expected_kept, inclusion_probabilities
+from sipp_theory.inclusion.poisson_tail import Cramer, ExactTail
 
 __all__ = [
     "INCLUSION_BOUNDS", "expected_kept", "inclusion_error", "inclusion_probabilities",
-    "inclusion_rate",
+    "inclusion_rate", "poisson_rate",
 ]  # fmt: skip
+
+for _form in (Bernstein("bernstein"), Bennett("kl"), Cramer("cramer"), ExactTail("exact")):
+    BOUNDS[_form.name].inclusion = _form

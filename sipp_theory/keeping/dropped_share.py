@@ -47,7 +47,7 @@ def dropped_share_bound(
     g_j(x). SP prints the sum; the cap at 1 holds for every x because shares sum to at most 1.
 
     Args:
-        sensitivity: (..., k) real in [0, 1], no unit, of one sign of one neuron.
+        sensitivity: (..., k) real in [0, 1], no unit, of one sign of one neuron a row.
         keep: (..., k) bool; broadcasts.
         coverage_factor: C >= 1, no unit; broadcasts over the leading dimensions.
 
@@ -74,42 +74,19 @@ def dropped_share_bound(
 
 
 def charged(total: Float, terms: int) -> Float:
-    """Charge the rounding of shares and of their sum; a share of z never exceeds all of z.
-
-    Args:
-        total: sums of shares, >= 0, no unit; any shape.
-        terms: numbers added up in one sum, >= 0.
-
-    Returns:
-        float64 array of that shape, rounded up, at most 1.
-
-    Claim: none (plumbing).
+    """Charge the rounding of at most `terms` shares, their sum and a factor; at most all of z.
 
     Example:
         >>> charged(np.array([0.0, 2.0]), 3).tolist()
         [0.0, 1.0]
     """
-    return np.minimum(total * (1.0 + 4 * (terms + 4) * UNIT), 1.0)
+    # Below 2**-1022 the relative charge rounds away, and so may half a unit of the factor.
+    raised = np.maximum(total * (1.0 + 4 * (terms + 4) * UNIT), numeric.up(total))
+    return np.minimum(np.where(total > 0, raised, 0.0), 1.0)
 
 
 def share_matrix(value: ArrayLike) -> Float:
-    """Check the shares of one sign of one neuron.
-
-    Args:
-        value: (n, k) real in [0, 1], no unit, n >= 1.
-
-    Returns:
-        (n, k) float64 array.
-
-    Raises:
-        ValueError: another shape, or a share outside [0, 1].
-
-    Claim: none (plumbing).
-
-    Example:
-        >>> share_matrix([[1, 0]]).tolist()
-        [[1.0, 0.0]]
-    """
+    """Check the shares (n, k) of one sign of one neuron, n >= 1, in [0, 1]."""
     array = numeric.in_unit("shares", value)
     if array.ndim != 2 or array.shape[0] == 0:
         raise ValueError(f"shares must be (n, k) with n >= 1; found shape {array.shape}")

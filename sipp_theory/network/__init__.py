@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sipp_theory.network.cancellation import delta_hat, delta_ratio, kappa
+from sipp_theory.network.cancellation import delta_hat, delta_ratio, kappa, log_growth
 from sipp_theory.network.hill import TailEstimate, hill_tail_index
 from sipp_theory.network.network import compose, corenet_split, log_split
 from sipp_theory.network.network_size import (
@@ -15,5 +15,5 @@ from sipp_theory.network.propagation import absolute_propagation, interval_propa
 __all__ = [
     "NetworkSize", "TailEstimate", "absolute_propagation", "compose", "corenet_network_size",
     "corenet_network_size_bound", "corenet_split", "delta_hat", "delta_ratio",
-    "hill_tail_index", "interval_propagation", "kappa", "log_split",
+    "hill_tail_index", "interval_propagation", "kappa", "log_growth", "log_split",
 ]  # fmt: skip

@@ -102,7 +102,7 @@ def test_tiles_of_any_size_give_the_bits_of_a_brute_force_unfold(
             assert np.array_equal(torch.cat(parts, dim=1).numpy(), expected)
             cost = patches.PER_OUTPUT * layer.weight.shape[0] + layer.groups * expected.shape[2]
             assert all(part.shape[1] <= max(1, tile // cost) for part in parts)
-            found.append(calibrate(module, x, support=True, mean=True).layers[0])
+            found.append(calibrate(module, x, statistics={"support", "mean"}).layers[0])
     small, large = found
     for field in ("sensitivity", "live", "input_peak", "rows"):
         a, b = getattr(small, field), getattr(large, field)
@@ -122,10 +122,10 @@ def test_tiles_of_any_size_give_the_bits_of_a_brute_force_unfold(
 def test_tiles_of_tokens(budget: int, seed: int) -> None:
     module = nn.Linear(3, 2, dtype=torch.float64)
     x = whole_numbers((4, 5, 3), -9, seed)
-    whole = calibrate(module, x, points=7, support=True).layers[0]
+    whole = calibrate(module, x, points=7, statistics={"support"}).layers[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(patches, "TILE", budget)
-        small = calibrate(module, x, points=7, support=True).layers[0]
+        small = calibrate(module, x, points=7, statistics={"support"}).layers[0]
     # The same rows are sampled, and counted for the same inputs, wherever the tiles end.
     assert torch.equal(whole.points, small.points)
     torch.testing.assert_close(whole.sensitivity, small.sensitivity, rtol=1e-14, atol=0)
@@ -151,8 +151,8 @@ def test_row_errors_name_the_row_of_the_batch(monkeypatch: pytest.MonkeyPatch) -
 PEAK = """
 import torch
 from torch import nn
-from sipp_core.layers import prunable_layers
-from sipp_core.statistics import Watcher
+from sipp_core.network.layers import prunable_layers
+from sipp_core.sensitivity.calibrate import Watcher
 
 def peak():
     with open("/proc/self/status") as file:
@@ -161,10 +161,10 @@ def peak():
 torch.set_num_threads(1)
 model, x = {model}, torch.randn({shape})
 # No forward pass, whose own peak would hide ours.
-watcher = Watcher(prunable_layers(model)[0], 0, False, 0)
-watcher.see((x[:1, ..., :8, :8],), {{}})
+watcher = Watcher(prunable_layers(model)[0])
+watcher.see(x[:1, ..., :8, :8])
 before = peak()
-watcher.see((x,), {{}})
+watcher.see(x)
 print(peak() - before)
 """
 

@@ -129,7 +129,7 @@ def test_norms_are_summed_at_any_size() -> None:
     """Squares far below and above those of usual activations keep their digits."""
     module = nn.Linear(4, 1).double()
     x = torch.tensor([[1e-30, 1e-12, 1.0, 1e20], [3e-30, 2e-12, 2.0, 2e20]]).double()
-    energy = calibrate(module, x, norms=True, batch_size=1).layers[0].energy
+    energy = calibrate(module, x, statistics={"energy"}, batch_size=1).layers[0].energy
     assert energy is not None
     np.testing.assert_allclose(energy.numpy(), x.square().sum(0, keepdim=True).numpy(), rtol=1e-12)
     assert calibrate(module, x).layers[0].energy is None
@@ -160,7 +160,9 @@ def snip_by_differences(model: nn.Module, name: str, x: Tensor, targets: Tensor)
 @pytest.mark.parametrize("kind", BUILD)
 def test_snip_is_the_derivative_in_a_factor_on_each_weight(kind: str, targets: str) -> None:
     model, x, y = BUILD[kind](), inputs(kind), TARGETS[targets]
-    found = calibrate(model, [(x[:5], y[:5]), (x[5:], y[5:])], gradients=True, batch_size=3)
+    found = calibrate(
+        model, [(x[:5], y[:5]), (x[5:], y[5:])], statistics={"gradients"}, batch_size=3
+    )
     for layer in found.layers:
         assert layer.saliency is not None
         expected = snip_by_differences(model, layer.name, x, y)
@@ -206,8 +208,10 @@ def test_snip_leaves_gradients_flags_modes_and_buffers_alone() -> None:
 
 def test_a_loss_of_ones_own() -> None:
     model, x, y = dense(), inputs("dense"), TARGETS["values"]
-    ready = calibrate(model, [(x, y)], gradients=True, loss=lambda z, t: 3 * (z - t).pow(2).mean())
-    plain = calibrate(model, [(x, y)], gradients=True)
+    ready = calibrate(
+        model, [(x, y)], statistics={"gradients"}, loss=lambda z, t: 3 * (z - t).pow(2).mean()
+    )
+    plain = calibrate(model, [(x, y)], statistics={"gradients"})
     for a, b in zip(ready.layers, plain.layers, strict=True):
         assert a.saliency is not None and b.saliency is not None
         torch.testing.assert_close(a.saliency, 3 * b.saliency, rtol=1e-12, atol=0)
@@ -251,14 +255,14 @@ def test_what_snip_cannot_use_is_refused_by_name(
 ) -> None:
     model = dense()
     with pytest.raises(error, match=message):
-        calibrate(model, given, gradients=True, **settings)
+        calibrate(model, given, statistics={"gradients"}, **settings)
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
     assert not any(m._forward_pre_hooks for m in model.modules())
 
 
 def test_a_model_without_a_tensor_of_outputs_is_refused() -> None:
     with pytest.raises(TypeError, match="the model returns tuple.*give calibrate loss="):
-        calibrate(Pair(), [(X, Y)], gradients=True)
+        calibrate(Pair(), [(X, Y)], statistics={"gradients"})
 
 
 # ---- guarantee mode ----------------------------------------------------------------------------

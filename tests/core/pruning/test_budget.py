@@ -31,7 +31,7 @@ def make(out: int, fan_in: int, n: int, seed: int, bound: str = "bernstein") -> 
         module.weight[0].abs_()
     x[:, 1] = 0
     pairs = [(x, torch.rand(n, out, generator=rng, dtype=torch.float64))]
-    stats = calibrate(module, pairs, points=10 * n, norms=True, gradients=True).layers[0]
+    stats = calibrate(module, pairs, points=10 * n, statistics={"energy", "gradients"}).layers[0]
     return make_table(
         stats, delta=0.1, coverage_factor=1.0, bound=bound, eta=out, eta_star=max(fan_in, out),
         dice=(0, seed),

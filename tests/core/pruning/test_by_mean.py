@@ -42,7 +42,7 @@ def mean_shares(weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def test_the_largest_means_stay_and_the_maxima_promise(method: str, scope: str) -> None:
     model, x = network(), images()
     result = prune(model, x, method=method, keep=0.4, ranking="mean", scope=scope)
-    stats = calibrate(model, x, mean=True)
+    stats = calibrate(model, x, statistics={"mean"})
     scores = [layer.mean.numpy() for layer in stats.layers if layer.mean is not None]
     masks = [result.masks[layer.name].flatten(1).numpy() for layer in stats.layers]
     if scope == "global":
@@ -88,10 +88,10 @@ def test_what_has_fired_once_in_a_million_ranks_above_what_never_has() -> None:
 
 def test_a_calibration_made_beforehand_must_have_kept_the_means() -> None:
     model, x = network(), images()
-    with pytest.raises(ValueError, match="ranking='mean' needs the mean shares.*mean=True"):
+    with pytest.raises(ValueError, match="ranking='mean' needs the mean shares.*{'mean'}"):
         prune(model, calibrate(model, x), method="sipp-det", keep=0.5, ranking="mean")
     given = prune(
-        model, calibrate(model, x, mean=True), method="sipp-det", keep=0.5, ranking="mean"
+        model, calibrate(model, x, statistics={"mean"}), method="sipp-det", keep=0.5, ranking="mean"
     )
     made = prune(model, x, method="sipp-det", keep=0.5, ranking="mean")
     assert all(torch.equal(given.masks[k], made.masks[k]) for k in made.masks)

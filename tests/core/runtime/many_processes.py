@@ -60,6 +60,8 @@ def bits(stats: Calibration) -> str:
         digest.update(repr((layer.rows, layer.complete, layer.support_total)).encode())
     for rows in stats.validation.values():
         digest.update(rows.numpy().tobytes())
+    if stats.held_inputs is not None:
+        digest.update(stats.held_inputs.numpy().tobytes())
     facts = (stats.inputs, stats.distinct, sorted(stats.digests), stats.original)
     digest.update(repr(facts).encode())
     return digest.hexdigest()
@@ -98,12 +100,13 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
     x[7], x[200] = x[3], x[3]  # repeated inputs
     pairs = [(part, torch.arange(len(part)) % 7) for part in x.split(50)]
 
-    def saved(model: Callable[[], nn.Module], inputs: Any, **asked: Any) -> str:
-        result = prune(model(), inputs, seed=3, **asked)
+    def saved(model: Callable[[], nn.Module], inputs: Any, **settings: Any) -> str:
+        result = prune(model(), inputs, seed=3, **settings)
         return hashlib.sha256(result.save(folder / f"net-{size}-{rank}").read_bytes()).hexdigest()
 
-    def measured(model: Callable[[], nn.Module], inputs: Any, **asked: Any) -> str:
-        return bits(calibrate(model(), inputs, support=True, mean=True, seed=3, **asked))
+    def measured(model: Callable[[], nn.Module], data: Any, *more: str, **settings: Any) -> str:
+        names = {"support", "mean", *more}
+        return bits(calibrate(model(), data, statistics=names, seed=3, **settings))
 
     def left_as_found() -> str:
         model = dense()
@@ -141,7 +144,7 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
             dense, x, method="corenet++", keep=0.3, points=30, forward_size=64
         ),
         "all statistics": lambda: measured(
-            dense, x, points=40, validation_every=5, forward_size=16
+            dense, x, points=40, validation_every=5, forward_size=16, inputs=True
         ),
         "all statistics of a convolutional net": lambda: measured(
             convolutional, images, points=40, forward_size=3
@@ -155,8 +158,8 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
         ),
         "file by snip": lambda: saved(dense, pairs, method="snip", keep=0.5, batch_size=64),
         "all that baselines need": lambda: measured(
-            lambda: dense().double(), [(a.double(), b) for a, b in pairs], norms=True,
-            gradients=True, batch_size=16,
+            lambda: dense().double(), [(a.double(), b) for a, b in pairs], "energy",
+            "gradients", batch_size=16,
         ),
         "without targets": lambda: saved(dense, x, method="snip", keep=0.5),
         "more processes than batches": lambda: measured(dense, x[:10], points=4),

@@ -66,9 +66,9 @@ def test_statistics_of_the_first_layer_are_too(name: str) -> None:
     with torch.no_grad():
         first.weight.copy_(weight)
     model = nn.Sequential(first, nn.ReLU(), nn.Linear(30, 5))
-    exact = calibrate(model, rows, mean=True).layers[0]
+    exact = calibrate(model, rows, statistics={"mean"}).layers[0]
     with SURROUNDINGS[name]():
-        found = calibrate(model, rows, mean=True).layers[0]
+        found = calibrate(model, rows, statistics={"mean"}).layers[0]
     for field in ("sensitivity", "mean", "live", "cancellation"):
         assert torch.equal(getattr(found, field), getattr(exact, field)), field
 

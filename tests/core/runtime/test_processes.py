@@ -22,7 +22,7 @@ SIZES = (1, 2, 3)  # processes in the group; 0 stands for one without a group
 
 def run(repository: Path, folder: Path, sizes: list[int]) -> Seen:
     """Start the processes of several groups side by side; what each of them saw."""
-    script = repository / "tests" / "core" / "many_processes.py"
+    script = repository / "tests" / "core" / "runtime" / "many_processes.py"
     environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
     who = [(size, rank) for size in sizes for rank in range(max(1, size))]
     started = [

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytest
@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader, TensorDataset
 import sipp_theory
 from sipp_core import Calibration, LayerStatistics, calibrate
 from sipp_core.runtime.execution import evaluating
-from sipp_core.sensitivity import buffer, kernel
-from sipp_core.sensitivity import calibrate as calibration
+from sipp_core.runtime.processes import Processes
+from sipp_core.sensitivity import MeasuredLayer, Rows, Statistic, buffer, kernel, register_statistic
+from sipp_core.sensitivity.statistics import STATISTICS
 
 FIELDS = ("sensitivity", "mean", "live", "input_peak", "cancellation", "points")
 
@@ -106,7 +107,7 @@ def test_the_same_bits_however_the_stream_is_cut(way: str, size: int) -> None:
 
         def run(inputs: Any, model: nn.Module = model) -> Calibration:
             return calibrate(
-                model, inputs, forward_size=size, points=50, support=True, mean=True,
+                model, inputs, forward_size=size, points=50, statistics={"support", "mean"},
                 validation_every=5,
             )  # fmt: skip
 
@@ -121,44 +122,44 @@ def networks() -> Iterator[tuple[nn.Module, Tensor]]:
 
 def test_the_same_bits_for_any_batch_size() -> None:
     for model, x in networks():
-        first = calibrate(model, x, batch_size=256, points=50, support=True, mean=True)
+        first = calibrate(model, x, batch_size=256, points=50, statistics={"support", "mean"})
         for size in (1, 7, 1000):
             found = calibrate(
-                model, x.split(size), batch_size=size, points=50, support=True, mean=True
+                model, x.split(size), batch_size=size, points=50, statistics={"support", "mean"}
             )
             assert same(first, found)
 
 
-@pytest.mark.parametrize("support", [False, True])
+@pytest.mark.parametrize("tracked", [(), ("support",)])
 def test_rows_that_wait_are_folded_as_if_they_did_not(
-    support: bool, monkeypatch: pytest.MonkeyPatch
+    tracked: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fields = ("sensitivity", "live", "input_peak", "cancellation")
     monkeypatch.setattr(buffer, "BATCH", 1)
     for model, x in networks():
-        # Sums of shares round by their rows, so that where the mean is asked for no row waits.
-        direct = calibrate(model, x, forward_size=5, support=support, mean=True)
+        # Sums of shares round by their rows, so that no row waits where the mean is measured.
+        direct = calibrate(model, x, forward_size=5, statistics={"mean", *tracked})
         for pairs in (1, 5000, 2**40):
             monkeypatch.setattr(buffer, "ENOUGH", pairs)
-            found = calibrate(model, x, forward_size=5, support=support)
+            found = calibrate(model, x, forward_size=5, statistics=tracked)
             for a, b in zip(direct.layers, found.layers, strict=True):
                 assert all(torch.equal(getattr(a, f), getattr(b, f)) for f in fields)
                 assert (a.rows, a.support_total) == (b.rows, b.support_total)
                 assert a.mean is not None and b.mean is None
-                if support:
+                if tracked:
                     assert a.support is not None and b.support is not None
                     assert torch.equal(a.support, b.support)
 
 
-@pytest.mark.parametrize("support", [False, True])
+@pytest.mark.parametrize("tracked", [(), ("support",)])
 def test_the_kernel_gives_the_bits_of_torchs_own_operations(
-    support: bool, monkeypatch: pytest.MonkeyPatch
+    tracked: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for model, x in networks():
-        fast = calibrate(model, x, support=support, mean=True)
+        fast = calibrate(model, x, statistics={"mean", *tracked})
         with monkeypatch.context() as patch:
             patch.setattr(kernel, "_suits_cpu_kernel", lambda *given: False)
-            slow = calibrate(model, x, support=support, mean=True)
+            slow = calibrate(model, x, statistics={"mean", *tracked})
         assert same(fast, slow)
 
 
@@ -237,7 +238,7 @@ def test_dense_statistics_equal_brute_force(signed: bool) -> None:
     x = random(37, 6, dtype=torch.float64)
     x = x if signed else x.abs()
     x[:, 2] = 0  # an input that never fires
-    stats = calibrate(model, x, forward_size=10, points=1000, mean=True)
+    stats = calibrate(model, x, forward_size=10, points=1000, statistics={"mean"})
     inner = torch.relu(F.linear(x, model.get_parameter("0.weight"), model.get_parameter("0.bias")))
     for layer, rows in zip(stats.layers, (x, inner.detach()), strict=True):
         weight = layer.layer.weight.numpy()
@@ -331,7 +332,7 @@ def test_grouped_convolutions_have_all_statistics_group_by_group() -> None:
     }  # fmt: skip
     module = seeded(lambda: nn.Conv2d(**settings, dtype=torch.float64))
     x = random(5, 4, 6, 5, dtype=torch.float64)
-    layer = calibrate(module, x, points=10**6, mean=True).layers[0]
+    layer = calibrate(module, x, points=10**6, statistics={"mean"}).layers[0]
     expected = patches(x.numpy(), settings)
     assert layer.mean is not None
     for group in range(2):
@@ -359,7 +360,7 @@ class Twice(nn.Module):
 def test_a_layer_called_twice_sees_both_inputs() -> None:
     model = seeded(Twice)
     x = random(9, 4, dtype=torch.float64).abs()
-    layer = calibrate(model, x, forward_size=4, points=100, mean=True).layers[0]
+    layer = calibrate(model, x, forward_size=4, points=100, statistics={"mean"}).layers[0]
     inner = torch.relu(model.get_submodule("shared")(x)).detach()
     check(layer, layer.layer.weight.numpy(), torch.cat([x, inner]).numpy())
     assert layer.points.shape == (1, 18, 4) and layer.complete
@@ -368,9 +369,9 @@ def test_a_layer_called_twice_sees_both_inputs() -> None:
 def test_tokens_are_rows() -> None:
     model = dense(4, 3, dtype=torch.float64)
     x = random(5, 6, 4, dtype=torch.float64).abs()
-    layer = calibrate(model, x, mean=True).layers[0]
+    layer = calibrate(model, x, statistics={"mean"}).layers[0]
     check(layer, layer.layer.weight.numpy(), x.reshape(30, 4).numpy())
-    assert calibrate(model, x, mean=True).inputs == 5
+    assert calibrate(model, x, statistics={"mean"}).inputs == 5
 
 
 def test_half_precision_models_keep_statistics_in_float32() -> None:
@@ -390,7 +391,7 @@ def test_support_counts_the_inputs_that_set_a_maximum() -> None:
     with torch.no_grad():
         model.weight.copy_(torch.tensor([[1.0, 1.0, -1.0], [1.0, 0.0, 0.0]]))
     x = torch.tensor([[3.0, 1, 1], [1, 3, 5], [2, 2, 0], [9, 9, 9]], dtype=torch.float64)
-    layer = calibrate(model, x, support=True, forward_size=3).layers[0]
+    layer = calibrate(model, x, statistics={"support"}, forward_size=3).layers[0]
     # Neuron 0, +: inputs 0 and 1; -: input 0 (1, ties go to the first); neuron 1, +: input 0.
     assert layer.support is not None and layer.support.tolist() == [[2, 1], [1, 0]]
     assert layer.support_total == 2
@@ -399,13 +400,13 @@ def test_support_counts_the_inputs_that_set_a_maximum() -> None:
 
 def test_means_are_kept_for_those_who_ask() -> None:
     assert calibrate(dense(3, 2), random(4, 3)).layers[0].mean is None
-    assert calibrate(dense(3, 2), random(4, 3), mean=True).layers[0].mean is not None
+    assert calibrate(dense(3, 2), random(4, 3), statistics={"mean"}).layers[0].mean is not None
 
 
 def test_support_of_a_convolution_counts_inputs_and_not_patches() -> None:
     module = seeded(lambda: nn.Conv2d(1, 3, 3, dtype=torch.float64))
     x = random(6, 1, 8, 8, dtype=torch.float64).abs()
-    layer = calibrate(module, x, support=True, forward_size=4).layers[0]
+    layer = calibrate(module, x, statistics={"support"}, forward_size=4).layers[0]
     weight = layer.layer.weight.numpy()
     settings = {"padding": (0, 0), "padding_mode": "zeros", "groups": 1, "kernel_size": (3, 3),
                 "stride": (1, 1), "dilation": (1, 1)}  # fmt: skip
@@ -448,7 +449,7 @@ def test_repeated_inputs_are_counted_once() -> None:
 
 def test_inputs_set_aside_take_no_part_in_the_maxima() -> None:
     model, x = dense(4, 3, dtype=torch.float64), random(20, 4, dtype=torch.float64).abs()
-    stats = calibrate(model, x, validation_every=5, points=100, forward_size=7, mean=True)
+    stats = calibrate(model, x, validation_every=5, points=100, forward_size=7, statistics={"mean"})
     aside = torch.arange(20) % 5 == 4
     assert torch.equal(stats.validation["0"][0], x[aside])
     check(stats.layers[0], stats.layers[0].layer.weight.numpy(), x[~aside].numpy())
@@ -474,13 +475,110 @@ def test_memory_does_not_grow_with_samples_times_weights(monkeypatch: pytest.Mon
             return result
 
     monkeypatch.setattr(kernel, "CHUNK", 2**14)
-    monkeypatch.setattr(calibration, "HELD", 2**13)  # of rows that wait
+    monkeypatch.setattr(buffer, "HELD", 2**13)  # of rows that wait
     model = dense(120, 90)
     batches = [random(64, 120, seed=k) for k in range(16)]
     with Largest() as watch:
         calibrate(model, batches, forward_size=64)
     # One batch of samples x out x in would be 2.8 MB, the whole stream 0.5 MB.
     assert watch.seen <= max(4 * 2**14, 90 * 120 * 8, 64 * 120 * 8)
+
+
+# ---- statistics as objects, and the inputs themselves ------------------------------------------
+
+
+@pytest.fixture
+def zeros() -> Iterator[str]:
+    """A statistic of a user's own: how many of a layer's inputs are 0."""
+
+    @register_statistic
+    class Zeros(Statistic):
+        name = "zeros"
+
+        def start(self, layer: MeasuredLayer) -> None:
+            self.counts = layer.like_inputs().long()
+
+        def add(self, rows: Rows) -> None:
+            self.counts += (rows.values == 0).sum(dim=1)
+
+        def merge(self, group: Processes) -> None:
+            self.counts = group.total(self.counts)
+
+        def value(self) -> Tensor:
+            return self.counts
+
+    yield Zeros.name
+    del STATISTICS[Zeros.name]
+
+
+def test_a_statistic_of_ones_own_is_measured_with_nothing_else_edited(zeros: str) -> None:
+    model, x = dense(4, 3, 2), random(30, 4).relu()
+    stats = calibrate(model, x, statistics={zeros, "energy"}, forward_size=8)
+    assert stats.statistics == {zeros, "energy"}
+    assert torch.equal(stats.layers[0].values[zeros], (x == 0).sum(dim=0)[None])
+    assert stats.layers[0].energy is not None and "energy" not in stats.layers[0].values
+    assert not calibrate(model, x).layers[0].values
+    # The maxima, which come after it, are what they are without it.
+    assert same_shares(stats, calibrate(model, x, forward_size=8))
+    with pytest.raises(ValueError, match=f"a statistic named '{zeros}' is registered already"):
+        register_statistic(type("Other", (Statistic,), {"name": zeros}))
+
+
+def same_shares(first: Calibration, second: Calibration) -> bool:
+    return all(
+        torch.equal(getattr(a, field), getattr(b, field))
+        for a, b in zip(first.layers, second.layers, strict=True)
+        for field in ("sensitivity", "live", "input_peak", "cancellation")
+    )
+
+
+@pytest.mark.parametrize(
+    ("statistics", "error", "message"),
+    [
+        ({"norms"}, ValueError, "among 'energy', 'gradients', 'mean', 'support'; found 'norms'"),
+        ("mean", TypeError, "statistics must be a set of names; found 'mean': write {'mean'}"),
+    ],
+)
+def test_unknown_statistics_are_named(
+    statistics: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        calibrate(dense(3, 2), random(4, 3), statistics=statistics)
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "attribute"),
+    [
+        ("mean", "mean", "mean"),
+        ("support", "support", "support_total"),
+        ("norms", "energy", "energy"),
+        ("gradients", "gradients", "saliency"),
+    ],
+)
+def test_the_flags_of_old_warn_and_measure_the_same(flag: str, name: str, attribute: str) -> None:
+    pairs = [(random(20, 3), torch.arange(20) % 2)]
+    with pytest.warns(DeprecationWarning, match=f"{flag}=True.*write statistics={{'{name}'}}"):
+        old = calibrate(dense(3, 2), pairs, **cast(Any, {flag: True}))
+    new = calibrate(dense(3, 2), pairs, statistics={name})
+    values = [getattr(stats.layers[0], attribute) for stats in (old, new)]
+    assert values[0] is not None and np.array_equal(*values)
+    assert old.statistics == new.statistics == {name}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_inputs_are_held_in_order(way: str) -> None:
+    x = random(60, 3, 7, 7)
+    model = convolutional()
+    stats = calibrate(model, WAYS[way](x), inputs=True, forward_size=7, statistics={"mean"})
+    assert stats.held_inputs is not None and torch.equal(stats.held_inputs, x)
+    assert same(stats, calibrate(model, x, forward_size=7, statistics={"mean"}))
+    assert calibrate(model, x).held_inputs is None
+
+
+def test_inputs_that_are_held_are_what_came_whatever_the_model_writes() -> None:
+    x = random(10, 6)
+    stats = calibrate(WritesInPlace(), x, inputs=True, forward_size=4)
+    assert stats.held_inputs is not None and torch.equal(stats.held_inputs, x)
 
 
 # ---- nothing is left behind --------------------------------------------------------------------
@@ -682,8 +780,8 @@ def test_rows_kept_are_what_the_layer_saw_whatever_is_written_to_them_later(poin
 def test_a_gpu_measures_the_same_up_to_rounding() -> None:
     model, x = dense(40, 30, 10), random(200, 40)
     here, there = (
-        calibrate(model, x, points=20, mean=True),
-        calibrate(model.to("cuda"), x, points=20, mean=True),
+        calibrate(model, x, points=20, statistics={"mean"}),
+        calibrate(model.to("cuda"), x, points=20, statistics={"mean"}),
     )
     for a, b in zip(here.layers, there.layers, strict=True):
         assert b.sensitivity.is_cuda

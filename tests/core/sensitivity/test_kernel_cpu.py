@@ -176,8 +176,8 @@ def test_a_stream_in_batches_is_one_batch() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(40, 35), nn.ReLU(), nn.Linear(35, 4))
     x = torch.rand(300, 40)
-    whole = calibrate(model, x, support=True, forward_size=300)
-    parts = calibrate(model, x.split(17), support=True, forward_size=300)
+    whole = calibrate(model, x, statistics={"support"}, forward_size=300)
+    parts = calibrate(model, x.split(17), statistics={"support"}, forward_size=300)
     for a, b in zip(whole.layers, parts.layers, strict=True):
         assert torch.equal(a.sensitivity, b.sensitivity)
         assert a.support_total == b.support_total

@@ -54,7 +54,7 @@ def test_the_inputs_that_set_maxima_are_counted_by_brute_force(
     order: str, n: int, length: int, batch: int
 ) -> None:
     model, x = Tokens(order), tokens(n, length)
-    layer = calibrate(model, x, support=True, batch_size=batch).layers[0]
+    layer = calibrate(model, x, statistics={"support"}, batch_size=batch).layers[0]
     weight = model.fc.weight.detach().numpy()
     best = np.stack([sipp_theory.sensitivity(weight, rows.numpy()) for rows in x])
     first = np.where(best.max(axis=0) > 0, best.argmax(axis=0), -1)
@@ -71,7 +71,7 @@ def test_the_inputs_that_set_maxima_are_counted_by_brute_force(
         ("flattened, sequence first", r"layer 'fc' receives .*\(sequence first\?\)"),
         ("one token more", r"layer 'fc' received 16 rows .* for 3 inputs: its leading dimension"),
         ("no batch", r"layer 'fc' received 2 rows \(shape \(2, 6\)\) for 3 inputs: its leading"),
-        ("routed", r"layer 'fc' rece.*support=True cannot tell which input a row comes from"),
+        ("routed", r"layer 'fc' rece.*'support' cannot tell which input a row comes from"),
     ],
 )
 def test_rows_that_nobody_can_tell_the_input_of_are_refused(order: str, message: str) -> None:
@@ -79,19 +79,19 @@ def test_rows_that_nobody_can_tell_the_input_of_are_refused(order: str, message:
     model, x = Tokens(order), tokens(5, 5)
     before = [len(m._forward_pre_hooks) for m in model.modules()], model.training
     with pytest.raises(ValueError, match=message):
-        calibrate(model, x, support=True, batch_size=5)
+        calibrate(model, x, statistics={"support"}, batch_size=5)
     assert ([len(m._forward_pre_hooks) for m in model.modules()], model.training) == before
     # Maxima need no origin.
     assert calibrate(model, x, batch_size=5).layers[0].support is None
-    with pytest.raises(ValueError, match="without support=True"):
-        calibrate(model, x, support=True, batch_size=5)
+    with pytest.raises(ValueError, match="without 'support'"):
+        calibrate(model, x, statistics={"support"}, batch_size=5)
 
 
 def test_a_reversed_batch_is_refused_nowhere_as_the_middle_stays() -> None:
     """Counting is by distinct inputs, so any relabelling within a batch gives the same counts."""
     x = tokens(6, 2)
-    straight = calibrate(Tokens("batch first"), x, support=True).layers[0]
-    turned = calibrate(Tokens("reversed"), x, support=True).layers[0]
+    straight = calibrate(Tokens("batch first"), x, statistics={"support"}).layers[0]
+    turned = calibrate(Tokens("reversed"), x, statistics={"support"}).layers[0]
     assert turned.support_total == straight.support_total
 
 
@@ -100,19 +100,19 @@ def test_the_trial_waits_for_inputs_that_differ_and_counts_nothing() -> None:
     same = tokens(1, 4).expand(4, 4, 6)
     x = torch.cat([same, tokens(4, 4, seed=1)])
     with pytest.raises(ValueError, match="not in the order of the inputs"):
-        calibrate(model, x, support=True, batch_size=4)
+        calibrate(model, x, statistics={"support"}, batch_size=4)
     plain = calibrate(Tokens("batch first"), x, batch_size=4).layers[0]
-    tried = calibrate(Tokens("batch first"), x, batch_size=4, support=True).layers[0]
+    tried = calibrate(Tokens("batch first"), x, batch_size=4, statistics={"support"}).layers[0]
     assert tried.rows == plain.rows and torch.equal(tried.sensitivity, plain.sensitivity)
 
 
 def test_convolutions_and_transformers_of_torch_are_told_apart() -> None:
     images: Any = torch.rand(5, 2, 6, 6, generator=torch.Generator().manual_seed(1))
     net = nn.Sequential(nn.Conv2d(2, 3, 3, groups=1), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))
-    assert calibrate(net, images, support=True).layers[0].support_total is not None
+    assert calibrate(net, images, statistics={"support"}).layers[0].support_total is not None
     x = torch.rand(5, 4, 8, generator=torch.Generator().manual_seed(2))
     first = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    assert len(calibrate(first, x, support=True, layers="!self_attn").layers) == 2
+    assert len(calibrate(first, x, statistics={"support"}, layers="!self_attn").layers) == 2
 
     class SequenceFirst(nn.Module):
         def __init__(self) -> None:
@@ -123,4 +123,4 @@ def test_convolutions_and_transformers_of_torch_are_told_apart() -> None:
             return self.inner(x.transpose(0, 1)).transpose(0, 1)
 
     with pytest.raises(ValueError, match=r"'inner.linear1' receives rows .*sequence first"):
-        calibrate(SequenceFirst(), x, support=True, layers="!inner.self_attn")
+        calibrate(SequenceFirst(), x, statistics={"support"}, layers="!inner.self_attn")

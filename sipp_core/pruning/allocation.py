@@ -1,4 +1,4 @@
-"""Which weights score best: of a whole scope, of each row, of each neuron and sign."""
+"""Which weights get the budget: the largest scores, and AL-1's division among pairs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sipp_core.pruning.promise import Table
+import sipp_theory
+from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 
 
@@ -50,3 +51,18 @@ def top_per_pair(table: Table, scores: Float, sizes: Float) -> Bool:
         ranked = np.where(table.sign(sign), scores, -1.0)
         kept |= largest_per_row(ranked, sizes[sign]) & table.sign(sign)
     return kept
+
+
+def shares_of_budget(tables: Sequence[Table], budget: float) -> list[Float]:
+    """AL-1 over the Bernstein errors of all pairs of the scope: whole numbers of weights."""
+    totals = np.concatenate([t.total.ravel() for t in tables])
+    deltas = np.concatenate([t.delta.ravel() for t in tables])
+    capacity = np.concatenate([t.support.ravel() for t in tables])
+    linear, variance = sipp_theory.bernstein_coefficients(totals, deltas)
+    live = (totals > 0).astype(np.float64)
+    real = sipp_theory.allocate(linear, variance, capacity, budget, importance=live).sizes
+    whole = sipp_theory.round_allocation(real, capacity, budget)
+    cuts = np.cumsum([t.total.size for t in tables])[:-1]
+    return [
+        part.reshape(t.total.shape) for part, t in zip(np.split(whole, cuts), tables, strict=True)
+    ]

@@ -1,27 +1,62 @@
-"""Methods that write new weights: no draw and no mask says what became of a weight.
+"""New weights in a copy of the model: multiplied ones, or ones that a method computed.
 
-What can still be promised is a worst case over the calibration inputs. With D = W^ - W, neuron i
-and sign s lose sum_j D_ij a_j = sum_j (D_ij/w_ij) g_j z_i^s, which lies between -N z and P z for
-P and N the sums of |D_ij/w_ij| s_j over the weights that grow and that shrink.
+Where a method writes new weights, no draw and no mask says what became of a weight. What can still
+be promised is a worst case over the calibration inputs. With D = W^ - W, neuron i and sign s lose
+sum_j D_ij a_j = sum_j (D_ij/w_ij) g_j z_i^s, which lies between -N z and P z for P and N the sums
+of |D_ij/w_ij| s_j over the weights that grow and that shrink.
 """
 
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
 from sipp_core.network.layers import weight_of
 from sipp_core.network.structure import Change, restructure
-from sipp_core.pruning.job import Job, Sparsified
-from sipp_core.pruning.promise import Table
+from sipp_core.pruning.method import Method, Promise, Pruned
+from sipp_core.pruning.report import is_vacuous, per_neuron
+from sipp_core.pruning.request import Request
 from sipp_core.pruning.result import LayerReport
-from sipp_core.pruning.sampling import make_tables
+from sipp_core.pruning.table import Table, make_tables
 from sipp_core.runtime.numbers import Float
+from sipp_core.sensitivity.calibrate import Calibration
+
+
+def write_weight(name: str, place: Tensor, values: Float) -> Tensor:
+    """Write float64 values into a layer's tensor; refuse what leaves the range of its dtype."""
+    value = torch.from_numpy(values).to(place.device).reshape(place.shape).to(place.dtype)
+    if not torch.isfinite(value).all():
+        raise ValueError(
+            f"layer {name!r}: a new weight leaves the range of {place.dtype}; prune the model in "
+            "float32 or keep more weights"
+        )
+    with torch.no_grad():
+        place.copy_(value)
+    return value
+
+
+def write_multipliers(
+    model: nn.Module, names: Sequence[str], multipliers: Sequence[Float], as_masks: bool
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Multiply the weights of layers in a deep copy; the copy, and masks of the kept weights."""
+    new = copy.deepcopy(model)
+    masks: dict[str, Tensor] = {}
+    for name, multiplier in zip(names, multipliers, strict=True):
+        module = new.get_submodule(name)
+        weight = weight_of(module)
+        old = weight.detach().double().cpu().numpy()
+        masks[name] = write_weight(name, weight, old * multiplier.reshape(old.shape)) != 0
+        if as_masks:
+            with torch.no_grad():  # a weight that is no graph leaf could not be copied
+                torch_prune.custom_from_mask(module, "weight", masks[name])
+    return new, masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,33 +109,56 @@ def rewritten_errors(table: Table, weight: Float) -> Float:
     return np.where(unbounded, np.inf, raised)
 
 
-def rewrite(job: Job, rewrites: Sequence[Rewrite]) -> Sparsified:
+class Rewriting(Method):
+    """A method that computes new weights; a subclass gives `rewrites`.
+
+    Claim: SP-6 for any multiplier. Source: [OWN].
+    """
+
+    random = False
+    certain = True
+
+    @abstractmethod
+    def rewrites(self, request: Request, calibration: Calibration) -> list[Rewrite]:
+        """New weights, one entry a layer of the calibration, in its order."""
+
+    def run(self, request: Request, calibration: Calibration) -> Pruned:
+        """Write the new weights into a copy and say what they promise."""
+        return rewrite(request, calibration, self.rewrites(request, calibration))
+
+    def promise(self, request: Request) -> Promise:
+        """What SP-6 says of any multiplier."""
+        return Promise(("ES-1", "SP-9", "SP-6"), per_neuron(request, self.certain))
+
+
+def rewrite(request: Request, calibration: Calibration, rewrites: Sequence[Rewrite]) -> Pruned:
     """Write new weights into a deep copy and say what they promise.
 
     Claim: SP-6 for any multiplier. Source: [OWN].
     """
-    new, masks = copy.deepcopy(job.model), {}
+    new, masks = copy.deepcopy(request.model), {}
     changes = tuple(r.change for r in rewrites if r.change is not None)
     old_biases = {r.name: getattr(new.get_submodule(r.name), "bias", None) for r in rewrites}
     new = restructure(new, changes)
     for r in rewrites:
         parts = _parts(new, r)
-        held = [
-            _write(r.name, weight_of(part), value)
+        values = [
+            write_weight(r.name, weight_of(part), value)
             for part, value in zip(parts, r.factors or (r.weight,), strict=True)
         ]
         if r.factors is None:
-            masks[r.name] = held[0] != 0
+            masks[r.name] = values[0] != 0
         bias = old_biases[r.name]
         if r.bias is not None:
-            _write(r.name, parts[-1].get_parameter("bias"), r.bias)
+            write_weight(r.name, parts[-1].get_parameter("bias"), r.bias)
         elif isinstance(bias, Tensor) and r.change is not None:
             with torch.no_grad():
                 parts[-1].get_parameter("bias").copy_(bias)
-    tables = make_tables(job)
+    tables = make_tables(request, calibration.layers)
     reports = tuple(_report(t, r, _parts(new, r)) for t, r in zip(tables, rewrites, strict=True))
+    vacuous = is_vacuous((), reports, request.guaranteed)
     notes = tuple(note for r in rewrites for note in r.notes)
-    return Sparsified(new, reports, masks, structure=changes, notes=notes)
+    return Pruned(new, reports, masks, vacuous, structure=changes, notes=notes)
 
 
 def _parts(model: nn.Module, rewrite: Rewrite) -> list[nn.Module]:
@@ -113,18 +171,6 @@ def _product(first: Float, second: Float, groups: int) -> Float:
     """The one matrix that two thin layers amount to."""
     pairs = zip(np.split(first, groups), np.split(second, groups), strict=True)
     return np.concatenate([outer @ inner for inner, outer in pairs])
-
-
-def _write(name: str, place: Tensor, values: Float) -> Tensor:
-    value = torch.from_numpy(values).to(place.device).reshape(place.shape).to(place.dtype)
-    if not torch.isfinite(value).all():
-        raise ValueError(
-            f"layer {name!r}: a new weight leaves the range of {place.dtype}; prune the model in "
-            "float32 or keep more weights"
-        )
-    with torch.no_grad():
-        place.copy_(value)
-    return value
 
 
 def _report(table: Table, rewrite: Rewrite, parts: Sequence[nn.Module]) -> LayerReport:

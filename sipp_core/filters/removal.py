@@ -1,0 +1,173 @@
+"""Remove whole filters and channels, so that the network is smaller and faster."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from sipp_core.filters import choice as filter_choice
+from sipp_core.filters import result as reporting
+from sipp_core.filters.graph import ChannelGraph, channel_graph, example_of
+from sipp_core.filters.groups import GroupChoice, GroupTable
+from sipp_core.filters.rebuild import Ends, ends, left, nonzeros, rebuild
+from sipp_core.filters.result import Channels, FilterReport
+from sipp_core.filters.sensitivity import ChannelCalibration, measure_channels
+from sipp_core.network.cost import multiply_adds, parameter_count
+from sipp_core.network.layers import PrunableLayer
+from sipp_core.network.structure import channel_shape
+from sipp_core.runtime.execution import Progress
+from sipp_core.runtime.numbers import Bool
+
+
+@dataclass(frozen=True, eq=False)
+class Removal:
+    """A smaller model, and what became of its channels.
+
+    Attributes:
+        model: new model; the given one was not touched.
+        layers: one report a prunable layer.
+        channels: of the whole network.
+        vacuous: guarantee mode: only dead channels could go; budget mode: some layer is promised
+            nothing (eps >= 1).
+        notes: what a reader should know.
+    """
+
+    model: nn.Module
+    layers: tuple[FilterReport, ...]
+    channels: Channels
+    vacuous: bool
+    notes: tuple[str, ...]
+
+
+def remove_channels(
+    model: nn.Module,
+    inputs: Tensor,
+    prunable: Sequence[PrunableLayer],
+    *,
+    random: bool,
+    keep: float | None,
+    eps: float | None,
+    delta: float,
+    bound: str,
+    alike: str,
+    coverage_factor: float,
+    seed: int,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> Removal:
+    """Remove whole filters in a copy of the model; `sipp_core.prune_filters` says how.
+
+    Claim: PF-1, PF-2. Source: [PF] arXiv 1911.07412, [OWN].
+    """
+    names = {layer.name for layer in prunable}
+    graph = channel_graph(model, example_of(inputs[:batch_size]), lambda name, _: name in names)
+    if not graph.groups:
+        reasons = "; ".join(f"layer {name!r}: {why}" for name, why in graph.whole.items())
+        raise ValueError(f"no filter of the model can be removed: {reasons}")
+    measured = measure_channels(
+        model, inputs, _consumers(graph), batch_size=batch_size, progress=progress
+    )
+    tables = _tables(model, graph, measured, delta, coverage_factor, bound)
+    if eps is None:
+        assert keep is not None
+        choices = _within_budget(model, prunable, graph, tables, random, keep, seed, alike)
+    else:
+        choices = filter_choice.by_error(tables, random, eps, seed)
+    changed = ends(model, graph.groups, choices)
+    new = rebuild(model, changed)
+    costs = multiply_adds(model, inputs[:1]), multiply_adds(new, inputs[:1])
+    groups = tuple(map(reporting.group_report, tables, choices))
+    return Removal(
+        new,
+        tuple(
+            reporting.layer_report(layer, new, changed.get(layer.name), promised(choices), costs)
+            for layer in prunable
+        ),
+        Channels(
+            groups=groups,
+            whole=graph.whole,
+            shapes=_shapes(new, changed),
+            parameters_before=parameter_count(model),
+            parameters_after=parameter_count(new),
+            multiply_adds_before=sum(costs[0].values()),
+            multiply_adds_after=sum(costs[1].values()),
+        ),
+        reporting.is_vacuous(groups, eps is not None),
+        reporting.notes(groups, graph.whole, eps is not None),
+    )
+
+
+def _consumers(graph: ChannelGraph) -> dict[tuple[str, int], tuple[np.ndarray, int]]:
+    return {
+        (name, index): (labels, group.units)
+        for index, group in enumerate(graph.groups)
+        for name, labels in group.inputs.items()
+    }
+
+
+def _tables(
+    model: nn.Module, graph: ChannelGraph, measured: ChannelCalibration, delta: float,
+    factor: float, bound: str,
+) -> list[GroupTable]:  # fmt: skip
+    eta_star = max(channel_shape(model.get_submodule(n))[0] for g in graph.groups for n in g.inputs)
+    found = []
+    for index, group in enumerate(graph.groups):
+        stats = {name: measured.statistics[name, index] for name in group.inputs}
+        events = sum(
+            channel_shape(model.get_submodule(name))[0] * each.rows * (4 if each.signed else 2)
+            for name, each in stats.items()
+        )
+        shares = {name: each.sensitivity for name, each in stats.items()}
+        found.append(GroupTable(group, shares, max(1, events), eta_star, delta, factor, bound))
+    return found
+
+
+def _within_budget(
+    model: nn.Module, prunable: Sequence[PrunableLayer], graph: ChannelGraph,
+    tables: list[GroupTable], random: bool, keep: float, seed: int, alike: str,
+) -> list[GroupChoice]:  # fmt: skip
+    """Choose within keep times the number of prunable weights; refuse what cannot be met."""
+    counts = {layer.name: nonzeros(layer) for layer in prunable}
+    size = sum(layer.weight.numel() for layer in prunable)
+    budget = math.floor(keep * size + 1e-9)
+
+    def count(kept: Sequence[Bool]) -> int:
+        plain = [GroupChoice(k.astype(np.float64), 0, {}) for k in kept]
+        found = ends(model, graph.groups, plain)
+        return sum(left(counts[name], found.get(name)) for name in counts)
+
+    choices = filter_choice.by_budget(tables, random, budget, count, seed, alike)
+    least = count([choice.kept for choice in choices])
+    if least > budget:
+        whole_layers = ", ".join(map(repr, graph.whole)) or "none"
+        raise ValueError(
+            f"keep={keep!r} cannot be met: with one channel left in each group {least} of {size} "
+            f"weights remain, so keep must be at least {least / size:.4g} (no filter can go from "
+            f"layers {whole_layers})"
+        )
+    return choices
+
+
+def promised(choices: Sequence[GroupChoice]) -> dict[str, float]:
+    """Error promised to each consumer: of what several groups bring, the worst.
+
+    Claim: PF-2. Source: [OWN]: the groups' parts of z add up to no more than z~.
+    """
+    found: dict[str, float] = {}
+    for choice in choices:
+        for name, eps in choice.eps.items():
+            found[name] = max(eps, found.get(name, 0.0))
+    return found
+
+
+def _shapes(new: nn.Module, found: dict[str, Ends]) -> dict[str, tuple[int, int]]:
+    """Counts of the layers that shrank."""
+    return {
+        name: channel_shape(new.get_submodule(name))
+        for name, end in found.items()
+        if not (end.stay.all() and end.wired.all())
+    }

@@ -1,0 +1,81 @@
+"""SiPP Poisson: each weight stays with a probability in proportion to its sensitivity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sipp_core.pruning import planning
+from sipp_core.pruning.method import Facts, register
+from sipp_core.pruning.plan import LayerPlan
+from sipp_core.pruning.planned import Planned
+from sipp_core.pruning.request import Request
+from sipp_core.pruning.table import Table
+from sipp_core.runtime.numbers import Float
+from sipp_theory import Bound
+
+
+@register
+class SippPoisson(Planned):
+    """Include each weight with probability min(1, c s_j).
+
+    The weights of a pair are included by pivotal sampling, which keeps SP-8's promise and fixes the
+    count; independently only where the exact law (SP-5x) is what promises.
+
+    Claim: SP-8. Source: [OWN].
+    """
+
+    name = "sipp-poisson"
+    facts = Facts(
+        "SiPP Poisson",
+        "sipp",
+        "Each weight stays with a probability proportional to its sensitivity, at most 1, and is "
+        "reweighted. The choices within a neuron are coupled so that the number of weights that "
+        "stay is fixed; the promise is that of independent ones.",
+        "[OWN]",
+    )
+
+    def accepts(self, bound: Bound) -> bool:
+        """Bounds on inclusion; CoreNet's is for draws with replacement."""
+        return bound.inclusion is not None
+
+    def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+        """One rate c for the whole scope."""
+        s = np.concatenate([t.sensitivity.ravel() for t in tables])
+        rate = _common_rate(s[s > 0], budget)
+        return [planning.inclusion_plan(t, np.where(t.total > 0, rate, 0.0)) for t in tables]
+
+    def by_eps(self, table: Table, eps: float) -> LayerPlan:
+        """Least inclusion rate of each pair that promises eps."""
+        assert table.bound.inclusion is not None
+        rates = np.zeros_like(table.total)
+        for sign, neuron in np.argwhere(table.total > 0):
+            columns = table.sign(sign)[neuron] & (table.sensitivity[neuron] > 0)
+            s = table.sensitivity[neuron, columns]
+            shares = table.shares(sign, neuron, columns) if table.by_shares else None
+            if shares is not None and len(shares) == 0:
+                rates[sign, neuron] = 2 / s.min()  # live only on rows that were not kept: all stays
+                continue
+            rates[sign, neuron] = table.bound.inclusion.rate(
+                s, eps, float(table.delta[sign, neuron]), shares=shares,
+                coverage_factor=table.coverage_factor,
+            )  # fmt: skip
+        return planning.inclusion_plan(table, rates)
+
+    def claims(self, request: Request) -> tuple[str, ...]:
+        """SP-8, and the law of independent weights where it is what promises."""
+        assert request.bound.inclusion is not None
+        exact = (request.bound.claim,) if request.bound.inclusion.independent else ()
+        return ("SP-8", *exact) if request.guaranteed else ("SP-8", *exact, "AL-1")
+
+
+def _common_rate(s: Float, budget: float) -> float:
+    """Rate c with sum min(1, c s_j) = budget over one scope."""
+    if s.size == 0 or budget <= 0:
+        return 0.0
+    ranked = -np.sort(-s)
+    rest = np.cumsum(ranked[::-1])[::-1]
+    c = (min(budget, s.size) - np.arange(s.size)) / rest
+    fits = (c > 0) & (c * ranked <= 1 + 1e-12)
+    return float(c[np.argmax(fits)]) if fits.any() else float(np.nextafter(1 / ranked[-1], np.inf))

@@ -1,0 +1,41 @@
+"""SiPP random: draws in proportion to empirical sensitivity, the budget shared by AL-1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sipp_core.pruning.allocation import shares_of_budget
+from sipp_core.pruning.method import Facts, register
+from sipp_core.pruning.planned import DrawInProportion
+from sipp_core.pruning.request import Request
+from sipp_core.pruning.table import Table
+from sipp_core.runtime.numbers import Float
+
+
+@register
+class SippRand(DrawInProportion):
+    """Draw weights with replacement in proportion to sensitivity.
+
+    Claim: SP-1, SP-3, AL-1. Source: [SP] arXiv 1910.05422.
+    """
+
+    name = "sipp-rand"
+    facts = Facts(
+        "SiPP random",
+        "sipp",
+        "Weights are drawn with replacement in proportion to their empirical sensitivity and "
+        "reweighted so that each neuron is right on average.",
+        "arXiv 1910.05422",
+    )
+
+    def scores(self, table: Table) -> Float:
+        """The sensitivities."""
+        return table.sensitivity
+
+    def sizes(self, tables: Sequence[Table], budget: float) -> list[Float]:
+        """AL-1 on Bernstein's errors."""
+        return shares_of_budget(tables, budget)
+
+    def claims(self, request: Request) -> tuple[str, ...]:
+        """SP-1, the bound's claim, and AL-1 for a budget."""
+        return super().claims(request) + (() if request.guaranteed else ("AL-1",))

@@ -1,0 +1,183 @@
+"""Methods that plan every layer, draw once and write multiplied weights: most of them.
+
+Tables -> plans -> multipliers -> a copy. `KeepLargest` and `DrawInProportion` are the two rules
+that a method usually follows; it then says by which scores.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from sipp_core.pruning import allocation, planning
+from sipp_core.pruning.method import Method, Promise, Pruned
+from sipp_core.pruning.plan import LayerPlan, draw
+from sipp_core.pruning.report import is_vacuous, layer_report, per_neuron
+from sipp_core.pruning.request import Keep, Request
+from sipp_core.pruning.table import Table, make_tables
+from sipp_core.pruning.writing import write_multipliers
+from sipp_core.runtime.numbers import Float, generator
+from sipp_core.sensitivity.calibrate import Calibration
+from sipp_core.sensitivity.statistics import LayerStatistics
+from sipp_theory import Bound
+
+
+class Planned(Method):
+    """A method that says before any draw how each weight will be kept.
+
+    A subclass gives `by_budget` and, if it has a guarantee mode, `by_eps`.
+
+    Claim: none (plumbing).
+    """
+
+    @abstractmethod
+    def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+        """Plans of the layers of one scope that leave `budget` weights in expectation."""
+
+    def by_eps(self, table: Table, eps: float) -> LayerPlan:
+        """Plan of the fewest weights of a layer with which the bound promises eps."""
+        raise NotImplementedError  # `takes` has no eps
+
+    def claims(self, request: Request) -> tuple[str, ...]:
+        """Claims behind the promise, besides ES-1 and SP-9."""
+        return ()
+
+    def statistics(self, request: Request, calibration: Calibration) -> tuple[LayerStatistics, ...]:
+        """Statistics of all layers as the method looks at them."""
+        return calibration.layers
+
+    def plans(
+        self, request: Request, tables: Sequence[Table], calibration: Calibration
+    ) -> tuple[list[LayerPlan], list[str]]:
+        """Plan all layers; the plans, and what a reader should know."""
+        if isinstance(request.target, Keep):
+            return self.within_budget(tables, fractions(request.target, len(tables))), []
+        plans = []
+        for index, table in enumerate(tables):
+            if request.progress is not None:
+                request.progress(index, len(tables), "allocate")
+            plans.append(self.by_eps(table, request.target.eps))
+        return plans, []
+
+    def within_budget(self, tables: Sequence[Table], shares: Sequence[float]) -> list[LayerPlan]:
+        """Plan for a fraction a layer, or for a single one of all layers together (AL-1)."""
+        if all(share == 1 for share in shares):
+            kept = [(t.weight != 0).astype(np.float64) for t in tables]
+            return [planning.base_plan(t, probability=p) for t, p in zip(tables, kept, strict=True)]
+        plans: list[LayerPlan] = []
+        for group, share in zip(planning.scopes(tables, len(shares)), shares, strict=True):
+            size = sum(t.weight.size for t in group)
+            plans += self.by_budget(group, max(1.0, float(np.rint(share * size))))
+        return plans
+
+    def multipliers(
+        self, request: Request, plans: Sequence[LayerPlan], tables: Sequence[Table],
+        calibration: Calibration,
+    ) -> list[Float]:  # fmt: skip
+        """Draw every layer once: (out, fan_in) multipliers, one array a layer."""
+        return [draw(plan, generator(request.seed, index, 0)) for index, plan in enumerate(plans)]
+
+    def notes(
+        self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],
+        multipliers: Sequence[Float],
+    ) -> list[str]:  # fmt: skip
+        """What a reader should know of the draws."""
+        return []
+
+    def run(self, request: Request, calibration: Calibration) -> Pruned:
+        """Plan every layer, draw once and write the multiplied weights into a copy.
+
+        Claim: SP-1 to SP-10, AL-1. Source: [SP] arXiv 1910.05422, [CN] arXiv 1804.05345, [OWN].
+        """
+        tables = make_tables(request, self.statistics(request, calibration))
+        plans, notes = self.plans(request, tables, calibration)
+        multipliers = self.multipliers(request, plans, tables, calibration)
+        notes += self.notes(request, tables, plans, multipliers)
+        names = [layer.name for layer in calibration.layers]
+        model, masks = write_multipliers(request.model, names, multipliers, request.masks)
+        reports = tuple(map(layer_report, tables, plans, masks.values()))
+        vacuous = is_vacuous(plans, reports, request.guaranteed)
+        return Pruned(model, reports, masks, vacuous, tuple(plans), notes=tuple(notes))
+
+    def promise(self, request: Request) -> Promise:
+        """What SP-1 to SP-10 say of each neuron, given its layer's input."""
+        claims = ("ES-1", "SP-9", *self.claims(request))
+        return Promise(claims, per_neuron(request, self.certain))
+
+
+def fractions(target: Keep, layers: int) -> list[float]:
+    """One fraction a layer, or a single one of all layers together."""
+    return [target.fraction] * (layers if target.scope == "layer" else 1)
+
+
+class KeepLargest(Planned):
+    """Keep the weights of largest score; SP-6 says what any set of dropped weights costs.
+
+    A subclass gives `scores`; `recentred` scales what is kept so that the worst case is halved.
+
+    Claim: SP-6. Source: [SP] arXiv 1910.05422.
+    """
+
+    random = False
+    certain = True
+    recentred: bool = False
+
+    @abstractmethod
+    def scores(self, table: Table) -> Float:
+        """(out, fan_in) scores >= 0; zeros are never kept."""
+
+    def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+        """Keep the largest scores of the scope."""
+        scores = [self.scores(t) for t in tables]
+        masks = allocation.largest(scores, budget)
+        return [
+            planning.mask_plan(t, m, s, self.recentred)
+            for t, m, s in zip(tables, masks, scores, strict=True)
+        ]
+
+    def by_eps(self, table: Table, eps: float) -> LayerPlan:
+        """Keep the fewest weights of largest score with which SP-6 promises eps."""
+        return planning.dropping(table, self.scores(table), eps, self.recentred)
+
+    def accepts(self, bound: Bound) -> bool:
+        """SP-6 knows a sum of sensitivities, or shares."""
+        return bound.knows != "network"
+
+    def claims(self, request: Request) -> tuple[str, ...]:
+        """What any set of dropped weights costs."""
+        return ("SP-6",)
+
+
+class DrawInProportion(Planned):
+    """Draw weights with replacement in proportion to scores, and reweight them.
+
+    A subclass gives `scores` and `sizes`.
+
+    Claim: SP-1. Source: [SP] arXiv 1910.05422.
+    """
+
+    @abstractmethod
+    def scores(self, table: Table) -> Float:
+        """(out, fan_in) scores >= 0 that draws are proportional to."""
+
+    @abstractmethod
+    def sizes(self, tables: Sequence[Table], budget: float) -> list[Float]:
+        """(2, out) distinct weights to leave in expectation, one array a layer."""
+
+    def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
+        """Draw until the expected distinct weights are the budget's."""
+        sizes = self.sizes(tables, budget)
+        return [
+            planning.draws_plan(t, self.scores(t), n) for t, n in zip(tables, sizes, strict=True)
+        ]
+
+    def by_eps(self, table: Table, eps: float) -> LayerPlan:
+        """Fewest draws that promise eps."""
+        scores = self.scores(table)
+        return planning.as_plan(table, scores, planning.draw_sizes(table, scores, eps))
+
+    def claims(self, request: Request) -> tuple[str, ...]:
+        """SP-1 with the bound's own claim."""
+        return ("SP-1", request.bound.claim)

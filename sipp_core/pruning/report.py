@@ -1,0 +1,95 @@
+"""What a pruning run says of itself: reports, notes, and what its promises hold for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sipp_core.pruning.plan import LayerPlan
+from sipp_core.pruning.request import Request
+from sipp_core.pruning.result import LayerReport
+from sipp_core.pruning.table import Table
+from sipp_core.sensitivity.calibrate import Calibration
+
+
+def layer_report(table: Table, plan: LayerPlan, mask: Tensor) -> LayerReport:
+    """Report what pruning did to one layer.
+
+    Claim: SP-9 (a neuron's promise is the worse of its signs'). Source: [SP] arXiv 1910.05422.
+    """
+    kept = mask.flatten(1).cpu().numpy()
+    live = table.total > 0
+    eps = np.where(live, plan.eps, 0.0).max(axis=0)
+    neurons = live.any(axis=0)
+    return LayerReport(
+        name=plan.name,
+        shape=(table.weight.shape[0], table.weight.shape[1]),
+        nnz_before=int((table.weight != 0).sum()),
+        nnz_after=int(kept.sum()),
+        eps=float(eps.max(initial=0.0)),
+        eps_neuron=eps,
+        budgets=np.stack([(kept & plan.sign(s)).sum(axis=1) for s in (0, 1)]),
+        draws=plan.draws,
+        sensitivity_sum=table.total,
+        whole=int((neurons & (plan.whole | ~live).all(axis=0)).sum()),
+        dead=int((~neurons).sum()),
+        removed=0,
+        vacuous_neurons=int((eps >= 1).sum()),
+    )
+
+
+def is_vacuous(
+    plans: Sequence[LayerPlan], reports: Sequence[LayerReport], guaranteed: bool
+) -> bool:
+    """Tell whether a run's promises say nothing."""
+    if guaranteed and plans:
+        return all(bool((p.whole | p.dead).all()) for p in plans)
+    return any(report.vacuous_neurons for report in reports)
+
+
+def notes_on(request: Request, stats: Calibration, reports: Sequence[LayerReport]) -> list[str]:
+    """Say what a reader should know: dtypes, dead and whole neurons, samples, repeats."""
+    notes = []
+    half = [s.name for s in stats.layers if s.layer.weight.dtype in (torch.float16, torch.bfloat16)]
+    if half:
+        notes.append(f"half-precision layers were measured in float32: {', '.join(half)}")
+    dead = {r.name: r.dead for r in reports if r.dead and r.nnz_after < r.nnz_before}
+    if dead:
+        gone = not any(r.budgets[:, (r.sensitivity_sum == 0).all(axis=0)].any() for r in reports)
+        notes.append(
+            "no calibration input reached these many neurons"
+            + (", and their weights were removed (exact on the calibration set)" if gone else "")
+            + f": {dead}"
+        )
+    if request.guaranteed:
+        whole = {r.name: f"{r.whole} of {r.shape[0]}" for r in reports if r.whole}
+        if whole:
+            notes.append(f"neurons kept whole because the bound asks for too much: {whole}")
+    partial = [s.name for s in stats.layers if not s.complete]
+    if request.bound.knows == "shares" and partial:
+        notes.append(
+            f"bound {request.bound.name!r} speaks of a uniform sample of the activation rows in "
+            f"{', '.join(partial)}; raise points= to cover all of them"
+        )
+    if stats.left_whole:
+        notes.append(
+            "left whole, because no layer of a known kind multiplies by them: "
+            + ", ".join(stats.left_whole)
+        )
+    if stats.distinct < stats.inputs:
+        notes.append(f"{stats.inputs - stats.distinct} calibration inputs are repeats of others")
+    return notes
+
+
+def per_neuron(request: Request, certain: bool) -> str:
+    """Say which inputs the promises to neurons speak of, and with what probability."""
+    factor, where = request.coverage_factor, "each calibration input"
+    if request.bound.knows == "shares":
+        where = "each calibration row kept for the bound"
+    elif factor > 1:
+        where = f"each input at which every share g_j is at most {factor:g} times its sensitivity"
+    text = f"|z^ - z| <= eps z~ at {where}, per neuron given the layer's input"
+    return text if certain else f"{text}, with probability 1 - delta over the draws"

@@ -1,0 +1,77 @@
+"""One call of `prune`, validated: what is asked of a method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from sipp_core.runtime.execution import Progress
+from sipp_theory import Bound
+
+DEFAULT_DELTA = 0.05
+# Rows kept per layer for instance-exact bounds when the caller does not say.
+DEFAULT_POINTS = 1024
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Budget mode: a fraction of the prunable weights.
+
+    Attributes:
+        fraction: in (0, 1].
+        scope: "layer" keeps the fraction of every layer, "global" of all together.
+
+    Claim: none (plumbing).
+    """
+
+    fraction: float
+    scope: Literal["layer", "global"] = "layer"
+
+
+@dataclass(frozen=True)
+class Within:
+    """Guarantee mode: the fewest weights that meet an error.
+
+    Attributes:
+        eps: relative error, in (0, 1).
+
+    Claim: none (plumbing).
+    """
+
+    eps: float
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One call of `prune`, validated.
+
+    Attributes:
+        model: the user's model, not to be changed.
+        target: a budget or an error.
+        delta: failure probability, in (0, 1).
+        bound: the bound that promises.
+        coverage_factor: C >= 1 assumed of fresh inputs.
+        seed: of every draw, >= 0.
+        points: activation rows to keep per layer where the bound or the method looks at them.
+        masks: whether the new model shall carry weight_orig and weight_mask.
+        progress: callback, or None.
+
+    Claim: none (plumbing).
+    """
+
+    model: nn.Module
+    target: Keep | Within
+    delta: float
+    bound: Bound
+    coverage_factor: float
+    seed: int
+    points: int
+    masks: bool
+    progress: Progress | None
+
+    @property
+    def guaranteed(self) -> bool:
+        """Whether this is guarantee mode."""
+        return isinstance(self.target, Within)

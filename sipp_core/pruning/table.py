@@ -1,0 +1,157 @@
+"""The planning table: the numbers of one layer that allocation, promises and plans work on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipp_core.pruning.request import Request
+from sipp_core.runtime.numbers import Bool, Float
+from sipp_core.sensitivity.statistics import LayerStatistics
+from sipp_theory import BOUNDS, Bound, Neuron
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Numbers of one layer that planning works on, float64 on the CPU.
+
+    Attributes:
+        statistics: what calibration learnt.
+        weight: (out, fan_in) weights.
+        sensitivity: (out, fan_in) s.
+        total: (2, out) S_sum per sign, 0 for a pair that never fired.
+        support: (2, out) weights with s > 0.
+        failure: failure probability of a neuron at one input; of the network for bound corenet.
+        delta: (2, out) failure probability of each sign: `failure` shared by the live signs.
+        coverage_factor: C.
+        bound: the bound that promises.
+        eta: number of neurons of the network.
+        eta_star: widest layer, the input width included.
+        dice: the user's seed and the layer's place, for what is chosen at random while planning.
+
+    Claim: none (plumbing).
+    """
+
+    statistics: LayerStatistics
+    weight: Float
+    sensitivity: Float
+    total: Float
+    support: Float
+    failure: float
+    delta: Float
+    coverage_factor: float
+    bound: Bound
+    eta: int
+    eta_star: int
+    dice: tuple[int, int] = (0, 0)
+
+    @property
+    def dead(self) -> Bool:
+        """Pairs that never fired."""
+        return self.total == 0
+
+    @property
+    def by_shares(self) -> bool:
+        """Whether the bound looks at the kept activation rows."""
+        return self.bound.knows == "shares"
+
+    @property
+    def failures(self) -> Float | float:
+        """Failure probability as the bound counts it: of each sign, or of the whole network."""
+        return self.failure if self.bound.knows == "network" else self.delta
+
+    def neuron(self, sums: Float) -> Neuron:
+        """What a bound that knows sums is told of all pairs. Shapes: sums (2, out)."""
+        if self.bound.knows == "network":
+            return Neuron(sensitivity_sum=sums, eta=self.eta, eta_star=self.eta_star)
+        return Neuron(sensitivity_sum=sums, coverage_factor=self.coverage_factor)
+
+    def sign(self, index: int) -> Bool:
+        """Mask of the nonzero weights of a sign."""
+        return self.weight > 0 if index == 0 else self.weight < 0
+
+    def shares(self, sign: int, neuron: int, columns: Bool | NDArray[np.intp]) -> Float:
+        """Shares g_j(x) of one pair's weights at the kept points, live rows only.
+
+        No rows are left if the pair lives only on activation rows that were not kept.
+        """
+        points = self.statistics.points
+        group = neuron // (self.weight.shape[0] // points.shape[0])
+        weight = np.abs(self.weight[neuron, columns])
+        rows = points[group].numpy()[:, columns] * weight
+        sums = rows.sum(axis=1)
+        return rows[sums > 0] / sums[sums > 0, None]
+
+
+def make_table(
+    statistics: LayerStatistics,
+    *,
+    delta: float,
+    coverage_factor: float,
+    bound: str | Bound,
+    eta: int,
+    eta_star: int,
+    dice: tuple[int, int] = (0, 0),
+) -> Table:
+    """Collect the planning numbers of one layer.
+
+    Args:
+        statistics: what calibration learnt of the layer.
+        delta: failure probability of one neuron at one input, in (0, 1).
+        coverage_factor: C with g_j <= C s_j, >= 1.
+        bound: a name of `sipp_theory.BOUNDS`, or a bound.
+        eta: number of neurons of the network.
+        eta_star: widest layer, the input width included.
+        dice: the user's seed and the layer's place.
+
+    Returns:
+        The table.
+
+    Claim: none (plumbing).
+
+    Example:
+        >>> import torch; from torch import nn; from sipp_core import calibrate
+        >>> stats = calibrate(nn.Linear(2, 3), torch.ones(4, 2)).layers[0]
+        >>> table = make_table(
+        ...     stats, delta=0.1, coverage_factor=1.0, bound="kl", eta=3, eta_star=2)
+        >>> table.total.shape
+        (2, 3)
+    """
+    weight = statistics.layer.weight.double().cpu().numpy()
+    s = statistics.sensitivity.double().cpu().numpy()
+    signs = (weight > 0, weight < 0)
+    total = np.stack([np.where(mask, s, 0.0).sum(axis=1) for mask in signs])
+    support = np.stack([(mask & (s > 0)).sum(axis=1) for mask in signs]).astype(np.float64)
+    # ES-2 says a live pair has S_sum >= 1; rounding of single shares may leave it just below.
+    total = np.where(total > 0, np.maximum(total, 1.0), 0.0)
+    live = np.maximum((total > 0).sum(axis=0), 1)
+    return Table(
+        statistics=statistics,
+        weight=weight,
+        sensitivity=s,
+        total=total,
+        support=support,
+        failure=delta,
+        delta=np.broadcast_to(delta / live, total.shape),
+        coverage_factor=coverage_factor,
+        bound=BOUNDS[bound] if isinstance(bound, str) else bound,
+        eta=eta,
+        eta_star=eta_star,
+        dice=dice,
+    )
+
+
+def make_tables(request: Request, layers: Sequence[LayerStatistics]) -> list[Table]:
+    """Collect the planning numbers of all layers."""
+    shapes = [tuple(layer.sensitivity.shape) for layer in layers]
+    eta, eta_star = sum(out for out, _ in shapes), max(fan_in for _, fan_in in shapes)
+    return [
+        make_table(
+            layer, delta=request.delta, coverage_factor=request.coverage_factor,
+            bound=request.bound, eta=eta, eta_star=eta_star, dice=(request.seed, index),
+        )
+        for index, layer in enumerate(layers)
+    ]  # fmt: skip

@@ -1,0 +1,280 @@
+"""The statistics that come with calibration: of shares, of the sizes of inputs, sampled rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sipp_core.runtime import exact_sum
+from sipp_core.runtime.processes import Processes
+from sipp_core.sensitivity import kernel
+from sipp_core.sensitivity.statistics import MeasuredLayer, Rows, Statistic, register_statistic
+
+
+class Shares(Statistic):
+    """ES-1's maxima; the last of a list, as the kernel writes over the denominators."""
+
+    name = "shares"
+    attributes = ("sensitivity", "live", "rows")
+
+    def start(self, layer: MeasuredLayer) -> None:
+        self.layer = layer
+
+    def add(self, rows: Rows) -> None:
+        for k, acc in enumerate(self.layer.accumulators):
+            block, waiting, z = self.layer.blocks[k], self.layer.waiting[k], rows.denominators[k]
+            inputs = None if acc.argmax is None else rows.inputs
+            if z is None:
+                waiting.flush()
+                for part in rows.parts[k]:
+                    kernel.update_extreme(acc, block, part, inputs)
+            else:
+                for part, each in zip(rows.parts[k], z, strict=True):
+                    waiting.add(part, each, inputs)
+
+    def merge(self, group: Processes) -> None:
+        self.layer.settle()
+        for acc in self.layer.accumulators:
+            own = acc.maximum
+            acc.maximum = group.maximum(own)
+            if acc.argmax is not None:
+                # The first input of the stream that sets the maximum, as in one process.
+                none = torch.iinfo(torch.int64).max
+                sets = (own == acc.maximum) & (acc.argmax >= 0)
+                first = group.minimum(torch.where(sets, acc.argmax, none))
+                acc.argmax = torch.where(first == none, -1, first)
+            acc.live, acc.rows = group.total(acc.live), group.count(acc.rows)
+
+    def value(self) -> tuple[Tensor, Tensor, int]:
+        self.layer.settle()
+        accumulators = self.layer.accumulators
+        maxima = torch.cat([acc.maximum for acc in accumulators])
+        return maxima, torch.cat([acc.live for acc in accumulators], dim=1), accumulators[0].rows
+
+
+@register_statistic
+class Mean(Statistic):
+    """The mean shares, of the sums that the kernel forms beside the maxima."""
+
+    name = "mean"
+    attributes = ("mean",)
+
+    def start(self, layer: MeasuredLayer) -> None:
+        self.layer = layer
+        for acc in layer.accumulators:
+            acc.total = torch.zeros_like(acc.maximum)
+        self.sums = [exact_sum.ExactSum(b.weight, exact_sum.SHARES) for b in layer.blocks]
+
+    def close(self) -> None:
+        for acc, total in zip(self.layer.accumulators, self.sums, strict=True):
+            assert acc.total is not None
+            total.add(acc.total)
+            acc.total.zero_()
+
+    def merge(self, group: Processes) -> None:
+        for total in self.sums:
+            total.merge(group.total)
+
+    def value(self) -> Tensor:
+        count = max(1, self.layer.accumulators[0].rows)
+        sums = torch.cat([total.value() for total in self.sums])
+        return (sums / count).to(self.layer.weight.dtype)
+
+
+@register_statistic
+class Support(Statistic):
+    """ES-5's support: which inputs set a maximum; the kernel tracks them, `Shares` joins them."""
+
+    name = "support"
+    attributes = ("support", "support_total")
+    ordered = True
+
+    def start(self, layer: MeasuredLayer) -> None:
+        self.layer = layer
+        for acc in layer.accumulators:
+            acc.argmax = torch.full_like(acc.maximum, -1, dtype=torch.int64)
+
+    def merge(self, group: Processes) -> None:
+        pass
+
+    def value(self) -> tuple[Tensor, int]:
+        self.layer.settle()
+        weight = self.layer.weight
+        argmax = torch.cat([a.argmax for a in self.layer.accumulators if a.argmax is not None])
+        counts = torch.zeros((2, weight.shape[0]), dtype=torch.int64, device=weight.device)
+        for sign, here in enumerate((weight > 0, weight < 0)):
+            ranked = torch.where(here, argmax, -1).sort(dim=1).values
+            fresh = torch.ones_like(ranked, dtype=torch.bool)
+            fresh[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
+            counts[sign] = (fresh & (ranked >= 0)).sum(dim=1)
+        return counts, int(argmax[argmax >= 0].unique().numel())
+
+
+class InputPeak(Statistic):
+    """The largest |a_j| of every input."""
+
+    name = "input_peak"
+    attributes = ("input_peak",)
+
+    def start(self, layer: MeasuredLayer) -> None:
+        self.peak = layer.like_inputs()
+
+    def add(self, rows: Rows) -> None:
+        sizes = rows.values.abs() if rows.signed else rows.values
+        self.peak = torch.maximum(self.peak, sizes.amax(dim=1))
+
+    def merge(self, group: Processes) -> None:
+        self.peak = group.maximum(self.peak)
+
+    def value(self) -> Tensor:
+        return self.peak
+
+
+class Summed(Statistic):
+    """A sum over the rows, in which the order of the batches rounds nothing."""
+
+    units: ClassVar[Sequence[int]]
+
+    def begin(self, like: Tensor) -> None:
+        """Begin with zeros of that shape."""
+        self.batch = torch.zeros_like(like, dtype=torch.float64)
+        self.sum = exact_sum.ExactSum(like, self.units)
+
+    def close(self) -> None:
+        self.sum.add(self.batch)
+        self.batch.zero_()
+
+    def merge(self, group: Processes) -> None:
+        self.sum.merge(group.total)
+
+    def value(self) -> Tensor:
+        return self.sum.value()
+
+
+@register_statistic
+class Energy(Summed):
+    """The sum of a_j^2 of every input, for Wanda."""
+
+    name = "energy"
+    attributes = ("energy",)
+    units = exact_sum.SQUARES
+
+    def start(self, layer: MeasuredLayer) -> None:
+        self.begin(layer.like_inputs())
+
+    def add(self, rows: Rows) -> None:
+        self.batch += rows.values.double().square().sum(dim=1)
+
+
+class Cancellation(Summed):
+    """The mean of Delta_i = max(1, |w_i|.|a| / |w_i.a + b|), 1 where nothing flows (NW-3)."""
+
+    name = "cancellation"
+    attributes = ("cancellation",)
+    units = exact_sum.RATIOS
+
+    def start(self, layer: MeasuredLayer) -> None:
+        self.begin(layer.weight.new_zeros(len(layer.weight)))
+        self.rows = 0
+
+    def add(self, rows: Rows) -> None:
+        groups = range(len(rows.layer.blocks))
+        self.batch += torch.cat([self._ratios(rows, k) for k in groups])
+        self.rows += rows.values.shape[1]
+
+    def _ratios(self, rows: Rows, k: int) -> Tensor:
+        """Sum of Delta_i over the rows of a group."""
+        weight, bias, z = rows.layer.blocks[k].weight, rows.layer.biases[k], rows.denominators[k]
+        if z is None:
+            values = rows.values[k]
+            net, total = values @ weight.T + bias, values.abs() @ weight.abs().T
+        else:
+            net, total = z[0][0] - z[0][1], z[0][0] + z[0][1]
+            if rows.signed:
+                net, total = net - z[1][0] + z[1][1], total + z[1][0] + z[1][1]
+            net = net.add_(bias)
+        net = net.abs()
+        # 0/0 is NaN: nothing flows.
+        ratio = torch.maximum(total, net).div_(net).nan_to_num_(nan=1.0, posinf=torch.inf)
+        return ratio.sum(dim=0, dtype=torch.float64)
+
+    def merge(self, group: Processes) -> None:
+        super().merge(group)
+        self.rows = group.count(self.rows)
+
+    def value(self) -> Tensor:
+        return super().value() / max(1, self.rows)
+
+
+class Sample(Statistic):
+    """A uniform sample of the rows, whoever sees them: those of least random priority.
+
+    The dice of a row are named by the seed, its batch and its place there, so they are the same in
+    whichever process the batch runs.
+    """
+
+    name = "points"
+    attributes = ("points", "complete")
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seen, self._seed = size, 0, seed
+        self._random: np.random.Generator | None = None
+        self._batch = -1
+        self._priority, self._batches = np.empty(0), np.empty(0, dtype=np.int64)
+
+    def start(self, layer: MeasuredLayer) -> None:
+        self._kept = [layer.like_inputs(0).cpu()]
+
+    def add(self, rows: Rows) -> None:
+        n = rows.values.shape[1]
+        self.seen += n
+        if self.size == 0:
+            return
+        if self._random is None or self._batch != rows.batch:
+            seeds = np.random.SeedSequence((self._seed, rows.batch))
+            self._batch, self._random = rows.batch, np.random.Generator(np.random.Philox(seeds))
+        self._priority = np.concatenate([self._priority, self._random.random(n)])
+        self._batches = np.concatenate([self._batches, np.full(n, self._batch)])
+        held = self._priority.size - n
+        kept = self._least(self._priority)
+        # Only rows that stay leave the device; as copies, since the model may overwrite its own.
+        fresh = torch.from_numpy(kept[kept >= held] - held)
+        self._kept.append(rows.values.detach()[:, fresh.to(rows.values.device)].cpu())
+        if len(kept) < held + n:
+            stay = np.concatenate([kept[kept < held], held + np.arange(len(fresh))])
+            self._kept = [torch.cat(self._kept, dim=1)[:, torch.from_numpy(stay)]]
+            self._priority, self._batches = self._priority[kept], self._batches[kept]
+
+    def _least(self, priority: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.sort(np.argsort(priority, kind="stable")[: self.size])
+
+    def merge(self, group: Processes) -> None:
+        self.seen = group.count(self.seen)
+        if self.size == 0:
+            return
+        priorities = group.gather(torch.from_numpy(self._priority))
+        batches = group.gather(torch.from_numpy(self._batches))
+        owner = np.repeat(np.arange(group.size), [len(p) for p in priorities])
+        place = np.concatenate([np.arange(len(p)) for p in priorities])
+        priority, batch = torch.cat(priorities).numpy(), torch.cat(batches).numpy()
+        # A batch is in one process only, so this is the order of the stream.
+        order = np.argsort(batch, kind="stable")
+        order = order[self._least(priority[order])]
+        # Only rows that stay are sent.
+        mine = place[order[owner[order] == group.rank]]
+        own = torch.cat(self._kept, dim=1)[:, torch.from_numpy(mine)]
+        sent = torch.cat(group.gather(own.movedim(1, 0).contiguous())).movedim(0, 1)
+        back = np.argsort(np.argsort(owner[order], kind="stable"), kind="stable")
+        self._kept = [sent[:, torch.from_numpy(back)]]
+        self._priority, self._batches = priority[order], batch[order]
+
+    def value(self) -> tuple[Tensor, bool]:
+        """The rows, float64, signed ones split in two non-negative ones, and if they are all."""
+        rows = torch.cat(self._kept, dim=1).double()
+        if bool((rows < 0).any()):
+            rows = torch.cat([rows.clamp(min=0), (-rows).clamp(min=0)], dim=1)
+        return rows, self.seen <= self.size
