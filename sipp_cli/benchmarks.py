@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sipp_cli import networks, render
+from sipp_cli import inputs, networks, render
 
 if TYPE_CHECKING:
     from reports import BenchRun
@@ -25,7 +24,7 @@ def run_benchmarks(
 ) -> BenchRun:
     """Run benchmarks as the options say, with a progress bar; refuse bad options first."""
     networks.device(device)
-    folder = str(data_dir or os.environ.get("SIPP_DATA_DIR", ""))
+    folder = str(inputs.data_folder(data_dir) or "")
 
     from reports import bench
 

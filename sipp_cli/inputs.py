@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import tempfile
 import zipfile
@@ -98,6 +99,11 @@ def tensor(path: Path) -> Tensor:
     return found
 
 
+def data_folder(data_dir: Path | None) -> Path | str | None:
+    """The folder of data files that the option or the environment names."""
+    return data_dir or os.environ.get("SIPP_DATA_DIR") or None
+
+
 def dataset(name: str, data_dir: Path | None, flat: bool) -> Dataset:
     """Load a data set by name, always with the same split."""
     from sipp_core.zoo import datasets
@@ -109,12 +115,12 @@ def is_dataset(source: str) -> bool:
     """Whether a word names a data set; refuse a word that names neither one nor a file."""
     from sipp_core.zoo import datasets
 
-    if source in datasets.NAMES:
+    if source in datasets.SOURCES:
         return True
     if Path(source).suffix not in SUFFIXES:
         raise ValueError(
             f"inputs are a {', '.join(SUFFIXES)} file or a data set "
-            f"({', '.join(datasets.NAMES)}); found {source!r}"
+            f"({', '.join(datasets.SOURCES)}); found {source!r}"
         )
     return False
 

@@ -10,6 +10,7 @@ import numpy as np
 
 import sipp_theory
 from sipp_cli import inputs
+from sipp_theory import BOUNDS, Bound, Neuron
 
 # (eta, eta_star), or None where the network is not described.
 Network = tuple[float, float] | None
@@ -24,56 +25,41 @@ class Question:
     delta: float
     coverage_factor: float
 
-    def by_sum(self, kind: str, total: float, network: Network) -> float:
-        """Answer of a bound that knows a neuron by its S_sum."""
-        eta, eta_star = network if network and kind == "corenet" else (None, None)
-        factor = 1.0 if kind == "corenet" else self.coverage_factor
+    def answer(self, bound: Bound, neuron: Neuron) -> float:
+        """What a bound says of one neuron."""
         if self.m is not None:
-            return float(
-                sipp_theory.error(
-                    kind, m=self.m, delta=self.delta, sensitivity_sum=total,
-                    coverage_factor=factor, eta=eta, eta_star=eta_star,
-                )
-            )  # fmt: skip
+            return float(bound.error(neuron, self.m, self.delta))
         assert self.eps is not None
-        return float(
-            sipp_theory.sample_size(
-                kind, eps=self.eps, delta=self.delta, sensitivity_sum=total,
-                coverage_factor=factor, eta=eta, eta_star=eta_star,
-            )
-        )  # fmt: skip
-
-    def by_shares(self, kind: str, shares: Any, probabilities: Any) -> float:
-        """Answer of a bound that knows a neuron by its shares at given inputs."""
-        if self.m is not None:
-            return float(
-                sipp_theory.error(
-                    kind, m=self.m, delta=self.delta, shares=shares, probabilities=probabilities
-                )
-            )
-        assert self.eps is not None
-        return float(
-            sipp_theory.sample_size(
-                kind, eps=self.eps, delta=self.delta, shares=shares, probabilities=probabilities
-            )
-        )
+        return float(bound.size(neuron, self.eps, self.delta))
 
 
-def _like_for_like(question: Question, total: float, network: tuple[float, float]) -> float:
+def _like_for_like(question: Question, neuron: Neuron, network: tuple[float, float]) -> float:
     """Answer of Bernstein on SP-2's own terms: coverage factor K, two tails of delta/(8 eta)."""
     factor, _ = sipp_theory.assumption_factors(*network)
-    delta = question.delta / (4 * network[0])
-    fair = replace(question, delta=delta, coverage_factor=max(1.0, float(factor)))
-    return fair.by_sum("bernstein", total, None)
+    covered = replace(neuron, coverage_factor=max(1.0, float(factor)))
+    fair = replace(question, delta=question.delta / (4 * network[0]))
+    return fair.answer(BOUNDS["bernstein"], covered)
 
 
-def ladder(question: Question, total: float, kinds: list[str], network: Network) -> dict[str, Any]:
-    """Answers of the bounds that know a neuron by its S_sum."""
-    answers = {kind: question.by_sum(kind, total, network) for kind in kinds}
+def ladder(
+    question: Question, kinds: list[str] | None, network: Network, total: float | None = None,
+    shares: Any = None, probabilities: Any = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Answers of the bounds that what is known is enough for, those by the shares last."""
+    eta, eta_star = network or (None, None)
+    neuron = Neuron(total, shares, probabilities, question.coverage_factor, eta, eta_star)
+    known = {
+        "sum": total is not None,
+        "network": total is not None and network is not None,
+        "shares": shares is not None,
+    }
+    chosen = sorted((BOUNDS[k] for k in kinds or BOUNDS), key=lambda b: b.knows == "shares")
+    answers = {b.name: question.answer(b, neuron) for b in chosen if known[b.knows]}
     looseness = None
-    if network and "corenet" in answers and total > 0:
-        fair = _like_for_like(question, total, network)
-        looseness = answers["corenet"] / fair if fair > 0 else None
+    printed = next((answers[b.name] for b in chosen if b.claim == "SP-2" and b.name in answers), 0)
+    if printed and network and total:
+        fair = _like_for_like(question, neuron, network)
+        looseness = printed / fair if fair > 0 else None
     return {"sensitivity_sum": total, "answers": answers, "corenet_looseness": looseness}
 
 
@@ -103,20 +89,7 @@ def instance(
 ) -> dict[str, Any]:  # fmt: skip
     """Answers of all bounds that apply to shares in a file."""
     rows, q, total = _read_instance(shares, probabilities)
-    by_sum = [] if total is None else [*(["corenet"] if network else []), "bernstein", "kl"]
-    asked = kinds if kinds is not None else [*by_sum, "cramer", "exact"]
-    if total is None:
-        found: dict[str, Any] = {
-            "sensitivity_sum": None,
-            "answers": {},
-            "corenet_looseness": None,
-        }
-    else:
-        found = ladder(question, total, [k for k in asked if k in by_sum], network)
-    for kind in asked:
-        if kind in ("cramer", "exact"):
-            found["answers"][kind] = question.by_shares(kind, rows, q)
-    return found | {"shares": shares}
+    return ladder(question, kinds, network, total, rows, q) | {"shares": shares}
 
 
 def calibration(
@@ -126,7 +99,7 @@ def calibration(
     """How many calibration inputs the claims on fresh inputs ask for, or what so many give."""
     found: list[dict[str, Any]] = []
     if network:
-        for rule in ("corenet", "sipp"):
+        for rule in sipp_theory.CALIBRATION_RULES:
             size = float(sipp_theory.calibration_size(*network, delta, rule))
             found.append({"claim": "ES-4", "rule": rule, "points": size, "assumes": "A1"})
     if points is not None and dimension is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sipp_cli import networks, render
+from sipp_cli import inputs, networks, render
 
 if TYPE_CHECKING:
     from proofs_check import LedgerRun
@@ -27,7 +27,7 @@ def run_ledger(
     if jobs < 0:
         raise ValueError(f"--jobs must be at least 0; found {jobs}")
     networks.device(device)
-    folder = str(data_dir or os.environ.get("SIPP_DATA_DIR", ""))
+    folder = str(inputs.data_folder(data_dir) or "")
     if profile == "full" and not folder:
         render.note("no folder with MNIST was given (--data-dir): its part of the full profile "
                     "is left out")  # fmt: skip

@@ -6,7 +6,7 @@ import functools
 import importlib
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sipp_core.zoo import Dataset
-
-# What a data set is shown on when nobody names a network.
-USUAL = {"digits": "digits-mlp", "mnist": "lenet-300-100", "fashion-mnist": "lenet-300-100"}
-
-# Calibration inputs where nobody says how many and all of them would take hours.
-USUAL_SIZES = {"cifar10": 256}
 
 
 @dataclass(frozen=True)
@@ -47,12 +41,12 @@ def device(name: str) -> torch.device:
     import torch
 
     try:
-        found = torch.device(name)
-        torch.zeros(1, device=found).add_(1).item()
+        device = torch.device(name)
+        torch.zeros(1, device=device).add_(1).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"--device {name!r} is not available here: {reason}") from error
-    return found
+    return device
 
 
 def _factory(name: str, seed: int) -> nn.Module:
@@ -101,9 +95,9 @@ def build(name: str, seed: int, where: torch.device, images: bool = False) -> Ne
 
     family, _, sizes = name.partition(":")
     if family in architecture.FAMILIES and sizes:
-        wanted = architecture.named(name)
-        flat = len(wanted.input_shape) == 1
-        return Network(name, wanted.build(seed).to(where), built_in=False, flat=flat)
+        named = architecture.named(name)
+        flat = len(named.input_shape) == 1
+        return Network(name, named.build(seed).to(where), built_in=False, flat=flat)
     if all(name.partition(":")):
         return Network(name, _factory(name, seed).to(where), built_in=False, flat=not images)
     if name not in models.NAMES:
@@ -159,12 +153,12 @@ def load_weights(network: Network, path: Path) -> None:
         state = load_file(path)
     except (SafetensorError, ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is truncated or no safetensors file ({error})") from error
-    wanted = network.model.state_dict()
+    own = network.model.state_dict()
     if "calibration/digests" in state:
         raise ValueError(
             f"{path} is a pruned network written by sipp; --weights takes the original's"
         )
-    for name, value in wanted.items():
+    for name, value in own.items():
         if name not in state:
             raise ValueError(f"{path} does not fit {network.name}: it has no {name!r}")
         if state[name].shape != value.shape:
@@ -172,7 +166,7 @@ def load_weights(network: Network, path: Path) -> None:
                 f"{path} does not fit {network.name}: {name!r} has shape "
                 f"{tuple(state[name].shape)}, not {tuple(value.shape)}"
             )
-    if strange := sorted(set(state) - set(wanted)):
+    if strange := sorted(set(state) - set(own)):
         raise ValueError(f"{path} does not fit {network.name}: {strange[0]!r} is not in the model")
     network.model.load_state_dict(state)
 
@@ -192,16 +186,14 @@ def train(network: Network, data: Dataset, seed: int) -> None:
     """Train a built-in network by its recipe, and say so."""
     from sipp_core.zoo import training
 
-    asked = training.recipe(network.name, data.name)
+    recipe = training.recipe(network.name, data.name)
     render.note(
         f"no --weights: training {network.name} on {data.name} first "
-        f"({asked.epochs} epochs, seed {seed})"
+        f"({recipe.epochs} epochs, seed {seed})"
     )
     with render.progress() as progress:
         try:
-            done = training.train(
-                network.model, data, **asdict(asked), seed=seed, progress=progress
-            )
+            done = training.train(network.model, data, recipe, seed=seed, progress=progress)
         except RuntimeError as error:
             raise ValueError(f"{network.name} on {data.name}: {error}") from error
     render.note(f"trained in {done.seconds:.1f} s: {done.test_accuracy:.2%} of test inputs right")
@@ -209,18 +201,18 @@ def train(network: Network, data: Dataset, seed: int) -> None:
 
 def _taken(network: Network, data: Dataset | None, seed: int) -> bool:
     """Give a built-in network the weights that come with it, or leave random ones where none do."""
-    from sipp_core.zoo import pretrained, recipes
+    from sipp_core.zoo import NETWORKS, pretrained
 
-    learnt = pretrained.DATASETS.get(network.name)
+    learnt = NETWORKS[network.name].pretrained
     if learnt is not None and (data is None or data.name == learnt):
         network.model.load_state_dict(pretrained.state(network.name))
-        told = pretrained.facts(network.name)
+        facts = pretrained.facts(network.name)
         render.note(
             f"no --weights: {network.name} has the weights that come with sipp (trained on {learnt}"
-            f", {told.test_accuracy:.2%} of test inputs right)"
+            f", {facts.test_accuracy:.2%} of test inputs right)"
         )
         return True
-    if not recipes.learnable(network.name):
+    if not NETWORKS[network.name].recipes:
         render.note(
             f"no --weights, and there is no recipe for {network.name}: it is taken UNTRAINED, with "
             f"random weights (seed {seed})"

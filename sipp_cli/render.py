@@ -51,6 +51,14 @@ def show_json(value: Any) -> None:
     typer.echo(json.dumps(plain(value), indent=2, allow_nan=False))
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON document, whole or not at all."""
+    from sipp_core.runtime import write_atomically
+
+    text = json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False)
+    write_atomically(path, (text + "\n").encode())
+
+
 def number(value: float | int | None) -> str:
     """Write a number for people: grouped if whole, four digits otherwise, a dash for none."""
     if value is None:

@@ -127,6 +127,7 @@ from sipp_theory.network import (
     log_split,
 )
 from sipp_theory.sensitivity import (
+    CALIBRATION_RULES,
     assumption_factors,
     calibration_size,
     exchangeable_violation,
@@ -140,15 +141,15 @@ from sipp_theory.sensitivity import (
 )
 
 __all__ = [
-    "BOUNDS", "ENTRY_KINDS", "INCLUSION_BOUNDS", "KINDS", "Allocation", "BestOfTau",
-    "BitBudget", "Bound", "Charge", "CorenetGeneralization", "DrawMoments", "FixedSequence",
-    "HybridChoice", "Inclusion", "NetworkSize", "Neuron", "Recentring", "TailEstimate",
-    "absolute_propagation", "allocate", "allocate_for_errors", "allocate_for_total",
-    "assumption_factors", "bernstein_coefficients", "bernstein_error", "bernstein_size",
-    "best_of_tau", "bits_allowed", "calibration_size", "candidates", "cascade_error",
-    "catoni_bound", "channel_bernstein_error", "channel_bernstein_size", "channel_error",
-    "channel_size", "choice_bits", "clopper_pearson", "closed_moments", "combine_signs",
-    "compose", "compression_bound", "confidence_sequence", "corenet_error",
+    "BOUNDS", "CALIBRATION_RULES", "ENTRY_KINDS", "INCLUSION_BOUNDS", "KINDS", "Allocation",
+    "BestOfTau", "BitBudget", "Bound", "Charge", "CorenetGeneralization", "DrawMoments",
+    "FixedSequence", "HybridChoice", "Inclusion", "NetworkSize", "Neuron", "Recentring",
+    "TailEstimate", "absolute_propagation", "allocate", "allocate_for_errors",
+    "allocate_for_total", "assumption_factors", "bernstein_coefficients", "bernstein_error",
+    "bernstein_size", "best_of_tau", "bits_allowed", "calibration_size", "candidates",
+    "cascade_error", "catoni_bound", "channel_bernstein_error", "channel_bernstein_size",
+    "channel_error", "channel_size", "choice_bits", "clopper_pearson", "closed_moments",
+    "combine_signs", "compose", "compression_bound", "confidence_sequence", "corenet_error",
     "corenet_generalization", "corenet_network_size", "corenet_network_size_bound",
     "corenet_size", "corenet_split", "count_bits", "cramer_error", "cramer_size",
     "dead_neuron_violation", "delta_hat", "delta_ratio", "deterministic_error",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from sipp_core.runtime import write_atomically
 from sipp_core.sensitivity import LayerStatistics
 from sipp_core.zoo import datasets, models, training
 
-NETWORKS = {"digits": "digits-mlp", "mnist": "lenet-300-100"}
 CALIBRATION = 256
 
 
@@ -79,18 +78,19 @@ def subject(setting: Setting, name: str = "digits") -> Subject:
 
 @lru_cache(maxsize=4)
 def _subject(name: str, seed: int, data_dir: str, cache: str, device: str) -> Subject:
-    if name != "digits" and not data_dir:
+    if datasets.SOURCES[name].folders and not data_dir:
         raise Unavailable(f"no folder with the {name} files was given: name one with --data-dir")
     try:
         data = datasets.load(name, data_dir or None, seed=seed)
     except OSError as error:
         raise Unavailable(f"no {name} data: {error}") from error
-    model = models.build(NETWORKS[name], seed=seed)
-    kept = Path(cache, f"{NETWORKS[name]}-{name}-{seed}.pt") if cache else None
+    network = datasets.SOURCES[name].network
+    model = models.build(network, seed=seed)
+    kept = Path(cache, f"{network}-{name}-{seed}.pt") if cache else None
     if kept is not None and kept.is_file():
         model.load_state_dict(torch.load(kept, weights_only=True))
     else:
-        training.train(model, data, **asdict(training.recipe(NETWORKS[name], name)), seed=seed)
+        training.train(model, data, training.recipe(network, name), seed=seed)
         if kept is not None:
             _keep(kept, model)
     return Subject(

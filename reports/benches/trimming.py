@@ -60,7 +60,7 @@ def _layer(setting: Setting) -> tuple[Program, str]:
         data = datasets.load("mnist", setting.data_dir)
     if data is not None:
         epochs = setting.size(4, 2, 8)
-        training.train(model, data, epochs=epochs, batch_size=128, lr=2e-3, seed=setting.seed)
+        training.train(model, data, training.Recipe(epochs, 128, 2e-3), seed=setting.seed)
     layer = model.get_submodule("fc2")
     assert isinstance(layer, nn.Linear)
     with torch.no_grad():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 import sipp_theory
-from reports.generalization.plans import Plan
+from reports.generalization.plans import USUAL_METHOD, Plan
 from sipp_core.certificates import count_errors
 from sipp_core.compression import UNPRUNED
 from sipp_core.pruning import prune
@@ -68,11 +68,11 @@ def _networks(
     plan: Plan, first: Dataset, seed: int, threads: int
 ) -> list[tuple[tuple[str, float], nn.Module]]:
     model = plan.subject.build(seed)
-    training.train(model, first, **asdict(plan.subject.recipe), seed=seed, threads=threads)
+    training.train(model, first, plan.subject.recipe, seed=seed, threads=threads)
     found: list[tuple[tuple[str, float], nn.Module]] = [((UNPRUNED, 1.0), model)]
     pairs = [shuffled(first.train_inputs, plan.schedule.inputs, seed, first.train_targets)]
     # One method is enough: what a half's column shows is the price of a prior, not of a method.
-    method = next((name for name in plan.methods if name != UNPRUNED), "magnitude")
+    method = next((name for name in plan.methods if name != UNPRUNED), USUAL_METHOD)
     keeps = sorted({*plan.schedule.steps, *plan.keeps} - {1.0}, reverse=True) or [0.5]
     rounds = retraining.cascade(
         model, first, keeps,

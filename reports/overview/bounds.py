@@ -38,7 +38,7 @@ def sensitivities(stats: Calibration, plan: Settings, eta: int, eta_star: int) -
         # The pair in the middle is a real one, so that its weights can be named.
         middle = int(live[np.argsort(flat[live], kind="stable")[len(live) // 2]])
         typical = float(flat[middle])
-        ask = {"eps": plan.eps, "delta": plan.delta, "sensitivity_sum": typical}
+        neuron = sipp_theory.Neuron(sensitivity_sum=typical, eta=eta, eta_star=eta_star)
         rows.append(
             {
                 "layer": layer.name,
@@ -50,11 +50,9 @@ def sensitivities(stats: Calibration, plan: Settings, eta: int, eta_star: int) -
                 "typical": typical,
                 "typical_weights": int(weights[middle]),
                 "sizes": {
-                    "SP-2": float(
-                        sipp_theory.sample_size("corenet", eta=eta, eta_star=eta_star, **ask)
-                    ),
-                    "SP-3": float(sipp_theory.sample_size("bernstein", **ask)),
-                    "SP-4": float(sipp_theory.sample_size("kl", **ask)),
+                    bound.claim: float(bound.size(neuron, plan.eps, plan.delta))
+                    for bound in sipp_theory.BOUNDS.values()
+                    if bound.knows != "shares"
                 },
                 "reached": int((layer.sensitivity > 0).sum()),
                 "weights": layer.sensitivity.numel(),

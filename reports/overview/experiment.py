@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -17,8 +17,10 @@ from torch import nn
 
 import proofs_check
 from reports.overview import bounds, certificates, curves, promises
-from reports.overview.settings import DATA, Settings, method_facts, settings
+from reports.overview.settings import Settings, settings
 from reports.overview.splits import Splits, calibration_count, split, widths
+from reports.site.methods import claims
+from sipp_core.pruning import find_method
 from sipp_core.runtime import versions
 from sipp_core.zoo import Dataset, datasets, models, training
 
@@ -86,9 +88,7 @@ def run(
         "quick": quick,
         "data": _data(data, splits),
         "network": network,
-        "methods": [
-            {"name": name, **_facts(name)} for name in plan.methods
-        ],
+        "methods": [_facts(name, model) for name in plan.methods],
         "grid": {"keeps": list(plan.keeps), "seeds": plan.seeds, "rows": rows},
         "certified": certified,
         "sparsest": searched,
@@ -105,26 +105,24 @@ def run(
     }  # fmt: skip
 
 
-def _facts(name: str) -> Json:
-    facts = method_facts(name)
+def _facts(name: str, model: nn.Module) -> Json:
+    method = find_method(name)
+    facts = method.facts
     return {
-        "label": facts.label,
-        "family": facts.family,
-        "random": facts.random,
-        "note": facts.note,
-        "claims": facts.claims,
-    }
+        "name": name, "label": facts.label, "family": facts.family, "random": method.random,
+        "note": facts.note, "claims": claims(name, model),
+    }  # fmt: skip
 
 
 def _trained(
     data: Dataset, plan: Settings, seed: int, device: str, progress: Progress | None
 ) -> tuple[nn.Module, Json]:
     """Train the reference network of a data set."""
-    name = DATA[data.name].model
+    name = datasets.SOURCES[data.name].network
     usual = training.recipe(name, data.name)
     recipe = replace(usual, epochs=plan.epochs or usual.epochs)
     model = models.build(name, seed).to(device)
-    done = training.train(model, data, **asdict(recipe), seed=seed, progress=progress)
+    done = training.train(model, data, recipe, seed=seed, progress=progress)
     eta, eta_star = widths(model)
     layers = [
         {"name": part, "out": int(m.weight.shape[0]), "fan_in": int(m.weight.shape[1])}
@@ -147,12 +145,12 @@ def _trained(
 
 
 def _data(data: Dataset, splits: Splits) -> Json:
-    facts = DATA[data.name]
+    facts = datasets.SOURCES[data.name]
     return {
         "name": data.name,
         "title": facts.title,
         "about": facts.about,
-        "source": facts.source,
+        "source": facts.origin,
         "licence": facts.licence,
         "description": data.description,
         "train": len(data.train_inputs),
@@ -167,7 +165,7 @@ def _data(data: Dataset, splits: Splits) -> Json:
 
 def _provenance(dataset: str, seed: int, device: str, quick: bool) -> Json:
     command = f"sipp report --dataset {dataset} --seed {seed}"
-    if dataset != "digits":
+    if datasets.SOURCES[dataset].folders:
         command += " --data-dir DIR"
     if device != "cpu":
         command += f" --device {device}"

@@ -52,6 +52,19 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What every plan of an experiment begins with.
+
+    Attributes:
+        schedule: its name.
+        subject: the network, its data and how it is trained.
+    """
+
+    schedule: str
+    subject: Subject
+
+
+@dataclass(frozen=True)
 class Workshop:
     """Where networks are trained and kept.
 
@@ -94,7 +107,7 @@ class Workshop:
         if begun is not None:
             begun.parent.mkdir(parents=True, exist_ok=True)
         training.train(
-            model, dataset or self.data(subject), **asdict(subject.recipe), seed=seed,
+            model, dataset or self.data(subject), subject.recipe, seed=seed,
             threads=self.threads, checkpoint=begun, progress=self.progress,
         )  # fmt: skip
         if kept is not None and begun is not None:

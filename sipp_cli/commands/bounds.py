@@ -10,14 +10,7 @@ import numpy as np
 import typer
 
 from sipp_cli import edge, ladder, options, render
-
-CLAIMS = {
-    "corenet": "SP-2",
-    "bernstein": "SP-3",
-    "kl": "SP-4",
-    "cramer": "SP-5",
-    "exact": "SP-5x",
-}
+from sipp_theory import BOUNDS
 
 
 def _show(question: ladder.Question, neurons: list[Any], calibration: list[Any]) -> None:
@@ -31,7 +24,7 @@ def _show(question: ladder.Question, neurons: list[Any], calibration: list[Any])
                 (
                     render.number(total),
                     kind,
-                    CLAIMS[kind],
+                    BOUNDS[kind].claim,
                     render.number(answer),
                     "-" if math.isnan(times) else f"{times:.2f}",
                 )
@@ -77,16 +70,14 @@ def _vacuous(neurons: list[Any], calibration: list[Any], m: float | None, most: 
     )
 
 
-def _kinds(kinds: list[str] | None, network: ladder.Network, instance: bool) -> list[str] | None:
-    """Check the kinds asked for; None where the user leaves the choice to us."""
-    for kind in kinds or []:
-        if kind not in CLAIMS:
-            raise ValueError(f"--kind must be one of {', '.join(CLAIMS)}; found {kind!r}")
-        if kind == "corenet" and not network:
-            raise ValueError("--kind corenet needs --eta and --eta-star")
-        if kind in ("cramer", "exact") and not instance:
+def _check_kinds(kinds: list[str], network: ladder.Network, instance: bool) -> None:
+    for kind in kinds:
+        if kind not in BOUNDS:
+            raise ValueError(f"--kind must be one of {', '.join(BOUNDS)}; found {kind!r}")
+        if BOUNDS[kind].knows == "network" and not network:
+            raise ValueError(f"--kind {kind} needs --eta and --eta-star")
+        if BOUNDS[kind].knows == "shares" and not instance:
             raise ValueError(f"--kind {kind} needs --shares")
-    return kinds or None
 
 
 def command(
@@ -136,22 +127,20 @@ def command(
     if probabilities is not None and shares is None:
         raise ValueError("--probabilities belongs to --shares")
     network = None if eta is None or eta_star is None else (eta, eta_star)
-    kinds = _kinds(kind, network, shares is not None)
+    _check_kinds(kind or [], network, shares is not None)
     neurons: list[dict[str, Any]] = []
     question = ladder.Question(eps, m, delta, coverage_factor)
     if sensitivity_sum or shares is not None:
         if (eps is None) == (m is None):
             raise ValueError("give either --eps, to get draws, or --m, to get errors")
-        by_sum = [*(["corenet"] if network else []), "bernstein", "kl"]
-        chosen = [k for k in kinds or by_sum if k in by_sum]
-        neurons += [ladder.ladder(question, s, chosen, network) for s in sensitivity_sum or ()]
+        neurons += [ladder.ladder(question, kind, network, s) for s in sensitivity_sum or ()]
     elif not network and points is None:
         raise ValueError(
             "give --sensitivity-sum or --shares with --eps or --m, or --eta and --eta-star, or "
             "--points and --dimension"
         )
     if shares is not None:
-        neurons.append(ladder.instance(question, shares, probabilities, kinds, network))
+        neurons.append(ladder.instance(question, shares, probabilities, kind, network))
     calibration = ladder.calibration(network, delta, points, dimension, beta)
     vacuous = _vacuous(neurons, calibration, m, math.inf if weights is None else weights)
     if json:
@@ -159,7 +148,7 @@ def command(
         answer = "size" if m is None else "error"
         for neuron in neurons:
             neuron["bounds"] = [
-                {"kind": name, "claim": CLAIMS[name], answer: value}
+                {"kind": name, "claim": BOUNDS[name].claim, answer: value}
                 for name, value in neuron.pop("answers").items()
             ]
         found = {"neurons": neurons, "calibration": calibration, "vacuous": vacuous}

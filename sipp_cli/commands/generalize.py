@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as text
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -181,7 +179,7 @@ def command(
     bound is taken. Exit code 1: the certified bound (GN-3) is vacuous.
     """
     networks.device(device)
-    folder = data_dir or os.environ.get("SIPP_DATA_DIR") or None
+    folder = inputs.data_folder(data_dir)
     if verify is not None:
         _only_searching(net=net, keep=keep, levels=levels, method=method, store=store, file=file)
     elif candidates is not None:
@@ -216,10 +214,7 @@ def command(
             command=typed, file=file,
         )  # fmt: skip
     if out is not None:
-        from sipp_core.runtime import write_atomically
-
-        written = text.dumps(render.plain(facts), indent=1, allow_nan=False, ensure_ascii=False)
-        write_atomically(out, (written + "\n").encode())
+        render.write_json(out, facts)
     if json:
         render.show_json(facts)
     else:

@@ -189,7 +189,9 @@ def command(
     given = inputs.tensor(Path(data)) if data_set is None else data_set.train_inputs
     given = inputs.fitted(given, network.model, data)
     if calibration_size is None and data_set is not None:
-        usual = networks.USUAL_SIZES.get(data_set.name)
+        from sipp_core.zoo import datasets
+
+        usual = datasets.SOURCES[data_set.name].calibration
         calibration_size = None if usual is None else min(usual, len(given))
     given = inputs.some(given, calibration_size, seed, "--calibration-size")
     if targets and data_set is not None:

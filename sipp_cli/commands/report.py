@@ -12,6 +12,23 @@ from sipp_cli.benchmarks import read_benchmarks, run_benchmarks
 from sipp_cli.ledger import run_ledger
 
 
+def _refuse_dataset(dataset: str) -> None:
+    """Refuse what the page, which speaks of dense networks, cannot be about."""
+    from sipp_core.zoo import NETWORKS, datasets
+
+    networks = {name: NETWORKS[source.network] for name, source in datasets.SOURCES.items()}
+    dense = [name for name, network in networks.items() if len(network.input_shape) == 1]
+    if dataset in networks and dataset not in dense:
+        raise ValueError(
+            f"--dataset {dataset} has no report: its page speaks of dense networks, whose network "
+            "theorem (NW-5) does not hold for shared weights and shortcuts. Run `sipp prune "
+            f"--model {networks[dataset].name} --calibration {dataset} --out FILE`, then `sipp "
+            f"certify FILE --inputs {dataset}`"
+        )
+    if dataset not in dense:
+        raise ValueError(f"--dataset must be one of {', '.join(dense)}; found {dataset!r}")
+
+
 def command(
     dataset: Annotated[
         str, typer.Option("--dataset", "--data", help="digits, mnist or fashion-mnist.")
@@ -53,15 +70,7 @@ def command(
     Exit code 1: a guarantee was violated, or a benchmark's check. Vacuous bounds are part of the
     report and told there.
     """
-    if dataset == "cifar10":
-        raise ValueError(
-            "--dataset cifar10 has no report: its page speaks of dense networks, whose network "
-            "theorem (NW-5) does not hold for shared weights and shortcuts. Run `sipp prune "
-            "--model resnet-20 --calibration cifar10 --out FILE`, then `sipp certify FILE --inputs "
-            "cifar10`"
-        )
-    if dataset not in networks.USUAL:
-        raise ValueError(f"--dataset must be one of {', '.join(networks.USUAL)}; found {dataset!r}")
+    _refuse_dataset(dataset)
     inputs.refuse_unwritable(out, folder=True)
     networks.device(device)
 

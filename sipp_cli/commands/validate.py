@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as text
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,7 +80,7 @@ def command(
         inputs.refuse_unwritable(out, folder=False)
     if store is None and asked in ("reduced", "paper"):
         render.note("nothing is kept if this is stopped; --store FOLDER lets it go on")
-    folder = data_dir or os.environ.get("SIPP_DATA_DIR") or None
+    folder = inputs.data_folder(data_dir)
 
     typed = f"sipp validate {paper} --schedule {asked} --seed {seed} --threads {threads}"
     typed += f" --only {only}" if only else ""
@@ -101,10 +99,7 @@ def command(
         )  # fmt: skip
     summary = render.plain(found.summary())
     if out is not None:
-        from sipp_core.runtime import write_atomically
-
-        written = text.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False)
-        write_atomically(out, (written + "\n").encode())
+        render.write_json(out, summary)
     if json:
         render.show_json(summary)
     else:

@@ -12,8 +12,6 @@ from sipp_core.runtime.execution import evaluating, forward, model_device
 from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.provenance import digests, recall
 
-KEEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02)
-
 
 def _outputs(model: nn.Module, batch: Tensor) -> Tensor:
     output = forward(model, batch.to(model_device(model)), "inputs")
@@ -92,21 +90,7 @@ def _compare(
 
 
 def refuse_reuse(pruned: nn.Module, inputs: Inputs, allow_repeats: bool) -> None:
-    """Refuse held-out inputs that the pruned model was calibrated on, where that is known.
-
-    Args:
-        pruned: the pruned model.
-        inputs: held-out inputs, re-iterable.
-        allow_repeats: the caller vouches that repeats are fresh draws.
-
-    Returns:
-        None.
-
-    Raises:
-        ValueError: some input was a calibration input.
-
-    Claim: none (plumbing).
-    """
+    """Refuse held-out inputs that the pruned model was calibrated on, where that is known."""
     origin = recall(pruned)
     if origin is None or allow_repeats:
         return
@@ -124,16 +108,7 @@ def refuse_reuse(pruned: nn.Module, inputs: Inputs, allow_repeats: bool) -> None
 
 
 def gathered(inputs: Inputs) -> Inputs:
-    """Keep a one-shot iterator for the two passes that certifying makes.
-
-    Args:
-        inputs: any stream of inputs.
-
-    Returns:
-        The same, or a list of its batches.
-
-    Claim: none (plumbing).
-    """
+    """Keep a one-shot iterator for the two passes that certifying makes."""
     if hasattr(inputs, "__len__") or not hasattr(inputs, "__iter__"):
         return inputs
     return list(inputs)
@@ -190,16 +165,12 @@ def certify(
     origin = recall(pruned)
     seed = None if origin is None else origin.seed
     if eps is None:
-        kind, found, share = (
-            "CT-2",
-            float(sipp_theory.error_quantile(errors, delta, confidence)),
-            delta,
-        )
+        kind, share = "CT-2", delta
+        eps = float(sipp_theory.error_quantile(errors, delta, confidence))
     else:
-        violations = int((errors > eps).sum())
-        kind, found, needed = "CT-1", float(eps), 1
+        kind, needed, violations = "CT-1", 1, int((errors > eps).sum())
         share = float(sipp_theory.violation_bound(violations, len(errors), confidence))
     return make_certificate(
-        kind, errors, changed, eps=found, delta=share, confidence=confidence, needed=needed,
+        kind, errors, changed, eps=float(eps), delta=share, confidence=confidence, needed=needed,
         seed=seed,
     )  # fmt: skip

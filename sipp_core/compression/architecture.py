@@ -11,6 +11,7 @@ from torch import nn
 from sipp_core.compression.range_coder import Coder, DamagedError, fixed, one_of
 from sipp_core.zoo import models
 from sipp_core.zoo.architectures import rows_left
+from sipp_core.zoo.networks import NETWORKS, Network
 
 NUMBER_BITS = 5
 # Whole parameters are below 2**LONGEST, and there are fewer than 2**COUNT_BITS of them.
@@ -23,31 +24,14 @@ Sizes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Family:
-    """Architectures that differ by whole parameters.
+    """Architectures that differ by whole parameters."""
 
-    Attributes:
-        number: how a file names it; never given to another.
-        build: makes the module from the parameters and a seed; refuses those that make none.
-        shape: of one input, from the parameters.
-        least: fewest parameters.
-        most: most parameters.
-        weights: how many weights the module has, or None where there are no parameters.
-
-    Claim: none (plumbing).
-    """
-
-    number: int
-    build: Callable[[Sizes, int], nn.Module]
-    shape: Callable[[Sizes], Sizes]
+    number: int  # how a file names it; never given to another
+    build: Callable[[Sizes, int], nn.Module]  # refuses parameters that make no module
+    shape: Callable[[Sizes], Sizes]  # of one input
     least: int = 0
     most: int = 0
-    weights: Callable[[Sizes], int] | None = None
-
-
-def _named(number: int, name: str) -> Family:
-    return Family(
-        number, lambda _, seed: models.build(name, seed), lambda _: models.input_shape(name)
-    )
+    weights: Callable[[Sizes], int] | None = None  # None where there are no parameters
 
 
 def _dense_weights(widths: Sizes) -> int:
@@ -61,27 +45,24 @@ def _compact_weights(sizes: Sizes) -> int:
     return convolutions + 10 * (widths[-1] * rows * rows + 1)
 
 
-FAMILIES: dict[str, Family] = {
-    "lenet-300-100": _named(1, "lenet-300-100"),
-    "digits-mlp": _named(2, "digits-mlp"),
-    "lenet-5": _named(3, "lenet-5"),
-    "vgg-small": _named(4, "vgg-small"),
-    "resnet-20": _named(5, "resnet-20"),
-    "vit-tiny": _named(6, "vit-tiny"),
+def _family(network: Network) -> Family:
+    return Family(
+        network.number, lambda _, seed: models.build(network.name, seed),
+        lambda _: network.input_shape,
+    )  # fmt: skip
+
+
+_FAMILIES = {name: _family(network) for name, network in NETWORKS.items()} | {
     "dense": Family(
         7, models.dense, lambda sizes: sizes[:1], least=2, most=15, weights=_dense_weights
     ),
     "compact": Family(
-        8,
-        models.compact,
-        lambda sizes: (1, sizes[0], sizes[0]),
-        least=2,
-        most=8,
+        8, models.compact, lambda sizes: (1, sizes[0], sizes[0]), least=2, most=8,
         weights=_compact_weights,
     ),
-    "lenet-5-caffe": _named(9, "lenet-5-caffe"),
-}
-"""Every family by its name. Claim: none (plumbing)."""
+}  # fmt: skip
+FAMILIES = dict(sorted(_FAMILIES.items(), key=lambda item: item[1].number))
+"""Every family by its name, in the order of their numbers. Claim: none (plumbing)."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +94,6 @@ class Architecture:
 
 def named(text: str) -> Architecture:
     """Read an architecture as people write it: a family, then its parameters behind a colon.
-
-    Args:
-        text: such as "lenet-5" or "dense:784,32,10".
-
-    Returns:
-        The architecture.
-
-    Raises:
-        ValueError: no such family, or parameters that it does not take.
 
     Example:
         >>> named("dense:784,32,10")
@@ -157,30 +129,18 @@ def _checked(name: str, sizes: Sizes) -> Architecture:
 
 
 def code_architecture(coder: Coder, architecture: Architecture) -> Architecture:
-    """Write or read an architecture.
-
-    Args:
-        coder: takes it down or reads it.
-        architecture: the architecture; for a reader, any.
-
-    Returns:
-        The architecture.
-
-    Raises:
-        DamagedError: no family has this number, or its parameters make no network.
-    """
+    """Write or read an architecture; a reader may be given any."""
     numbers = {family.number: name for name, family in FAMILIES.items()}
-    found = fixed(coder, FAMILIES[architecture.name].number, NUMBER_BITS)
-    if found not in numbers:
-        raise DamagedError(f"it names architecture {found}, which this version does not know")
-    family, sizes = FAMILIES[numbers[found]], architecture.sizes
-    count = len(sizes)
-    if family.most:
+    number = fixed(coder, FAMILIES[architecture.name].number, NUMBER_BITS)
+    if number not in numbers:
+        raise DamagedError(f"it names architecture {number}, which this version does not know")
+    sizes, count = architecture.sizes, len(architecture.sizes)
+    if FAMILIES[numbers[number]].most:
         count = fixed(coder, count, COUNT_BITS)
     given = [*sizes, *[1] * count]
     read = tuple(_size(coder, given[k]) for k in range(count))
     try:
-        return _checked(numbers[found], read)
+        return _checked(numbers[number], read)
     except ValueError as error:
         raise DamagedError(str(error)) from error
 

@@ -24,6 +24,14 @@ from sipp_core.runtime.files import write_atomically
 
 __all__ = ["Compressed", "compress", "decompress"]
 
+MAGIC = b"\xa7S"
+VERSION, TEMPLATE = 1, 0x80
+CRC_BYTES = 4
+LONGEST_LENGTH = 5
+State = dict[str, Tensor]
+Source = bytes | bytearray | memoryview | str | PathLike[str]
+"""A file: its bytes, or where it is. Claim: none (plumbing)."""
+
 
 @dataclass(frozen=True)
 class Compressed:
@@ -51,12 +59,9 @@ class Compressed:
         return write_atomically(path, self.content)
 
 
-State = dict[str, Tensor]
-
-
 def _state(model: nn.Module) -> State:
     """Tensors of a network that a file can hold; refuses others by name."""
-    found: State = {}
+    state: State = {}
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor):
             raise ValueError(
@@ -67,8 +72,8 @@ def _state(model: nn.Module) -> State:
             raise ValueError(f"{name!r} of the model is no dense tensor; make it one first")
         if value.is_meta or is_lazy(value):
             raise ValueError(f"{name!r} of the model has no values yet; initialise the model first")
-        found[name] = value.detach()
-    return found
+        state[name] = value.detach()
+    return state
 
 
 def _signature(state: State) -> list[tuple[str, tuple[int, ...], str]]:
@@ -95,8 +100,55 @@ def _real(value: Tensor) -> Tensor:
     return torch.view_as_real(value) if value.is_complex() else value
 
 
-def _crc(state: State | None, stream: bytes) -> bytes:
-    return checksum(stream, "" if state is None else repr(_signature(state)))
+def _length_of(count: int) -> bytes:
+    """A whole number in as few bytes as it takes, seven bits in each, the lowest first."""
+    low = bytearray()
+    while count > 0x7F:
+        low.append(0x80 | (count & 0x7F))
+        count >>= 7
+    return bytes([*low, count])
+
+
+def _checksum(state: State | None, stream: bytes) -> bytes:
+    """CRC-32 of a stream, and of the names and shapes that it is to be read with."""
+    signature = "" if state is None else repr(_signature(state))
+    return zlib.crc32(stream, zlib.crc32(signature.encode())).to_bytes(CRC_BYTES, "big")
+
+
+def _content_of(source: Source) -> tuple[str, bytes]:
+    """What to call a source, and its bytes."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "the content", bytes(source)
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no compressed network {path}")
+    return str(path), path.read_bytes()
+
+
+def _opened(where: str, content: bytes) -> tuple[bool, bytes, bytes]:
+    """Whether a file needs a template, its checksum and its stream."""
+    if not content.startswith(MAGIC):
+        raise ValueError(f"{where} is no compressed network; give a file that `compress` wrote")
+    if len(content) < len(MAGIC) + 2 + CRC_BYTES:
+        raise ValueError(f"{where} is truncated; compress the network again")
+    mark = content[len(MAGIC)]
+    if mark & ~TEMPLATE != VERSION:
+        raise ValueError(
+            f"{where} is of format version {mark & ~TEMPLATE}, this sipp reads {VERSION}; take the "
+            "sipp that wrote it"
+        )
+    size, place = 0, len(MAGIC) + 1
+    for k, byte in enumerate(content[place : place + LONGEST_LENGTH]):
+        size |= (byte & 0x7F) << 7 * k
+        if byte < 0x80:
+            place += k + 1
+            break
+    end = place + CRC_BYTES + size
+    if _length_of(size) != content[len(MAGIC) + 1 : place] or len(content) != end:
+        raise ValueError(
+            f"{where} is truncated or too long: {len(content)} bytes; compress the network again"
+        )
+    return bool(mark & TEMPLATE), content[place : place + CRC_BYTES], content[place + CRC_BYTES :]
 
 
 def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed:
@@ -135,21 +187,21 @@ def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed
     state = _state(model)
     recorder = Recorder()
     if architecture is not None:
-        wanted = families.named(architecture)
-        built = _state(wanted.build())
+        named = families.named(architecture)
+        built = _state(named.build())
         if wrong := _differs(state, built):
-            raise ValueError(f"the model is no {wanted} as it is built: {wrong}")
+            raise ValueError(f"the model is no {named} as it is built: {wrong}")
         state = {name: state[name] for name in built}
         recorder.part("", "architecture")
-        code_architecture(recorder, wanted)
+        code_architecture(recorder, named)
     past = Past()
     for name, value in state.items():
         if value.numel():
             write(recorder, past, name, _real(value))
     stream = recorder.content()
     mark = VERSION | (TEMPLATE if architecture is None else 0)
-    check = _crc(state if architecture is None else None, stream)
-    header = MAGIC + bytes([mark]) + length_of(len(stream))
+    check = _checksum(state if architecture is None else None, stream)
+    header = MAGIC + bytes([mark]) + _length_of(len(stream))
     content = header + check + stream
     sections = [("", "header", 8.0 * len(header)), ("", "checksum", 8.0 * len(check))]
     sections += recorder.parts()
@@ -181,14 +233,14 @@ def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
         ...
         ValueError: the content is no compressed network; give a file that `compress` wrote
     """
-    where, content = content_of(source)
-    template, check, stream = opened(where, content)
+    where, content = _content_of(source)
+    template, check, stream = _opened(where, content)
     if template and model is None:
         raise ValueError(f"{where} names no architecture; give a module of the same one as model=")
     if not template and model is not None:
         raise ValueError(f"{where} names its architecture; leave out model=")
     state = None if model is None else _state(model)
-    if _crc(state, stream) != check:
+    if _checksum(state, stream) != check:
         other = " or the model is of another architecture" if template else ""
         raise ValueError(f"{where} has been altered{other}: its checksum differs; compress again")
     try:
@@ -217,11 +269,11 @@ def named_in(source: Source) -> Architecture | None:
         >>> str(named_in(compress(models.dense([3, 2], 0), architecture="dense:3,2").content))
         'dense:3,2'
     """
-    where, content = content_of(source)
-    template, check, stream = opened(where, content)
+    where, content = _content_of(source)
+    template, check, stream = _opened(where, content)
     if template:
         return None
-    if _crc(None, stream) != check:
+    if _checksum(None, stream) != check:
         raise ValueError(f"{where} has been altered: its checksum differs; compress again")
     try:
         return code_architecture(Reader(stream), Architecture("lenet-5"))
@@ -245,68 +297,10 @@ def _read(stream: bytes, model: nn.Module | None) -> nn.Module:
         shape = (*old.shape, 2) if pairs else tuple(old.shape)
         dtype = torch.empty((), dtype=old.dtype).real.dtype
         if old.numel():
-            found = read(reader, past, shape, dtype)
-            state[name] = torch.view_as_complex(found) if pairs else found
+            value = read(reader, past, shape, dtype)
+            state[name] = torch.view_as_complex(value) if pairs else value
         else:
             state[name] = old
     new.load_state_dict(state)
     refresh(new)
     return new
-
-
-MAGIC = b"\xa7S"
-VERSION, TEMPLATE = 1, 0x80
-CRC_BYTES = 4
-LONGEST_LENGTH = 5
-Source = bytes | bytearray | memoryview | str | PathLike[str]
-"""A file: its bytes, or where it is. Claim: none (plumbing)."""
-
-
-def length_of(count: int) -> bytes:
-    """A whole number in as few bytes as it takes, seven bits in each, the lowest first."""
-    found = bytearray()
-    while count > 0x7F:
-        found.append(0x80 | (count & 0x7F))
-        count >>= 7
-    return bytes([*found, count])
-
-
-def checksum(stream: bytes, signature: str = "") -> bytes:
-    """Checksum of a stream, and of the names and shapes that it is to be read with."""
-    return zlib.crc32(stream, zlib.crc32(signature.encode())).to_bytes(CRC_BYTES, "big")
-
-
-def content_of(source: Source) -> tuple[str, bytes]:
-    """What to call a source, and its bytes."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        return "the content", bytes(source)
-    path = Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no compressed network {path}")
-    return str(path), path.read_bytes()
-
-
-def opened(where: str, content: bytes) -> tuple[bool, bytes, bytes]:
-    """Whether a file needs a template, its checksum and its stream."""
-    if not content.startswith(MAGIC):
-        raise ValueError(f"{where} is no compressed network; give a file that `compress` wrote")
-    if len(content) < len(MAGIC) + 2 + CRC_BYTES:
-        raise ValueError(f"{where} is truncated; compress the network again")
-    mark = content[len(MAGIC)]
-    if mark & ~TEMPLATE != VERSION:
-        raise ValueError(
-            f"{where} is of format version {mark & ~TEMPLATE}, this sipp reads {VERSION}; take the "
-            "sipp that wrote it"
-        )
-    size, place = 0, len(MAGIC) + 1
-    for k, byte in enumerate(content[place : place + LONGEST_LENGTH]):
-        size |= (byte & 0x7F) << 7 * k
-        if byte < 0x80:
-            place += k + 1
-            break
-    end = place + CRC_BYTES + size
-    if length_of(size) != content[len(MAGIC) + 1 : place] or len(content) != end:
-        raise ValueError(
-            f"{where} is truncated or too long: {len(content)} bytes; compress the network again"
-        )
-    return bool(mark & TEMPLATE), content[place : place + CRC_BYTES], content[place + CRC_BYTES :]

@@ -31,25 +31,15 @@ REAL_TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True)
 class Form:
-    """How whole numbers become the values of a tensor.
+    """How whole numbers become the values of a tensor."""
 
-    Attributes:
-        kind: one of `KINDS`.
-        step: distance of two neighbours on a grid; above 0.
-        steps: a grid table's entries, in steps, rising.
-        patterns: a table's entries as bits of the tensor's own type, in the order of the table.
-        values: a table's entries as numbers, rising; empty if only their bits will do.
-        centre: what the whole number 0 stands for: steps of a grid, or the number of an entry.
-        source: of a tensor equal to an earlier one, the number of that one.
-    """
-
-    kind: str
-    step: float = 1.0
-    steps: tuple[int, ...] = ()
-    patterns: tuple[int, ...] = ()
-    values: tuple[float, ...] = ()
-    centre: int = 0
-    source: int = 0
+    kind: str  # one of `KINDS`
+    step: float = 1.0  # distance of two neighbours on a grid; above 0
+    steps: tuple[int, ...] = ()  # a grid table's entries, in steps, rising
+    patterns: tuple[int, ...] = ()  # a table's entries as bits of the tensor's type, in its order
+    values: tuple[float, ...] = ()  # as numbers, rising; empty if only bits will do
+    centre: int = 0  # what 0 stands for: steps of a grid, or the number of an entry
+    source: int = 0  # of a tensor equal to an earlier one, the number of that one
 
 
 def raw_bytes(tensor: Tensor) -> np.ndarray:

@@ -17,19 +17,12 @@ GAIN = 24.0
 
 @dataclass(frozen=True)
 class Layout:
-    """A tensor as a matrix, one row an output.
+    """A tensor as a matrix, one row an output."""
 
-    Attributes:
-        rows: outputs; 1 for a vector.
-        columns: weights of an output.
-        width: how far back in its row the weight above is, where a row is an image; 0 if none.
-        image: weights of one image (a kernel, say) in a row; 0 if a row is one.
-    """
-
-    rows: int
-    columns: int
-    width: int
-    image: int
+    rows: int  # outputs; 1 for a vector
+    columns: int  # weights of an output
+    width: int  # how far back the weight above is, where a row is an image; 0 if none
+    image: int  # weights of one image (a kernel, say) in a row; 0 if a row is one
 
     def back(self) -> tuple[int, ...]:
         """How far back the neighbours are: left, above, the last image, the last row and others."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate, pairwise
 
 from sipp_core.compression import positions
@@ -28,15 +29,10 @@ LARGE = 50_000
 
 @dataclass
 class Memory:
-    """What the tensors so far taught.
+    """What the tensors so far taught."""
 
-    Attributes:
-        books: of the ways that were taken, by the kind of tensor.
-        choices: which ways were taken.
-    """
-
-    books: dict[str, Book] = field(default_factory=dict)
-    choices: Book = field(default_factory=Book)
+    books: dict[str, Book] = field(default_factory=dict)  # by the kind of tensor
+    choices: Book = field(default_factory=Book)  # which ways were taken
 
     def copy(self) -> Memory:
         """A copy that learns on its own."""
@@ -85,11 +81,7 @@ def code_positions(
     coder: Coder, memory: Memory, mask: Numbers, layout: Layout, kind: str
 ) -> Numbers:
     """Code which numbers of a tensor are not zero."""
-
-    def place(way: Callable[..., Numbers]) -> Way:
-        return lambda coder, book, numbers: way(coder, book, numbers, layout)
-
-    ways = [place(way) for way in positions.WAYS]
+    ways = [partial(way, layout=layout) for way in positions.WAYS]
     return _shortest(coder, memory, kind, "positions", ways, mask)
 
 
@@ -120,20 +112,13 @@ def _code_signed(
     mask = [int(level != 0) for level in levels]
     signs = [int(level < 0) for level in levels]
     sizes = [max(abs(level) - 1, 0) for level in levels]
-
-    def size(way: Callable[..., Numbers]) -> Way:
-        return lambda coder, book, numbers: way(coder, book, numbers, mask, layout)
-
-    def sign(way: Callable[..., Numbers]) -> Way:
-        return lambda coder, book, numbers: way(coder, book, numbers, sizes, mask, layout)
-
     part("positions")
     mask = code_positions(coder, memory, mask, layout, kind)
     part("magnitudes")
-    ways = [size(way) for way in MAGNITUDES]
+    ways = [partial(way, mask=mask, layout=layout) for way in MAGNITUDES]
     sizes = _shortest(coder, memory, kind, "magnitudes", ways, sizes)
     part("signs")
-    ways = [sign(way) for way in SIGNS]
+    ways = [partial(way, sizes=sizes, mask=mask, layout=layout) for way in SIGNS]
     signs = _shortest(coder, memory, kind, "signs", ways, signs)
     return [
         (1 - 2 * sign) * (1 + size) if there else 0

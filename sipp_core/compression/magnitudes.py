@@ -8,6 +8,7 @@ signs (coder, book, signs, sizes, mask, layout) -> signs; a reader is given zero
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import partial
 
 from sipp_core.compression.adaptive import Book, Hint, adapt, decide, number
 from sipp_core.compression.layout import Layout
@@ -54,10 +55,10 @@ def lengthwise(coder: Coder, book: Book, sizes: Numbers, mask: Numbers, layout: 
     ]
 
 
-def _hinted(
+def hinted(
     coder: Coder, book: Book, sizes: Numbers, mask: Numbers, layout: Layout, trust: float
 ) -> Numbers:
-    """Each step in the light of the magnitudes in its row and column and beside it."""
+    """Each step with the magnitudes in its row and column and beside it as context."""
     beside = [book.hint(("size", k, trust), v * trust) for k, v in enumerate(BESIDE)]
     columns: list[Hint] = [[0.0, COLUMN * trust] for _ in range(layout.columns)]
     reaching = layout.reaching()
@@ -73,9 +74,9 @@ def _hinted(
             relative.append(ZERO)
             found.append(0)
             continue
-        said = [(row, 1.0), (columns[place], 1.0)]
-        said += [(beside[k], relative[here - b]) for k, b in reaching[place] if here >= b]
-        size = _steps(coder, book, said, sizes[here], ("step by hints", trust))
+        context = [(row, 1.0), (columns[place], 1.0)]
+        context += [(beside[k], relative[here - b]) for k, b in reaching[place] if here >= b]
+        size = _steps(coder, book, context, sizes[here], ("step by hints", trust))
         total, count = total + size + 1, count + 1
         relative.append(min((size + 1) * count / total - 1.0, MOST))
         found.append(size)
@@ -83,24 +84,12 @@ def _hinted(
 
 
 def _steps(
-    coder: Coder, book: Book, said: list[tuple[Hint, float]], size: int, what: Hashable
+    coder: Coder, book: Book, context: list[tuple[Hint, float]], size: int, what: Hashable
 ) -> int:
     for k in range(STEPS):
-        if not decide(coder, [(book.hint((what, k), STEP), 1.0), *said], int(size > k)):
+        if not decide(coder, [(book.hint((what, k), STEP), 1.0), *context], int(size > k)):
             return k
     return _beyond(coder, book, size)
-
-
-def hinted(coder: Coder, book: Book, sizes: Numbers, mask: Numbers, layout: Layout) -> Numbers:
-    """In the light of row, column and neighbours."""
-    return _hinted(coder, book, sizes, mask, layout, 1.0)
-
-
-def hardly_hinted(
-    coder: Coder, book: Book, sizes: Numbers, mask: Numbers, layout: Layout
-) -> Numbers:
-    """The same, where these are expected to say little."""
-    return _hinted(coder, book, sizes, mask, layout, 0.1)
 
 
 def fair(
@@ -123,7 +112,7 @@ def learnt(
 def alike(
     coder: Coder, book: Book, signs: Numbers, sizes: Numbers, mask: Numbers, layout: Layout
 ) -> Numbers:
-    """In the light of the weights beside it, the more so the larger both are.
+    """With the weights beside it as context, which counts the more the larger both are.
 
     For normal weights that correlate, the log odds of a sign are the weight's magnitude times a
     linear function of its neighbours.
@@ -146,29 +135,25 @@ def alike(
             found.append(0)
             continue
         own = min((sizes[here] + 1) / mean, LARGEST)
-        said = [(bias, own), (row, own), (columns[place], own)]
-        said += [
+        context = [(bias, own), (row, own), (columns[place], own)]
+        context += [
             (beside[k], own * signed[here - b])
             for k, b in reaching[place]
             if here >= b and signed[here - b]
         ]
-        sign = decide(coder, said, signs[here])
+        sign = decide(coder, context, signs[here])
         signed.append(own if sign else -own)
         found.append(sign)
     return found
 
 
-MAGNITUDES: tuple[Callable[[Coder, Book, Numbers, Numbers, Layout], Numbers], ...] = (
-    stepwise,
-    hinted,
-    hardly_hinted,
-    lengthwise,
-)
+# Row, column and neighbours are trusted fully, or expected to say little.
+MAGNITUDES: tuple[Callable[..., Numbers], ...] = (
+    stepwise, partial(hinted, trust=1.0), partial(hinted, trust=0.1), lengthwise,
+)  # fmt: skip
 """Every way to say magnitudes, in the order of their numbers. Claim: none (plumbing)."""
 
-SIGNS: tuple[Callable[[Coder, Book, Numbers, Numbers, Numbers, Layout], Numbers], ...] = (
-    fair,
-    alike,
-    learnt,
-)
+SIGNS: tuple[Callable[..., Numbers], ...] = (
+    fair, alike, learnt,
+)  # fmt: skip
 """Every way to say signs, in the order of their numbers. Claim: none (plumbing)."""

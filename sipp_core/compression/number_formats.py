@@ -12,19 +12,12 @@ from sipp_core.compression.range_coder import WHOLE, Coder
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write numbers above 0; of two numbers, the greater has the greater pattern.
-
-    Attributes:
-        name: what it is called.
-        bits: of a pattern.
-        pattern: the pattern of a number, or None if the format does not hold it exactly.
-        number: what a pattern means.
-    """
+    """A way to write numbers above 0; the greater number has the greater pattern."""
 
     name: str
-    bits: int
-    pattern: Callable[[float], int | None]
-    number: Callable[[int], float]
+    bits: int  # of a pattern
+    pattern: Callable[[float], int | None]  # None if it does not hold the number exactly
+    number: Callable[[int], float]  # what a pattern means
 
 
 def _small(name: str, fraction: int, lowest: int) -> Format:

@@ -6,6 +6,7 @@ Each way is a function (coder, book, mask, layout) -> mask; a reader is given a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from sipp_core.compression.adaptive import Book, Hint, adapt, decide, number
 from sipp_core.compression.layout import Layout
@@ -62,8 +63,8 @@ def gaps(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
     return found
 
 
-def _hinted(coder: Coder, book: Book, mask: Mask, layout: Layout, trust: float) -> Mask:
-    """In the light of how full its row and column are so far and of the weights beside it."""
+def hinted(coder: Coder, book: Book, mask: Mask, layout: Layout, trust: float) -> Mask:
+    """Context model: how full its row and column are so far, and the weights beside it."""
     filled = sum(mask)
     rarity = next((k for k in range(RAREST) if filled << (k + 1) > len(mask)), RAREST)
     rarity = number(coder, book, "rarity", rarity)
@@ -77,27 +78,14 @@ def _hinted(coder: Coder, book: Book, mask: Mask, layout: Layout, trust: float) 
         row: Hint = [0.0, ROW * trust]
         for column, near in zip(columns, reaching, strict=True):
             here = len(found)
-            said = [(share, 1.0), (row, 1.0), (column, 1.0)]
-            said += [(beside[k], 1.0) for k, back in near if here >= back and found[here - back]]
-            found.append(decide(coder, said, mask[here]))
+            context = [(share, 1.0), (row, 1.0), (column, 1.0)]
+            context += [(beside[k], 1.0) for k, back in near if here >= back and found[here - back]]
+            found.append(decide(coder, context, mask[here]))
     return found
 
 
-def hinted(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
-    """In the light of row, column and neighbours."""
-    return _hinted(coder, book, mask, layout, 1.0)
-
-
-def hardly_hinted(coder: Coder, book: Book, mask: Mask, layout: Layout) -> Mask:
-    """The same, where these are expected to say little."""
-    return _hinted(coder, book, mask, layout, 0.1)
-
-
-WAYS: tuple[Callable[[Coder, Book, Mask, Layout], Mask], ...] = (
-    dense,
-    hinted,
-    hardly_hinted,
-    gaps,
-    enumerative,
-)
+# Row, column and neighbours are trusted fully, or expected to say little.
+WAYS: tuple[Callable[..., Mask], ...] = (
+    dense, partial(hinted, trust=1.0), partial(hinted, trust=0.1), gaps, enumerative,
+)  # fmt: skip
 """Every way, in the order of their numbers in a file. Claim: none (plumbing)."""

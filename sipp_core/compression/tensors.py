@@ -21,16 +21,10 @@ LEVELLED = ("grid", "table", "grid table")
 
 @dataclass
 class Past:
-    """What the file holds so far.
-
-    Attributes:
-        memory: what the tensors taught.
-        steps: steps used, the last one last.
-        tensors: the tensors themselves.
-    """
+    """What the file holds so far."""
 
     memory: Memory = field(default_factory=Memory)
-    steps: list[float] = field(default_factory=list)
+    steps: list[float] = field(default_factory=list)  # steps used, the last one last
     tensors: list[Tensor] = field(default_factory=list)
 
     def like(self, shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:

@@ -236,7 +236,9 @@ def prune_filters(
 def _report(table: Table, report: FilterReport, done: Removal) -> LayerReport:
     """One layer's report in the words of all methods; neurons are those of the old layer."""
     out = table.weight.shape[0]
-    new = weight_of(done.model.get_submodule(report.name)).detach().flatten(1).cpu().numpy()
+    new = (
+        weight_of(done.model.get_submodule(report.name)).detach().flatten(1).double().cpu().numpy()
+    )
     # Where filters were removed, what is left stands in the old order.
     rows = np.arange(out) if len(new) == out else report.kept_filters
     budgets = np.zeros((2, out), dtype=np.int64)

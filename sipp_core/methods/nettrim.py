@@ -38,7 +38,7 @@ class NetTrim(Method):
     facts: Facts = field(init=False, repr=False)
     random = False
     certain = True
-    takes = frozenset({"keep", "eps"})
+    takes: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
@@ -54,6 +54,10 @@ class NetTrim(Method):
         )
         name = "nettrim" + f"-{self.solver}" * general + "-cascade" * self.cascade
         object.__setattr__(self, "name", name)
+        # A cascade's later radii follow from eps, and the search for one that keeps so many weights
+        # needs warm starts.
+        takes = {"eps"} if self.cascade or general else {"keep", "eps"}
+        object.__setattr__(self, "takes", frozenset(takes))
         object.__setattr__(self, "facts", Facts(label, "peer", note, "arXiv 1611.05162"))
 
     def needs(self, request: Request) -> Needs:

@@ -17,35 +17,23 @@ from torch import Tensor
 from sipp_core.nettrim.program import Program
 
 # Above this many products an iteration single precision halves its time; its outcome only names
-# candidates, which are solved for in float64 (see nettrim_polish).
+# candidates, which are solved for in float64 (see `interior_point`).
 SINGLE_ABOVE = 10**7
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Where ADMM stands; a warm start for a nearby program.
+    """Where ADMM stands; a warm start for a nearby program."""
 
-    Attributes:
-        weights: (M, N) U, sparse.
-        outputs: (M, P) Z, inside the ball and below the ceilings.
-        weight_duals: (M, N), scaled by the penalty.
-        output_duals: (M, P), scaled by the penalty.
-        weight_penalty: p.
-        output_penalty: q.
-        iterations: so far.
-        primal: larger of the two relative primal residuals.
-        dual: larger of the two relative dual residuals.
-    """
-
-    weights: Tensor
-    outputs: Tensor
-    weight_duals: Tensor
-    output_duals: Tensor
-    weight_penalty: float
-    output_penalty: float
+    weights: Tensor  # (M, N) U, sparse
+    outputs: Tensor  # (M, P) Z, inside the ball and below the ceilings
+    weight_duals: Tensor  # (M, N), scaled by the penalty
+    output_duals: Tensor  # (M, P), likewise
+    weight_penalty: float  # p
+    output_penalty: float  # q
     iterations: int = 0
-    primal: float = math.inf
-    dual: float = math.inf
+    primal: float = math.inf  # larger of the two relative primal residuals
+    dual: float = math.inf  # likewise
 
     @property
     def multipliers(self) -> Tensor:

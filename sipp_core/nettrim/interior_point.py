@@ -22,17 +22,11 @@ STEP = 0.995
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A primal and dual point of the whole program.
+    """A primal and dual point of the whole program."""
 
-    Attributes:
-        weights: (M, N) float64 U.
-        multipliers: (M, P) float64 Lambda.
-        iterations: of the interior-point method.
-    """
-
-    weights: Tensor
-    multipliers: Tensor
-    iterations: int
+    weights: Tensor  # (M, N) float64 U
+    multipliers: Tensor  # (M, P) float64 Lambda
+    iterations: int  # of the interior-point method
 
 
 @dataclass(frozen=True, eq=False)

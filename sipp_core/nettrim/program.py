@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sipp_core.runtime.arguments import first_nonfinite
+
 
 @dataclass(frozen=True, eq=False)
 class Program:
@@ -63,6 +65,9 @@ def objective(program: Program, weights: Tensor) -> float:
     Returns:
         The objective.
 
+    Raises:
+        RuntimeError: weights of another shape.
+
     Claim: NT-1. Source: [NT] arXiv 1611.05162.
 
     Example:
@@ -84,6 +89,9 @@ def violations(program: Program, weights: Tensor) -> tuple[float, float]:
         ||U X - Y||_F over the ball's entries, to compare with eps, and ||max(U X - V, 0)||_F over
         the others, to compare with 0; both in the outputs' unit.
 
+    Raises:
+        RuntimeError: weights of another shape.
+
     Claim: NT-1. Source: [NT] arXiv 1611.05162.
 
     Example:
@@ -102,13 +110,6 @@ def lower_bound(program: Program, multipliers: Tensor) -> float:
 
     They are made feasible first: cut at 0 outside the ball, balanced for a free bias, and each
     neuron's divided by the largest |Lambda X^T| if that is above 1.
-
-    Args:
-        program: the program.
-        multipliers: (M, P) float64, the nearer to the optimal ones the higher the bound.
-
-    Returns:
-        The bound; -inf if the multipliers are not finite.
 
     Claim: NT-1. Source: [OWN], Lagrangian duality.
 
@@ -214,8 +215,6 @@ def layer_program(
 
 def _finite(name: str, values: Tensor) -> Tensor:
     wide = values.detach().to(torch.float64)
-    bad = ~torch.isfinite(wide)
-    if bad.any():
-        index = tuple(int(i) for i in bad.nonzero()[0])
+    if (index := first_nonfinite(wide)) is not None:
         raise ValueError(f"{name} must be finite; found {float(wide[index])} at index {index}")
     return wide

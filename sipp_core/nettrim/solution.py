@@ -72,6 +72,9 @@ def feasible(program: Program, weights: Tensor) -> bool:
     Returns:
         True if it does.
 
+    Raises:
+        RuntimeError: weights of another shape.
+
     Claim: none (plumbing).
 
     Example:
@@ -88,15 +91,6 @@ def feasible(program: Program, weights: Tensor) -> bool:
 
 def certified(program: Program, weights: Tensor, multipliers: Tensor) -> tuple[Tensor, float]:
     """Clean weights and bound how far their objective is from the least one.
-
-    Args:
-        program: the program.
-        weights: (M, N) float64.
-        multipliers: (M, P) float64 of the outputs, any; the better the smaller the gap.
-
-    Returns:
-        The weights with exact zeros, and their gap relative to their objective (0 where both are
-        0); +inf if they are not feasible.
 
     Claim: NT-1. Source: [OWN], Lagrangian duality.
 
@@ -123,19 +117,6 @@ def answer(
     solver: str = "admm",
 ) -> Trimmed:
     """Record a solver's point, with weights below 1e-7 of the largest set to exact zeros.
-
-    Args:
-        program: the program.
-        weights: (M, N) float64.
-        gap: certified, relative.
-        state: of ADMM.
-        newton: iterations of the interior-point method.
-        solver: its name.
-
-    Returns:
-        The record.
-
-    Claim: none (plumbing).
 
     Example:
         >>> from sipp_core.nettrim.program import layer_program

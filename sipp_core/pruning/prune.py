@@ -97,8 +97,9 @@ def prune(
     Claim: SP-1 to SP-10, AL-1, NW-5. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
 
     Example:
+        >>> import torch; from sipp_core.methods import SippDet
         >>> net = nn.Sequential(nn.Linear(8, 4), nn.Sigmoid(), nn.Linear(4, 2))
-        >>> result = prune(net, torch.rand(16, 8), method="sipp-det", keep=0.5)
+        >>> result = prune(net, torch.rand(16, 8), method=SippDet(), keep=0.5)
         >>> (result.nnz_before, result.nnz_after)
         (40, 20)
     """
@@ -125,8 +126,8 @@ def prune(
                 }
             )
         stats = calibrate_for(
-            rule, request, calibration, layers=layers, batch_size=batch_size or 256,
-            forward_size=forward_size,
+            rule, request, calibration, layers=layers,
+            batch_size=256 if batch_size is None else batch_size, forward_size=forward_size,
         )  # fmt: skip
     new = rule.run(request, stats)
     if group is not None:
@@ -139,9 +140,9 @@ def prune(
         layers=new.reports,
         method=rule.name,
         seed=request.seed,
-        keep=keep if keep is None else float(keep),
+        keep=keep,
         scope=target.scope if isinstance(target, Keep) else rule.default_scope,
-        eps=eps if eps is None else float(eps),
+        eps=eps,
         delta=request.delta,
         bound=request.bound.name,
         coverage_factor=request.coverage_factor,

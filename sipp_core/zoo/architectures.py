@@ -1,9 +1,10 @@
-"""Convolutional, residual and attention networks for 3x32x32 images, made of separate layers."""
+"""Dense, convolutional, residual and attention networks, made of separate layers."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,36 @@ def _conv(channels_in: int, channels_out: int, size: int, stride: int = 1) -> nn
 
 def _linear(fan_in: int, fan_out: int) -> nn.Module:
     return skip_init(nn.Linear, fan_in, fan_out)
+
+
+def _dense(widths: Sequence[int]) -> Layers:
+    """Fully connected layers fc1, relu1, fc2, ... with no activation after the last."""
+    layers: Layers = OrderedDict()
+    last = len(widths) - 1
+    for k, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
+        layers[f"fc{k}"] = _linear(fan_in, fan_out)
+        if k < last:
+            layers[f"relu{k}"] = nn.ReLU()
+    return layers
+
+
+def dense(*widths: int) -> nn.Module:
+    """Fully connected layers with ReLU between, from the inputs to the classes."""
+    return nn.Sequential(_dense(widths))
+
+
+def lenet(channels: tuple[int, int], padding: int, *widths: int) -> nn.Module:
+    """Two 5x5 convolutions, the first with padding, and fully connected layers behind."""
+    layers: Layers = OrderedDict(
+        conv1=skip_init(nn.Conv2d, 1, channels[0], 5, padding=padding),
+        relu_conv1=nn.ReLU(),
+        pool1=nn.MaxPool2d(2),
+        conv2=skip_init(nn.Conv2d, *channels, 5),
+        relu_conv2=nn.ReLU(),
+        pool2=nn.MaxPool2d(2),
+        flatten=nn.Flatten(),
+    )
+    return nn.Sequential(layers | _dense(widths))
 
 
 def vgg_small() -> nn.Module:
@@ -76,16 +107,16 @@ def rows_left(side: int, convolutions: int) -> list[int]:
         >>> rows_left(28, 2)
         [14, 6, 2]
     """
-    found = [side // 2 if side > WIDE else side]
+    left = [side // 2 if side > WIDE else side]
     for k in range(1, convolutions + 1):
-        if found[-1] < 3:
+        if left[-1] < 3:
             raise ValueError(
                 f"images of side {side} are too small for {convolutions} convolutions: "
-                f"{found[-1]} rows are left for number {k}; use fewer"
+                f"{left[-1]} rows are left for number {k}; use fewer"
             )
-        rows = found[-1] - 2
-        found.append(rows // 2 if rows > 2 else rows)
-    return found
+        rows = left[-1] - 2
+        left.append(rows // 2 if rows > 2 else rows)
+    return left
 
 
 def compact(side: int, channels: Sequence[int]) -> nn.Module:

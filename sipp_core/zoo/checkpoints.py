@@ -21,16 +21,8 @@ from sipp_core.zoo.recipes import Recipe
 
 
 @dataclass
-class Standing:
-    """Where a training run stands.
-
-    Attributes:
-        model: the network as it is now.
-        optimizer: with its momenta.
-        generator: dice of the order and of crops, on the CPU.
-        epoch: epochs done.
-        loss: mean loss of the last of them, nats; +inf before the first.
-    """
+class State:
+    """Where a training run stands: epochs done, and the mean loss of the last of them in nats."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -40,36 +32,30 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Book:
-    """The file that a run is written to, and what it says so far.
-
-    Attributes:
-        path: the file.
-        run: which run this is; what the file must agree with.
-        found: what the file holds, None while there is none.
-    """
+class Checkpoint:
+    """A run's file, which run it must be of, and what it holds, None while there is none."""
 
     path: Path
     run: dict[str, Any]
-    found: dict[str, Any] | None
+    held: dict[str, Any] | None
 
 
-def read(path: Path, model: nn.Module, dataset: Dataset, asked: Recipe, seed: int) -> Book:
+def read(path: Path, model: nn.Module, dataset: Dataset, recipe: Recipe, seed: int) -> Checkpoint:
     """Read a run's checkpoint if there is one, before anything is changed."""
     data = hashlib.blake2b(digest_size=16)
     for tensor in (dataset.train_inputs, dataset.train_targets):
         data.update(tensor.cpu().contiguous().numpy().data)
     run = {
-        "recipe": asdict(asked),
+        "recipe": asdict(recipe),
         "seed": seed,
         "starting model": fingerprint(model),
         "data": data.hexdigest(),
     }
     if not path.exists():
-        return Book(path, run, None)
+        return Checkpoint(path, run, None)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        known = found["run"]
+        held = torch.load(path, map_location="cpu", weights_only=True)
+        known = held["run"]
     except (RuntimeError, OSError, EOFError, KeyError, TypeError, UnpicklingError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
@@ -82,41 +68,41 @@ def read(path: Path, model: nn.Module, dataset: Dataset, asked: Recipe, seed: in
                 f"checkpoint {path} is of another run: its {name} differs; remove it, or name "
                 "another file"
             )
-    return Book(path, run, found)
+    return Checkpoint(path, run, held)
 
 
-def resume(standing: Standing, book: Book) -> None:
+def resume(state: State, file: Checkpoint) -> None:
     """Go on where a checkpoint stopped, if there is one."""
-    if (found := book.found) is None:
+    if (held := file.held) is None:
         return
-    standing.model.load_state_dict(found["model"])
-    standing.optimizer.load_state_dict(found["optimizer"])
-    standing.generator.set_state(found["order"])
-    torch.set_rng_state(found["randomness"]["cpu"])
-    if "cuda" in found["randomness"]:
-        torch.cuda.set_rng_state(found["randomness"]["cuda"], model_device(standing.model))
-    standing.epoch, standing.loss = found["epoch"], found["loss"]
+    state.model.load_state_dict(held["model"])
+    state.optimizer.load_state_dict(held["optimizer"])
+    state.generator.set_state(held["order"])
+    torch.set_rng_state(held["randomness"]["cpu"])
+    if "cuda" in held["randomness"]:
+        torch.cuda.set_rng_state(held["randomness"]["cuda"], model_device(state.model))
+    state.epoch, state.loss = held["epoch"], held["loss"]
 
 
-def write(standing: Standing, book: Book) -> None:
+def write(state: State, file: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all."""
     content = io.BytesIO()
     torch.save(
         {
-            "run": book.run,
-            "epoch": standing.epoch,
-            "loss": standing.loss,
-            "model": standing.model.state_dict(),
-            "optimizer": standing.optimizer.state_dict(),
-            "order": standing.generator.get_state(),
-            "randomness": _randomness(model_device(standing.model)),
+            "run": file.run,
+            "epoch": state.epoch,
+            "loss": state.loss,
+            "model": state.model.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "order": state.generator.get_state(),
+            "randomness": _randomness(model_device(state.model)),
         },
         content,
     )
-    write_atomically(book.path, content.getvalue())
+    write_atomically(file.path, content.getvalue())
 
 
 def _randomness(device: torch.device) -> dict[str, Tensor]:
     """Where the generators stand that dropout and its like draw from."""
-    found = {"cpu": torch.get_rng_state()}
-    return found if device.type != "cuda" else found | {"cuda": torch.cuda.get_rng_state(device)}
+    states = {"cpu": torch.get_rng_state()}
+    return states if device.type != "cuda" else states | {"cuda": torch.cuda.get_rng_state(device)}

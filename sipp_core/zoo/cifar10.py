@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,15 +17,14 @@ CLASSES = (
 """Classes in the order of their numbers. Claim: none (plumbing)."""
 
 ARCHIVE = "cifar10-jpeg.zip"
-FOLDERS = ("cifar10", "CIFAR10", "cifar-10")
 SIZE = 32
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
-def find(folder: Path) -> Path | None:
-    """Find the archive, or the folder that holds train/ and test/, in a folder of data sets."""
-    for place in (*(folder / sub for sub in FOLDERS), folder):
+def find(places: Iterable[Path]) -> Path | None:
+    """Find the archive, or the folder that holds train/ and test/, in the first place with one."""
+    for place in places:
         if (place / ARCHIVE).is_file():
             return place / ARCHIVE
         if (place / "train" / CLASSES[0]).is_dir() or (place / "test" / CLASSES[0]).is_dir():
@@ -38,7 +37,7 @@ def _ordered(source: Path, names: list[str], part: str) -> list[tuple[str, int]]
 
     The first files of each class come first: a few inputs from the front are of all classes.
     """
-    found: list[tuple[str, int, str]] = []
+    files: list[tuple[str, int, str]] = []
     for name in names:
         path = PurePosixPath(name)
         if path.parts[0] != part or path.suffix.lower() not in (".jpg", ".jpeg"):
@@ -48,13 +47,13 @@ def _ordered(source: Path, names: list[str], part: str) -> list[tuple[str, int]]
                 f"{source} has {name!r} where {part}/<class>/<file>.jpg is expected, with a class "
                 f"of {', '.join(CLASSES)}"
             )
-        found.append((path.name, CLASSES.index(path.parts[1]), name))
-    missing = set(range(len(CLASSES))) - {number for _, number, _ in found}
+        files.append((path.name, CLASSES.index(path.parts[1]), name))
+    missing = set(range(len(CLASSES))) - {number for _, number, _ in files}
     if missing:
         raise FileNotFoundError(
             f"{source} has no JPEG in {', '.join(f'{part}/{CLASSES[k]}' for k in sorted(missing))}"
         )
-    return [(name, number) for _, number, name in sorted(found)]
+    return [(name, number) for _, number, name in sorted(files)]
 
 
 def _decode(source: Path, name: str, content: bytes) -> NDArray[np.uint8]:
@@ -76,7 +75,6 @@ def _decode(source: Path, name: str, content: bytes) -> NDArray[np.uint8]:
 
 def _decoded(source: Path, files: list[tuple[str, int]], content: Callable[[str], bytes]) -> Split:
     pixels = np.empty((len(files), 3, SIZE, SIZE), dtype=np.uint8)
-
     for k, (name, _) in enumerate(files):
         try:
             raw = content(name)

@@ -35,25 +35,25 @@ def make(
     if pretrained.DATASETS.get(name) != dataset.name:
         known = ", ".join(f"{model} on {data}" for model, data in pretrained.DATASETS.items())
         raise ValueError(f"weights are made for {known}; found {name!r} on {dataset.name!r}")
-    asked = training.recipe(name, dataset.name) if recipe is None else recipe
+    recipe = recipe or training.recipe(name, dataset.name)
     model = models.build(name, seed)
     done = training.train(
-        model, dataset, **asdict(asked), seed=seed, checkpoint=checkpoint, progress=progress
+        model, dataset, recipe, seed=seed, checkpoint=checkpoint, progress=progress
     )
     content = save({k: v.contiguous().clone() for k, v in model.state_dict().items()})
-    said = pretrained.Shipped(
+    facts = pretrained.Shipped(
         model=name,
         dataset=dataset.name,
         description=dataset.description,
-        recipe=asked,
+        recipe=recipe,
         seed=seed,
         test_accuracy=done.test_accuracy,
         train_accuracy=done.train_accuracy,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         command=(
-            'SIPP_DATA_DIR=DIR python -c "from sipp_core import datasets, shipping; '
-            f"shipping.make({name!r}, datasets.load({dataset.name!r}, flat=False), "
-            f"'sipp_core/weights', seed={seed})\""
+            'SIPP_DATA_DIR=DIR python -c "from sipp_core.zoo import datasets, make_pretrained; '
+            f"make_pretrained.make({name!r}, datasets.load({dataset.name!r}, flat=False), "
+            f"'sipp_core/zoo/weights', seed={seed})\""
         ),
         torch=str(torch.__version__),
         processor=f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
@@ -61,6 +61,6 @@ def make(
     )
     path = Path(folder) / f"{name}-{dataset.name}.safetensors"
     write_atomically(path, content)
-    text = json.dumps(asdict(said), indent=2) + "\n"
+    text = json.dumps(asdict(facts), indent=2) + "\n"
     write_atomically(path.with_suffix(".json"), text.encode())
     return path

@@ -2,80 +2,29 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn.utils import skip_init
 
 from sipp_core.runtime.arguments import whole
 from sipp_core.zoo import architectures
 from sipp_core.zoo import pretrained as shipped
+from sipp_core.zoo.networks import NETWORKS, Network
 
 __all__ = ["NAMES", "build", "compact", "dense", "input_shape", "pretrained"]
 
-Layers = OrderedDict[str, nn.Module]
-
-
-def _linear(fan_in: int, fan_out: int) -> nn.Module:
-    # skip_init keeps the constructor's own draws away from the caller's global generator.
-    return skip_init(nn.Linear, fan_in, fan_out)
-
-
-def _conv(channels_in: int, channels_out: int, padding: int) -> nn.Module:
-    return skip_init(nn.Conv2d, channels_in, channels_out, kernel_size=5, padding=padding)
-
-
-def _dense(*widths: int) -> Layers:
-    """Fully connected layers fc1, relu1, fc2, ... with no activation after the last."""
-    layers: Layers = OrderedDict()
-    last = len(widths) - 1
-    for k in range(1, last + 1):
-        layers[f"fc{k}"] = _linear(widths[k - 1], widths[k])
-        if k < last:
-            layers[f"relu{k}"] = nn.ReLU()
-    return layers
-
-
-def _lenet(channels: tuple[int, int], padding: int, *widths: int) -> nn.Module:
-    """Two 5x5 convolutions, the first with padding, and fully connected layers behind."""
-    layers: Layers = OrderedDict(
-        conv1=_conv(1, channels[0], padding),
-        relu_conv1=nn.ReLU(),
-        pool1=nn.MaxPool2d(2),
-        conv2=_conv(*channels, padding=0),
-        relu_conv2=nn.ReLU(),
-        pool2=nn.MaxPool2d(2),
-        flatten=nn.Flatten(),
-    )
-    layers.update(_dense(*widths))
-    return nn.Sequential(layers)
-
-
-IMAGE = (3, 32, 32)
-# name -> (shape of one input, its layers)
-_MODELS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
-    "lenet-300-100": ((784,), lambda: nn.Sequential(_dense(784, 300, 100, 10))),
-    "digits-mlp": ((64,), lambda: nn.Sequential(_dense(64, 128, 64, 10))),
-    "lenet-5": ((1, 28, 28), lambda: _lenet((6, 16), 2, 400, 120, 84, 10)),
-    "lenet-5-caffe": ((1, 28, 28), lambda: _lenet((20, 50), 0, 800, 500, 10)),
-    "vgg-small": (IMAGE, architectures.vgg_small),
-    "resnet-20": (IMAGE, lambda: architectures.resnet(20)),
-    "vit-tiny": (IMAGE, architectures.vit_tiny),
-}
-
-NAMES: tuple[str, ...] = tuple(_MODELS)
+NAMES: tuple[str, ...] = tuple(NETWORKS)
 """Names that `build` knows. Claim: none (plumbing)."""
 
 
-def _known(name: str) -> tuple[tuple[int, ...], Callable[[], nn.Module]]:
-    if name not in _MODELS:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}; found {name!r}")
-    return _MODELS[name]
+def _known(name: str) -> Network:
+    if name not in NETWORKS:
+        raise ValueError(f"name must be one of {', '.join(NETWORKS)}; found {name!r}")
+    return NETWORKS[name]
 
 
-def _initialise(model: nn.Module, seed: int) -> None:
+def _initialised(model: nn.Module, seed: int) -> nn.Module:
     """Draw He-normal weights and zero biases from a generator of our own; norms start as they are.
 
     Positions of tokens are drawn with a standard deviation of 0.02, as is usual for transformers.
@@ -92,6 +41,7 @@ def _initialise(model: nn.Module, seed: int) -> None:
             nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
         else:
             nn.init.zeros_(parameter)
+    return model
 
 
 def input_shape(name: str) -> tuple[int, ...]:
@@ -114,7 +64,7 @@ def input_shape(name: str) -> tuple[int, ...]:
         >>> input_shape("lenet-5")
         (1, 28, 28)
     """
-    return _known(name)[0]
+    return _known(name).input_shape
 
 
 def build(name: str, seed: int = 0) -> nn.Module:
@@ -125,8 +75,8 @@ def build(name: str, seed: int = 0) -> nn.Module:
     5x5 convolutions (6 and 16 channels, each with ReLU and 2x2 max-pooling) and 400-120-84-10
     behind; lenet-5-caffe, of 431,080 parameters, is what many papers on pruning mean by LeNet-5: 20
     and 50 channels without padding, then 800-500-10. vgg-small, resnet-20 (option A, He et al.
-    2016) and vit-tiny take 3x32x32 images; see `sipp_core.architectures`. The global random state
-    is neither read nor moved.
+    2016) and vit-tiny take 3x32x32 images; see `sipp_core.zoo.architectures`. The global random
+    state is neither read nor moved.
 
     Args:
         name: one of `NAMES`.
@@ -148,11 +98,8 @@ def build(name: str, seed: int = 0) -> nn.Module:
         >>> tuple(model(torch.zeros(5, 64)).shape)
         (5, 10)
     """
-    make = _known(name)[1]
-    start = whole("seed", seed, 0, 2**63)
-    model = make()
-    _initialise(model, start)
-    return model
+    network, start = _known(name), whole("seed", seed, 0, 2**63)
+    return _initialised(network.layers(), start)
 
 
 def dense(widths: Sequence[int], seed: int = 0) -> nn.Module:
@@ -182,15 +129,13 @@ def dense(widths: Sequence[int], seed: int = 0) -> nn.Module:
     if len(sizes) < 2:
         raise ValueError(f"widths must name the input and the output at least; found {sizes}")
     start = whole("seed", seed, 0, 2**63)
-    model = nn.Sequential(_dense(*sizes))
-    _initialise(model, start)
-    return model
+    return _initialised(architectures.dense(*sizes), start)
 
 
 def compact(sizes: Sequence[int], seed: int = 0) -> nn.Module:
     """Build an untrained small convolutional network, as `build` does.
 
-    See `sipp_core.architectures.compact`; it takes (batch, 1, side, side) images.
+    See `sipp_core.zoo.architectures.compact`; it takes (batch, 1, side, side) images.
 
     Args:
         sizes: side of an image, >= 4, then the channels of each 3x3 convolution, each >= 1.
@@ -214,9 +159,7 @@ def compact(sizes: Sequence[int], seed: int = 0) -> nn.Module:
     if len(numbers) < 2:
         raise ValueError(f"sizes must name the side and a width at least; found {numbers}")
     start = whole("seed", seed, 0, 2**63)
-    model = architectures.compact(numbers[0], numbers[1:])
-    _initialise(model, start)
-    return model
+    return _initialised(architectures.compact(numbers[0], numbers[1:]), start)
 
 
 def pretrained(name: str) -> nn.Module:

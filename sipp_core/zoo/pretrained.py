@@ -14,11 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from sipp_core.zoo.recipes import Recipe
+from sipp_core.zoo.networks import NETWORKS
+from sipp_core.zoo.schedules import Recipe
 
 __all__ = ["DATASETS", "Shipped", "facts", "state"]
 
-DATASETS = {"lenet-5": "mnist", "resnet-20": "cifar10"}
+DATASETS = {name: one.pretrained for name, one in NETWORKS.items() if one.pretrained}
 """Models that come with weights, and the data set that these learnt. Claim: none (plumbing)."""
 
 Folder = str | PathLike[str] | None
@@ -60,7 +61,7 @@ class Shipped:
 
 
 def _place(folder: Folder) -> Traversable:
-    return files("sipp_core") / "weights" if folder is None else Path(folder)
+    return files("sipp_core.zoo") / "weights" if folder is None else Path(folder)
 
 
 def _known(name: str) -> str:
@@ -93,17 +94,17 @@ def facts(name: str, folder: Folder = None) -> Shipped:
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}; install sipp-theory anew")
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        asked = said.pop("recipe")
-        asked["milestones"] = tuple(asked["milestones"])
-        found = Shipped(recipe=Recipe(**asked), **said)
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        recipe = fields.pop("recipe")
+        recipe["milestones"] = tuple(recipe["milestones"])
+        shipped = Shipped(recipe=Recipe(**recipe), **fields)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}); install sipp-theory anew") from error
-    if (found.model, found.dataset) != (name, DATASETS[name]):
+    if (shipped.model, shipped.dataset) != (name, DATASETS[name]):
         raise ValueError(
-            f"{path} speaks of {found.model} on {found.dataset}; install sipp-theory anew"
+            f"{path} speaks of {shipped.model} on {shipped.dataset}; install sipp-theory anew"
         )
-    return found
+    return shipped
 
 
 def state(name: str, folder: Folder = None) -> dict[str, Tensor]:
@@ -126,14 +127,14 @@ def state(name: str, folder: Folder = None) -> dict[str, Tensor]:
         >>> tuple(state("lenet-5")["conv1.weight"].shape)
         (6, 1, 5, 5)
     """
-    wanted = facts(name, folder).sha256
+    expected = facts(name, folder).sha256
     path = _place(folder) / f"{_known(name)}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}; install sipp-theory anew")
     content = path.read_bytes()
-    if (found := hashlib.sha256(content).hexdigest()) != wanted:
+    if (digest := hashlib.sha256(content).hexdigest()) != expected:
         raise ValueError(
-            f"{path} is damaged: its SHA-256 is {found}, not {wanted}; install sipp-theory anew"
+            f"{path} is damaged: its SHA-256 is {digest}, not {expected}; install sipp-theory anew"
         )
     try:
         return load(content)

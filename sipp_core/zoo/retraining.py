@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -20,14 +20,7 @@ from sipp_core.zoo.datasets import Dataset
 from sipp_core.zoo.recipes import Recipe
 from sipp_core.zoo.training import TrainResult, accuracy, train
 
-__all__ = [
-    "Round",
-    "Sparsify",
-    "cascade",
-    "one_round",
-    "retrain",
-    "rewound",
-]  # fmt: skip
+__all__ = ["Round", "Sparsify", "cascade", "one_round", "retrain", "rewound"]
 
 Sparsify = Callable[[nn.Module, float], PruneResult]
 """Makes a pruned network of a fraction. Claim: none (plumbing)."""
@@ -64,7 +57,7 @@ def retrain(
 
     Example:
         >>> import torch
-        >>> from sipp_core.zoo import datasets; from sipp_core.zoo import models
+        >>> from sipp_core.zoo import datasets, models
         >>> net, data = models.build("digits-mlp"), datasets.load("digits")
         >>> mask = torch.rand(net.fc1.weight.shape) < 0.2
         >>> _ = retrain(net, data, Recipe(1, 64, 3e-3), masks={"fc1": mask})
@@ -72,9 +65,7 @@ def retrain(
         True
     """
     with holding_zeros(model, masks):
-        return train(
-            model, dataset, **asdict(recipe), seed=seed, threads=threads, progress=progress
-        )
+        return train(model, dataset, recipe, seed=seed, threads=threads, progress=progress)
 
 
 def rewound(start: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
@@ -159,6 +150,14 @@ def one_round(
         ValueError: what pruning and training refuse.
 
     Claim: none (plumbing).
+
+    Example:
+        >>> from sipp_core.pruning import prune
+        >>> from sipp_core.zoo import datasets, models
+        >>> net, data = models.build("digits-mlp"), datasets.load("digits")
+        >>> half = lambda net, keep: prune(net, data.train_inputs, method="magnitude", keep=keep)
+        >>> one_round(net, data, 0.5, half, Recipe(1, 64, 3e-3)).kept
+        0.5
     """
     result = sparsify(model, keep)
     before = accuracy(result.model, dataset.test_inputs, dataset.test_targets)
@@ -202,6 +201,14 @@ def cascade(
         ValueError: fractions that do not descend, or what pruning and training refuse.
 
     Claim: none (plumbing). Source: [SP] arXiv 1910.05422 (iterative prune + retrain).
+
+    Example:
+        >>> from sipp_core.pruning import prune
+        >>> from sipp_core.zoo import datasets, models
+        >>> net, data = models.build("digits-mlp"), datasets.load("digits")
+        >>> fewer = lambda net, keep: prune(net, data.train_inputs, method="magnitude", keep=keep)
+        >>> [one.kept for one in cascade(net, data, (0.5, 0.25), fewer, Recipe(1, 64, 3e-3))]
+        [0.5, 0.25]
     """
     if any(a <= b for a, b in pairwise(keeps)):
         raise ValueError(f"keeps must descend; found {tuple(keeps)}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.execution import Progress, evaluating, model_device, some_threads
 from sipp_core.zoo import checkpoints
-from sipp_core.zoo.checkpoints import Book, Standing
+from sipp_core.zoo.checkpoints import Checkpoint, State
 from sipp_core.zoo.datasets import Dataset
 from sipp_core.zoo.recipes import Recipe, learning_rate, recipe
 
@@ -31,7 +33,7 @@ class TrainResult:
         train_accuracy: fraction of training inputs classified correctly afterwards, in [0, 1].
         test_accuracy: the same for the test inputs.
         loss: mean cross-entropy (nats) over the last epoch, as seen while training.
-        recipe: what was asked for.
+        recipe: how it was trained.
         seed: the seed it ran with.
         seconds: wall time; takes no part in comparisons.
 
@@ -82,19 +84,19 @@ def accuracy(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int 
     size = whole("batch_size", batch_size, 1)
     device, right = model_device(model), 0
     with evaluating(model):
-        for rows, wanted in zip(inputs.split(size), targets.split(size), strict=True):
+        for rows, classes in zip(inputs.split(size), targets.split(size), strict=True):
             scores = model(rows.to(device))
-            right += int((scores.argmax(dim=1) == wanted.to(device)).sum())
+            right += int((scores.argmax(dim=1) == classes.to(device)).sum())
     return right / len(inputs)
 
 
-def _check(model: nn.Module, dataset: Dataset, asked: Recipe) -> None:
+def _check(model: nn.Module, dataset: Dataset, recipe: Recipe) -> None:
     """Refuse a model that cannot learn these data, before a single weight has moved."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(
             "model must have a parameter to train; found none that requires a gradient"
         )
-    if (asked.crop or asked.flip) and dataset.train_inputs.ndim != 4:
+    if (recipe.crop or recipe.flip) and dataset.train_inputs.ndim != 4:
         raise ValueError(
             "crop and flip are for images (n, channels, height, width); found inputs of shape "
             f"{tuple(dataset.train_inputs.shape)}"
@@ -118,9 +120,9 @@ def _check(model: nn.Module, dataset: Dataset, asked: Recipe) -> None:
 @contextmanager
 def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
     """Seed the generators that dropout and its like draw from, and restore them afterwards."""
-    devices = [] if device.type != "cuda" else [torch.cuda.current_device()]
-    if device.type == "cuda" and device.index is not None:
-        devices = [device.index]
+    devices = []
+    if device.type == "cuda":
+        devices = [torch.cuda.current_device() if device.index is None else device.index]
     with torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)
         for index in devices:
@@ -128,202 +130,23 @@ def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
-def _optimizer(model: nn.Module, asked: Recipe) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if asked.optimizer == "adam":
-        return torch.optim.Adam(trainable, lr=asked.lr, weight_decay=asked.weight_decay)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(trainable, lr=recipe.lr, weight_decay=recipe.weight_decay)
     return torch.optim.SGD(
         trainable,
-        lr=asked.lr,
-        momentum=asked.momentum,
-        nesterov=asked.nesterov,
-        weight_decay=asked.weight_decay,
-    )
-
-
-def _epoch(standing: Standing, inputs: Tensor, targets: Tensor, asked: Recipe) -> float:
-    """Train for one epoch; return its mean loss."""
-    device = inputs.device
-    per_epoch = math.ceil(len(inputs) / asked.batch_size)
-    layout = torch.channels_last if asked.channels_last else torch.contiguous_format
-    mixed = torch.autocast(device.type, torch.bfloat16, enabled=asked.precision == "bfloat16")
-    total = torch.zeros((), device=device)
-    order = torch.randperm(len(inputs), generator=standing.generator)
-    for index, batch in enumerate(order.split(asked.batch_size)):
-        standing.optimizer.param_groups[0]["lr"] = learning_rate(
-            asked, standing.epoch * per_epoch + index, per_epoch
-        )
-        rows = batch.to(device)
-        seen = inputs[rows]
-        if asked.crop or asked.flip:
-            seen = augmented(seen, asked.crop, asked.flip, standing.generator)
-        with mixed:
-            scores = standing.model(seen.contiguous(memory_format=layout))
-        loss = nn.functional.cross_entropy(scores.float(), targets[rows])
-        standing.optimizer.zero_grad()
-        loss.backward()
-        standing.optimizer.step()
-        total += loss.detach() * len(rows)
-    return float(total) / len(inputs)
-
-
-@contextmanager
-def _channels_last(model: nn.Module, wanted: bool) -> Iterator[None]:
-    """Keep the weights with channels innermost for a while, if that is wanted."""
-    if not wanted:
-        yield
-        return
-    try:
-        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        yield
-    finally:
-        model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
-
-
-def _run(
-    model: nn.Module, dataset: Dataset, asked: Recipe, seed: int, book: Book | None,
-    progress: Progress | None,
-) -> float:  # fmt: skip
-    """Train in place; return the mean loss of the last epoch."""
-    device = model_device(model)
-    inputs, targets = dataset.train_inputs.to(device), dataset.train_targets.to(device)
-    standing = Standing(model, _optimizer(model, asked), torch.Generator().manual_seed(seed))
-    if book is not None:
-        checkpoints.resume(standing, book)
-    while standing.epoch < asked.epochs:
-        standing.loss = _epoch(standing, inputs, targets, asked)
-        standing.epoch += 1
-        if not math.isfinite(standing.loss):
-            raise RuntimeError(
-                f"training diverged: the loss of epoch {standing.epoch} is {standing.loss}; use a "
-                f"smaller lr than {asked.lr} and start from a new model"
-            )
-        if book is not None:
-            checkpoints.write(standing, book)
-        if progress is not None:
-            progress(standing.epoch, asked.epochs, "training")
-    return standing.loss
-
-
-def train(
-    model: nn.Module,
-    dataset: Dataset,
-    *,
-    epochs: int,
-    batch_size: int,
-    lr: float,
-    optimizer: str = "adam",
-    momentum: float = 0.0,
-    nesterov: bool = False,
-    weight_decay: float = 0.0,
-    warm_up: float = 0.05,
-    milestones: tuple[int, ...] = (),
-    crop: int = 0,
-    flip: bool = False,
-    precision: str = "float32",
-    channels_last: bool = False,
-    seed: int = 0,
-    threads: int = 1,
-    checkpoint: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
-) -> TrainResult:
-    """Train a classifier in place; unless told otherwise with Adam, a warm-up and a cosine.
-
-    The same seed, data and starting weights give the same weights, bit for bit, on any number of
-    cores (training runs in one thread unless told otherwise); another number of threads, kind of
-    processor or a GPU may differ by float rounding. The global random state is left as it was. The
-    model is left in evaluation mode. `train(model, data, **asdict(recipe))` follows a recipe.
-
-    Args:
-        model: maps (batch, ...) float32 inputs to (batch, classes) scores; changed in place.
-        dataset: what to learn; see `sipp_core.datasets.load`.
-        epochs: passes over the training inputs, >= 1.
-        batch_size: inputs a step, >= 1; the last batch of an epoch may be smaller.
-        lr: peak learning rate, finite and > 0; no unit.
-        optimizer: "adam" or "sgd"; this and what follows as in `Recipe`.
-        momentum: of sgd, in [0, 1).
-        nesterov: whether sgd looks ahead.
-        weight_decay: factor of the weights added to their gradients, >= 0.
-        warm_up: share of the steps over which the rate rises, in [0, 1).
-        milestones: epochs after which the rate is a tenth; empty for half a cosine down to 0.
-        crop: zeros around images of which a random part is taken, >= 0.
-        flip: whether half of the images are mirrored left to right.
-        precision: "float32" or "bfloat16".
-        channels_last: whether convolutions see channels as the innermost axis.
-        seed: order of the batches (and crops, and dropout, if any), in [0, 2**63).
-        threads: CPU threads, >= 1; part of the result's definition.
-        checkpoint: a file to write after each epoch; if it is there, the run goes on from it and
-            ends with the same bits as one that was never interrupted.
-        progress: called as progress(done, total, "training") after each epoch.
-
-    Returns:
-        Accuracies and loss afterwards.
-
-    Raises:
-        ValueError: an argument is out of range, the model does not fit the data set, or the
-            checkpoint is damaged or of another run; no weight has been changed then.
-        TypeError: epochs, batch_size or seed is no integer, or lr no number.
-        RuntimeError: the loss ceased to be finite.
-        OSError: the checkpoint cannot be written.
-
-    Claim: none (plumbing). Accuracies are measurements, not guarantees.
-
-    Example:
-        >>> from sipp_core.zoo import datasets; from sipp_core.zoo import models
-        >>> model, data = models.build("digits-mlp"), datasets.load("digits")
-        >>> train(model, data, epochs=2, batch_size=64, lr=3e-3).test_accuracy > 0.8
-        True
-    """
-    asked = Recipe(
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        optimizer=optimizer,
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
-        warm_up=warm_up,
-        milestones=milestones,
-        crop=crop,
-        flip=flip,
-        precision=precision,
-        channels_last=channels_last,
-    )
-    order, count = whole("seed", seed, 0, 2**63), whole("threads", threads, 1)
-    _check(model, dataset, asked)
-    book = None
-    if checkpoint is not None:
-        book = checkpoints.read(Path(checkpoint), model, dataset, asked, order)
-    started = time.perf_counter()
-    model.train()
-    with (
-        _own_randomness(model_device(model), order),
-        some_threads(count),
-        _channels_last(model, asked.channels_last),
-    ):
-        loss = _run(model, dataset, asked, order, book, progress)
-    model.eval()
-    return TrainResult(
-        train_accuracy=accuracy(model, dataset.train_inputs, dataset.train_targets),
-        test_accuracy=accuracy(model, dataset.test_inputs, dataset.test_targets),
-        loss=loss,
-        recipe=asked,
-        seed=order,
-        seconds=time.perf_counter() - started,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
     )
 
 
 def augmented(images: Tensor, crop: int, flip: bool, generator: torch.Generator) -> Tensor:
     """Random parts of the images, padded with zeros, and mirror images of some of them.
 
-    Args:
-        images: (n, channels, height, width).
-        crop: zeros on every side before a part of the old size is cut out, >= 0.
-        flip: whether each image is mirrored left to right with probability 1/2.
-        generator: dice, on the CPU.
-
-    Returns:
-        (n, channels, height, width), the same dtype and device.
+    Shapes: images (n, channels, height, width), crop zeros on every side of them; returns the same.
 
     Claim: none (plumbing). Source: He et al. 2016, arXiv 1512.03385, section 4.2.
 
@@ -341,3 +164,150 @@ def augmented(images: Tensor, crop: int, flip: bool, generator: torch.Generator)
         mirrored = (torch.rand(n, generator=generator) < 0.5).to(images.device)
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
     return images
+
+
+def _epoch(state: State, inputs: Tensor, targets: Tensor, recipe: Recipe) -> float:
+    """Train for one epoch; return its mean loss."""
+    device = inputs.device
+    per_epoch = math.ceil(len(inputs) / recipe.batch_size)
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    total = torch.zeros((), device=device)
+    order = torch.randperm(len(inputs), generator=state.generator)
+    for index, batch in enumerate(order.split(recipe.batch_size)):
+        state.optimizer.param_groups[0]["lr"] = learning_rate(
+            recipe, state.epoch * per_epoch + index, per_epoch
+        )
+        rows = batch.to(device)
+        seen = inputs[rows]
+        if recipe.crop or recipe.flip:
+            seen = augmented(seen, recipe.crop, recipe.flip, state.generator)
+        with mixed:
+            scores = state.model(seen.contiguous(memory_format=layout))
+        loss = nn.functional.cross_entropy(scores.float(), targets[rows])
+        state.optimizer.zero_grad()
+        loss.backward()
+        state.optimizer.step()
+        total += loss.detach() * len(rows)
+    return float(total) / len(inputs)
+
+
+@contextmanager
+def _channels_last(model: nn.Module, innermost: bool) -> Iterator[None]:
+    """Keep the weights with channels innermost for a while, if they are to be so."""
+    if not innermost:
+        yield
+        return
+    try:
+        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        yield
+    finally:
+        model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+
+
+def _run(
+    model: nn.Module, dataset: Dataset, recipe: Recipe, seed: int, file: Checkpoint | None,
+    progress: Progress | None,
+) -> float:  # fmt: skip
+    """Train in place; return the mean loss of the last epoch."""
+    device = model_device(model)
+    inputs, targets = dataset.train_inputs.to(device), dataset.train_targets.to(device)
+    state = State(model, _optimizer(model, recipe), torch.Generator().manual_seed(seed))
+    if file is not None:
+        checkpoints.resume(state, file)
+    while state.epoch < recipe.epochs:
+        state.loss = _epoch(state, inputs, targets, recipe)
+        state.epoch += 1
+        if not math.isfinite(state.loss):
+            raise RuntimeError(
+                f"training diverged: the loss of epoch {state.epoch} is {state.loss}; use a "
+                f"smaller lr than {recipe.lr} and start from a new model"
+            )
+        if file is not None:
+            checkpoints.write(state, file)
+        if progress is not None:
+            progress(state.epoch, recipe.epochs, "training")
+    return state.loss
+
+
+def train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe | None = None,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    **fields: Any,
+) -> TrainResult:
+    """Train a classifier in place by a recipe.
+
+    The same seed, data and starting weights give the same weights, bit for bit, on any number of
+    cores (training runs in one thread unless told otherwise); another number of threads, kind of
+    processor or a GPU may differ by float rounding. The global random state is left as it was. The
+    model is left in evaluation mode.
+
+    Args:
+        model: maps (batch, ...) float32 inputs to (batch, classes) scores; changed in place.
+        dataset: what to learn; see `sipp_core.datasets.load`.
+        recipe: how long, how fast and by which optimizer.
+        seed: order of the batches (and crops, and dropout, if any), in [0, 2**63).
+        threads: CPU threads, >= 1; part of the result's definition.
+        checkpoint: a file to write after each epoch; if it is there, the run goes on from it and
+            ends with the same bits as one that was never interrupted.
+        progress: called as progress(done, total, "training") after each epoch.
+        **fields: of a `Recipe`, instead of one; deprecated, with a warning.
+
+    Returns:
+        Accuracies and loss afterwards.
+
+    Raises:
+        ValueError: an argument is out of range, the model does not fit the data set, or the
+            checkpoint is damaged or of another run; no weight has been changed then.
+        TypeError: no recipe, or seed or threads is no integer.
+        RuntimeError: the loss ceased to be finite.
+        OSError: the checkpoint cannot be written.
+
+    Claim: none (plumbing). Accuracies are measurements, not guarantees.
+
+    Example:
+        >>> from sipp_core.zoo import datasets, models
+        >>> model, data = models.build("digits-mlp"), datasets.load("digits")
+        >>> train(model, data, Recipe(2, 64, 3e-3)).test_accuracy > 0.8
+        True
+    """
+    if fields:
+        if recipe is not None:
+            raise TypeError(f"train takes a recipe or its fields; found both ({', '.join(fields)})")
+        recipe = Recipe(**fields)
+        given = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        warnings.warn(
+            f"train(..., {given}) is the old spelling; give recipe=Recipe({given})",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a Recipe; found {recipe!r}")
+    order, count = whole("seed", seed, 0, 2**63), whole("threads", threads, 1)
+    _check(model, dataset, recipe)
+    file = None
+    if checkpoint is not None:
+        file = checkpoints.read(Path(checkpoint), model, dataset, recipe, order)
+    started = time.perf_counter()
+    model.train()
+    with (
+        _own_randomness(model_device(model), order),
+        some_threads(count),
+        _channels_last(model, recipe.channels_last),
+    ):
+        loss = _run(model, dataset, recipe, order, file, progress)
+    model.eval()
+    return TrainResult(
+        train_accuracy=accuracy(model, dataset.train_inputs, dataset.train_targets),
+        test_accuracy=accuracy(model, dataset.test_inputs, dataset.test_targets),
+        loss=loss,
+        recipe=recipe,
+        seed=order,
+        seconds=time.perf_counter() - started,
+    )

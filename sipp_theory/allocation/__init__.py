@@ -8,9 +8,9 @@ from sipp_theory.allocation.allocation import (
     allocate,
     allocate_for_errors,
     allocate_for_total,
+    round_allocation,
 )
 from sipp_theory.allocation.pair import bernstein_coefficients
-from sipp_theory.allocation.rounding import round_allocation
 
 __all__ = [
     "Allocation", "allocate", "allocate_for_errors", "allocate_for_total",

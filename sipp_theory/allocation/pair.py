@@ -55,13 +55,7 @@ def bernstein_coefficients(
 def pair_error(m: Float, b: Float, v: Float) -> Float:
     """Bernstein's error at m draws; 0 for a dead pair, +inf for a live one without draws.
 
-    Args:
-        m: draws, >= 0, real-valued; any shape.
-        b: linear coefficient, >= 0, in draws; broadcasts.
-        v: variance coefficient, >= 0, in draws; broadcasts.
-
-    Returns:
-        float64 array of the broadcast shape, relative error, rounded up.
+    Shapes: m draws, b and v in draws, all broadcast; returns the relative error, rounded up.
 
     Claim: SP-3. Source: [SP] arXiv 1910.05422; constants re-derived.
 
@@ -79,13 +73,7 @@ def pair_error(m: Float, b: Float, v: Float) -> Float:
 def pair_size(y: Float, b: Float, v: Float) -> Float:
     """Draws at which Bernstein's error is 1/y, m = 2 V y^2 + 2 b y.
 
-    Args:
-        y: one over the relative error, >= 0; any shape.
-        b: linear coefficient, >= 0, in draws; broadcasts.
-        v: variance coefficient, >= 0, in draws; broadcasts.
-
-    Returns:
-        float64 array of the broadcast shape, draws, real-valued.
+    Shapes: y, b, v broadcast; returns real-valued draws.
 
     Claim: SP-3. Source: [SP] arXiv 1910.05422; constants re-derived.
 
@@ -99,13 +87,7 @@ def pair_size(y: Float, b: Float, v: Float) -> Float:
 def solve_cubic(r: Float, b: Float, v: Float) -> Float:
     """The positive root y of 4 v y^3 + 2 b y^2 = r, by Newton from above; 0 where b = v = 0.
 
-    Args:
-        r: importance over multiplier, > 0, in draws; any shape.
-        b: linear coefficient, >= 0, in draws; broadcasts.
-        v: variance coefficient, >= 0, in draws; broadcasts.
-
-    Returns:
-        float64 array of the broadcast shape, one over the relative error.
+    Shapes: r, b, v broadcast; returns one over the relative error.
 
     Claim: AL-1. Source: [OWN].
 
@@ -125,16 +107,7 @@ def solve_cubic(r: Float, b: Float, v: Float) -> Float:
 def pair_rows(**arrays: ArrayLike) -> list[Float]:
     """Check what is given for each pair, and bring it to one length.
 
-    Args:
-        arrays: (k,) real >= 0 or a scalar each, under the name to call it.
-
-    Returns:
-        One (k,) float64 array for each, in the order given.
-
-    Raises:
-        ValueError: negative or not finite values, shapes that do not fit.
-
-    Claim: none (plumbing).
+    Shapes: (k,) or a scalar each, under the name to call it; returns one (k,) array for each.
 
     Example:
         >>> [a.tolist() for a in pair_rows(real=[1.0, 2.0], capacity=3)]

@@ -1,6 +1,9 @@
-"""Draws with replacement (SP-1 to SP-5x)."""
+"""Draws with replacement (SP-1 to SP-5x); a new bound is a file here that registers it."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from sipp_theory.draws import chernoff_hoeffding, exact, law_of_a_draw
 from sipp_theory.draws.bernstein import (
@@ -31,3 +34,6 @@ __all__ = [
     "draws_for_distinct", "error", "exact", "exact_error", "exact_size", "expected_distinct",
     "heuristic_error", "kl_error", "kl_size", "law_of_a_draw", "register_bound", "sample_size",
 ]  # fmt: skip
+
+for _module in iter_modules(__path__, f"{__name__}."):
+    import_module(_module.name)

@@ -2,8 +2,8 @@
 
 A draw picks weight j with probability q_j = s_j / S_sum and contributes T = g_j / q_j, so on the
 event g_j <= C s_j it lies in [0, M] with mean 1 and variance at most M - 1, where M = C S_sum.
-Every bound here uses nothing but M, as SP-4 in `chernoff` does; the instance-exact ones live in
-`cramer` and `exact`.
+Every bound here uses nothing but M, as SP-4 in `chernoff_hoeffding` does; the instance-exact ones
+live in `cramer` and `exact`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 `BOUNDS` lists them from the loosest to the sharpest, none larger than the one before at coverage
 factor 1: corenet (as printed), bernstein, kl, cramer, exact. The first three know one number of a
-neuron, the last two its shares at given inputs. Each is registered by the file that computes it.
+neuron, the last two its shares at given inputs. Each is registered by the file that computes it; to
+add one, put such a file into this folder.
 """
 
 from __future__ import annotations

@@ -19,14 +19,6 @@ from sipp_theory.numeric.checks import Float
 def excess(t: Float) -> Float:
     """Compute (1+t) ln(1+t) - t for t >= -1, accurate near 0 where the two terms cancel.
 
-    Args:
-        t: real >= -1, no unit; any shape.
-
-    Returns:
-        float64 array of that shape, >= 0.
-
-    Claim: none (plumbing).
-
     Example:
         >>> excess(np.array([-1.0, 0.0, 1.0])).round(6).tolist()
         [1.0, 0.0, 0.386294]
@@ -49,12 +41,7 @@ def bernoulli_divergence(span: Float, eps: Float) -> Float:
     Written as p h(e) + (1-p) h(-e p/(1-p)) with h(t) = (1+t) ln(1+t) - t, whose two terms are both
     positive, so nothing cancels for small eps.
 
-    Args:
-        span: M >= 1, no unit; any shape.
-        eps: relative error, >= 0, no unit; broadcasts.
-
-    Returns:
-        float64 array of the broadcast shape, in nats, >= 0, +inf allowed.
+    Shapes: M >= 1 and eps broadcast; returns nats, >= 0, +inf allowed.
 
     Claim: SP-4. Source: Hoeffding 1963, Theorem 1.
 

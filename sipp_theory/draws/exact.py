@@ -39,15 +39,7 @@ def bernstein_radius(variance: float, largest: float, log: float) -> float:
 
     r = b + sqrt(b^2 + 2 V log), b = largest log/3.
 
-    Args:
-        variance: V, the total variance of the sum, >= 0.
-        largest: bound on the absolute value of one centred term, >= 0.
-        log: minus the log of the failure probability of one side, > 0.
-
-    Returns:
-        The radius, rounded up.
-
-    Claim: none (plumbing, Bernstein 1946).
+    V is the total variance, `largest` bounds one centred term; rounded up.
 
     Example:
         >>> 2.4 < bernstein_radius(1.0, 0.0, 3.0) < 2.5
@@ -60,15 +52,7 @@ def bernstein_radius(variance: float, largest: float, log: float) -> float:
 def tail_quantile(pmf: Float, overhead: float, delta: float) -> float:
     """Least a >= 0 with P(|index| > a) + overhead <= delta; +inf where the window has none.
 
-    Args:
-        pmf: masses of indices -n//2 .. in order of fft.fftfreq after shifting (centre first).
-        overhead: probability already spent elsewhere.
-        delta: failure probability allowed.
-
-    Returns:
-        A whole number of grid steps, or +inf.
-
-    Claim: none (plumbing).
+    Shapes: pmf (n,), the mass of index i at pmf[i % n]; returns whole grid steps.
 
     Example:
         >>> tail_quantile(np.array([0.5, 0.2, 0.1, 0.2]), 0.0, 0.2)
@@ -121,16 +105,6 @@ def _row_error(values: Float, q: Float, m: float, delta: float) -> float:
 
 def exact_row_error(instance: Instance, row: int, m: float, delta: float, known: float) -> float:
     """Exact-tail error at one input, never above the Cramer error known for it.
-
-    Args:
-        instance: shares (n, k) with draw probabilities.
-        row: index of the input.
-        m: number of draws, >= 1.
-        delta: failure probability, in (0, 1).
-        known: Cramer's error at this input, an upper bound.
-
-    Returns:
-        Relative error, rounded up.
 
     Claim: SP-5x. Source: [OWN].
 

@@ -29,11 +29,8 @@ LogMgf = Callable[[Float], tuple[Float, Float, Float]]
 class Instance:
     """The live inputs of one sign of one neuron, with the probabilities its weights are drawn by.
 
-    Attributes:
-        shares: (n, k) float64, rows add up to 1, only columns that can be drawn.
-        probabilities: (k,) float64; they add up to 1 (draws) or lie in (0, 1] (inclusion).
-
-    Claim: none (plumbing).
+    Shapes: shares (n, k), rows add up to 1; probabilities (k,), which add up to 1 (draws) or lie in
+    (0, 1] (inclusion).
     """
 
     shares: Float
@@ -43,14 +40,7 @@ class Instance:
 def checked_shares(shares: ArrayLike) -> Float:
     """Validate shares (n, k) or (k,); drop rows of zeros; renormalise the others to sum 1.
 
-    Args:
-        shares: g_j(x), float, in [0, 1], rows are inputs, columns candidate weights.
-
-    Returns:
-        (n', k) float64 live rows, n' may be 0.
-
-    Raises:
-        ValueError: negative or non-finite entries, rows that do not add up to 1, wrong rank.
+    Shapes: returns (n', k), n' may be 0.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
 
@@ -70,26 +60,7 @@ def checked_shares(shares: ArrayLike) -> Float:
     return table[live] / sums[live, None]
 
 
-def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
-    """Validate the input of a bound on draws with replacement; drop what is never drawn.
-
-    Args:
-        shares: (n, k) or (k,) float in [0, 1]; each row adds up to 1 or is all 0.
-        probabilities: (k,) float >= 0 that add up to 1.
-
-    Returns:
-        The instance on the support of the probabilities.
-
-    Raises:
-        ValueError: wrong shapes, a sum other than 1, or a share outside the support (the estimate
-            would be biased there).
-
-    Claim: SP-1. Source: [SP] arXiv 1910.05422.
-
-    Example:
-        >>> draws_instance([[0.5, 0.5, 0.0]], [0.5, 0.5, 0.0]).shares.shape
-        (1, 2)
-    """
+def _checked(shares: ArrayLike, probabilities: ArrayLike) -> tuple[Float, Float]:
     table = checked_shares(shares)
     chance = nm.at_least("probabilities", probabilities, 0.0)
     if chance.shape != table.shape[1:]:
@@ -97,6 +68,21 @@ def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
             f"probabilities must have shape {table.shape[1:]}, one a column of shares; "
             f"found {chance.shape}"
         )
+    return table, chance
+
+
+def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
+    """Validate the input of a bound on draws with replacement; drop what is never drawn.
+
+    A share outside the support of the probabilities is refused: the estimate would be biased.
+
+    Claim: SP-1. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> draws_instance([[0.5, 0.5, 0.0]], [0.5, 0.5, 0.0]).shares.shape
+        (1, 2)
+    """
+    table, chance = _checked(shares, probabilities)
     if table.shape[0] and abs(chance.sum() - 1) > 1e-6:
         raise ValueError(f"probabilities must add up to 1; found {float(chance.sum())!r}")
     _refuse_outside_support(table, chance)
@@ -107,15 +93,7 @@ def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
 def inclusion_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
     """Validate the input of a bound on independent inclusion; drop what never contributes.
 
-    Args:
-        shares: (n, k) or (k,) float in [0, 1]; each row adds up to 1 or is all 0.
-        probabilities: (k,) float in [0, 1], the inclusion probability of each weight.
-
-    Returns:
-        The instance on the columns whose inclusion is random (0 < p < 1).
-
-    Raises:
-        ValueError: wrong shapes, p above 1, or a share where p is 0 (biased there).
+    A share where p is 0 is refused: the estimate would be biased.
 
     Claim: SP-8. Source: [OWN].
 
@@ -123,13 +101,7 @@ def inclusion_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
         >>> inclusion_instance([[0.5, 0.3, 0.2]], [1.0, 0.5, 0.5]).shares.shape
         (1, 2)
     """
-    table = checked_shares(shares)
-    chance = nm.at_least("probabilities", probabilities, 0.0)
-    if chance.shape != table.shape[1:]:
-        raise ValueError(
-            f"probabilities must have shape {table.shape[1:]}, one a column of shares; "
-            f"found {chance.shape}"
-        )
+    table, chance = _checked(shares, probabilities)
     if (chance > 1).any():
         worst = int(np.argmax(chance))
         raise ValueError(f"probabilities must not exceed 1; found {chance[worst]!r} at {worst}")
@@ -151,11 +123,7 @@ def _refuse_outside_support(table: Float, chance: Float) -> None:
 def draw_moments(instance: Instance) -> tuple[Float, Float]:
     """Variance and largest deviation of one draw, per input.
 
-    Args:
-        instance: shares (n, k) with draw probabilities.
-
-    Returns:
-        ((n,), (n,)) float64: Var T and max |T - 1|, T = g/q.
+    Shapes: returns (n,), (n,): Var T and max |T - 1|, T = g/q.
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
 
@@ -172,12 +140,7 @@ def draws_log_mgf(instance: Instance, side: float) -> LogMgf:
 
     K(mu) = ln sum_j q_j exp(mu side (g_j/q_j - 1)).
 
-    Args:
-        instance: shares (n, k) with draw probabilities.
-        side: +1 for the upper tail, -1 for the lower.
-
-    Returns:
-        A map from mu (n,), >= 0, to three (n,) float64 arrays, K rounded up.
+    Shapes: mu (n,) >= 0 -> three (n,), K rounded up.
 
     Claim: SP-5. Source: Cramer 1938; [OWN] in this use.
 
@@ -222,12 +185,7 @@ def inclusion_log_mgf(instance: Instance, side: float) -> LogMgf:
 
     K(mu) = sum_j [ln(1 - p_j + p_j exp(mu side g_j/p_j)) - mu side g_j].
 
-    Args:
-        instance: shares (n, k) of the weights with inclusion probability p in (0, 1).
-        side: +1 for the upper tail, -1 for the lower.
-
-    Returns:
-        A map from mu (n,), >= 0, to three (n,) float64 arrays.
+    Shapes: mu (n,) >= 0 -> three (n,).
 
     Claim: SP-8. Source: Cramer 1938; [OWN] in this use.
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sipp_theory.network.cancellation import checked_ratios, log_growth
-from sipp_theory.network.network import compose
-from sipp_theory.network.network_size import NetworkSize, corenet_network_size
+from sipp_theory.network.network import NetworkSize, compose, corenet_network_size
 from sipp_theory.numeric import binomial
 from sipp_theory.numeric import checks as numeric
 from sipp_theory.numeric.checks import UNIT, Float

@@ -8,10 +8,11 @@ from sipp_theory.inclusion.poisson_rate import (
     INCLUSION_BOUNDS,
     Bennett,
     Bernstein,
+    expected_kept,
     inclusion_error,
+    inclusion_probabilities,
     inclusion_rate,
 )
-from sipp_theory.inclusion.poisson_sampling import expected_kept, inclusion_probabilities
 from sipp_theory.inclusion.poisson_tail import Cramer, ExactTail
 
 __all__ = [

@@ -1,10 +1,10 @@
 """SP-8: independent (Poisson) inclusion, p_j = min(1, c s_j), and how large c must be.
 
-Large weights are kept for certain, small ones by a coin, and no draw is wasted on a duplicate.
-R = {j : p_j < 1} is where randomness lives and G_R = max_x sum_{j in R} g_j(x) how much of the
-neuron it carries. `bernstein` is the claim as written; `kl` is its Bennett form, the Poisson limit
-of Chernoff's bound, never worse. Both are closed and computed here; `cramer` and `exact` use the
-shares at the given inputs and come from `poisson_tail`.
+Large weights are kept for certain, small ones by a coin of their own, and no draw is wasted on a
+duplicate. R = {j : p_j < 1} is where randomness lives and G_R = max_x sum_{j in R} g_j(x) how much
+of the neuron it carries. `bernstein` is the claim as written; `kl` is its Bennett form, the Poisson
+limit of Chernoff's bound, never worse. Both are closed and computed here; `cramer` and `exact` use
+the shares at the given inputs and come from `poisson_tail`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,67 @@ from sipp_theory.draws.bound import BOUNDS, Inclusion, Names
 from sipp_theory.draws.chernoff_hoeffding import excess
 from sipp_theory.draws.law_of_a_draw import checked_shares
 from sipp_theory.draws.worst_input import one_number
-from sipp_theory.inclusion.poisson_sampling import check_rate, inclusion_probabilities
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import Float
+
+
+def inclusion_probabilities(sensitivity: ArrayLike, rate: float) -> Float:
+    """Inclusion probability of each weight, p_j = min(1, c s_j).
+
+    Args:
+        sensitivity: (k,) s_j in [0, 1].
+        rate: c >= 0; may be +inf (keep every weight with s_j > 0).
+
+    Returns:
+        (k,) float64 in [0, 1].
+
+    Raises:
+        ValueError: a negative or non-finite sensitivity, or a negative rate.
+
+    Claim: SP-8. Source: [OWN].
+
+    Example:
+        >>> inclusion_probabilities([0.5, 0.1, 0.0], 4.0).tolist()
+        [1.0, 0.4, 0.0]
+    """
+    s = nm.at_least("sensitivity", sensitivity, 0.0)
+    check_rate(rate)
+    if np.isinf(rate):
+        return np.where(s > 0, 1.0, 0.0)
+    return np.minimum(1.0, rate * s)
+
+
+def expected_kept(sensitivity: ArrayLike, rate: float) -> np.float64:
+    """Expected number of weights that Poisson inclusion keeps, sum_j min(1, c s_j).
+
+    Args:
+        sensitivity: (k,) s_j in [0, 1].
+        rate: c >= 0, may be +inf.
+
+    Returns:
+        float64, expected nonzeros.
+
+    Raises:
+        ValueError: a negative or non-finite sensitivity, or a negative rate.
+
+    Claim: SP-8. Source: [OWN].
+
+    Example:
+        >>> float(expected_kept([0.5, 0.1], 4.0))
+        1.4
+    """
+    return np.float64(inclusion_probabilities(sensitivity, rate).sum())
+
+
+def check_rate(rate: float) -> None:
+    """Refuse a rate that is negative or no number.
+
+    Example:
+        >>> check_rate(float("inf"))
+    """
+    if not rate >= 0:
+        raise ValueError(f"rate must be at least 0; found {rate!r}")
+
 
 INCLUSION_BOUNDS = Names(lambda bound: bound.inclusion is not None)
 # A float32 network's sensitivities and shares agree to this.

@@ -17,8 +17,7 @@ from sipp_theory.draws.cramer import inverse_rate
 from sipp_theory.draws.exact import BOOKKEEPING, LARGEST_WINDOW, bernstein_radius, tail_quantile
 from sipp_theory.draws.law_of_a_draw import Instance, inclusion_instance, inclusion_log_mgf
 from sipp_theory.draws.worst_input import search_rows, worst_error
-from sipp_theory.inclusion.poisson_rate import Bennett, Checked, Weights
-from sipp_theory.inclusion.poisson_sampling import inclusion_probabilities
+from sipp_theory.inclusion.poisson_rate import Bennett, Checked, Weights, inclusion_probabilities
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import Float
 

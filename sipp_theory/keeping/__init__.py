@@ -14,10 +14,11 @@ from sipp_theory.keeping.deterministic import (
     Recentring,
     deterministic_error,
     deterministic_size,
+    dropped_share,
+    dropped_share_bound,
     keep_most_sensitive,
     recentring,
 )
-from sipp_theory.keeping.dropped_share import dropped_share, dropped_share_bound
 from sipp_theory.keeping.hybrid_and_signs import HybridChoice, combine_signs, hybrid_error
 
 __all__ = [

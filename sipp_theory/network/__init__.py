@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from sipp_theory.network.cancellation import delta_hat, delta_ratio, kappa, log_growth
-from sipp_theory.network.hill import TailEstimate, hill_tail_index
-from sipp_theory.network.network import compose, corenet_split, log_split
-from sipp_theory.network.network_size import (
+from sipp_theory.network.cancellation import (
+    TailEstimate,
+    delta_hat,
+    delta_ratio,
+    hill_tail_index,
+    kappa,
+    log_growth,
+)
+from sipp_theory.network.network import (
     NetworkSize,
+    compose,
     corenet_network_size,
     corenet_network_size_bound,
+    corenet_split,
+    log_split,
 )
 from sipp_theory.network.propagation import absolute_propagation, interval_propagation
 

@@ -10,6 +10,7 @@ from sipp_theory.sensitivity.scenario import (
     wait_and_judge_violation,
 )
 from sipp_theory.sensitivity.sensitivity import (
+    CALIBRATION_RULES,
     assumption_factors,
     calibration_size,
     sensitivity,
@@ -18,7 +19,7 @@ from sipp_theory.sensitivity.sensitivity import (
 )
 
 __all__ = [
-    "assumption_factors", "calibration_size", "exchangeable_violation", "scenario_points",
-    "scenario_support", "scenario_violation", "sensitivity", "sensitivity_sum_bound", "shares",
-    "wait_and_judge_violation",
+    "CALIBRATION_RULES", "assumption_factors", "calibration_size", "exchangeable_violation",
+    "scenario_points", "scenario_support", "scenario_violation", "sensitivity",
+    "sensitivity_sum_bound", "shares", "wait_and_judge_violation",
 ]  # fmt: skip

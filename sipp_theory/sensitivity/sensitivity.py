@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from sipp_theory.numeric import checks as numeric
 from sipp_theory.numeric.checks import Float
 
+CalibrationRule = Literal["corenet", "sipp"]
+CALIBRATION_RULES: tuple[CalibrationRule, ...] = ("corenet", "sipp")
 SIPP_POINTS_FACTOR = 3.0
 
 
@@ -167,7 +169,7 @@ def calibration_size(
     eta: ArrayLike,
     eta_star: ArrayLike,
     delta: ArrayLike,
-    rule: Literal["corenet", "sipp"] = "corenet",
+    rule: CalibrationRule = "corenet",
 ) -> Float:
     """Number of calibration points |S| that A1 needs for K s_j >= g_j(x) to hold.
 
@@ -193,7 +195,7 @@ def calibration_size(
         >>> calibration_size(410, 300, [0.1, 1e-16], rule="sipp").tolist()
         [49.0, 152.0]
     """
-    if rule not in ("corenet", "sipp"):
+    if rule not in CALIBRATION_RULES:
         raise ValueError(f"rule must be 'corenet' or 'sipp'; found {rule!r}")
     edges = _log_edges(eta, eta_star)
     share = numeric.finite("delta", delta)

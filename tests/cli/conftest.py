@@ -65,7 +65,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sipp_core.zoo import datasets, models, training
 
     model = models.build("digits-mlp")
-    training.train(model, datasets.load("digits"), epochs=3, batch_size=64, lr=3e-3)
+    training.train(model, datasets.load("digits"), training.Recipe(3, 64, 3e-3))
     path = tmp_path_factory.mktemp("trained") / "original.safetensors"
     save_file(model.state_dict(), path)
     return path

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from reports.generalization import plans, run, verifying
+import reports.generalization
+from reports.generalization import plans, verifying
 from reports.validation.subjects import Subject
 from sipp_core import compress
 from sipp_core.compression.rate_control import Schedule
@@ -163,6 +164,6 @@ def test_a_search_that_keeps_no_network_says_so(
     def stop(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "generalize", stop)
+    monkeypatch.setattr(reports.generalization, "generalize", stop)
     ended = sipp("generalize")
     assert ended.code == 130 and "--file FILE.sipp keeps it" in ended.err

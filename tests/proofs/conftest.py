@@ -38,5 +38,5 @@ def scores(shares: Float) -> Float:
 def digits() -> Trained:
     data = datasets.load("digits")
     model = models.build("digits-mlp", seed=0)
-    training.train(model, data, epochs=4, batch_size=64, lr=2e-3, seed=0)
+    training.train(model, data, training.Recipe(4, 64, 2e-3), seed=0)
     return Trained(model, data.train_inputs[:200], data.test_inputs)

@@ -1,7 +1,6 @@
 """Learning levels: what parameters become, what passes through the rounding, what is refused."""
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -84,7 +83,7 @@ def test_a_higher_price_makes_a_shorter_file():
     for rate in (0.0, 0.3):
         model: Any = models.dense((64, 10), 0)
         with learning_levels(model, levels=5, rate=rate):
-            training.train(model, data, **asdict(Recipe(8, 64, 5e-3)))
+            training.train(model, data, Recipe(8, 64, 5e-3))
         lengths.append(compress(model).bits)
     assert lengths[1] < lengths[0]
 
@@ -95,7 +94,7 @@ def test_zeros_outside_the_mask_stay_and_nothing_else_is_held(codebook):
     model: Any = models.dense((64, 20, 10), 1)
     mask = torch.rand(20, 64, generator=torch.Generator().manual_seed(0)) < 0.3
     with learning_levels(model, levels=7, codebook=codebook, masks={"fc1": mask}):
-        found = training.train(model, data, **asdict(Recipe(20, 64, 5e-3)))
+        found = training.train(model, data, Recipe(20, 64, 5e-3))
     assert not model.fc1.weight[~mask].any()
     assert model.fc1.weight[mask].count_nonzero() > 0.3 * mask.sum()
     assert found.test_accuracy > 0.8
@@ -149,7 +148,7 @@ def test_same_seed_same_levels():
     for _ in range(2):
         model: Any = models.dense((64, 12, 10), 2)
         with learning_levels(model, levels=5, codebook="table"):
-            training.train(model, data, **asdict(Recipe(2, 64, 5e-3)))
+            training.train(model, data, Recipe(2, 64, 5e-3))
         found.append(compress(model).content)
     assert found[0] == found[1]
 

@@ -21,7 +21,7 @@ ONE = Schedule(again=Recipe(2, 64, 3e-3), levels=Recipe(3, 64, 4e-3), steps=(0.6
 def digits():
     data = datasets.load("digits")
     model: Any = models.dense((64, 10), 0)
-    training.train(model, data, epochs=10, batch_size=64, lr=5e-3)
+    training.train(model, data, training.Recipe(10, 64, 5e-3))
     return model, data
 
 
@@ -117,7 +117,7 @@ def test_the_bound_pays_for_every_bit_of_the_file_and_for_the_search(found):
 def test_whole_neurons_go_first_and_stay_away():
     data = datasets.load("digits")
     model: Any = models.dense((64, 30, 10), 0)
-    training.train(model, data, epochs=5, batch_size=64, lr=5e-3)
+    training.train(model, data, training.Recipe(5, 64, 5e-3))
     settings = candidates(["none", "magnitude"], [0.2], [5], ["grid"], filters=[0.35])
     assert {one.filters for one in settings} == {0.35}
     for one in search(model, data, settings, ONE, delta=0.05, architecture="dense:64,30,10"):

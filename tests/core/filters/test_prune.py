@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sipp_core.filters.prune import prune_filters
 from torch import Tensor, nn
 
 import sipp_theory
 from sipp_core import certify
 from sipp_core.filters.graph import ChannelGroup, channel_graph, example_of
 from sipp_core.filters.groups import GroupTable, draw_sequence, drawn
-from sipp_core.filters.prune import prune_filters
 from sipp_core.filters.result import FilterResult
 from sipp_core.filters.sensitivity import channel_sensitivity
 from sipp_core.network.layers import PrunableLayer, weight_of

@@ -234,7 +234,7 @@ def test_a_sample_of_rows_is_said_to_be_one(method: str, points: int) -> None:
 def lenet(mnist_dir: Path) -> tuple[nn.Module, datasets.Dataset]:
     data = datasets.load("mnist", data_dir=mnist_dir)
     model = models.build("lenet-300-100", seed=0)
-    training.train(model, data, epochs=2, batch_size=128, lr=2e-3)
+    training.train(model, data, training.Recipe(2, 128, 2e-3))
     return model, data
 
 

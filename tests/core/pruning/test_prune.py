@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sipp_core.pruning.budget import RULES as DRAWN
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 from torch.utils.data import DataLoader, TensorDataset
 
 from sipp_core import PruneResult, calibrate, prune
-from sipp_core.pruning.budget import RULES as DRAWN
 from sipp_core.pruning.plan import expected_nonzeros
 from sipp_core.zoo import models
 

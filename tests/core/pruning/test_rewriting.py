@@ -13,15 +13,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sipp_core.pruning.job import Job
+from sipp_core.pruning.rewriting import Rewrite, rewrite, rewritten_errors
+from sipp_core.pruning.sampling import make_tables
 from torch import Tensor, nn
 
 from sipp_core import calibrate, certify, load, prune
 from sipp_core.methods.low_rank import rank_for
 from sipp_core.network.structure import Change, restructure
-from sipp_core.pruning.job import Job
 from sipp_core.pruning.promise import dropped_errors
-from sipp_core.pruning.rewriting import Rewrite, rewrite, rewritten_errors
-from sipp_core.pruning.sampling import make_tables
 
 
 def job(model: nn.Module, rows: Tensor, bound: str = "kl", factor: float = 1.0) -> Job:

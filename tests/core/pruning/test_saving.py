@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from sipp_core.pruning.budget import RULES
 from torch import Tensor, nn
 
 from sipp_core import PruneResult, certify, load, prune
-from sipp_core.pruning.budget import RULES
 from sipp_core.pruning.plan import draw
 from sipp_core.runtime import files
 from sipp_core.runtime.files import write_atomically

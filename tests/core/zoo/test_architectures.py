@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import sipp_core
 from sipp_core import calibrate, certify, prune
 from sipp_core.zoo import architectures, models
-from sipp_core.zoo.models import _initialise
+from sipp_core.zoo.models import _initialised
 
 
 def small(name: str) -> tuple[nn.Module, tuple[int, ...]]:
@@ -23,7 +23,7 @@ def small(name: str) -> tuple[nn.Module, tuple[int, ...]]:
     else:
         model, shape = nn.Sequential(*list(architectures.vgg_small().children())[:7]), (3, 8, 8)
         model.append(nn.Flatten())
-    _initialise(model, 0)
+    _initialised(model, 0)
     model.train()
     with torch.no_grad():
         for k in range(3):

@@ -114,7 +114,7 @@ def test_it_is_never_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_real_archive(data_dir: Path) -> None:
-    source = cifar10.find(data_dir)
+    source = cifar10.find(datasets.SOURCES["cifar10"].places(data_dir))
     if source is None:
         pytest.skip(f"no CIFAR-10 in {data_dir}")
     data = datasets.load("cifar10", data_dir, flat=False)

@@ -17,7 +17,7 @@ import torch
 
 from sipp_core.zoo import datasets, make_pretrained, models, pretrained, recipes, training
 
-WEIGHTS = Path(str(files("sipp_core"))) / "weights"
+WEIGHTS = Path(str(files("sipp_core.zoo"))) / "weights"
 LEAST = {"lenet-5": 0.99, "resnet-20": 0.84}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -108,7 +107,28 @@ def test_bad_recipes_are_refused(
 def test_crops_of_flat_inputs_are_refused() -> None:
     data = datasets.load("digits")
     with pytest.raises(ValueError, match=r"crop and flip are for images .* shape \(1437, 64\)"):
-        training.train(models.build("digits-mlp"), data, epochs=1, batch_size=8, lr=0.1, flip=True)
+        training.train(models.build("digits-mlp"), data, Recipe(1, 8, 0.1, flip=True))
+
+
+def test_the_fields_of_a_recipe_are_its_old_spelling() -> None:
+    new, old = network(), network()
+    expected = training.train(new, images(), Recipe(1, 16, 0.01, flip=True), seed=2)
+    message = r"give recipe=Recipe\(epochs=1, batch_size=16, lr=0.01, flip=True\)"
+    with pytest.warns(DeprecationWarning, match=message):
+        result = training.train(old, images(), epochs=1, batch_size=16, lr=0.01, flip=True, seed=2)
+    assert result == expected and same(weights(old), weights(new))
+    before = weights(old)
+    mistakes: list[tuple[dict[str, Any], str]] = [
+        ({"lr": 0.1}, "missing 2 required"), ({"speed": 1}, "'speed'"),
+    ]  # fmt: skip
+    for words, mistake in mistakes:
+        with pytest.raises(TypeError, match=mistake):
+            training.train(old, images(), **words)
+    with pytest.raises(TypeError, match=r"a recipe or its fields; found both \(lr\)"):
+        training.train(old, images(), Recipe(1, 16, 0.01), lr=0.1)
+    with pytest.raises(TypeError, match="recipe must be a Recipe; found None"):
+        training.train(old, images())
+    assert same(weights(old), before)
 
 
 def test_the_rate_rises_once_and_falls_to_zero() -> None:
@@ -163,9 +183,9 @@ def test_a_crop_is_a_part_of_the_padded_image_and_a_flip_its_mirror_image() -> N
 def test_an_interrupted_run_ends_with_the_same_bits(
     changes: dict[str, Any], breaks: int, tmp_path: Path
 ) -> None:
-    asked = TINY | changes
+    recipe = Recipe(**TINY | changes)
     whole = network()
-    expected = training.train(whole, images(), **asked, seed=5)
+    expected = training.train(whole, images(), recipe, seed=5)
     path = tmp_path / "run.pt"
 
     def fail(done: int, total: int, what: str) -> None:
@@ -175,37 +195,37 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     broken = network()
     state = torch.get_rng_state()
     with pytest.raises(Stop):
-        training.train(broken, images(), **asked, seed=5, checkpoint=path, progress=fail)
+        training.train(broken, images(), recipe, seed=5, checkpoint=path, progress=fail)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(p.is_contiguous() for p in broken.parameters())
     torch.rand(3)
     epochs: list[int] = []
     resumed = network()
     found = training.train(
-        resumed, images(), **asked, seed=5, checkpoint=path,
+        resumed, images(), recipe, seed=5, checkpoint=path,
         progress=lambda done, total, what: epochs.append(done),
     )  # fmt: skip
     assert epochs == list(range(breaks + 1, 5))
     assert same(weights(resumed), weights(whole)) and found == expected
     # A finished run is only read.
     again = network()
-    assert training.train(again, images(), **asked, seed=5, checkpoint=path) == expected
+    assert training.train(again, images(), recipe, seed=5, checkpoint=path) == expected
     assert same(weights(again), weights(whole))
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
-    training.train(network(), images(), **TINY, checkpoint=path)
-    others: dict[str, tuple[nn.Module, datasets.Dataset, dict[str, Any]]] = {
-        "recipe": (network(), images(), {"lr": 0.06}),
-        "seed": (network(), images(), {"seed": 1}),
-        "starting model": (network(seed=1), images(), {}),
-        "data": (network(), images(31), {}),
+    training.train(network(), images(), Recipe(**TINY), checkpoint=path)
+    others: dict[str, tuple[nn.Module, datasets.Dataset, dict[str, Any], int]] = {
+        "recipe": (network(), images(), {"lr": 0.06}, 0),
+        "seed": (network(), images(), {}, 1),
+        "starting model": (network(seed=1), images(), {}, 0),
+        "data": (network(), images(31), {}, 0),
     }
-    for what, (model, data, changes) in others.items():
+    for what, (model, data, changes, seed) in others.items():
         before = weights(model)
         with pytest.raises(ValueError, match=f"is of another run: its {what} differs; remove it"):
-            training.train(model, data, **TINY | changes, checkpoint=path)
+            training.train(model, data, Recipe(**TINY | changes), seed=seed, checkpoint=path)
         assert same(weights(model), before) and model.training
 
 
@@ -213,33 +233,33 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_refused(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
     if content is None:
-        training.train(network(), images(), **TINY, checkpoint=path)
+        training.train(network(), images(), Recipe(**TINY), checkpoint=path)
         content = path.read_bytes()[:-400]
     path.write_bytes(content)
     with pytest.raises(ValueError, match="run.pt is damaged or was not written by sipp .*remove"):
-        training.train(network(), images(), **TINY, checkpoint=path)
+        training.train(network(), images(), Recipe(**TINY), checkpoint=path)
     assert path.read_bytes() == content
 
 
 def test_a_checkpoint_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="cannot write"):
-        training.train(network(), images(), **TINY, checkpoint=tmp_path / "file" / "run.pt")
+        training.train(network(), images(), Recipe(**TINY), checkpoint=tmp_path / "file" / "run.pt")
 
 
 def test_two_threads_are_allowed_and_none_is_not() -> None:
     before = torch.get_num_threads()
-    quick = dataclasses.asdict(Recipe(epochs=1, batch_size=16, lr=0.01))
-    assert training.train(network(), images(), **quick, threads=2).loss > 0
+    quick = Recipe(epochs=1, batch_size=16, lr=0.01)
+    assert training.train(network(), images(), quick, threads=2).loss > 0
     assert torch.get_num_threads() == before
     with pytest.raises(ValueError, match="threads must be at least 1; found 0"):
-        training.train(network(), images(), **quick, threads=0)
+        training.train(network(), images(), quick, threads=0)
 
 
 def test_nesterov_differs_from_plain_momentum_and_decay_shrinks() -> None:
     def end(**changes: Any) -> Tensor:
         model = network()
-        training.train(model, images(), **TINY | changes)
+        training.train(model, images(), Recipe(**TINY | changes))
         return torch.cat([p.detach().ravel() for p in model.parameters()])
 
     assert not torch.equal(end(), end(nesterov=False))

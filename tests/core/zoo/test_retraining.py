@@ -66,7 +66,7 @@ def test_without_masks_the_same_weights_would_have_moved(net: nn.Module, data: D
     masks = some_masks(net)
     with holding_zeros(net, masks):
         pass
-    training.train(net, data, epochs=1, batch_size=32, lr=5e-3)
+    training.train(net, data, training.Recipe(1, 32, 5e-3))
     assert weight(net, "fc1")[~masks["fc1"]].any()
 
 

@@ -37,9 +37,7 @@ def test_digits_reach_the_accuracy_that_the_report_builds_on(digits: datasets.Da
     result = training.train(
         model,
         digits,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        lr=recipe.lr,
+        recipe,
         seed=0,
         progress=lambda done, total, what: seen.append((done, total, what)),
     )
@@ -61,7 +59,7 @@ def test_the_same_seed_gives_the_same_bits(
         torch.rand(5)  # where the global generator stands must not matter
         state = torch.get_rng_state()
         model = build()
-        training.train(model, digits, epochs=2, batch_size=100, lr=0.01, seed=seed)
+        training.train(model, digits, training.Recipe(2, 100, 0.01), seed=seed)
         assert torch.equal(torch.get_rng_state(), state)
         runs.append(weights(model))
     assert same(runs[0], runs[1]) and not same(runs[0], runs[2])
@@ -75,7 +73,7 @@ def test_a_convolutional_model_learns_from_images() -> None:
         inputs[row, 0, 2 * target : 2 * target + 4] = 1.0
     data = datasets.Dataset("stripes", inputs, targets, inputs, targets, 10, "made here")
     model = models.build("lenet-5", seed=0)
-    result = training.train(model, data, epochs=8, batch_size=20, lr=3e-3)
+    result = training.train(model, data, training.Recipe(8, 20, 3e-3))
     assert result.train_accuracy > 0.95
 
 
@@ -116,13 +114,13 @@ def test_bad_settings_are_refused_before_a_weight_moves(
     model = models.build("digits-mlp")
     before = weights(model)
     with pytest.raises(error, match=message):
-        training.train(model, digits, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+        training.train(model, digits, training.Recipe(epochs, batch_size, lr), seed=seed)
     assert same(weights(model), before) and model.training
 
 
 def test_a_model_that_does_not_fit_is_refused(digits: datasets.Dataset) -> None:
     def run(model: nn.Module) -> None:
-        training.train(model, digits, epochs=1, batch_size=8, lr=0.01)
+        training.train(model, digits, training.Recipe(1, 8, 0.01))
 
     with pytest.raises(ValueError, match=r"does not take inputs of shape \(1, 64\).*'digits'"):
         run(models.build("lenet-300-100"))
@@ -135,13 +133,13 @@ def test_a_model_that_does_not_fit_is_refused(digits: datasets.Dataset) -> None:
 def test_divergence_is_said(digits: datasets.Dataset) -> None:
     model = models.build("digits-mlp")
     with pytest.raises(RuntimeError, match="training diverged: the loss of epoch 1 is"):
-        training.train(model, digits, epochs=1, batch_size=8, lr=1e30)
+        training.train(model, digits, training.Recipe(1, 8, 1e30))
 
 
 def test_real_mnist_is_learnt_in_seconds(mnist_dir: Path) -> None:
     data = datasets.load("mnist", data_dir=mnist_dir)
     model = models.build("lenet-300-100")
-    result = training.train(model, data, epochs=2, batch_size=128, lr=2e-3)
+    result = training.train(model, data, training.Recipe(2, 128, 2e-3))
     assert result.test_accuracy > 0.965
 
 
@@ -149,7 +147,7 @@ def test_real_mnist_is_learnt_in_seconds(mnist_dir: Path) -> None:
 def test_a_gpu_learns_as_well_and_its_randomness_is_left_alone(digits: datasets.Dataset) -> None:
     model = with_dropout().to("cuda")
     state = torch.cuda.get_rng_state()
-    result = training.train(model, digits, epochs=20, batch_size=64, lr=3e-3)
+    result = training.train(model, digits, training.Recipe(20, 64, 3e-3))
     assert torch.equal(torch.cuda.get_rng_state(), state)
     assert result.test_accuracy >= 0.95
     assert next(model.parameters()).device.type == "cuda"

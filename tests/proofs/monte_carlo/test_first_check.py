@@ -107,7 +107,7 @@ def test_a_net_that_never_fires_has_nothing_to_check() -> None:
 def test_mnist_meets_its_promises_and_the_sharp_bounds_are_sharp(mnist_dir: Path) -> None:
     data = datasets.load("mnist", data_dir=mnist_dir)
     model = models.build("lenet-300-100", seed=0)
-    training.train(model, data, epochs=1, batch_size=256, lr=2e-3, seed=0)
+    training.train(model, data, training.Recipe(1, 256, 2e-3), seed=0)
     calibration = data.train_inputs[:226]
     # Whole layers, guarantee mode: every neuron keeps its promise on its worst calibration row.
     layers = {layer.name: layer for layer in calibrate(model, calibration, points=1000).layers}

@@ -25,7 +25,7 @@ from sipp_core.zoo.recipes import Recipe
 def digits():
     data = datasets.load("digits")
     model = models.dense((64, 10), 0)
-    training.train(model, data, epochs=5, batch_size=64, lr=5e-3)
+    training.train(model, data, training.Recipe(5, 64, 5e-3))
     return model, data
 
 

@@ -8,8 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sipp_theory.keeping.deterministic import deterministic_size, keep_most_sensitive, recentring
-from sipp_theory.keeping.dropped_share import dropped_share, dropped_share_bound
+from sipp_theory.keeping.deterministic import (
+    deterministic_size,
+    dropped_share,
+    dropped_share_bound,
+    keep_most_sensitive,
+    recentring,
+)
 from sipp_theory.keeping.hybrid_and_signs import combine_signs, hybrid_error
 
 

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from sipp_theory.network.cancellation import delta_hat, delta_ratio, kappa
-from sipp_theory.network.network import compose, corenet_split, log_split
-from sipp_theory.network.network_size import corenet_network_size, corenet_network_size_bound
+from sipp_theory.network.network import (
+    compose,
+    corenet_network_size,
+    corenet_network_size_bound,
+    corenet_split,
+    log_split,
+)
 
 
 def test_infinite_cancellation():

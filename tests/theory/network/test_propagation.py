@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sipp_theory.network.hill import hill_tail_index
+from sipp_theory.network.cancellation import hill_tail_index
 from sipp_theory.network.propagation import absolute_propagation, interval_propagation
 
 

@@ -18,12 +18,6 @@ def test_quoted_numbers_and_edges():
     assert wait_and_judge_violation([5, 0], [5, 0], 0.1).tolist() == [1, 1]
 
 
-@pytest.mark.parametrize(("d", "e", "beta"), [(1, 0.1, 0.05), (20, 0.05, 0.01), (300, 0.2, 1e-6)])
-def test_points_invert_violation(d, e, beta):
-    n = scenario_points(d, e, beta)
-    assert scenario_violation(n, d, beta) <= e < scenario_violation(n - 1, d, beta)
-
-
 def test_wait_and_judge_is_monotone_and_vectorised():
     k = np.arange(0, 101)
     bound = wait_and_judge_violation(100, k, 0.05)
