@@ -11,7 +11,7 @@ import sipp_theory
 from proofs_check.keeping import coverage, coverage_best_of, laws, oracles, oracles_best_of
 from proofs_check.kinds.mutations import divided, fields_scaled, scaled
 from proofs_check.ledger.mutation import Function, Mutation
-from sipp_core.methods import best_of
+from sipp_core.methods import corenet
 from sipp_core.pruning import LayerPlan, draw, dropped_errors
 from sipp_core.runtime import generator
 
@@ -140,6 +140,6 @@ MUTATIONS = (
     Mutation("SP-10", "wakes_a_third_as_often", "A removed neuron fires at x with 1/(3(n+1)).",
              sipp_theory.exchangeable_violation, scaled(1 / 3),
              (coverage_best_of.removed_neuron_wakes,)),
-    Mutation("SP-10", "first_for_best", "CoreNet++ keeps its first candidate.", best_of,
+    Mutation("SP-10", "first_for_best", "CoreNet++ keeps its first candidate.", corenet.best_of,
              _one_candidate, (oracles_best_of.best_of_takes_the_least,)),
 )  # fmt: skip

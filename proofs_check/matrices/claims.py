@@ -5,7 +5,7 @@ from __future__ import annotations
 import sipp_theory
 from proofs_check.ledger.claim import Claim, Step
 from proofs_check.matrices import symbolic
-from sipp_core.methods import spectral_note
+from sipp_core.methods import entrywise
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -20,7 +20,7 @@ CLAIMS: tuple[Claim, ...] = (
         "1006.0407",
         depends=("MS-2",),
         computes=(sipp_theory.spectral_failure, sipp_theory.spectral_error,
-                  sipp_theory.spectral_size, spectral_note),
+                  sipp_theory.spectral_size, entrywise.spectral_note),
         steps=(
             Step(r"The sum of $s$ independent centred $Z_k/s$ with $\|Z_k\| \leq R$ obeys matrix "
                  r"Bernstein with variance $\sigma^2/s$ and range $R/s$.",

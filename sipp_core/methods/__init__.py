@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from sipp_core.methods.corenet import CoreNet, CoreNetPlus, CoreNetPlusPlus, best_of
-from sipp_core.methods.entrywise import Entrywise, spectral_note
+from sipp_core.methods import corenet, entrywise
+from sipp_core.methods.corenet import CoreNet, CoreNetPlus, CoreNetPlusPlus
+from sipp_core.methods.entrywise import Entrywise
 from sipp_core.methods.filters import Filters, prune_filters
 from sipp_core.methods.low_rank import LowRank
 from sipp_core.methods.magnitude import Magnitude
@@ -48,6 +49,6 @@ __all__ = [
     "Filters", "Keep", "KeepLargest", "LowRank", "Magnitude", "Method", "Needs", "NetTrim",
     "Planned", "Promise", "Pruned", "RandomMask", "Request", "Rewrite", "Rewriting", "SippDet",
     "SippHybrid", "SippPoisson", "SippRand", "SippRecentred", "Snip", "Uniform", "Wanda",
-    "Within", "best_of", "bounds_of", "find_method", "prune_filters", "register", "registered",
-    "spectral_note", "variant",
+    "Within", "bounds_of", "corenet", "entrywise", "find_method", "prune_filters", "register",
+    "registered", "variant",
 ]  # fmt: skip
