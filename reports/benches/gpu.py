@@ -56,15 +56,10 @@ def on(setting: Setting, device: torch.device) -> Findings:
         share = rate(pairs(given) / ceiling(device), times[OURS])
         measured.append(
             figure(
-                FAMILY,
-                case,
-                "kernel over the device's ceiling",
-                share,
-                "times",
-                target=HALF,
+                FAMILY, case, "kernel over the device's ceiling", share, "times", target=HALF,
                 note="ceiling from the device's lanes and clock: two operations a pair",
             )
-        )
+        )  # fmt: skip
     bad = int((done(False)[0] != done(True)[0]).sum())
     return Findings(
         tuple(measured),

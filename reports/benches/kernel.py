@@ -80,15 +80,10 @@ def _case(
         against_chunks = way == CHUNKS and asked
         found.append(
             figure(
-                FAMILY,
-                case,
-                f"times faster than {way}",
-                ratio(times[way], times[OURS]),
-                "times",
-                threads=count,
-                target=FASTER if against_chunks else None,
+                FAMILY, case, f"times faster than {way}", ratio(times[way], times[OURS]), "times",
+                threads=count, target=FASTER if against_chunks else None,
             )
-        )
+        )  # fmt: skip
     # The issue asks for so much of two cores where every product has to be looked at.
     wanted = DENSE_RATE if asked and count == 2 and len(problems) == 1 else None
     return found + _rates(case, problems, times[OURS], count, top, wanted)
@@ -117,12 +112,10 @@ def _equal(case: str, count: int, problems: Sequence[Problem]) -> list[Check]:
         bad = _unequal(got, want)
         found.append(
             Check(
-                FAMILY,
-                f"{way} gives the bits of {CHUNKS}: {case}, {_threads(count)}",
-                bad == 0,
+                FAMILY, f"{way} gives the bits of {CHUNKS}: {case}, {_threads(count)}", bad == 0,
                 "every sensitivity equal" if bad == 0 else f"{bad} sensitivities differ",
             )
-        )
+        )  # fmt: skip
     return found
 
 
@@ -159,12 +152,10 @@ def _python_loops(
         )  # fmt: skip
         checks.append(
             Check(
-                FAMILY,
-                f"{OURS} agrees with the {way}: {name}",
-                gap <= 1e-5,
+                FAMILY, f"{OURS} agrees with the {way}: {name}", gap <= 1e-5,
                 f"largest difference {gap:.1e}; the loop rounds in another order",
             )
-        )
+        )  # fmt: skip
         ways = {OURS: lambda given=given: maxima(given),
                 way: lambda given=given, run=run: run(given)}  # fmt: skip
         with threads(setting.threads[0]):
@@ -189,14 +180,8 @@ def _compilation(setting: Setting) -> tuple[list[Measured], tuple[Skipped, ...]]
             once = told["first"]
             found.append(
                 Measured(
-                    FAMILY,
-                    "LeNet-300-100, a new process",
-                    what,
-                    once,
-                    once,
-                    once,
-                    "s",
+                    FAMILY, "LeNet-300-100, a new process", what, once, once, once, "s",
                     note="loading and compiling; one run, with imports done",
                 )
-            )
+            )  # fmt: skip
     return found, ()

@@ -16,12 +16,9 @@ from reports.site.plain import significant
 Json = dict[str, Any]
 SIGNS = {1: "+", -1: "−"}
 CLAIM_NAMES = {
-    "SP-2": "CoreNet, as printed",
-    "SP-3": "Bernstein",
-    "SP-4": "Chernoff–Hoeffding",
-    "SP-5": "Cramér",
-    "SP-5x": "exact tail",
-}
+    "SP-2": "CoreNet, as printed", "SP-3": "Bernstein", "SP-4": "Chernoff–Hoeffding",
+    "SP-5": "Cramér", "SP-5x": "exact tail",
+}  # fmt: skip
 
 
 def _thousands(value: float, _: float) -> str:

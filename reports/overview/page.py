@@ -12,14 +12,10 @@ from reports.site.figure import draw
 from reports.site.page import Contents, Json, Page, Prepared
 
 CLAIM_TITLES = {
-    "SP-2": "CoreNet's sample size, as printed",
-    "SP-3": "Bernstein",
-    "SP-4": "Chernoff–Hoeffding",
-    "SP-5": "Cramér, at the calibration inputs",
-    "SP-5x": "exact tail, at the calibration inputs",
-    "SP-6": "keeping the most sensitive weights",
-    "SP-8": "inclusion by probability",
-}
+    "SP-2": "CoreNet's sample size, as printed", "SP-3": "Bernstein", "SP-4": "Chernoff–Hoeffding",
+    "SP-5": "Cramér, at the calibration inputs", "SP-5x": "exact tail, at the calibration inputs",
+    "SP-6": "keeping the most sensitive weights", "SP-8": "inclusion by probability",
+}  # fmt: skip
 
 
 def _fill(given: tuple[Json, Mapping[str, Prepared | None]]) -> Contents:

@@ -41,12 +41,9 @@ def drawing(name: str, alt: str, make: Callable[[bool], Figure]) -> Drawn:
     with style.styled():
         wide, narrow = make(False), make(True)
         return Drawn(
-            name=name,
-            alt=alt,
-            png=style.encoded(wide, "png"),
-            svg=style.encoded(wide, "svg"),
+            name=name, alt=alt, png=style.encoded(wide, "png"), svg=style.encoded(wide, "svg"),
             narrow=style.encoded(narrow, "svg"),
-        )
+        )  # fmt: skip
 
 
 def draw(kinds: Mapping[str, Kind], numbers: Json, name: str = "{}") -> tuple[Drawn, ...]:
