@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from reports.overview.alt import labels
 from reports.overview.figures import FIGURES
 from reports.overview.findings import findings
 from reports.site import plain
@@ -28,8 +29,7 @@ def _fill(given: tuple[Json, Mapping[str, Prepared | None]]) -> Contents:
     written |= {name: page and page.briefing for name, page in beside.items()}
     written["figures"] = [{"name": figure.name, "alt": figure.alt} for figure in drawn]
     data = plain.dump(written)
-    labels = {m["name"]: m["label"] for m in written["methods"]}
-    values = {"r": json.loads(data), "labels": labels, "claims": CLAIM_TITLES}
+    values = {"r": json.loads(data), "labels": labels(written), "claims": CLAIM_TITLES}
     return Contents(data, drawn, values, briefing=written["verdict"])
 
 
