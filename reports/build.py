@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,14 +16,10 @@ from reports.benches import page as bench_page
 from reports.claims import page as claims_page
 from reports.generalization import page as generalization_page
 from reports.generalization.run import Generalization
-from reports.overview import experiment, figures, page
-from reports.overview.findings import findings
+from reports.overview import experiment, page
 from reports.overview.settings import SETTINGS
-from reports.site import page as companion
-from reports.site import plain
 from reports.validation import Validation
 from reports.validation import page as validation_page
-from sipp_core.runtime import write_atomically
 
 Progress = Callable[[int, int, str], None]
 
@@ -109,43 +104,33 @@ def build(
         raise ValueError(f"dataset must be one of {', '.join(SETTINGS)}; found {dataset!r}")
     _check_device(device)
     folder = Path(out)
-    made = _claim_folder(folder)
+    new = _claim_folder(folder)
     try:
-        claims = None if ledger is None else claims_page.prepare(ledger)
-        speeds = None if bench is None else bench_page.prepare(bench)
-        papers = validation_page.prepare(validation) if validation else None
-        proved = generalization_page.prepare(generalization) if generalization else None
+        pages = {
+            "claims": None if ledger is None else claims_page.PAGE.prepare(ledger),
+            "bench": None if bench is None else bench_page.PAGE.prepare(bench),
+            "validation": validation_page.PAGE.prepare(validation) if validation else None,
+            "generalization": generalization_page.PAGE.prepare(generalization)
+            if generalization
+            else None,
+        }
         with _one_thread():
             results = experiment.run(
                 dataset, data_dir=data_dir, seed=seed, device=device, quick=quick, progress=progress
             )
-        # Figures and page are made from what a reader of results.json will find there.
-        written = json.loads(plain.dump(results))
-        drawn = figures.draw(written)
-        written["findings"] = findings(written)
-        written["claims"] = None if claims is None else claims.briefing
-        written["bench"] = None if speeds is None else speeds.briefing
-        written["validation"] = None if papers is None else papers.briefing
-        written["generalization"] = None if proved is None else proved.briefing
-        written["figures"] = [{"name": f.name, "alt": f.alt} for f in drawn]
-        text = plain.dump(written)
-        html = page.render(json.loads(text), drawn)
+        first = page.PAGE.prepare((results, pages))
     except BaseException:
-        _unclaim(made)
+        _unclaim(new)
         raise
-    for figure in drawn:
-        write_atomically(folder / f"{figure.name}.png", figure.png)
-        write_atomically(folder / f"{figure.name}.svg", figure.svg)
-    for beside in (claims, speeds, papers, proved):
-        if beside is not None:
-            companion.write(beside, folder)
-    data = write_atomically(folder / "results.json", text.encode())
-    index = write_atomically(folder / "index.html", html.encode())
-    verdict: dict[str, Any] = written["verdict"]
-    violated = verdict["violated"] or bool(ledger and (ledger["refuted"] or ledger["survived"]))
-    violated = violated or bool(speeds and speeds.briefing["violated"])
-    violated = violated or bool(papers and papers.briefing["violated"])
-    return BuildResult(index, data, verdict["vacuous"], violated)
+    beside = [made for made in pages.values() if made is not None]
+    for made in beside:
+        made.write(folder)
+    index = first.write(folder)
+    violated = (
+        any(made.briefing.get("violated") for made in (first, *beside))
+        or bool(ledger and (ledger["refuted"] or ledger["survived"]))
+    )  # fmt: skip
+    return BuildResult(index, folder / "results.json", first.briefing["vacuous"], violated)
 
 
 @contextmanager

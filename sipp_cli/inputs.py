@@ -115,12 +115,12 @@ def is_dataset(source: str) -> bool:
     """Whether a word names a data set; refuse a word that names neither one nor a file."""
     from sipp_core.zoo import datasets
 
-    if source in datasets.NAMES:
+    if source in datasets.SOURCES:
         return True
     if Path(source).suffix not in SUFFIXES:
         raise ValueError(
             f"inputs are a {', '.join(SUFFIXES)} file or a data set "
-            f"({', '.join(datasets.NAMES)}); found {source!r}"
+            f"({', '.join(datasets.SOURCES)}); found {source!r}"
         )
     return False
 

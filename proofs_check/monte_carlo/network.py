@@ -14,7 +14,7 @@ from proofs_check.ledger.judging import CONFIDENCE, Coverage, Where, judge
 from proofs_check.ledger.refusals import require_chance, require_counts
 from proofs_check.monte_carlo.neuron import TIE
 from sipp_core import PruneResult
-from sipp_core.pruning import LayerPlan, draw
+from sipp_core.pruning import LayerPlan, draw, find_method
 from sipp_core.runtime import Float, Progress, evaluating, generator, model_device
 
 NETWORK_STREAM = 41
@@ -107,9 +107,9 @@ def network_coverage(
     Claim: NW-1 to NW-5 as far as a network's promise is claimed. Source: the claim's; [OWN] count.
 
     Example:
-        >>> from sipp_core import prune
+        >>> from sipp_core import methods, prune
         >>> net, x = nn.Linear(4, 2), torch.rand(8, 4)
-        >>> result = prune(net, x, method="sipp-det", keep=1.0)
+        >>> result = prune(net, x, method=methods.SippDet(), keep=1.0)
         >>> network_coverage(net, result, x, eps=0.1, delta=0.1, copies=3).rate
         0.0
     """
@@ -149,10 +149,10 @@ def _parts(inputs: Tensor) -> tuple[Tensor, ...]:
 
 def _weights(model: nn.Module, result: PruneResult) -> dict[str, Tensor]:
     """Weight tensors of the planned layers by parameter name, in the plans' order."""
-    if result.method == "corenet++":
+    if not find_method(result.method).redraws:
         raise ValueError(
-            "method 'corenet++' chooses the best of several draws; its copies are no draws of the "
-            "plan. Check the plan with method='corenet+'"
+            f"method {result.method!r} chooses the best of several draws; its copies are no draws "
+            "of the plan. Check a method that draws once, such as CoreNet+"
         )
     parameters = dict(model.named_parameters())
     found: dict[str, Tensor] = {}

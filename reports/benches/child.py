@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from reports.benches import subjects
 from sipp_core import calibrate, prune
+from sipp_core.methods import SippPoisson
 
 Json = dict[str, Any]
 PATIENCE = timedelta(seconds=600)
@@ -79,7 +80,7 @@ def coverage(asked: Json) -> Json:
     setting = subjects.Setting(seed=asked["seed"])
     model = subjects.lenet(setting)
     inputs, _ = subjects.digits(setting, asked["inputs"])
-    result = prune(model, inputs[:256], method="sipp-poisson", keep=0.3, seed=0)
+    result = prune(model, inputs[:256], method=SippPoisson(), keep=0.3, seed=0)
 
     def look(copies: int) -> object:
         return network_coverage(model, result, inputs, eps=0.5, delta=0.1, copies=copies)
@@ -114,7 +115,7 @@ def rank(asked: Json) -> Json:
     for _ in range(asked["repeats"]):
         dist.barrier()
         began = time.perf_counter()
-        result = prune(model, inputs, method="sipp-poisson", keep=0.2, seed=setting.seed)
+        result = prune(model, inputs, method=SippPoisson(), keep=0.2, seed=setting.seed)
         dist.barrier()
         times.append(time.perf_counter() - began)
         file = result.save(folder / f"net-{size}-{me}")

@@ -8,26 +8,16 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from reports.benches.words import amount, goal, growth, margin, threads
 from reports.site import style
-from reports.site.figure import Drawn, drawing
+from reports.site.figure import Kind, sheet
 from reports.site.plain import count
 
 Json = dict[str, Any]
-_NARROW, _WIDE = 4.2, 9.6
 _FARTHEST = 1e3  # margins beyond it stand at the edge
 _OURS = "sipp's kernel"
-
-
-def draw(run: Json) -> list[Drawn]:
-    """Draw the figures for which a run has numbers, from the run as it is written."""
-    return [
-        drawing(name, alt(run), lambda narrow, make=make: make(run, narrow))
-        for name, (has, make, alt) in FIGURES.items()
-        if has(run)
-    ]
 
 
 def _aimed(run: Json) -> list[Json]:
@@ -39,11 +29,9 @@ def targets(run: Json, narrow: bool) -> Figure:
     rows = _aimed(run)
     each, top, bottom = (0.72 if narrow else 0.46), 0.45, 0.62
     height = top + bottom + each * len(rows)
-    figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
-    axes = figure.subplots()
-    figure.subplots_adjust(
-        left=0.045 if narrow else 0.47, right=0.78 if narrow else 0.87,
-        top=1 - top / height, bottom=bottom / height,
+    figure, (axes,) = sheet(
+        narrow, height, left=0.045 if narrow else 0.47, right=0.78 if narrow else 0.87, top=top,
+        bottom=bottom,
     )  # fmt: skip
     axes.set_xscale("log")
     margins = [margin(one) or (1.0, 1.0, 1.0) for one in rows]
@@ -91,7 +79,7 @@ def _target_row(
 
 def _plain_log(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
@@ -112,13 +100,9 @@ def ways(run: Json, narrow: bool) -> Figure:
     cases = _cases(run)
     columns = 1 if narrow else 2
     lines = -(-len(cases) // columns)
-    each = 2.2
-    height = each * lines + 0.3
-    figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    figure.subplots_adjust(
-        left=0.34 if narrow else 0.15, right=0.93 if narrow else 0.97, hspace=0.6, wspace=0.55,
-        top=1 - 0.5 / height, bottom=0.35 / height,
+    figure, panels = sheet(
+        narrow, 2.2 * lines + 0.3, left=0.34 if narrow else 0.15, right=0.93 if narrow else 0.97,
+        top=0.5, bottom=0.35, rows=lines, columns=columns, hspace=0.6, wspace=0.55,
     )  # fmt: skip
     for axes, (case, rows) in zip(panels, cases.items(), strict=False):
         _ways_panel(axes, case, rows, narrow)
@@ -150,7 +134,7 @@ def _ways_panel(axes: Axes, case: str, rows: list[Json], narrow: bool) -> None:
     axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(LogLocator(numticks=4))
-    axes.xaxis.set_major_formatter(FuncFormatter(_duration))
+    axes.xaxis.set_major_formatter(_duration)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="x", labelsize=8)
     axes.set_title(
@@ -177,12 +161,10 @@ def _grown(unit: str) -> Callable[[Json, bool], Figure]:
         curves = _curves(run, unit)
         columns = 1 if narrow else 3
         lines = -(-len(curves) // columns)
-        height = 2.55 * lines + 0.2
-        figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
-        panels = figure.subplots(lines, columns, squeeze=False).ravel()
-        figure.subplots_adjust(
-            left=0.17 if narrow else 0.075, right=0.95 if narrow else 0.985, hspace=0.72,
-            wspace=0.36, top=1 - 0.42 / height, bottom=0.5 / height,
+        figure, panels = sheet(
+            narrow, 2.55 * lines + 0.2, left=0.17 if narrow else 0.075,
+            right=0.95 if narrow else 0.985, top=0.42, bottom=0.5, rows=lines, columns=columns,
+            hspace=0.72, wspace=0.36,
         )  # fmt: skip
         for axes, curve in zip(panels, curves, strict=False):
             _curve_panel(axes, curve)
@@ -210,9 +192,8 @@ def _curve_panel(axes: Axes, curve: Json) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.minorticks_off()
     axes.yaxis.set_major_locator(LogLocator(numticks=5))
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(_duration if curve["unit"] == "s" else lambda y, _: f"{y:g} MiB")
-    )
+    in_seconds = curve["unit"] == "s"
+    axes.yaxis.set_major_formatter(_duration if in_seconds else lambda y, _: f"{y:g} MiB")
     axes.tick_params(axis="y", labelsize=8)
     axes.set_xlabel(curve["axis"], fontsize=8.5)
     head = {"prune": "prune, by processes"}.get(curve["series"][0]["label"], _head(curve["name"]))
@@ -262,10 +243,9 @@ def _grown_alt(unit: str) -> Callable[[Json], str]:
     return alt
 
 
-Has = Callable[[Json], bool]
-FIGURES: dict[str, tuple[Has, Callable[[Json, bool], Figure], Callable[[Json], str]]] = {
-    "bench-targets": (lambda run: bool(_aimed(run)), targets, targets_alt),
-    "bench-ways": (lambda run: bool(_cases(run)), ways, ways_alt),
-    "bench-time": (lambda run: bool(_curves(run, "s")), _grown("s"), _grown_alt("s")),
-    "bench-memory": (lambda run: bool(_curves(run, "MiB")), _grown("MiB"), _grown_alt("MiB")),
+FIGURES: dict[str, Kind] = {
+    "bench-targets": (_aimed, targets, targets_alt),
+    "bench-ways": (_cases, ways, ways_alt),
+    "bench-time": (lambda run: _curves(run, "s"), _grown("s"), _grown_alt("s")),
+    "bench-memory": (lambda run: _curves(run, "MiB"), _grown("MiB"), _grown_alt("MiB")),
 }

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from reports.benches import words as bench_words
-from reports.benches.figures import draw
+from reports.benches import words
+from reports.benches.figures import FIGURES
 from reports.benches.findings import read
-from reports.site import page, plain
-from reports.site.figure import Drawn
-from reports.site.page import Prepared, write
+from reports.site import plain
+from reports.site.figure import draw
+from reports.site.page import Contents, Page
 
 Json = dict[str, Any]
-
-
-def prepare(summary: Json) -> Prepared:
-    """Compute the page and its figures; nothing is written."""
-    read(summary)
-    data = plain.dump(summary)
-    written = json.loads(data)
-    drawn = tuple(draw(written))
-    briefing = {
-        "headline": " ".join(bench_words.headline(written)[:1]),
-        "date": written["date"],
-        "processor": written["machine"].get("processor", "unknown"),
-        "violated": any(not check["holds"] for check in written["checks"]),
-    }
-    return Prepared("bench", render(written, drawn), data, drawn, briefing)
 
 
 def write_bench(summary: Json, folder: str | PathLike[str]) -> Path:
@@ -56,7 +40,7 @@ def write_bench(summary: Json, folder: str | PathLike[str]) -> Path:
         ...     write_bench(bench(scale="tiny", only=["gpu"]).summary(), folder).name
         'bench.html'
     """
-    return write(prepare(summary), folder)
+    return PAGE.prepare(summary).write(folder)
 
 
 def _cases(run: Json) -> dict[str, dict[str, list[Json]]]:
@@ -67,21 +51,27 @@ def _cases(run: Json) -> dict[str, dict[str, list[Json]]]:
     return found
 
 
-def render(run: Json, drawn: Sequence[Drawn]) -> str:
-    """Make the page of a run as it is written; the template adds words and no numbers."""
-    made = page.environment()
-    made.filters |= {
-        "amount": bench_words.amount,
-        "goal": bench_words.goal,
-        "growth": bench_words.growth,
-        "threads": bench_words.threads,
-    }
+def _fill(summary: Json) -> Contents:
+    """Figures and words of a run of benchmarks; the template adds no numbers."""
+    read(summary)
+    data = plain.dump(summary)
+    run = json.loads(data)
     here = {one["family"] for kind in ("measured", "checks", "skipped") for one in run[kind]}
-    return made.get_template("bench.html.jinja").render(
-        r={"figures": [{"name": figure.name, "alt": figure.alt} for figure in drawn]},
-        run=run,
-        told=bench_words.headline(run),
-        pictures=page.embedded(drawn),
-        families=[(name, *words) for name, words in bench_words.FAMILIES.items() if name in here],
-        cases=_cases(run),
-    )
+    told = words.headline(run)
+    values = {
+        "run": run, "told": told, "cases": _cases(run),
+        "families": [(name, *text) for name, text in words.FAMILIES.items() if name in here],
+    }  # fmt: skip
+    filters = {
+        "amount": words.amount, "goal": words.goal, "growth": words.growth,
+        "threads": words.threads,
+    }  # fmt: skip
+    briefing = {
+        "headline": " ".join(told[:1]), "date": run["date"],
+        "processor": run["machine"].get("processor", "unknown"),
+        "violated": any(not check["holds"] for check in run["checks"]),
+    }  # fmt: skip
+    return Contents(data, draw(FIGURES, run), values, filters, briefing)
+
+
+PAGE = Page("bench", "bench.html.jinja", _fill)

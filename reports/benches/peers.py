@@ -15,9 +15,10 @@ from reports.benches.findings import Findings, Measured, Skipped
 from reports.benches.method import figure, race, ratio, seconds, threads
 from reports.benches.subjects import Setting, digits, lenet
 from sipp_core import prune
+from sipp_core.methods import SippRand
 
 FAMILY = "peers"
-OURS = "sipp-rand"
+OURS = SippRand.name
 KEEP = 0.25
 
 

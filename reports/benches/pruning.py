@@ -11,7 +11,8 @@ from torch.nn.utils import prune as torch_prune
 from reports.benches.findings import Check, Findings, Measured
 from reports.benches.method import figure, race, ratio, seconds, threads
 from reports.benches.subjects import Setting, digits, lenet
-from sipp_core import METHODS, prune
+from sipp_core import prune
+from sipp_core.methods import Magnitude, SippDet, SippHybrid, SippPoisson, registered
 from sipp_core.zoo import models
 
 FAMILY = "prune"
@@ -22,7 +23,7 @@ PEER = "torch.nn.utils.prune, by magnitude"
 
 def sipp_methods() -> list[str]:
     """Methods of SiPP, by name."""
-    return [name for name in METHODS if name.startswith("sipp-")]
+    return [name for name, method in registered().items() if method.facts.family == "sipp"]
 
 
 def run(setting: Setting) -> Findings:
@@ -64,7 +65,8 @@ def _resnet(setting: Setting, count: int) -> list[Measured]:
     model = models.build("resnet-20", seed=setting.seed)
     inputs = torch.rand(images, 3, 32, 32, generator=setting.generator())
     case = f"ResNet-20, {images} random images of CIFAR's shape"
-    methods = setting.size(["sipp-det"], ["sipp-poisson"], ["sipp-poisson", "sipp-hybrid"])
+    both = [SippPoisson.name, SippHybrid.name]
+    methods = setting.size([SippDet.name], both[:1], both)
     limit = RESNET_LIMIT if images == 256 else None
     return _race(setting, case, model, inputs, methods, count, limit, setting.size(1, 1, 3))
 
@@ -87,7 +89,7 @@ def _magnitude(setting: Setting, count: int) -> list[Measured]:
     ours = "sipp, by magnitude"
     times = race(
         {
-            ours: lambda: prune(model, inputs, method="magnitude", keep=KEEP),
+            ours: lambda: prune(model, inputs, method=Magnitude(), keep=KEEP),
             PEER: lambda: by_torch(model),
         },
         setting.size(1, 5, 9),
@@ -104,7 +106,7 @@ def _magnitude(setting: Setting, count: int) -> list[Measured]:
 def _same_mask(setting: Setting) -> Check:
     model = lenet(setting)
     inputs, _ = digits(setting, 1)
-    ours = prune(model, inputs, method="magnitude", keep=KEEP).model.state_dict()
+    ours = prune(model, inputs, method=Magnitude(), keep=KEEP).model.state_dict()
     theirs = by_torch(model).state_dict()
     different = sum(int(((ours[k] != 0) != (theirs[k] != 0)).sum()) for k in theirs)
     return Check(

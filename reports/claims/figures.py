@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from reports.claims.figures_of_tails import power, tails, tails_alt, tails_of
 from reports.claims.graph import dependencies, dependencies_alt
 from reports.claims.terms import FAMILIES, family, measured, times
 from reports.site import style
-from reports.site.figure import Drawn, drawing
+from reports.site.figure import Kind, sheet
 from reports.site.plain import INFINITE, count
 
 Json = dict[str, Any]
 # Beyond it an arrow stands at the edge: bounds that say nothing would else hide the others.
 _FARTHEST = 1e5
-_NARROW, _WIDE = 4.2, 9.6
-
-
-def draw(summary: Json) -> list[Drawn]:
-    """Draw the figures for which the summary has numbers, from a summary as it is written."""
-    return [
-        drawing(name, alt(summary), lambda narrow, make=make: make(summary, narrow))
-        for name, (has, make, alt) in FIGURES.items()
-        if has(summary)
-    ]
 
 
 def tightness(summary: Json, narrow: bool) -> Figure:
@@ -41,11 +30,9 @@ def tightness(summary: Json, narrow: bool) -> Figure:
     lines = sum(len(rows) for _, rows in groups)
     top, bottom = (1.06 if narrow else 0.66), 0.58
     height = top + bottom + row * lines + head * len(groups)
-    figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
-    axes = figure.subplots()
-    figure.subplots_adjust(
-        left=0.16 if narrow else 0.345, right=0.7 if narrow else 0.865,
-        top=1 - top / height, bottom=bottom / height,
+    figure, (axes,) = sheet(
+        narrow, height, left=0.16 if narrow else 0.345, right=0.7 if narrow else 0.865, top=top,
+        bottom=bottom,
     )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlim(*_limits(summary))
@@ -70,7 +57,7 @@ def tightness(summary: Json, narrow: bool) -> Figure:
     axes.set_ylim(y - 0.35, 0)
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(LogLocator(numticks=5 if narrow else 9))
-    axes.xaxis.set_major_formatter(FuncFormatter(power))
+    axes.xaxis.set_major_formatter(power)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("promised ÷ needed (log scale)")
     _tightness_legend(axes, summary, narrow, top / height)
@@ -152,10 +139,7 @@ def tightness_alt(summary: Json) -> str:
     )
 
 
-FIGURES: dict[
-    str,
-    tuple[Callable[[Json], Any], Callable[[Json, bool], Figure], Callable[[Json], str]],
-] = {
+FIGURES: dict[str, Kind] = {
     "claims-tightness": (measured, tightness, tightness_alt),
     "claims-graph": (lambda summary: summary["claims"], dependencies, dependencies_alt),
     "claims-tails": (tails_of, tails, tails_alt),

@@ -8,14 +8,14 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from reports.claims.terms import family
 from reports.site import style
+from reports.site.figure import NARROW, WIDE
 from reports.site.plain import significant
 
 Json = dict[str, Any]
-_NARROW, _WIDE = 4.2, 9.6
 # Names under which an assumption's evidence may bring its series: what they are, how they look.
 TAIL = ("tail", "share_above_t")
 CURVES = (
@@ -29,7 +29,7 @@ CURVES = (
 )
 
 
-def power(value: float, _: int) -> str:
+def power(value: float, _: float) -> str:
     """A tick: 100 as it is, 10⁹ as a power."""
     return f"{value:,.10g}" if 1e-3 < value < 1e5 else significant(value, 1).removeprefix("1 × ")
 
@@ -66,7 +66,7 @@ def tails(summary: Json, narrow: bool) -> Figure:
     found = tails_of(summary)
     columns = 1 if narrow else min(2, len(found))
     rows = -(-len(found) // columns)
-    width = _NARROW if narrow else (_WIDE if columns == 2 else 6.4)
+    width = NARROW if narrow else (WIDE if columns == 2 else 6.4)
     height = 3.5 * rows
     figure = Figure(figsize=(width, height))
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -96,7 +96,7 @@ def _tail_panel(axes: Axes, series: Mapping[str, list[float]]) -> None:
     # An envelope that falls like an exponential would else leave the tail a line at the top.
     axes.set_ylim(least / 2, 2)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(power))
+        axis.set_major_formatter(power)
         axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("t")
     axes.set_ylabel("share above t")

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from reports.claims.figures import draw
+from reports.claims.figures import FIGURES
 from reports.claims.terms import FAMILIES, STATUSES, family, times
 from reports.claims.words import briefing
-from reports.site import page, plain, style
-from reports.site.figure import Drawn
+from reports.site import plain, style
+from reports.site.figure import draw
 from reports.site.mathml import prose
-from reports.site.page import Prepared, write
+from reports.site.page import Contents, Page
 
 Json = dict[str, Any]
 SIGNS = {"s": "■", "o": "●", "D": "◆", "v": "▼", "X": "✖"}
@@ -30,15 +29,6 @@ KINDS = {
     "mutations": "Weakened copies",
 }
 _ID = re.compile(r"(?<![\w-])[A-Z][A-Za-z]*-?[\w]+(?:-[\w]+)*")
-
-
-def prepare(summary: Json) -> Prepared:
-    """Compute the page and its figures; nothing is written."""
-    data = plain.dump(summary)
-    # Page and figures are made from what a reader of claims.json will find there.
-    written = json.loads(data)
-    drawn = tuple(draw(written))
-    return Prepared("claims", render(written, drawn), data, drawn, briefing(written))
 
 
 def write_claims(summary: Json, folder: str | PathLike[str]) -> Path:
@@ -66,14 +56,22 @@ def write_claims(summary: Json, folder: str | PathLike[str]) -> Path:
         ...     write_claims(nothing, folder).name
         'claims.html'
     """
-    return write(prepare(summary), folder)
+    return PAGE.prepare(summary).write(folder)
 
 
-def render(summary: Json, drawn: Sequence[Drawn]) -> str:
-    """Make the page of a summary as it is written; the template adds words and no numbers."""
-    known = {claim["id"] for claim in summary["claims"]}
-    made = page.environment()
-    made.filters |= {
+def _fill(given: Json) -> Contents:
+    """Figures and words of a run of the ledger; the template adds no numbers."""
+    data = plain.dump(given)
+    # Page and figures are made from what a reader of claims.json will find there.
+    summary = json.loads(data)
+    known, brief = {claim["id"] for claim in summary["claims"]}, briefing(summary)
+    families = dict.fromkeys(map(family, summary["claims"]))
+    values = {
+        "s": summary, "told": brief, "statuses": STATUSES, "looks": style.STATUS, "kinds": KINDS,
+        "families": [(name, FAMILIES.get(name, name)) for name in families], "known": known,
+        "users": _users(summary),
+    }  # fmt: skip
+    filters = {
         "prose": prose,
         "times": times,
         "refer": lambda text: refer(text, known),
@@ -84,19 +82,10 @@ def render(summary: Json, drawn: Sequence[Drawn]) -> str:
             escape(name).replace("-", Markup("-<wbr>")) if len(name) > 6 else name
         ),
     }
-    families = dict.fromkeys(map(family, summary["claims"]))
-    return made.get_template("claims.html.jinja").render(
-        r={"figures": [{"name": figure.name, "alt": figure.alt} for figure in drawn]},
-        s=summary,
-        told=briefing(summary),
-        pictures=page.embedded(drawn),
-        families=[(name, FAMILIES.get(name, name)) for name in families],
-        statuses=STATUSES,
-        looks=style.STATUS,
-        kinds=KINDS,
-        known=known,
-        users=_users(summary),
-    )
+    return Contents(data, draw(FIGURES, summary), values, filters, brief)
+
+
+PAGE = Page("claims", "claims.html.jinja", _fill)
 
 
 def refer(text: str, known: set[str]) -> Markup:
@@ -107,12 +96,6 @@ def refer(text: str, known: set[str]) -> Markup:
         return f'<a href="#{name}">{name}</a>' if name in known else name
 
     return Markup(_ID.sub(linked, str(escape(text))))
-
-
-def _breakable(text: str) -> Markup:
-    """Escape, and let a long id or range be broken after its dash."""
-    escaped = escape(text)
-    return Markup(re.sub("([-–])", r"\1<wbr>", escaped)) if len(text) > 6 else escaped
 
 
 def _sign(status: str) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import sipp_core
 import sipp_theory
+from reports.generalization.plans import ROUNDED
 from reports.overview.bounds import sums
 from reports.overview.splits import calibration_count, widths
 from sipp_core.certificates import exact_scores
@@ -28,7 +29,7 @@ SHARES = np.linspace(0.01, 0.5, 50)
 MOST_INPUTS = 2000
 # A float32 step of two bits behind the leading one: 4 mantissas, fewer than 512 exponents.
 STEPS = 2048
-# Inputs that sipp-det is calibrated on.
+# Inputs that pruning is calibrated on.
 CALIBRATION = 400
 
 
@@ -59,7 +60,7 @@ def compression(
     model: nn.Module, wanted: Float, dataset: Dataset, keeps: Sequence[float], delta: float,
     seed: int,
 ) -> list[Json]:  # fmt: skip
-    """GN-1 of the trained network, pruned by sipp-det and rounded, not trained again.
+    """GN-1 of the trained network, pruned and rounded, not trained again.
 
     Claim: GN-1. Source: [AR] arXiv 1802.05296, Theorem 2.1.
     """
@@ -93,7 +94,7 @@ def compression(
 
 def _rounded(model: nn.Module, dataset: Dataset, keep: float, seed: int) -> nn.Module:
     inputs, _ = shuffled(dataset.train_inputs, CALIBRATION, seed)
-    small = sipp_core.prune(model, inputs, method="sipp-det", keep=keep, seed=seed).model
+    small = sipp_core.prune(model, inputs, method=ROUNDED, keep=keep, seed=seed).model
     with learning_levels(small, levels=LEVELS, bias_levels=LEVELS, rate=0.0):
         pass
     return small

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
 
 import sipp_theory
-from reports.generalization.checked_in import stem
 from reports.generalization.figures_of_bounds import PRINTED
 from reports.generalization.words import PARTS, amount, chosen, kind, label, rate
 from reports.site import style
-from reports.site.figure import Drawn, drawing
+from reports.site.figure import Kind, always, percent_tick, sheet
+from reports.site.methods import look as look_of
 from reports.site.plain import count, percent
 
 Json = dict[str, Any]
-_NARROW, _WIDE = 4.2, 9.6
 _LEVELS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _FILLS = {
@@ -32,20 +30,6 @@ _FILLS = {
     "frame": (style.GREY, ""),
     "search": (style.BLACK, ""),
 }
-
-
-def draw(facts: Json) -> list[Drawn]:
-    """Draw the figures of one result, as it is written; the kinds of which it has numbers."""
-    name = stem(facts["net"], facts["data"])
-    return [
-        drawing(f"generalization-{what}-{name}", alt(facts), _held(make, facts))
-        for what, (has, make, alt) in FIGURES.items()
-        if has(facts)
-    ]
-
-
-def _held(make: Callable[[Json, bool], Figure], facts: Json) -> Callable[[bool], Figure]:
-    return lambda narrow: make(facts, narrow)
 
 
 def rows_of(facts: Json) -> dict[str, list[tuple[str, float]]]:
@@ -67,10 +51,10 @@ def budget(facts: Json, narrow: bool) -> Figure:
     shown = [part for part in PARTS if any(part == p for row in rows.values() for p, _ in row)]
     below = 0.55 + 0.2 * -(-len(shown) // (1 if narrow else 3))
     height = 0.25 + 0.33 * len(rows) + below
-    figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
-    axes = figure.subplots()
-    figure.subplots_adjust(left=0.27 if narrow else 0.15, right=0.82 if narrow else 0.9,
-                           top=1 - 0.12 / height, bottom=(below + 0.1) / height)  # fmt: skip
+    figure, (axes,) = sheet(
+        narrow, height, left=0.27 if narrow else 0.15, right=0.82 if narrow else 0.9, top=0.12,
+        bottom=below + 0.1,
+    )  # fmt: skip
     for y, row in enumerate(rows.values()):
         start = 0.0
         for part in shown:
@@ -86,7 +70,7 @@ def budget(facts: Json, narrow: bool) -> Figure:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="x", labelsize=8)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     axes.set_xlabel("bits", fontsize=8.5)
     if narrow:
         axes.locator_params(axis="x", nbins=4)
@@ -108,16 +92,15 @@ def _budget_alt(facts: Json) -> str:
 
 def candidates(facts: Json, narrow: bool) -> Figure:
     """Draw all files: bits against errors with lines of equal bound, and bound against weights."""
-    figure = Figure(figsize=(4.2, 7.4) if narrow else (9.6, 4.5))
-    left, right = figure.subplots(2 if narrow else 1, 1 if narrow else 2)
     tried = facts["candidates"]
     looks = list(dict.fromkeys((c["method"], c["levels"], c["codebook"]) for c in tried))
     columns = 1 if narrow else 2
     below = 0.62 + 0.2 * -(-len(looks) // columns)
-    height = figure.get_figheight()
-    figure.subplots_adjust(left=0.17 if narrow else 0.08, right=0.93 if narrow else 0.98,
-                           top=1 - 0.32 / height, bottom=below / height, wspace=0.22,
-                           hspace=0.32)  # fmt: skip
+    figure, (left, right) = sheet(
+        narrow, 7.4 if narrow else 4.5, left=0.17 if narrow else 0.08,
+        right=0.93 if narrow else 0.98, top=0.32, bottom=below, rows=2 if narrow else 1,
+        columns=columns, wspace=0.22, hspace=0.32,
+    )  # fmt: skip
     for axes, x, y in ((left, "bits", "error"), (right, "kept", "bound")):
         for one in tried:
             spot = {**one, "error": one["errors"] / facts["n"]}
@@ -126,14 +109,14 @@ def candidates(facts: Json, narrow: bool) -> Figure:
         axes.plot(best[x], best[y], "o", color=style.INK, markersize=14, markerfacecolor="none",
                   markeredgewidth=1.2)  # fmt: skip
         axes.margins(0.12)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}%"))
+        axes.yaxis.set_major_formatter(percent_tick)
         axes.tick_params(labelsize=8)
     _contours(left, facts)
-    left.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    left.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     left.set(xlabel="bits of the file", ylabel="training error")
     left.set_title("lines join files of equal bound", fontsize=9, weight="normal")
     left.locator_params(axis="x", nbins=5)
-    right.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g}%"))
+    right.xaxis.set_major_formatter(percent_tick)
     right.set(xlabel="weights that are not zero", ylabel="bound on the true error")
     right.set_title("bound against weights kept", fontsize=9, weight="normal")
     handles = [
@@ -151,7 +134,7 @@ Look = tuple[str, int, str]
 
 def _sign(looks: Sequence[Look], look: Look) -> dict[str, Any]:
     """Colour by method, marker by number of levels, hollow for a table."""
-    colour = style.METHODS.get(look[0], style.SPARE).colour
+    colour = look_of(look[0]).colour
     counts = sorted({count for _, count, _ in looks})
     return {"color": colour, "marker": _MARKERS[counts.index(look[1]) % len(_MARKERS)],
             "markersize": 6.5, "markerfacecolor": "none" if look[2] == "table" else colour,
@@ -196,13 +179,7 @@ def _candidates_alt(facts: Json) -> str:
     )
 
 
-def always(_: Json) -> bool:
-    """Every result has such a figure."""
-    return True
-
-
-Entry = tuple[Callable[[Json], bool], Callable[[Json, bool], Figure], Callable[[Json], str]]
-FIGURES: dict[str, Entry] = {
+FIGURES: dict[str, Kind] = {
     "budget": (always, budget, _budget_alt),
     "candidates": (always, candidates, _candidates_alt),
     **PRINTED,

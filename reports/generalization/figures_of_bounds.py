@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from reports.generalization.words import amount, chosen, rate
 from reports.site import style
+from reports.site.figure import Kind, always, percent_tick, sheet
 from reports.site.plain import count, percent, share, significant
 
 Json = dict[str, Any]
-_NARROW, _WIDE = 4.2, 9.6
 _INFINITE = {"infinite": float("inf"), "-infinite": float("-inf")}
 _FORMS = (
     ("binomial", "exact binomial tail", style.Look(style.BLUE, "o")),
@@ -29,15 +28,9 @@ _TERMS = (
 
 
 def _single(narrow: bool, height: float, left: float, below: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
-    axes = figure.subplots()
-    figure.subplots_adjust(left=left, right=0.95, top=1 - 0.15 / height, bottom=below / height)
+    figure, (axes,) = sheet(narrow, height, left=left, right=0.95, top=0.15, bottom=below)
     axes.tick_params(labelsize=8)
     return figure, axes
-
-
-def _share_axis(axes: Axes) -> None:
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}%"))
 
 
 def by_n(facts: Json, narrow: bool) -> Figure:
@@ -59,7 +52,7 @@ def by_n(facts: Json, narrow: bool) -> Figure:
     axes.set_xticks(told, [f"{n / 1000:.3g}k" if n >= 1000 else str(n) for n in told])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.minorticks_off()
-    _share_axis(axes)
+    axes.yaxis.set_major_formatter(percent_tick)
     axes.set_xlabel("training inputs counted (log scale)", fontsize=8.5)
     figure.legend(loc="lower center", ncols=2 if narrow else 4, fontsize=8, borderaxespad=0.2)
     return figure
@@ -84,7 +77,7 @@ def margins(facts: Json, narrow: bool) -> Figure:
     axes.set(xlim=(low, high), ylim=(0, 1.02))
     axes.text(0, 0.97, " right ", fontsize=8, color=style.SOFT, ha="left", va="top")
     axes.text(0, 0.97, " wrong ", fontsize=8, color=style.SOFT, ha="right", va="top")
-    _share_axis(axes)
+    axes.yaxis.set_major_formatter(percent_tick)
     axes.set_xlabel("margin: score of the right class minus the best other", fontsize=8.5)
     axes.set_ylabel("share below it", fontsize=8.5)
     return figure
@@ -162,7 +155,7 @@ def printed(facts: Json, narrow: bool) -> Figure:
               bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5, "alpha": 0.8})  # fmt: skip
     axes.set_xticks(range(len(rows)), [share(row["keep"]) for row in rows])
     axes.grid(axis="x", visible=False)
-    _share_axis(axes)
+    axes.yaxis.set_major_formatter(percent_tick)
     axes.set_xlabel("weights kept", fontsize=8.5)
     for _, name, colour, hatch in _TERMS:
         axes.bar(0, 0, color=colour, hatch=hatch, edgecolor="white", label=name)
@@ -181,10 +174,9 @@ def _printed_alt(facts: Json) -> str:
     )
 
 
-Entry = tuple[Callable[[Json], bool], Callable[[Json, bool], Figure], Callable[[Json], str]]
-PRINTED: dict[str, Entry] = {
-    "by-n": (lambda facts: True, by_n, _by_n_alt),
-    "margins": (lambda facts: True, margins, _margins_alt),
-    "compression": (lambda facts: bool(facts["printed"]), printed, _printed_alt),
+PRINTED: dict[str, Kind] = {
+    "by-n": (always, by_n, _by_n_alt),
+    "margins": (always, margins, _margins_alt),
+    "compression": (lambda facts: facts["printed"], printed, _printed_alt),
     "factors": (lambda facts: "refused" not in facts["theorem"], factors, _factors_alt),
 }

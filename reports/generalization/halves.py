@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import sipp_theory
-from reports.generalization.plans import Plan
+from reports.generalization.plans import USUAL_METHOD, Plan
 from sipp_core.certificates import count_errors
 from sipp_core.compression import UNPRUNED
 from sipp_core.pruning import prune
@@ -72,7 +72,7 @@ def _networks(
     found: list[tuple[tuple[str, float], nn.Module]] = [((UNPRUNED, 1.0), model)]
     pairs = [shuffled(first.train_inputs, plan.schedule.inputs, seed, first.train_targets)]
     # One method is enough: what a half's column shows is the price of a prior, not of a method.
-    method = next((name for name in plan.methods if name != UNPRUNED), "magnitude")
+    method = next((name for name in plan.methods if name != UNPRUNED), USUAL_METHOD)
     keeps = sorted({*plan.schedule.steps, *plan.keeps} - {1.0}, reverse=True) or [0.5]
     rounds = retraining.cascade(
         model, first, keeps,

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from reports.generalization.words import REFERENCES, amount, chosen, rate
 from reports.site import style
-from reports.site.figure import Drawn, drawing
+from reports.site.figure import Drawn, drawing, percent_tick, sheet
 from reports.site.plain import percent
 
 Json = dict[str, Any]
-_NARROW, _WIDE = 4.2, 9.6
 
 
 def overview(results: Sequence[Json]) -> Drawn:
@@ -32,10 +31,10 @@ def overview(results: Sequence[Json]) -> Drawn:
 
 def _overview(results: Sequence[Json], narrow: bool) -> Figure:
     height = 1.55 + (0.6 if narrow else 0.45) * len(results) + (0.35 if narrow else 0)
-    figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
-    axes = figure.subplots()
-    figure.subplots_adjust(left=0.05 if narrow else 0.22, right=0.95, top=1 - 0.5 / height,
-                           bottom=(1.15 if narrow else 0.85) / height)  # fmt: skip
+    figure, (axes,) = sheet(
+        narrow, height, left=0.05 if narrow else 0.22, right=0.95, top=0.5,
+        bottom=1.15 if narrow else 0.85,
+    )  # fmt: skip
     for y, one in enumerate(results):
         best, half = chosen(one), one["half"]["bound"]
         values = (best["test_errors"] / one["test_n"], min(one["bounds"][0]["value"], 1.0))
@@ -60,7 +59,7 @@ def _overview(results: Sequence[Json], narrow: bool) -> Figure:
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g}%"))
+    axes.xaxis.set_major_formatter(percent_tick)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.minorticks_off()
     axes.tick_params(labelsize=8)

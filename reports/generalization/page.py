@@ -7,35 +7,15 @@ import json
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from reports.generalization import words
 from reports.generalization.checked_in import stem
-from reports.generalization.figures import draw
+from reports.generalization.figures import FIGURES
 from reports.generalization.overview import overview
 from reports.generalization.run import Generalization
-from reports.site import page, plain
-from reports.site.figure import Drawn
-from reports.site.page import Prepared, write
-
-Json = dict[str, Any]
-
-
-def prepare(results: Sequence[Generalization]) -> Prepared:
-    """Compute the page and its figures; nothing is written."""
-    if not results:
-        raise ValueError("a generalization page needs at least one result; found none")
-    names = [stem(one.facts["net"], one.facts["data"]) for one in results]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"each network and data set must come once; found {twice[0]} twice")
-    data = plain.dump({"results": [one.summary() for one in results]})
-    written = json.loads(data)["results"]
-    whole, figures = overview(written), [draw(one) for one in written]
-    drawn = (whole, *(figure for some in figures for figure in some))
-    briefing = {"headline": " ".join(words.headline(one) for one in written[:1]),
-                "count": len(written)}  # fmt: skip
-    files = [one.file.content for one in results]
-    return Prepared("generalization", render(written, files, drawn), data, drawn, briefing)
+from reports.site import plain
+from reports.site.figure import draw
+from reports.site.page import Contents, Page
 
 
 def write_generalization(results: Sequence[Generalization], folder: str | PathLike[str]) -> Path:
@@ -62,32 +42,43 @@ def write_generalization(results: Sequence[Generalization], folder: str | PathLi
         ...
         ValueError: a generalization page needs at least one result; found none
     """
-    return write(prepare(results), folder)
+    return PAGE.prepare(results).write(folder)
 
 
-def render(written: Sequence[Json], files: Sequence[bytes], drawn: Sequence[Drawn]) -> str:
-    """Make the page of results as they are written; the template adds words and no numbers."""
-    made = page.environment()
-    made.filters |= {
+def _fill(results: Sequence[Generalization]) -> Contents:
+    """Figures and words of results, as they are written; the template adds no numbers."""
+    if not results:
+        raise ValueError("a generalization page needs at least one result; found none")
+    names = [stem(one.facts["net"], one.facts["data"]) for one in results]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"each network and data set must come once; found {twice[0]} twice")
+    data = plain.dump({"results": [one.summary() for one in results]})
+    written = json.loads(data)["results"]
+    drawn, shown = [overview(written)], []
+    for name, one, result in zip(names, written, results, strict=True):
+        figures = draw(FIGURES, one, f"generalization-{{}}-{name}")
+        parts = {f.name.removeprefix("generalization-").removesuffix(f"-{name}"): f.name
+                 for f in figures}  # fmt: skip
+        taken = base64.b64encode(result.file.content).decode()
+        shown.append(
+            one | {
+                "stem": name, "pictured": parts,
+                "total": sum(charge["bits"] for charge in one["budget"]),
+                "taken": "data:application/octet-stream;base64," + taken,
+            }
+        )  # fmt: skip
+        drawn += figures
+    values = {
+        "results": shown, "limits": words.LIMITS, "references": words.REFERENCES,
+        "mnist": any(one["data"] == "mnist" for one in written), "rate": words.rate,
+    }  # fmt: skip
+    filters = {
         "amount": words.amount, "sure": words.sure, "promise": words.promise,
         "headline": words.headline, "setting": words.setting, "bounds": words.table,
         "best": words.chosen, "vacuous": words.vacuous, "largest": words.largest,
     }  # fmt: skip
-    made.globals["rate"] = words.rate
-    shown = [
-        one | {
-            "stem": (name := stem(one["net"], one["data"])),
-            "pictured": {
-                figure.name.removeprefix("generalization-").removesuffix(f"-{name}"): figure.name
-                for figure in drawn if figure.name.endswith(f"-{name}")
-            },
-            "total": sum(charge["bits"] for charge in one["budget"]),
-            "taken": "data:application/octet-stream;base64," + base64.b64encode(content).decode(),
-        }
-        for one, content in zip(written, files, strict=True)
-    ]  # fmt: skip
-    return made.get_template("generalization.html.jinja").render(
-        r={"figures": [{"name": figure.name, "alt": figure.alt} for figure in drawn]},
-        pictures=page.embedded(drawn), results=shown, limits=words.LIMITS,
-        references=words.REFERENCES, mnist=any(one["data"] == "mnist" for one in written),
-    )  # fmt: skip
+    briefing = {"headline": words.headline(written[0]), "count": len(written)}
+    return Contents(data, tuple(drawn), values, filters, briefing)
+
+
+PAGE = Page("generalization", "generalization.html.jinja", _fill)

@@ -61,6 +61,8 @@ PLANS: dict[tuple[str, str], Plan] = {
 }  # fmt: skip
 """Plans by network and data set. Claim: none (plumbing)."""
 
+# What the network of GN-1 is pruned by, and that of half the data where a plan prunes by nothing.
+ROUNDED, USUAL_METHOD = "sipp-det", "magnitude"
 USUAL = {"digits": "dense:64,10", "mnist": "compact:28,6,10"}
 """Network of a data set if none is named. Claim: none (plumbing)."""
 

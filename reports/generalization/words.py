@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING
 from typing import Any
 
-from reports.overview.settings import METHOD_FACTS
+from reports.site import methods
 from reports.site.plain import count, percent, share, significant, upward
 
 Json = dict[str, Any]
@@ -128,7 +128,7 @@ def label(method: str) -> str:
     """A method as pages name it."""
     if method == "none":
         return "not pruned"
-    return METHOD_FACTS[method].label if method in METHOD_FACTS else method
+    return methods.label(method)
 
 
 def subject(facts: Json, row: Json) -> str:

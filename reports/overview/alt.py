@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from reports.overview.settings import DRAWN
 from reports.site.plain import count, percent, significant
 
 Json = dict[str, Any]
@@ -49,9 +49,10 @@ def output_error(results: Json) -> str:
         f"({significant(worst['error'])})."
     )
     pair = {row["method"]: row["error"] for row in rows}
-    if {"sipp-poisson", "sipp-rand"} <= pair.keys():
-        ratio = pair["sipp-rand"] / pair["sipp-poisson"]
-        text += f" SiPP random has {significant(ratio, 2)} times the error of SiPP Poisson."
+    one, other = DRAWN
+    if {one, other} <= pair.keys():
+        ratio = significant(pair[one] / pair[other], 2)
+        text += f" {names[one]} has {ratio} times the error of {names[other]}."
     return text
 
 
@@ -104,12 +105,3 @@ def network_bound(results: Json) -> str:
         f"factor of {significant(10**cancel, 2)}, everything else "
         f"{significant(10 ** (first['constants'] + first['sensitivity']), 2)}."
     )
-
-
-ALTS: dict[str, Callable[[Json], str]] = {
-    "accuracy": accuracy,
-    "output-error": output_error,
-    "sample-sizes": sample_sizes,
-    "promises": promises,
-    "network-bound": network_bound,
-}

@@ -9,15 +9,14 @@ import numpy as np
 from torch import nn
 
 import sipp_core
-from reports.overview.settings import Settings, method_facts
+from reports.overview.settings import Settings
 from reports.overview.splits import Splits
-from sipp_core.pruning import DEFAULT_POINTS, VALIDATION_EVERY
+from reports.site.methods import calibrations
+from sipp_core.pruning import find_method
 from sipp_core.zoo import training
 
 Progress = Callable[[int, int, str], None]
 Json = dict[str, Any]
-
-AMPLIFIED = "corenet++"
 
 
 def grid(
@@ -25,28 +24,15 @@ def grid(
 ) -> list[Json]:
     """Prune by every method at every keep ratio; one row each, with the runs of all seeds."""
     cells = [(method, keep) for method in plan.methods for keep in plan.keeps]
-    measured = {aside: _measure(model, splits, aside, seed) for aside in (False, True)}
+    ready = calibrations(model, splits.calibration_pairs, plan.methods, seed)
     rows = []
     for done, (method, keep) in enumerate(cells):
         if progress is not None:
             progress(done, len(cells), f"prune by {method}")
-        count = plan.seeds if method_facts(method).random else 1
-        ready = measured[method == AMPLIFIED]
-        runs = [one(model, splits, ready, method, keep, seed + k) for k in range(count)]
+        count = plan.seeds if find_method(method).random else 1
+        runs = [one(model, splits, ready[method], method, keep, seed + k) for k in range(count)]
         rows.append({"method": method, "keep": keep, "runs": runs} | summary(runs))
     return rows
-
-
-def _measure(model: nn.Module, splits: Splits, aside: bool, seed: int) -> sipp_core.Calibration:
-    """Calibrate once for the whole grid; CoreNet++ alone sets inputs aside to choose on."""
-    return sipp_core.calibrate(
-        model,
-        splits.calibration_pairs,
-        validation_every=VALIDATION_EVERY if aside else 0,
-        points=DEFAULT_POINTS if aside else 0,
-        seed=seed,
-        statistics={"energy", "gradients"},
-    )
 
 
 def one(

@@ -17,8 +17,10 @@ from torch import nn
 
 import proofs_check
 from reports.overview import bounds, certificates, curves, promises
-from reports.overview.settings import Settings, method_facts, settings
+from reports.overview.settings import Settings, settings
 from reports.overview.splits import Splits, calibration_count, split, widths
+from reports.site.methods import claims
+from sipp_core.pruning import find_method
 from sipp_core.runtime import versions
 from sipp_core.zoo import Dataset, datasets, models, training
 
@@ -86,9 +88,7 @@ def run(
         "quick": quick,
         "data": _data(data, splits),
         "network": network,
-        "methods": [
-            {"name": name, **_facts(name)} for name in plan.methods
-        ],
+        "methods": [_facts(name, model) for name in plan.methods],
         "grid": {"keeps": list(plan.keeps), "seeds": plan.seeds, "rows": rows},
         "certified": certified,
         "sparsest": searched,
@@ -105,15 +105,13 @@ def run(
     }  # fmt: skip
 
 
-def _facts(name: str) -> Json:
-    facts = method_facts(name)
+def _facts(name: str, model: nn.Module) -> Json:
+    method = find_method(name)
+    facts = method.facts
     return {
-        "label": facts.label,
-        "family": facts.family,
-        "random": facts.random,
-        "note": facts.note,
-        "claims": facts.claims,
-    }
+        "name": name, "label": facts.label, "family": facts.family, "random": method.random,
+        "note": facts.note, "claims": claims(name, model),
+    }  # fmt: skip
 
 
 def _trained(

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
-from reports.overview import figures_theory
-from reports.overview.alt import ALTS
+from reports.overview import alt, figures_theory
 from reports.site import style
-from reports.site.figure import Drawn, drawing
+from reports.site.figure import NARROW, WIDE, Kind, always
+from reports.site.methods import look as look_of
 
 Json = dict[str, Any]
-PANELS = (("sipp", "SiPP and baselines"), ("corenet", "CoreNet and baselines"), ("peer", "Peers"))
-
-
-def draw(results: Json) -> list[Drawn]:
-    """Draw all figures from results as they are written."""
-    return [
-        drawing(name, ALTS[name](results), lambda narrow, make=make: make(results, narrow))
-        for name, make in FIGURES.items()
-    ]
+# Families that have a panel of their own; baselines are drawn beside each but the peers.
+PANELS = dict(sipp="SiPP and baselines", corenet="CoreNet and baselines", peer="Peers")
 
 
 def _panels(results: Json, narrow: bool) -> list[tuple[Axes, str]]:
     """A panel for each family that was run, in two columns or one below the other."""
     run = {method["family"] for method in results["methods"]}
-    shown = [(family, title) for family, title in PANELS if family in run]
+    shown = [(family, title) for family, title in PANELS.items() if family in run]
     columns = 1 if narrow else 2
     rows = -(-len(shown) // columns)
     inches = (0.2 + 3.4 * rows) if narrow else (0.3 + 3.9 * rows)
-    figure = Figure(figsize=(4.2 if narrow else 9.6, inches))
+    figure = Figure(figsize=(NARROW if narrow else WIDE, inches))
     grid = figure.subplots(rows, columns, sharey=not narrow, squeeze=False)
     if narrow:
         figure.subplots_adjust(
@@ -93,10 +85,7 @@ def accuracy(results: Json, narrow: bool) -> Figure:
         axes.text(0.01, original - 0.012, "unpruned", va="top", fontsize=8.5, color=style.SOFT)
         ends = []
         for method in _in_panel(results, family):
-            rows, look = (
-                _rows(results, method["name"]),
-                style.METHODS.get(method["name"], style.SPARE),
-            )
+            rows, look = _rows(results, method["name"]), look_of(method["name"])
             _curve(axes, rows, "accuracy", look)
             # At the dense end all curves meet; they part where accuracy falls.
             ends.append((_crossing(rows, 0.7 * original), method["label"], look))
@@ -145,16 +134,13 @@ def output_error(results: Json, narrow: bool) -> Figure:
         axes.set_yscale("log")
         axes.set_ylim(least, most)
         _kept_axis(axes)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_locator(LogLocator(numticks=9))
         axes.axhline(1, color=style.INK, linewidth=0.8)
         ends = [(0.93, 1.0, "error = output", style.INK)]
         for method in _in_panel(results, family):
-            mine, look = (
-                _rows(results, method["name"]),
-                style.METHODS.get(method["name"], style.SPARE),
-            )
+            mine, look = _rows(results, method["name"]), look_of(method["name"])
             _curve(axes, mine, "error", look)
             last = mine[-1]
             ends.append((last["kept"], max(last["error"], least), method["label"], look.colour))
@@ -162,10 +148,10 @@ def output_error(results: Json, narrow: bool) -> Figure:
     return _labelled(panels, "mean output error (relative)", narrow)
 
 
-FIGURES: dict[str, Callable[[Json, bool], Figure]] = {
-    "accuracy": accuracy,
-    "output-error": output_error,
-    "sample-sizes": figures_theory.sample_sizes,
-    "promises": figures_theory.promises,
-    "network-bound": figures_theory.network_bound,
+FIGURES: dict[str, Kind] = {
+    "accuracy": (always, accuracy, alt.accuracy),
+    "output-error": (always, output_error, alt.output_error),
+    "sample-sizes": (always, figures_theory.sample_sizes, alt.sample_sizes),
+    "promises": (always, figures_theory.promises, alt.promises),
+    "network-bound": (always, figures_theory.network_bound, alt.network_bound),
 }

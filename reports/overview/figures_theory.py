@@ -7,9 +7,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
+from matplotlib.ticker import MultipleLocator, NullFormatter
 
 from reports.site import style
+from reports.site.figure import sheet
 from reports.site.plain import significant
 
 Json = dict[str, Any]
@@ -23,7 +24,7 @@ CLAIM_NAMES = {
 }
 
 
-def _thousands(value: float, _: int) -> str:
+def _thousands(value: float, _: float) -> str:
     return f"{value:,.0f}" if value >= 1 else f"{value:g}"
 
 
@@ -31,12 +32,10 @@ def sample_sizes(results: Json, narrow: bool) -> Figure:
     """Draw, per neuron, the draws that each bound asks for and those that Monte Carlo needs."""
     rows = results["check"]["rows"]
     height = (1.95 if narrow else 1.35) + (0.34 if narrow else 0.3) * len(rows)
-    figure = Figure(figsize=(4.2 if narrow else 9.6, height))
-    axes = figure.subplots()
-    legend = 1.15 if narrow else 0.62
-    figure.subplots_adjust(
-        left=0.225 if narrow else 0.1, right=0.97, top=1 - legend / height, bottom=0.55 / height
-    )
+    figure, (axes,) = sheet(
+        narrow, height, left=0.225 if narrow else 0.1, right=0.97, top=1.15 if narrow else 0.62,
+        bottom=0.55,
+    )  # fmt: skip
     axes.set_xscale("log")
     for y, row in enumerate(rows):
         largest = max(row["sizes"][claim] for claim in CLAIM_NAMES)
@@ -62,7 +61,7 @@ def sample_sizes(results: Json, narrow: bool) -> Figure:
     )
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    axes.xaxis.set_major_formatter(_thousands)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("draws (log scale)")
     axes.legend(
@@ -109,7 +108,7 @@ def _promise_panel(axes: Axes, method: Json, low: float, high: float) -> None:
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axis.set_major_formatter(lambda v, _: f"{v:g}")
         axis.set_minor_formatter(NullFormatter())
     axes.plot([low, high], [low, high], color=style.INK, linewidth=0.9)
     axes.axvspan(1, high, color=style.FAINT, alpha=0.5, linewidth=0, zorder=0)
@@ -146,11 +145,9 @@ def network_bound(results: Json, narrow: bool) -> Figure:
     """Draw the factors that multiply to the draws NW-5 asks of one neuron of each layer."""
     layers = results["theory"]["network"]["layers"]
     height = (2.0 if narrow else 1.45) + 0.52 * len(layers)
-    figure = Figure(figsize=(4.2 if narrow else 9.6, height))
-    axes = figure.subplots()
-    figure.subplots_adjust(
-        left=0.11 if narrow else 0.06, right=0.95, bottom=0.58 / height,
-        top=1 - (1.1 if narrow else 0.62) / height,
+    figure, (axes,) = sheet(
+        narrow, height, left=0.11 if narrow else 0.06, right=0.95, top=1.1 if narrow else 0.62,
+        bottom=0.58,
     )  # fmt: skip
     for y, layer in enumerate(layers):
         start = 0.0
@@ -175,7 +172,7 @@ def network_bound(results: Json, narrow: bool) -> Figure:
     axes.set_yticks(range(len(layers)), [layer["layer"] for layer in layers])
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MultipleLocator(4 if widest > 12 else 1))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _power(v)))
+    axes.xaxis.set_major_formatter(lambda v, _: _power(v))
     axes.set_xlabel("draws asked of one neuron and sign (log scale)")
     axes.legend(
         loc="lower left", bbox_to_anchor=(-0.12 if narrow else -0.05, 1.0),

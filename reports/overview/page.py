@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
 
-from reports.site.figure import Drawn
-from reports.site.page import Json, embedded, environment
+from reports.overview.figures import FIGURES
+from reports.overview.findings import findings
+from reports.site import plain
+from reports.site.figure import draw
+from reports.site.page import Contents, Json, Page, Prepared
 
 CLAIM_TITLES = {
     "SP-2": "CoreNet's sample size, as printed",
@@ -18,11 +22,19 @@ CLAIM_TITLES = {
 }
 
 
-def render(results: Json, drawn: Sequence[Drawn]) -> str:
-    """Make the page of results as they are written; the template adds words and no numbers."""
-    labels = {m["name"]: m["label"] for m in results["methods"]}
-    return (
-        environment()
-        .get_template("index.html.jinja")
-        .render(r=results, pictures=embedded(drawn), labels=labels, claims=CLAIM_TITLES)
-    )
+def _fill(given: tuple[Json, Mapping[str, Prepared | None]]) -> Contents:
+    """Figures and words of results, with the briefings of the other pages by name."""
+    results, beside = given
+    # Figures and page are made from what a reader of results.json will find there.
+    written = json.loads(plain.dump(results))
+    drawn = draw(FIGURES, written)
+    written["findings"] = findings(written)
+    written |= {name: page and page.briefing for name, page in beside.items()}
+    written["figures"] = [{"name": figure.name, "alt": figure.alt} for figure in drawn]
+    data = plain.dump(written)
+    labels = {m["name"]: m["label"] for m in written["methods"]}
+    values = {"r": json.loads(data), "labels": labels, "claims": CLAIM_TITLES}
+    return Contents(data, drawn, values, briefing=written["verdict"])
+
+
+PAGE = Page("index", "index.html.jinja", _fill, numbers="results")

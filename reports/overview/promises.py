@@ -9,21 +9,18 @@ import numpy as np
 from torch import nn
 
 import sipp_core
-from reports.overview.settings import Settings, method_facts
+from reports.overview.settings import PROMISED, Settings
 from reports.overview.splits import Splits
-from sipp_core.pruning import draw_many
+from sipp_core.methods import Method
+from sipp_core.pruning import draw_many, find_method
+from sipp_theory import BOUNDS, Bound
 
 Progress = Callable[[int, int, str], None]
 Json = dict[str, Any]
 Float = np.ndarray
 
-COMPARED = ("sipp-rand", "sipp-det", "sipp-poisson")
 # Float32 weights against float64 promises.
 ROUNDING = 1e-6
-CLAIM_OF_BOUND = {
-    "corenet": "SP-2 CoreNet", "bernstein": "SP-3 Bernstein", "kl": "SP-4 Chernoff–Hoeffding",
-    "cramer": "SP-5 Cramér", "exact": "SP-5x exact tail",
-}  # fmt: skip
 
 
 def compare(
@@ -33,15 +30,16 @@ def compare(
     inputs = splits.calibration_inputs
     stats = sipp_core.calibrate(model, inputs, points=len(inputs))
     methods = []
-    for done, method in enumerate(COMPARED):
+    for done, name in enumerate(PROMISED):
         if progress is not None:
-            progress(done, len(COMPARED), f"promises of {method}")
+            progress(done, len(PROMISED), f"promises of {name}")
+        method = find_method(name)
         result = sipp_core.prune(
             model, inputs, method=method, keep=plan.promise_keep, delta=plan.delta, seed=seed
         )
-        copies = 1 if not method_facts(method).random else plan.promise_draws
+        copies = plan.promise_draws if method.random else 1
         layers = [
-            _layer(layer, report, draws, not method_facts(method).random)
+            _layer(layer, report, draws, method.certain)
             for layer, report, draws in (
                 (s, r, draw_many(p, seed, index, copies))
                 for index, (s, r, p) in enumerate(
@@ -51,8 +49,8 @@ def compare(
         ]
         methods.append(
             {
-                "method": method,
-                "certain": not method_facts(method).random,
+                "method": name,
+                "certain": method.certain,
                 "draws": copies,
                 "layers": layers,
                 "neurons": sum(len(e["promised"]) for e in layers),
@@ -107,19 +105,19 @@ def guarantees(
     pairs = sorted(plan.guarantees, key=lambda pair: plan.methods.index(pair[0]))
     cells = [(m, b, e) for m, b in pairs for e in plan.guarantee_eps]
     rows = []
-    for done, (method, bound, eps) in enumerate(cells):
+    for done, (name, bound, eps) in enumerate(cells):
         if progress is not None:
-            progress(done, len(cells), f"{method} with bound {bound}")
+            progress(done, len(cells), f"{name} with bound {bound}")
         result = sipp_core.prune(
-            model, splits.calibration_pairs, method=method, eps=eps, delta=plan.delta,
-            bound=bound, seed=seed, points=plan.points if bound in INSTANCE_BOUNDS else None,
+            model, splits.calibration_pairs, method=name, eps=eps, delta=plan.delta, bound=bound,
+            seed=seed, points=plan.points if BOUNDS[bound].knows == "shares" else None,
         )  # fmt: skip
         errors, _ = sipp_core.output_errors(model, result.model, splits.figure_inputs)
         rows.append(
             {
-                "method": method,
+                "method": name,
                 "bound": bound,
-                "claim": _claim(method, bound),
+                "claim": _claim(result.claims, find_method(name), BOUNDS[bound]),
                 "eps": eps,
                 "kept": result.kept,
                 "whole": sum(layer.whole for layer in result.layers),
@@ -136,12 +134,12 @@ def guarantees(
     }
 
 
-def _claim(method: str, bound: str) -> str:
-    if method == "corenet":
+def _claim(claims: tuple[str, ...], method: Method, bound: Bound) -> str:
+    """Which claim promises the error of a neuron, or of the network."""
+    if "NW-5" in claims:
         return "NW-5 whole network"
-    if not method_facts(method).random:
-        return "SP-6 largest share" if bound in INSTANCE_BOUNDS else "SP-6 sum of s"
-    if method == "sipp-poisson":
-        return "SP-8 " + CLAIM_OF_BOUND[bound].split(" ", 1)[1]
-    name = CLAIM_OF_BOUND[bound]
-    return f"SP-7 {name.split(' ', 1)[1]} or SP-6" if method == "sipp-hybrid" else name
+    if method.certain:
+        return "SP-6 largest share" if bound.knows == "shares" else "SP-6 sum of s"
+    if "SP-8" in claims:
+        return f"SP-8 {bound.title}"
+    return f"SP-7 {bound.title} or SP-6" if "SP-7" in claims else f"{bound.claim} {bound.title}"

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import sipp_theory
-from sipp_core.pruning import VALIDATION_EVERY
+from reports.site.methods import needs
+from sipp_core.methods import registered
 from sipp_core.runtime import digests
 from sipp_core.zoo import Dataset
 
@@ -54,10 +55,10 @@ def widths(model: nn.Module) -> tuple[int, int]:
 
 
 def calibration_count(model: nn.Module, delta: float) -> int:
-    """Inputs that CoreNet's theorem asks for, even after CoreNet++ sets every k-th one aside."""
-    eta, eta_star = widths(model)
-    asked = float(sipp_theory.calibration_size(eta, eta_star, delta, rule="corenet"))
-    return ceil(asked * VALIDATION_EVERY / (VALIDATION_EVERY - 1))
+    """Inputs that CoreNet's theorem asks for, even after a method sets every k-th one aside."""
+    size = float(sipp_theory.calibration_size(*widths(model), delta))
+    aside = [every for m in registered().values() if (every := needs(m, model).held_out)]
+    return ceil(max(size * every / (every - 1) for every in aside) if aside else size)
 
 
 def split(data: Dataset, count: int, seed: int) -> Splits:

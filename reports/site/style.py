@@ -28,32 +28,25 @@ class Look:
     line: Dashes = "-"
 
 
-METHODS = {
-    "sipp-rand": Look(ORANGE, "o"),
-    "sipp-det": Look(SKY, "s", (0, (5, 1.5))),
-    "sipp-recentred": Look(PURPLE, "v", (0, (5, 1.5, 1, 1.5))),
-    "sipp-hybrid": Look(GREEN, "^", (0, (3, 1, 1, 1))),
-    "sipp-poisson": Look(VERMILLION, "D"),
-    "corenet": Look(BLUE, "o"),
-    "corenet+": Look(PURPLE, "s", (0, (5, 1.5))),
-    "corenet++": Look(BLACK, "^", (0, (3, 1, 1, 1))),
-    "magnitude": Look(GREY, "x", (0, (1, 1))),
-    "uniform": Look(GREY, "+", (0, (4, 2))),
-    "svd": Look(BLUE, "o"),
-    "random": Look(BLACK, "1", (0, (1, 1))),
-    "wanda": Look(SKY, "p"),
-    "snip": Look(GREEN, "h", (0, (5, 1.5))),
-    "entry-uniform": Look(ORANGE, "2", (0, (4, 2))),
-    "entry-l1": Look(VERMILLION, "<"),
-    "entry-l2": Look(PURPLE, ">", (0, (3, 1, 1, 1))),
-    "entry-mixture": Look(BLUE, "d", (0, (5, 1.5, 1, 1.5))),
-    "nettrim": Look(ORANGE, "s"),
-    "nettrim-cascade": Look(GREEN, "^"),
-    "nettrim-cvxpy": Look(SKY, "x", (0, (1, 1))),
-    "nettrim-cvxpy-cascade": Look(VERMILLION, "+", (0, (1, 1))),
-    "filters-det": Look(PURPLE, "8"),
-    "filters-rand": Look(GREY, "*", (0, (3, 1, 1, 1))),
-}
+# Looks of pruning methods by family, in the order in which methods are registered.
+FAMILIES = dict(
+    sipp=(
+        Look(SKY, "s", (0, (5, 1.5))), Look(PURPLE, "v", (0, (5, 1.5, 1, 1.5))),
+        Look(GREEN, "^", (0, (3, 1, 1, 1))), Look(VERMILLION, "D"), Look(ORANGE, "o"),
+    ),
+    corenet=(
+        Look(BLUE, "o"), Look(PURPLE, "s", (0, (5, 1.5))), Look(BLACK, "^", (0, (3, 1, 1, 1))),
+    ),
+    baseline=(Look(GREY, "x", (0, (1, 1))), Look(GREY, "+", (0, (4, 2)))),
+    peer=(
+        Look(ORANGE, "2", (0, (4, 2))), Look(VERMILLION, "<"),
+        Look(PURPLE, ">", (0, (3, 1, 1, 1))), Look(BLUE, "d", (0, (5, 1.5, 1, 1.5))),
+        Look(PURPLE, "8"), Look(GREY, "*", (0, (3, 1, 1, 1))), Look(BLUE, "o"),
+        Look(ORANGE, "s"), Look(GREEN, "^"), Look(SKY, "x", (0, (1, 1))),
+        Look(VERMILLION, "+", (0, (1, 1))), Look(BLACK, "1", (0, (1, 1))),
+        Look(GREEN, "h", (0, (5, 1.5))), Look(SKY, "p"),
+    ),
+)  # fmt: skip
 SPARE = Look(BLACK, "*")
 CLAIMS = {
     "SP-2": Look(PURPLE, "P"),

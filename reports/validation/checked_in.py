@@ -52,4 +52,4 @@ def _place(found: Validation) -> tuple[int, int]:
         raise ValueError(
             f"paper {found.paper!r} and schedule {found.schedule!r} are not those of this version"
         )
-    return PAPERS.index(found.paper), -SCHEDULES.index(found.schedule)
+    return list(PAPERS).index(found.paper), -SCHEDULES.index(found.schedule)

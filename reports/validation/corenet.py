@@ -7,24 +7,23 @@ depths and widths, in figures only: its statements are about which curve lies be
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
-from torch import nn
+from torch import Tensor
 
 import sipp_core
-from reports.overview.settings import method_facts
-from reports.validation import corenet_lines
-from reports.validation.corenet_plans import PLANS, Plan
+from reports.site.methods import calibrations
+from reports.validation.corenet_lines import curves, lines
+from reports.validation.corenet_plans import METHODS, PLANS, Plan
+from reports.validation.paper import Paper, Trained
 from reports.validation.subjects import Workshop
-from reports.validation.work import Task, settings_of
-from sipp_core.pruning import DEFAULT_POINTS, VALIDATION_EVERY
+from reports.validation.work import Task, cell, settings_of
+from sipp_core.pruning import find_method
 from sipp_core.runtime import shuffled
 from sipp_core.zoo import training
 
 Json = dict[str, Any]
-TITLE = "Data-Dependent Coresets for Compressing Neural Networks (CoreNet), arXiv 1804.05345"
-AMPLIFIED = "corenet++"
-lines, curves = corenet_lines.lines, corenet_lines.curves
 WORDS = {
     "tiny": "One small network on the embedded digits, one ratio",
     "quick": "Fully connected networks of 2 and 4 layers, 50 and 100 wide, on the embedded digits, "
@@ -53,50 +52,52 @@ def says(plans: Sequence[Plan]) -> str:
 
 def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
     """Every cell of one network; it is trained when the first of them is made."""
-    made: list[_Bench] = []
-
-    def bench() -> _Bench:
-        if not made:
-            made.append(_Bench(plan, workshop, seed))
-        return made[0]
-
-    subject, settings = plan.subject, settings_of(plan, ("keeps", "seeds", "schedule"))
-    for method in corenet_lines.METHODS:
+    bench = _Bench(plan, workshop, seed)
+    settings = settings_of(plan, ("keeps", "seeds", "schedule"))
+    for method in METHODS:
         for keep in plan.keeps:
-            for draw in range(plan.seeds if method_facts(method).random else 1):
-                key = {"net": subject.net, "data": subject.data, "schedule": plan.schedule,
-                       "settings": settings, "method": method, "keep": keep,
-                       "seed": seed + draw}  # fmt: skip
-                yield (
-                    key,
-                    lambda m=method, k=keep, d=draw: bench().measure(m, k, seed + d),
-                )
+            for draw in range(plan.seeds if find_method(method).random else 1):
+                key = cell(plan, settings, seed + draw) | {"method": method, "keep": keep}
+                yield key, lambda m=method, k=keep, d=draw: bench.measure(m, k, seed + d)
 
 
-class _Bench:
+class _Bench(Trained[Plan]):
     """One trained network with its calibrations and test inputs."""
 
-    def __init__(self, plan: Plan, workshop: Workshop, seed: int) -> None:
-        data = workshop.data(plan.subject)
-        self.model: nn.Module = workshop.trained(plan.subject, seed, data)
-        inputs = shuffled(data.train_inputs, plan.inputs, seed)[0]
-        tests, self.targets = shuffled(data.test_inputs, plan.tests, seed, data.test_targets)
-        self.tests = tests.to(workshop.device)
-        self.before = training.accuracy(self.model, self.tests, self.targets)
-        self.plain = sipp_core.calibrate(self.model, inputs, seed=seed)
-        self.aside = sipp_core.calibrate(
-            self.model, inputs, seed=seed, points=DEFAULT_POINTS, validation_every=VALIDATION_EVERY
-        )
+    @cached_property
+    def tests(self) -> tuple[Tensor, Tensor]:
+        """Test inputs with their classes."""
+        data = self.data
+        inputs, targets = shuffled(data.test_inputs, self.plan.tests, self.seed, data.test_targets)
+        return inputs.to(self.workshop.device), targets
+
+    @cached_property
+    def before(self) -> float:
+        """Accuracy of the network on them."""
+        return training.accuracy(self.model, *self.tests)
+
+    @cached_property
+    def calibrations(self) -> dict[str, sipp_core.Calibration]:
+        """What each method is given."""
+        inputs, _ = self.inputs(self.plan.inputs)
+        return calibrations(self.model, inputs, METHODS, self.seed)
 
     def measure(self, method: str, keep: float, seed: int) -> Json:
         """Prune once and measure."""
-        ready = self.aside if method == AMPLIFIED else self.plain
+        ready = self.calibrations[method]
         pruned = sipp_core.prune(self.model, ready, method=method, keep=keep, seed=seed)
-        errors, _ = sipp_core.output_errors(self.model, pruned.model, self.tests)
-        after = training.accuracy(pruned.model, self.tests, self.targets)
+        errors, _ = sipp_core.output_errors(self.model, pruned.model, self.tests[0])
+        after = training.accuracy(pruned.model, *self.tests)
         return {
             "kept": pruned.kept,
             "error": float(errors.mean()),
             "accuracy": after,
             "drop": self.before - after,
         }
+
+
+PAPER = Paper(
+    "CoreNet",
+    "Data-Dependent Coresets for Compressing Neural Networks (CoreNet), arXiv 1804.05345",
+    PLANS, says, tasks, lines, curves,
+)  # fmt: skip

@@ -1,29 +1,25 @@
-"""reports.validation.corenet_plans."""
+"""Which networks, methods and ratios CoreNet's experiment has, and what the paper says."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.validation.subjects import Subject
+from reports.validation.subjects import Planned, Subject
 from sipp_core.zoo import Recipe
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Planned):
     """What is run on one network.
 
     Attributes:
-        schedule: its name.
-        subject: the network, its data and how it is trained.
         keeps: fractions of the weights kept.
         seeds: draws of each random method.
         inputs: calibration inputs.
         tests: test inputs measured.
     """
 
-    schedule: str
-    subject: Subject
     keeps: tuple[float, ...]
     seeds: int
     inputs: int
@@ -60,3 +56,24 @@ PLANS = {
         *_plans("paper", "fashion-mnist", _DEEP, _WIDE, _LONG, _KEEPS, 10, 400, 10_000),
     ),
 }
+
+CORENET = ("corenet", "corenet+", "corenet++")
+LOW_RANK = "svd"
+PEERS = ("entry-uniform", "entry-l1", "entry-l2", "entry-mixture", LOW_RANK)
+SIPP = ("sipp-rand", "sipp-det", "sipp-hybrid", "sipp-poisson")
+METHODS = (*CORENET, *SIPP, *PEERS)
+_BELOW = "CoreNet's curve lies below, at equal weights"
+# (ours, theirs, column, what the paper says of it).
+COMPARISONS = (
+    *(("corenet", peer, "error", _BELOW) for peer in PEERS),
+    *(("corenet", peer, "drop", _BELOW) for peer in PEERS),
+    ("corenet+", "corenet", "error", "helps or is equal"),
+    ("corenet++", "corenet+", "error", "helps"),
+    *((method, "corenet", "error", "-") for method in SIPP),
+)
+# (figure, column, label, methods).
+PANELS = (
+    ("corenet-error", "error", "mean output error (relative)", (*CORENET, *PEERS)),
+    ("corenet-drop", "drop", "accuracy lost", (*CORENET, *PEERS)),
+    ("corenet-sipp", "error", "mean output error (relative)", ("corenet", *SIPP)),
+)

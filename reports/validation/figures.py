@@ -7,20 +7,19 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
-from reports.overview.settings import METHOD_FACTS
-from reports.site import style
-from reports.site.figure import Drawn, drawing
+from reports.site import methods, style
+from reports.site.figure import Drawn, drawing, percent_tick, sheet
 from reports.site.plain import percent
+from reports.validation.corenet_plans import LOW_RANK
 from reports.validation.words import figure_words, number
 
 Json = dict[str, Any]
-_NARROW, _WIDE = 4.2, 9.6
 _PUBLISHED = style.Look(style.INK, "*", "none")
 _OWN = {
     "published": _PUBLISHED,
-    "svd": style.Look(style.GREY, "x", (0, (1, 1))),  # CoreNet's blue is beside it here
+    LOW_RANK: style.Look(style.GREY, "x", (0, (1, 1))),  # CoreNet's blue is beside it here
     "sipp-det-mean": style.Look(style.ORANGE, "o"),
     "nettrim parallel": style.Look(style.BLUE, "P"),
     "nettrim cascade": style.Look(style.PURPLE, "X", (0, (5, 1.5))),
@@ -47,7 +46,7 @@ def _drawn(name: str, schedule: str, panels: Sequence[Json]) -> Drawn:
 
 def _looks(panels: Sequence[Json]) -> dict[str, style.Look]:
     names = dict.fromkeys(line["name"] for panel in panels for line in panel["series"])
-    return {name: _OWN.get(name) or style.METHODS.get(name, style.SPARE) for name in names}
+    return {name: _OWN.get(name) or methods.look(name) for name in names}
 
 
 def _label(name: str) -> str:
@@ -55,7 +54,7 @@ def _label(name: str) -> str:
         return "SiPP det., by means and layers"
     if name.startswith("nettrim "):
         return f"Net-Trim, {name.partition(' ')[2]}"
-    return METHOD_FACTS[name].label if name in METHOD_FACTS else name
+    return methods.label(name)
 
 
 def _figure(panels: Sequence[Json], narrow: bool) -> Figure:
@@ -64,20 +63,19 @@ def _figure(panels: Sequence[Json], narrow: bool) -> Figure:
     lines = -(-len(looks) // (2 if narrow else 5))
     legend, each = 0.25 + 0.2 * lines, (2.4 if narrow else 2.75 if columns > 1 else 3.4)
     height = 0.35 + each * rows + legend
-    figure = Figure(figsize=(_NARROW if narrow else _WIDE, height))
-    grid = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(
-        left=0.2 if narrow else 0.085, right=0.96 if narrow else 0.985, top=1 - 0.35 / height,
-        bottom=(legend + 0.5) / height, hspace=0.62 if narrow else 0.58, wspace=0.3,
+    figure, grid = sheet(
+        narrow, height, left=0.2 if narrow else 0.085, right=0.96 if narrow else 0.985, top=0.35,
+        bottom=legend + 0.5, rows=rows, columns=columns, hspace=0.62 if narrow else 0.58,
+        wspace=0.3,
     )  # fmt: skip
-    for axes in list(grid.flat)[len(panels) :]:
+    for axes in grid[len(panels) :]:
         axes.set_axis_off()
-    for index, (axes, panel) in enumerate(zip(grid.flat, panels, strict=False)):
+    for index, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
         _panel(axes, panel, looks)
         if narrow or index % columns == 0:
             axes.set_ylabel(panel["label"], fontsize=8.5)
     handles = [
-        grid[0, 0].plot([], [], color=look.colour, marker=look.marker, linestyle=look.line,
+        grid[0].plot([], [], color=look.colour, marker=look.marker, linestyle=look.line,
                         label=_label(name))[0]
         for name, look in looks.items()
     ]  # fmt: skip
@@ -116,15 +114,15 @@ def _panel(axes: Axes, panel: Json, looks: dict[str, style.Look]) -> None:
 def _axes(axes: Axes, panel: Json) -> None:
     axes.set_xlabel("weights kept", fontsize=8.5)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g}%"))
+    axes.xaxis.set_major_formatter(percent_tick)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.minorticks_off()
     if panel["log"]:
         axes.yaxis.set_major_locator(LogLocator(numticks=6))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}%"))
+        axes.yaxis.set_major_formatter(percent_tick)
     axes.tick_params(labelsize=8)
 
 

@@ -10,22 +10,17 @@ import torch
 from torch import Tensor, nn
 
 import sipp_core
-from reports.validation import nettrim_lines
-from reports.validation.nettrim_plans import BESIDE, DISCREPANCY, GAP, LINKS, SEARCH, Plan
+from reports.validation.nettrim_lines import curves, lines
+from reports.validation.nettrim_plans import BESIDE, DISCREPANCY, GAP, LINKS, PLANS, SEARCH, Plan
+from reports.validation.paper import Paper, Trained
+from reports.validation.sipp_plans import arguments
 from reports.validation.subjects import Workshop
-from reports.validation.variants import variant
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.nettrim import retrim
 from sipp_core.network import nonzeros
-from sipp_core.runtime import evaluating, shuffled
-from sipp_core.zoo import Dataset, retraining, training
+from sipp_core.runtime import evaluating
 
 Json = dict[str, Any]
-TITLE = (
-    "Net-Trim: Convex Pruning of Deep Neural Networks with Performance Guarantee (Net-Trim), "
-    "arXiv 1611.05162"
-)
-lines, curves = nettrim_lines.lines, nettrim_lines.curves
 
 
 def says(plans: Sequence[Plan]) -> str:
@@ -49,8 +44,9 @@ def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
     """Every cell of one network, seed by seed; it is trained when the first of them is made."""
     settings = settings_of(plan, ("radii", "keeps", "seeds", "schedule"))
     return seed_by_seed(
-        plan, settings, seed, lambda here: _cells(plan, _Bench(plan, workshop, here))
-    )
+        plan, settings, range(seed, seed + plan.seeds),
+        lambda here: _cells(plan, _Bench(plan, workshop, here)),
+    )  # fmt: skip
 
 
 def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:
@@ -70,33 +66,8 @@ def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:
             yield ask, lambda k=link, r=radius: bench.trim(k, r)
 
 
-class _Bench:
-    """One trained network."""
-
-    def __init__(self, plan: Plan, workshop: Workshop, seed: int) -> None:
-        self.plan, self.workshop, self.seed = plan, workshop, seed
-        self._model: nn.Module | None = None
-
-    @property
-    def data(self) -> Dataset:
-        """Its data."""
-        return self.workshop.data(self.plan.subject)
-
-    @property
-    def model(self) -> nn.Module:
-        """The trained network."""
-        if self._model is None:
-            self._model = self.workshop.trained(self.plan.subject, self.seed, self.data)
-        return self._model
-
-    def accuracy(self, model: nn.Module) -> float:
-        """Share of all test inputs that are classified correctly."""
-        return training.accuracy(model, self.data.test_inputs, self.data.test_targets)
-
-    def inputs(self) -> tuple[Tensor, Tensor]:
-        """The inputs that programs are about, with their classes."""
-        data = self.data
-        return shuffled(data.train_inputs, self.plan.inputs, self.seed, data.train_targets)
+class _Bench(Trained[Plan]):
+    """One trained network, trimmed."""
 
     def unpruned(self) -> Json:
         """The network as it was trained."""
@@ -105,18 +76,18 @@ class _Bench:
     def beside(self, method: str, keep: float) -> Json:
         """Another method at a published share, and trained again."""
         result = sipp_core.prune(
-            self.model, [self.inputs()], keep=keep, seed=self.seed, layers=nn.Linear,
-            **variant(method),
+            self.model, [self.inputs(self.plan.inputs)], keep=keep, seed=self.seed,
+            layers=nn.Linear, **arguments(method),
         )  # fmt: skip
         return {"accuracy": self.accuracy(result.model)} | self._again(result.model)
 
     def trim(self, link: str, radius: float) -> Json:
         """Net-Trim at one radius, and trained again."""
-        new, found = self._trimmed(radius, link == "cascade")
-        return found | self._again(new)
+        new, result = self._trimmed(radius, link == "cascade")
+        return result | self._again(new)
 
     def _trimmed(self, radius: float, cascade: bool) -> tuple[nn.Module, Json]:
-        rows = self.inputs()[0].to(self.workshop.device)
+        rows = self.inputs(self.plan.inputs)[0].to(self.workshop.device)
         # Convolutions stay as they are, with every method, as in the authors' code.
         new = retrim(
             self.model, rows, eps=radius, cascade=cascade, gamma=self.plan.gamma, layers=nn.Linear,
@@ -138,18 +109,14 @@ class _Bench:
         assert self.plan.again is not None
         masks = nonzeros(model, list(_weights(model)))
         counts = _counts(model)
-        done = retraining.retrain(
-            model, self.data, self.plan.again, masks=masks, seed=1000 + self.seed,
-            threads=self.workshop.threads, progress=self.workshop.progress,
-        )  # fmt: skip
-        return counts | {"trained": done.test_accuracy}
+        return counts | {"trained": self.retrain(model, self.plan.again, masks, 1000 + self.seed)}
 
     def spirals(self) -> Json:
         """The cascade whose discrepancy is nearest to the paper's."""
 
         def at(radius: float) -> tuple[float, Json]:
-            new, found = self._trimmed(radius, cascade=True)
-            return found["discrepancy"], found | _counts(new)
+            new, result = self._trimmed(radius, cascade=True)
+            return result["discrepancy"], result | _counts(new)
 
         return _nearest(at, self.plan.radii, DISCREPANCY)
 
@@ -162,9 +129,9 @@ def _nearest(
     seen: list[tuple[float, Json]] = []
     for _ in range(SEARCH):
         middle = math.sqrt(low * high)
-        found, value = at(middle)
-        seen.append((abs(found - goal), value))
-        low, high = (middle, high) if found < goal else (low, middle)
+        discrepancy, value = at(middle)
+        seen.append((abs(discrepancy - goal), value))
+        low, high = (middle, high) if discrepancy < goal else (low, middle)
     return min(seen, key=lambda pair: pair[0])[1]
 
 
@@ -181,3 +148,11 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
     }
+
+
+PAPER = Paper(
+    "Net-Trim",
+    "Net-Trim: Convex Pruning of Deep Neural Networks with Performance Guarantee (Net-Trim), "
+    "arXiv 1611.05162",
+    PLANS, says, tasks, lines, curves,
+)  # fmt: skip

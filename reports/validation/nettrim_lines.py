@@ -2,56 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from reports.validation.nettrim_plans import CURVES
-from reports.validation.verdicts import Line, at_least, compare, interval, points_apart
-
-if TYPE_CHECKING:
-    from reports.validation.nettrim_plans import Plan
+from reports.validation.nettrim_plans import BESIDE, BEST, CURVES, SPIRALS, Plan
+from reports.validation.tables import (
+    PAR,
+    apart,
+    ends,
+    not_run,
+    panel,
+    points,
+    rows_of,
+    unpruned,
+    where,
+)
+from reports.validation.verdicts import Line, at_least, interval
 
 Json = dict[str, Any]
-SPIRALS = ((397, 362), (39_770, 2_663), (399, 131))
-# Points of accuracy below the published ones that count as none.
-PAR = 0.005
-# Loss of accuracy down to which the pictures of trained networks reach.
-SHOWN = 0.08
 # Outputs are float32, promises float64.
 ROUNDING = 1e-5
 OURS = "nettrim parallel"
-# What stands beside it in the table: SiPP by layers, as Net-Trim goes.
-BEST = "sipp-det-mean"
 SOURCE = "published curve of [NT]"
 FLAWS = ("ours is a net of our own training; whether the published points are after training again "
          "is not said with them, so ours are")  # fmt: skip
 LENET = ("; the authors' public LeNet-5 has 32 and 64 channels and 512 neurons, ours 6, 16, 120 "
          "and 84; both leave convolutions whole, and only dense weights count here (98.7% of that "
          "LeNet-5 could not be removed otherwise)")  # fmt: skip
+PANELS = (("accuracy", "not trained again"), ("trained", "trained again"))
 
 
 def lines(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Line]:
     """The table."""
-    found: list[Line] = []
+    table: list[Line] = []
     for plan in plans:
-        mine = [r for r in rows if (r["net"], r["data"]) == (plan.subject.net, plan.subject.data)]
+        mine = rows_of(plan, rows)
         if plan.again is None:
-            found += _spirals(plan, mine)
+            table += _spirals(plan, mine)
         else:
-            found += [*_published(plan, mine), *_beside(plan, mine)]
-    found += _bounds(plans[0].schedule, rows)
+            table += [*_published(plan, mine), *_beside(plan, mine)]
+    schedule = plans[0].schedule
     done = {(plan.subject.net, plan.subject.data) for plan in plans}
-    left = [where for where in CURVES if where not in done]
-    return found + [
-        Line(
-            what=f"curve of {net} on {data}", paper=f"{len(CURVES[net, data])} points", ours="-",
-            agrees="not run", schedule=plans[0].schedule, source=SOURCE,
-            why="it is in the schedules reduced and paper, on MNIST",
-        )
-        for net, data in left
-    ]  # fmt: skip
+    why = "it is in the schedules reduced and paper, on MNIST"
+    return [
+        *table,
+        *_bounds(schedule, rows),
+        *(
+            not_run(f"curve of {net} on {data}", f"{len(curve)} points", schedule, why, SOURCE)
+            for (net, data), curve in CURVES.items()
+            if (net, data) not in done
+        ),
+    ]
 
 
 def _at(rows: Sequence[Json], seed: int, method: str, removed: float, value: str) -> float | None:
@@ -63,13 +66,11 @@ def _at(rows: Sequence[Json], seed: int, method: str, removed: float, value: str
     return float(np.interp(removed, [x for x, _ in points], [y for _, y in points]))
 
 
-def _published(plan: Plan, rows: Sequence[Json]) -> list[Line]:
-    net, data = plan.subject.net, plan.subject.data
+def _published(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
+    """Our curve at the published shares."""
     seeds = sorted({row["seed"] for row in rows})
-    before = interval([r["accuracy"] for r in rows if r["part"] == "unpruned"])[0]
-    why = FLAWS + (LENET if net == "lenet-5" else "")
-    found = []
-    for removed, accuracy in CURVES.get((net, data), ()):
+    why = FLAWS + (LENET if plan.subject.net == "lenet-5" else "")
+    for removed, accuracy in CURVES.get((plan.subject.net, plan.subject.data), ()):
         values = [_at(rows, seed, OURS, removed, "trained") for seed in seeds]
         known = [value for value in values if value is not None]
         mean, low, high = interval(known) if known else (0.0, 0.0, 0.0)
@@ -79,34 +80,23 @@ def _published(plan: Plan, rows: Sequence[Json]) -> list[Line]:
             if row.get("method") == BEST and abs(row["keep"] - 1 + removed) < 1e-6
         ]
         also = f"; {BEST} {np.mean(beside):.2%}" if beside else ""
-        several = len(known) > 1
-        found.append(
-            Line(
-                what=f"accuracy with {removed:.2%} removed, {net} on {data}",
-                paper=f"{accuracy:.2%}",
-                ours=f"{mean:.2%} (unpruned {before:.2%}{also})" if known else "-",
-                agrees=at_least(known, accuracy - PAR) if known else "not run",
-                low=100 * low if several else None,
-                high=100 * high if several else None,
-                unit="%",
-                seeds=len(known),
-                schedule=plan.schedule,
-                source=SOURCE,
-                why=why if known else "beyond the radii that were run",
-            )
-        )
-    return found
+        yield Line(
+            what=f"accuracy with {removed:.2%} removed, {where(plan)}", paper=f"{accuracy:.2%}",
+            ours=f"{mean:.2%} (unpruned {unpruned(rows):.2%}{also})" if known else "-",
+            agrees=at_least(known, accuracy - PAR) if known else "not run", unit="%",
+            schedule=plan.schedule, source=SOURCE,
+            why=why if known else "beyond the radii that were run",
+            **ends(low, high, len(known), 100),
+        )  # fmt: skip
 
 
-def _beside(plan: Plan, rows: Sequence[Json]) -> list[Line]:
+def _beside(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
     """Net-Trim against the others at their shares, before and after training again."""
-    seeds = sorted({row["seed"] for row in rows})
-    found = []
-    for theirs in ("sipp-det", "sipp-det-mean", "magnitude"):
+    for theirs in BESIDE:
         for value, words in (("accuracy", "without"), ("trained", "after")):
             ours: list[float] = []
             other: list[float] = []
-            for seed in seeds:
+            for seed in sorted({row["seed"] for row in rows}):
                 pairs = [
                     (at, row[value])
                     for row in rows
@@ -116,26 +106,10 @@ def _beside(plan: Plan, rows: Sequence[Json]) -> list[Line]:
                 if pairs:
                     ours.append(float(np.mean([a for a, _ in pairs])))
                     other.append(float(np.mean([b for _, b in pairs])))
-            if not ours:
-                continue
-            _, mean, low, high = compare(ours, other)
-            several = len(ours) > 1
-            found.append(
-                Line(
-                    what=f"accuracy of {OURS} minus {theirs}, {words} training again, "
-                    f"{plan.subject.net} on {plan.subject.data}",
-                    paper="-",
-                    ours=f"{points_apart(mean)}, mean over the shares both reach",
-                    agrees="no claim",
-                    low=100 * low if several else None,
-                    high=100 * high if several else None,
-                    unit="points",
-                    seeds=len(ours),
-                    schedule=plan.schedule,
-                    source="ours",
-                )
-            )
-    return found
+            if ours:
+                what = f"accuracy of {OURS} minus {theirs}, {words} training again, {where(plan)}"
+                note = ", mean over the shares both reach"
+                yield apart(what, ours, other, plan.schedule, note)
 
 
 def _bounds(schedule: str, rows: Sequence[Json]) -> list[Line]:
@@ -157,40 +131,28 @@ def _bounds(schedule: str, rows: Sequence[Json]) -> list[Line]:
     ]
 
 
-def _spirals(plan: Plan, rows: Sequence[Json]) -> list[Line]:
+def _spirals(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
     """Nonzeros of each layer, at the radius whose discrepancy is nearest to the paper's."""
     start = [r for r in rows if r["part"] == "unpruned"]
     done = [r for r in rows if r["part"] == "spirals"]
     off = interval([r["discrepancy"] for r in done])[0]
     right = float(np.mean([r["accuracy"] for r in done]))
     real = plan.subject.net == "fc-2-200-200-2"
-    found = []
     for layer, (before, after) in enumerate(SPIRALS):
         counts = [float(r["nonzero"][layer]) for r in done]
         began = float(np.mean([r["nonzero"][layer] for r in start]))
         mean, low, high = interval(counts)
-        several = len(counts) > 1
-        found.append(
-            Line(
-                what=f"nonzero weights of layer {layer + 1}, {plan.subject.net} on spirals, "
-                f"cascade at gamma {plan.gamma}",
-                paper=f"{before:,} to {after:,} at relative discrepancy .046",
-                ours=f"{began:,.0f} to {mean:,.0f} at {off:.3f}; accuracy {right:.1%}",
-                agrees=at_least([-count for count in counts], -after) if real else "no claim",
-                low=max(low, 0.0) if several else None,
-                high=high if several else None,
-                unit="weights",
-                seeds=len(counts),
-                schedule=plan.schedule,
-                source="example of [NT]",
-                why="the paper's points, training and eps are not published with the counts: data "
-                "and net are of the same kind, and eps is searched for the same discrepancy",
-            )
-        )
-    return found
-
-
-PANELS = (("accuracy", "not trained again"), ("trained", "trained again"))
+        yield Line(
+            what=f"nonzero weights of layer {layer + 1}, {where(plan)}, cascade at gamma "
+            f"{plan.gamma}",
+            paper=f"{before:,} to {after:,} at relative discrepancy .046",
+            ours=f"{began:,.0f} to {mean:,.0f} at {off:.3f}; accuracy {right:.1%}",
+            agrees=at_least([-count for count in counts], -after) if real else "no claim",
+            unit="weights", schedule=plan.schedule, source="example of [NT]",
+            why="the paper's points, training and eps are not published with the counts: data "
+            "and net are of the same kind, and eps is searched for the same discrepancy",
+            **ends(max(low, 0.0), high, len(counts)),
+        )  # fmt: skip
 
 
 def curves(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Json]:
@@ -199,39 +161,17 @@ def curves(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Json]:
     for plan in plans:
         if plan.again is None:
             continue
-        net, data = plan.subject.net, plan.subject.data
-        mine = [r for r in rows if (r["net"], r["data"]) == (net, data)]
-        before = interval([r["accuracy"] for r in mine if r["part"] == "unpruned"])[0]
-        names = dict.fromkeys(r["method"] for r in mine if r.get("method"))
-        for value, words in PANELS:
-            series = [_points(mine, name, value) for name in sorted(names)]
-            if value == "trained" and (net, data) in CURVES:
-                series.append(_as_published(CURVES[net, data]))
+        mine, net = rows_of(plan, rows), plan.subject.net
+        names = sorted({r["method"] for r in mine if r.get("method")})
+        for value, title in PANELS:
+            trained = value == "trained"
+            series = [points(mine, name, value, by_kept=True) for name in names]
+            if trained and (net, plan.subject.data) in CURVES:
+                series.append(_as_published(CURVES[net, plan.subject.data]))
             panels.append(
-                {
-                    "figure": f"nettrim-{net}", "title": words, "label": "accuracy",
-                    "log": False, "level": round(before, 6), "series": series,
-                    "floor": None if value == "accuracy" else round(before - SHOWN, 6),
-                }
-            )  # fmt: skip
+                panel(f"nettrim-{net}", title, series, level=unpruned(mine), floor=trained)
+            )
     return panels
-
-
-def _points(rows: Sequence[Json], method: str, value: str) -> Json:
-    """Mean, least and largest over seeds at every ratio or radius, sparse to dense."""
-    mine = [r for r in rows if r.get("method") == method]
-    groups = [[r for r in mine if r["keep"] == keep] for keep in {r["keep"] for r in mine}]
-    numbers = sorted(
-        (
-            float(np.mean([r["kept"] for r in group])),
-            float(np.mean([r[value] for r in group])),
-            min(r[value] for r in group),
-            max(r[value] for r in group),
-        )
-        for group in groups
-    )
-    columns = [[float(f"{x:.5g}") for x in column] for column in zip(*numbers, strict=True)]
-    return {"name": method} | dict(zip(("kept", "y", "low", "high"), columns, strict=True))
 
 
 def _as_published(curve: Sequence[tuple[float, float]]) -> Json:

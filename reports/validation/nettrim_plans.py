@@ -1,20 +1,18 @@
-"""reports.validation.nettrim_plans."""
+"""Which networks and radii Net-Trim's experiments have, and the published points."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.validation.subjects import Subject
+from reports.validation.subjects import Planned, Subject
 from sipp_core.zoo import Recipe, recipe
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Planned):
     """What is run on one network.
 
     Attributes:
-        schedule: its name.
-        subject: the network, its data and how it is trained.
         again: how what is left is trained; None for the spirals, where nothing is.
         radii: eps of the first layer (parallel: of each) as a share of ||Y||_F of its outputs; for
             the spirals least and largest radius of the search.
@@ -24,8 +22,6 @@ class Plan:
         inputs: inputs that each program is about.
     """
 
-    schedule: str
-    subject: Subject
     again: Recipe | None
     radii: tuple[float, ...]
     keeps: tuple[float, ...]
@@ -34,7 +30,9 @@ class Plan:
     inputs: int
 
 
+# Pruning methods that stand beside it; the second is in the table: SiPP by layers, as Net-Trim.
 BESIDE = ("sipp-det", "sipp-det-mean", "magnitude")
+BEST = BESIDE[1]
 LINKS = ("parallel", "cascade")
 GAMMA = 1.1
 # Relative discrepancy of the spirals' outputs at which the paper counts nonzeros.
@@ -43,30 +41,20 @@ SEARCH = 7
 # Relative duality gap: a thousandth of the objective moves no point of a curve.
 GAP = 1e-3
 _RADII = (0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.88)
+# (share of the weights removed, accuracy) as published.
 CURVES: dict[tuple[str, str], tuple[tuple[float, float], ...]] = {
     ("fc-784-300-1000-100-10", "mnist"): (
-        (0.44, 0.987),
-        (0.535, 0.9855),
-        (0.59, 0.986),
-        (0.66, 0.9862),
-        (0.75, 0.9868),
-        (0.80, 0.9862),
-        (0.845, 0.9855),
-        (0.88, 0.9845),
-        (0.91, 0.9831),
-        (0.935, 0.9807),
+        (0.44, 0.987), (0.535, 0.9855), (0.59, 0.986), (0.66, 0.9862), (0.75, 0.9868),
+        (0.80, 0.9862), (0.845, 0.9855), (0.88, 0.9845), (0.91, 0.9831), (0.935, 0.9807),
         (0.97, 0.9652),
     ),
     ("lenet-5", "mnist"): (
-        (0.7625, 0.9946),
-        (0.875, 0.9948),
-        (0.9475, 0.9943),
-        (0.964, 0.9941),
-        (0.9775, 0.9938),
-        (0.9815, 0.9933),
-        (0.987, 0.9921),
+        (0.7625, 0.9946), (0.875, 0.9948), (0.9475, 0.9943), (0.964, 0.9941), (0.9775, 0.9938),
+        (0.9815, 0.9933), (0.987, 0.9921),
     ),
-}
+}  # fmt: skip
+# Nonzero weights of each layer of the spirals' network, before and after.
+SPIRALS = ((397, 362), (39_770, 2_663), (399, 131))
 
 _KEEPS = tuple(round(1 - p, 4) for p, _ in CURVES["fc-784-300-1000-100-10", "mnist"])
 _KEEPS_5 = tuple(round(1 - p, 4) for p, _ in CURVES["lenet-5", "mnist"])
@@ -105,6 +93,3 @@ PLANS: dict[str, tuple[Plan, ...]] = {
     "reduced": _big("reduced", 5, 2, 1000),
     "paper": _big("paper", 20, 3, 4000),
 }  # fmt: skip
-
-# (share of the weights removed, accuracy) as published.
-# fmt: skip

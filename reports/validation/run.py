@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from reports.validation import corenet, nettrim, sipp
 from reports.validation.cells import Cells
+from reports.validation.paper import Paper
 from reports.validation.subjects import Workshop
-from reports.validation.verdicts import Line, Validation
+from reports.validation.tables import not_run
+from reports.validation.verdicts import Validation
 from reports.validation.work import Meter, Task, perform
 from sipp_core.runtime import some_threads, whole
 from sipp_core.zoo import DATA_DIR_VARIABLE
 
 Progress = Callable[[int, int, str], None]
-PAPERS = ("corenet", "sipp", "nettrim")
+PAPERS: dict[str, Paper[Any]] = dict(corenet=corenet.PAPER, sipp=sipp.PAPER, nettrim=nettrim.PAPER)
 SCHEDULES = ("tiny", "quick", "reduced", "paper")
-
-
-def experiment(paper: str) -> ModuleType:
-    """The module of a paper: PLANS, TITLE, says, tasks, lines and curves."""
-    return importlib.import_module(f"reports.validation.{paper}")
 
 
 def _check(paper: str, schedule: str) -> None:
@@ -36,9 +32,8 @@ def _check(paper: str, schedule: str) -> None:
 
 
 def _chosen(
-    made: ModuleType, schedule: str, only: str | None, methods: str | None, seeds: int | None
-) -> list[Any]:
-    plans = list(made.PLANS[schedule])
+    plans: Sequence[Any], only: str | None, methods: str | None, seeds: int | None
+) -> Sequence[Any]:
     if methods is not None:
         plans = _of_methods(plans, methods)
     if seeds is not None:
@@ -46,8 +41,8 @@ def _chosen(
     if only is None:
         return plans
     names = list(dict.fromkeys(plan.subject.net for plan in plans))
-    wanted = _listed("only", only, names)
-    return [plan for plan in plans if plan.subject.net in wanted]
+    nets = _listed("only", only, names)
+    return [plan for plan in plans if plan.subject.net in nets]
 
 
 def _listed(argument: str, text: str, known: list[str]) -> list[str]:
@@ -58,17 +53,17 @@ def _listed(argument: str, text: str, known: list[str]) -> list[str]:
     return names
 
 
-def _of_methods(plans: list[Any], methods: str) -> list[Any]:
+def _of_methods(plans: Sequence[Any], methods: str) -> list[Any]:
     if not hasattr(plans[0], "methods"):
         raise ValueError("methods can be chosen for sipp only; the others compare a fixed list")
     names = list(dict.fromkeys(name for plan in plans for name in plan.methods))
-    wanted = _listed("methods", methods, names)
-    few = [(plan, tuple(name for name in plan.methods if name in wanted)) for plan in plans]
+    some = _listed("methods", methods, names)
+    few = [(plan, tuple(name for name in plan.methods if name in some)) for plan in plans]
     return [replace(plan, methods=mine) for plan, mine in few if mine]
 
 
 def _with_data(
-    plans: list[Any], workshop: Workshop, schedule: str
+    plans: Sequence[Any], workshop: Workshop, schedule: str
 ) -> tuple[list[Any], dict[str, str]]:
     """Plans whose data are at hand, and why the others' are not."""
     absent: dict[str, str] = {}
@@ -86,10 +81,9 @@ def _with_data(
             there.add(name)
         except FileNotFoundError as error:
             absent[name] = " ".join(str(error).split())
-    found = [plan for plan in plans if plan.subject.data in there]
-    if not found:
+    if not there:
         raise FileNotFoundError("; ".join(absent.values()))
-    return found, absent
+    return [plan for plan in plans if plan.subject.data in there], absent
 
 
 def validate(
@@ -114,7 +108,7 @@ def validate(
     numbers.
 
     Args:
-        paper: "corenet", "sipp" or "nettrim".
+        paper: a name of PAPERS: corenet, sipp or nettrim.
         schedule: "quick" (embedded data, minutes), "reduced" (MNIST on a few cores, hours), "paper"
             (as published, for a GPU) or "tiny" (seconds, to try out).
         data_dir: folder of the data files, as in `sipp_core.datasets.load`.
@@ -145,7 +139,7 @@ def validate(
         ValueError: paper must be one of corenet, sipp, nettrim; found 'no such paper'
     """
     _check(paper, schedule)
-    made, seed = experiment(paper), whole("seed", seed, 0)
+    made, seed = PAPERS[paper], whole("seed", seed, 0)
     place = None if folder is None else Path(folder)
     cells = Cells(None if place is None else place / f"{paper}-{schedule}.jsonl", command, device)
     meter = Meter(progress)
@@ -153,21 +147,17 @@ def validate(
         data_dir, None if place is None else place / "networks", device,
         whole("threads", threads, 1), meter.inside,
     )  # fmt: skip
-    chosen = _chosen(made, schedule, only, methods, seeds)
+    chosen = _chosen(made.plans[schedule], only, methods, seeds)
     plans, absent = _with_data(chosen, workshop, schedule)
     tasks: list[Task] = [task for plan in plans for task in made.tasks(plan, workshop, seed)]
     with some_threads(threads):
         rows = perform(tasks, cells, meter)
     left_out = [
-        Line(
-            what=f"networks on {name}", paper="as above", ours="-", agrees="not run",
-            schedule=schedule, why=why,
-        )
-        for name, why in absent.items()
-    ]  # fmt: skip
+        not_run(f"networks on {name}", "as above", schedule, why) for name, why in absent.items()
+    ]
     return Validation(
         paper=paper,
-        title=made.TITLE,
+        title=made.title,
         schedule=schedule,
         says=made.says(plans),
         lines=(*made.lines(plans, rows), *left_out),

@@ -9,20 +9,17 @@ from typing import Any
 from torch import nn
 
 import sipp_core
-from reports.validation import sipp_lines
-from reports.validation.sipp_plans import Plan
+from reports.validation.paper import Paper, Trained
+from reports.validation.sipp_lines import curves, lines
+from reports.validation.sipp_plans import CONTROL, PLANS, Plan, arguments
 from reports.validation.subjects import Workshop, found, keep
-from reports.validation.variants import variant
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.network import random_like
-from sipp_core.runtime import shuffled
-from sipp_core.zoo import Dataset, retraining, training
+from sipp_core.zoo import retraining
 
 Json = dict[str, Any]
-TITLE = "SiPPing Neural Networks (SiPP), arXiv 1910.05422"
 # Where a network's weights stand when masks are looked for.
 TIMES = ("initialisation", "training")
-lines, curves = sipp_lines.lines, sipp_lines.curves
 
 
 def says(plans: Sequence[Plan]) -> str:
@@ -40,8 +37,9 @@ def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
     """Every cell of one network, seed by seed; it is trained when the first of them is made."""
     settings = settings_of(plan, ("methods", "keeps", "seeds", "schedule"))
     return seed_by_seed(
-        plan, settings, seed, lambda here: _cells(plan, _Bench(plan, workshop, here, settings))
-    )
+        plan, settings, range(seed, seed + plan.seeds),
+        lambda here: _cells(plan, _Bench(plan, workshop, here, settings)),
+    )  # fmt: skip
 
 
 def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:
@@ -55,42 +53,25 @@ def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:
             ask = {"part": "cascade", "method": method, "step": index, "keep": ratio}
             yield ask, lambda m=method, i=index: bench.step(m, i)
         # A random mask is what tickets stand beside.
-        if method == "random" or plan.ticket is None:
+        if method == CONTROL or plan.ticket is None:
             continue
         for time in TIMES:
             ask = {"part": "ticket", "method": method, "keep": plan.ticket, "time": time}
             yield ask, lambda m=method, k=plan.ticket, t=time: bench.ticket(m, k, t)
 
 
-class _Bench:
-    """One trained network; whatever a finished cell does not need is never computed."""
+class _Bench(Trained[Plan]):
+    """One trained network, pruned and trained again."""
 
     def __init__(self, plan: Plan, workshop: Workshop, seed: int, settings: str) -> None:
-        self.plan, self.workshop, self.seed, self.settings = plan, workshop, seed, settings
-        self._model: nn.Module | None = None
+        super().__init__(plan, workshop, seed)
+        self.settings = settings
         self._stages: dict[tuple[str, int], nn.Module] = {}
-
-    @property
-    def data(self) -> Dataset:
-        """Its data."""
-        return self.workshop.data(self.plan.subject)
-
-    @property
-    def model(self) -> nn.Module:
-        """The trained network."""
-        if self._model is None:
-            self._model = self.workshop.trained(self.plan.subject, self.seed, self.data)
-        return self._model
 
     def sparsify(self, method: str, model: nn.Module, keep: float) -> sipp_core.PruneResult:
         """Prune by a method with everything else settled."""
-        data = self.data
-        pairs = shuffled(data.train_inputs, self.plan.inputs, self.seed, data.train_targets)
-        return sipp_core.prune(model, [pairs], keep=keep, seed=self.seed, **variant(method))
-
-    def accuracy(self, model: nn.Module) -> float:
-        """Share of all test inputs that are classified correctly."""
-        return training.accuracy(model, self.data.test_inputs, self.data.test_targets)
+        pairs = [self.inputs(self.plan.inputs)]
+        return sipp_core.prune(model, pairs, keep=keep, seed=self.seed, **arguments(method))
 
     def unpruned(self) -> Json:
         """The network as it was trained."""
@@ -156,9 +137,10 @@ class _Bench:
         at_random = random_like(masks, self.seed)
         for name, chosen in (("accuracy", masks), ("random", at_random)):
             model = retraining.rewound(start, chosen)
-            trained = retraining.retrain(
-                model, self.data, plan.subject.recipe, masks=chosen, seed=self.seed,
-                threads=self.workshop.threads, progress=self.workshop.progress,
-            )  # fmt: skip
-            result[name] = trained.test_accuracy
+            result[name] = self.retrain(model, plan.subject.recipe, chosen, self.seed)
         return result
+
+
+PAPER = Paper(
+    "SiPP", "SiPPing Neural Networks (SiPP), arXiv 1910.05422", PLANS, says, tasks, lines, curves
+)

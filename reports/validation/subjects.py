@@ -52,6 +52,19 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What every plan of an experiment begins with.
+
+    Attributes:
+        schedule: its name.
+        subject: the network, its data and how it is trained.
+    """
+
+    schedule: str
+    subject: Subject
+
+
+@dataclass(frozen=True)
 class Workshop:
     """Where networks are trained and kept.
 

@@ -6,9 +6,10 @@ from collections import Counter
 from typing import Any
 
 from reports.site.plain import MINUS, count
+from reports.validation.run import PAPERS
 
 Json = dict[str, Any]
-NAMES = {"corenet": "CoreNet", "sipp": "SiPP", "nettrim": "Net-Trim"}
+NAMES = {key: paper.name for key, paper in PAPERS.items()}
 SIGNS = {"yes": "✓", "in part": "◐", "no": "✗", "not run": "–"}
 GROUPS = (
     ("yes", "Reproduced"),
@@ -24,11 +25,11 @@ FIGURES = {
                      "Test accuracy of the trained network minus that of the pruned one."),
     "corenet-sipp": ("Output error, SiPP's methods beside CoreNet",
                      "Mean relative error of the outputs on test inputs, log axis."),
-    "sipp": ("Accuracy against weights kept",
+    "sipp-": ("Accuracy against weights kept",
              "Pruned once, pruned once and trained again, and pruned and trained in steps. SiPP "
              "det. by means and layers ranks by mean sensitivity and prunes every layer alike; the "
              "others share the budget among all layers (Wanda: each neuron alike)."),
-    "nettrim": ("Net-Trim along its radius, beside others",
+    "nettrim-": ("Net-Trim along its radius, beside others",
                 "Without and with training again; stars are the published points."),
 }  # fmt: skip
 RULES = (
@@ -104,9 +105,11 @@ def broken(validation: Json) -> list[str]:
 
 def figure_words(name: str) -> tuple[str, str]:
     """Title and caption of a figure by its name, which may end in a network's."""
-    kind = name if name in FIGURES else name.partition("-")[0]
-    title, caption = FIGURES[kind]
-    return (title if name in FIGURES else f"{title}: {name.partition('-')[2]}"), caption
+    if name in FIGURES:
+        return FIGURES[name]
+    head, dash, net = name.partition("-")
+    title, caption = FIGURES[head + dash]
+    return f"{title}: {net}", caption
 
 
 def about(seconds: float) -> str:

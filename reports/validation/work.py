@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from reports.validation.cells import Cells
+from reports.validation.subjects import Planned
 
 Json = dict[str, Any]
 Task = tuple[Json, Callable[[], Json]]
@@ -74,18 +75,22 @@ def _left(seconds: float | None) -> str:
     )
 
 
-def settings_of(plan: Any, leave: tuple[str, ...]) -> str:
+def settings_of(plan: Planned, leave: tuple[str, ...]) -> str:
     """A short name of all settings that cells depend on: cells of other settings are not reused."""
     rest = {name: value for name, value in asdict(plan).items() if name not in leave}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8]
 
 
+def cell(plan: Planned, settings: str, seed: int) -> Json:
+    """The part of a key that all cells of a network and a seed share."""
+    return {"net": plan.subject.net, "data": plan.subject.data, "schedule": plan.schedule,
+            "settings": settings, "seed": seed}  # fmt: skip
+
+
 def seed_by_seed(
-    plan: Any, settings: str, seed: int, cells: Callable[[int], Iterable[Task]]
+    plan: Planned, settings: str, seeds: range, cells: Callable[[int], Iterable[Task]]
 ) -> Iterator[Task]:
     """Name the cells of all seeds of a plan, one seed after the other."""
-    for here in range(seed, seed + plan.seeds):
-        common = {"net": plan.subject.net, "data": plan.subject.data, "schedule": plan.schedule,
-                  "settings": settings, "seed": here}  # fmt: skip
-        for extra, make in cells(here):
-            yield common | extra, make
+    for seed in seeds:
+        for extra, make in cells(seed):
+            yield cell(plan, settings, seed) | extra, make

@@ -115,10 +115,7 @@ class Recorder:
         """The stream, cut to the fewest bytes that still say the same when zeros follow."""
         encoder, runs = _ENCODER(), self._runs()
         for values, chances in runs:
-            if chances is None:
-                encoder.encode(values, _UNIFORM(1 << WORD_BITS))
-            else:
-                encoder.encode(values, _BERNOULLI(perfect=False), chances)
+            encoder.encode(values, *_model(chances))
         whole = encoder.get_compressed().astype(">u4").tobytes()
         for size in range(max(0, len(whole) - 8), len(whole)):
             # The next number of so many bytes, so that what was cut off is no less.
@@ -131,6 +128,11 @@ class Recorder:
         return whole
 
 
+def _model(chances: Any) -> tuple[Any, ...]:
+    """What the coder is given of a run: probabilities of decisions, None where all are equal."""
+    return (_UNIFORM(1 << WORD_BITS),) if chances is None else (_BERNOULLI(perfect=False), chances)
+
+
 def _decoder(content: bytes) -> Any:
     # What the decoder looks ahead to is zeros, wherever the content ends.
     padded = content + bytes(-len(content) % 4 + 8)
@@ -141,11 +143,8 @@ def _says(content: bytes, runs: list[tuple[Words, Any]]) -> bool:
     decoder = _decoder(content)
     try:
         for values, chances in runs:
-            if chances is None:
-                found = decoder.decode(_UNIFORM(1 << WORD_BITS), values.size)
-            else:
-                found = decoder.decode(_BERNOULLI(perfect=False), chances)
-            if not np.array_equal(found, values):
+            count = (values.size,) if chances is None else ()
+            if not np.array_equal(decoder.decode(*_model(chances), *count), values):
                 return False
     except AssertionError:
         return False
@@ -160,17 +159,15 @@ class Reader:
 
     def bit(self, value: int, one: int) -> int:
         """Read a decision; the value given is not looked at."""
-        try:
-            return self._decoder.decode(_BERNOULLI(one / WHOLE, perfect=False))
-        except AssertionError as error:
-            raise DamagedError("its stream breaks off") from error
+        return self._decoded(_BERNOULLI(one / WHOLE, perfect=False))
 
     def words(self, values: Words) -> Words:
         """Read as many numbers as are given; the given ones are not looked at."""
-        if not values.size:
-            return values
+        return self._decoded(*_model(None), values.size) if values.size else values
+
+    def _decoded(self, *given: Any) -> Any:
         try:
-            return self._decoder.decode(_UNIFORM(1 << WORD_BITS), values.size)
+            return self._decoder.decode(*given)
         except AssertionError as error:
             raise DamagedError("its stream breaks off") from error
 

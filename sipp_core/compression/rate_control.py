@@ -213,7 +213,7 @@ class Coded:
         choice_bits: what is charged besides the file; see `charged`.
         bound: upper bound on the true error at confidence 1 - delta, GN-3's binomial form.
 
-    Claim: GN-3.
+    Claim: GN-3. Source: Blumer et al. 1987, Langford 2005.
     """
 
     setting: Setting
@@ -243,7 +243,7 @@ def charged(count: int) -> float:
     Raises:
         ValueError: a count below 1.
 
-    Claim: GN-3.
+    Claim: GN-3. Source: Blumer et al. 1987, Langford 2005.
 
     Example:
         >>> charged(4)
@@ -288,11 +288,11 @@ def search(
     Claim: GN-3. Source: [OWN] the search; Blumer et al. 1987, Langford 2005 (the bound).
 
     Example:
-        >>> from sipp_core.zoo import datasets, models
+        >>> from sipp_core import methods; from sipp_core.zoo import datasets, models
         >>> net, data = models.build("digits-mlp"), datasets.load("digits")
         >>> plan = Schedule(again=Recipe(1, 64, 3e-3), levels=Recipe(1, 64, 3e-3))
-        >>> found = list(search(net, data, candidates(["magnitude"], [0.1], [3], ["grid"]), plan,
-        ...                     delta=0.05))
+        >>> settings = candidates([methods.Magnitude.name], [0.1], [3], ["grid"])
+        >>> found = list(search(net, data, settings, plan, delta=0.05))
         >>> found[0].file.bits < 32 * 17_000, found[0].bound <= 1
         (True, True)
     """

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sipp_core.filters.graph import ChannelGroup
 from sipp_core.filters.groups import GroupChoice
-from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.network.layers import PrunableLayer, weight_of, write_weight
 from sipp_core.network.structure import Norm, channel_shape, select
 from sipp_core.runtime.numbers import Bool, Float
 
@@ -114,10 +114,4 @@ def _silence(module: nn.Module, kept: Bool) -> None:
 def _reweigh(name: str, weight: Tensor, multiplier: Float) -> None:
     shape = (1, -1, *[1] * (weight.ndim - 2))
     factor = torch.from_numpy(multiplier).to(weight.device).view(shape)
-    value = (weight.double() * factor).to(weight.dtype)
-    if not bool(torch.isfinite(value).all()):
-        raise ValueError(
-            f"layer {name!r}: a reweighted weight leaves the range of {weight.dtype}; prune the "
-            "model in float32 or keep more filters"
-        )
-    weight.copy_(value)
+    write_weight(name, weight, weight.double() * factor)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from sipp_core.filters import choice as filter_choice
 from sipp_core.filters import result as reporting
 from sipp_core.filters.graph import ChannelGraph, channel_graph, example_of
-from sipp_core.filters.groups import GroupChoice, GroupTable
+from sipp_core.filters.groups import GroupChoice, GroupTable, by_budget, by_error
 from sipp_core.filters.rebuild import Ends, ends, left, nonzeros, rebuild
 from sipp_core.filters.result import Channels, FilterReport
 from sipp_core.filters.sensitivity import ChannelCalibration, measure_channels
@@ -76,7 +75,7 @@ def remove_channels(
         assert keep is not None
         choices = _within_budget(model, prunable, graph, tables, random, keep, seed, alike)
     else:
-        choices = filter_choice.by_error(tables, random, eps, seed)
+        choices = by_error(tables, random, eps, seed)
     changed = ends(model, graph.groups, choices)
     new = rebuild(model, changed)
     costs = multiply_adds(model, inputs[:1]), multiply_adds(new, inputs[:1])
@@ -140,7 +139,7 @@ def _within_budget(
         found = ends(model, graph.groups, plain)
         return sum(left(counts[name], found.get(name)) for name in counts)
 
-    choices = filter_choice.by_budget(tables, random, budget, count, seed, alike)
+    choices = by_budget(tables, random, budget, count, seed, alike)
     least = count([choice.kept for choice in choices])
     if least > budget:
         whole_layers = ", ".join(map(repr, graph.whole)) or "none"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 from sipp_core.filters.coupling import NOBODY, Labels
 from sipp_core.network.layers import PrunableLayer
 from sipp_core.network.patches import row_count, tiles
-from sipp_core.runtime.execution import Progress, evaluating, forward, model_device
+from sipp_core.runtime.arguments import refuse_nonfinite
+from sipp_core.runtime.execution import Progress, forward, model_device, watching
 from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.provenance import digests
 from sipp_core.sensitivity import kernel
@@ -172,15 +172,14 @@ class _Watch:
             for group, (owner, units) in wanted.items()
         }
 
-    def see(self, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        (inputs,) = (*given, *named.values())
+    def see(self, inputs: Tensor) -> None:
         self.rows = max(self.rows, -(-row_count(self.layer, inputs) // self.batch))
         self.signed |= bool((inputs < 0).any())
-        if not bool(torch.isfinite(inputs).all()):
-            raise ValueError(
-                f"layer {self.layer.name!r} received an activation that is not finite; find the "
-                "calibration input that causes it, or the layer before that overflows"
-            )
+        refuse_nonfinite(
+            f"layer {self.layer.name!r} received an activation that",
+            inputs,
+            "; find the calibration input that causes it, or the layer before that overflows",
+        )
         for tile in tiles(self.layer, inputs.detach()):
             for meter in self.meters.values():
                 meter.see(tile[0])
@@ -224,34 +223,25 @@ def measure_channels(
     by_layer: dict[str, dict[int, tuple[Labels, int]]] = {}
     for (name, group), wanted in consumers.items():
         by_layer.setdefault(name, {})[group] = wanted
-    watches = [
-        _Watch(PrunableLayer(name, model.get_submodule(name), 1), wanted)
+    watches = {
+        name: _Watch(PrunableLayer(name, model.get_submodule(name), 1), wanted)
         for name, wanted in by_layer.items()
-    ]
-    handles = [
-        w.layer.module.register_forward_pre_hook(
-            lambda module, given, named, w=w: w.see(given, named), with_kwargs=True
-        )
-        for w in watches
-    ]
+    }
     marks: set[bytes] = set()
     inputs, device = 0, model_device(model)
-    try:
-        with evaluating(model):
-            for batch in batches(calibration, batch_size):
-                marks.update(digests(batch))
-                for watch in watches:
-                    watch.batch = len(batch)
-                forward(model, batch.to(device), "calibration")
-                inputs += len(batch)
-                if progress is not None:
-                    progress(inputs, 0, "calibrate")
-    finally:
-        for handle in handles:
-            handle.remove()
+    modules = {name: watch.layer.module for name, watch in watches.items()}
+    with watching(model, modules, lambda name, given: watches[name].see(given)):
+        for batch in batches(calibration, batch_size):
+            marks.update(digests(batch))
+            for watch in watches.values():
+                watch.batch = len(batch)
+            forward(model, batch.to(device), "calibration")
+            inputs += len(batch)
+            if progress is not None:
+                progress(inputs, 0, "calibrate")
     found = {
         (w.layer.name, group): ChannelStatistics(meter.sensitivity(), w.rows, w.signed)
-        for w in watches
+        for w in watches.values()
         for group, meter in w.meters.items()
     }
     return ChannelCalibration(found, inputs, frozenset(marks))

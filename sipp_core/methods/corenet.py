@@ -229,6 +229,7 @@ class CoreNetPlusPlus(CoreNetPlus):
         "inputs set aside from the calibration inputs.",
         "arXiv 1804.05345",
     )
+    redraws = False
 
     def needs(self, request: Request) -> Needs:
         """Inputs set aside, and their activation rows."""

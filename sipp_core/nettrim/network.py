@@ -7,7 +7,6 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -20,10 +19,10 @@ from sipp_core.nettrim.reference import solve_cvxpy
 from sipp_core.nettrim.relu import followed_by_relu
 from sipp_core.nettrim.solution import Trimmed
 from sipp_core.nettrim.solver import solve, trim_to
-from sipp_core.network.layers import prunable_layers, weight_of
+from sipp_core.network.layers import prunable_layers, weight_of, write_weight
 from sipp_core.network.selection import LayerChoice
 from sipp_core.runtime.arguments import positive
-from sipp_core.runtime.execution import Progress, evaluating, forward, model_device
+from sipp_core.runtime.execution import Progress, forward, model_device, watching
 from sipp_core.runtime.inputs import Inputs, batches
 
 Solver = Literal["admm", "cvxpy"]
@@ -128,7 +127,9 @@ def retrim(
             gamma=gamma if later else None,
         )  # fmt: skip
         found[name] = _solved(program, eps, keep, later, solver, tolerance)
-        _write(trimmed[name], found[name])
+        write_weight(name, weight_of(trimmed[name]), found[name].weight)
+        if (bias := found[name].bias) is not None:
+            write_weight(name, trimmed[name].get_parameter("bias"), bias)
         if progress is not None:
             progress(len(found), len(follows), "net-trim")
     chained = _chained(before, follows, original)
@@ -173,17 +174,12 @@ def _activations(model: nn.Module, stream: list[Tensor], names: list[str]) -> di
     rows: dict[str, list[Tensor]] = {name: [] for name in names}
     modules = dict(model.named_modules())
 
-    def keep(name: str, _: nn.Module, given: tuple[Tensor, ...]) -> None:
-        rows[name].append(given[0].detach().flatten(0, -2).double())
+    def keep(name: str, given: Tensor) -> None:
+        rows[name].append(given.detach().flatten(0, -2).double())
 
-    handles = [modules[name].register_forward_pre_hook(partial(keep, name)) for name in names]
-    try:
-        with evaluating(model):
-            for batch in stream:
-                forward(model, batch.to(model_device(model)), "inputs")
-    finally:
-        for handle in handles:
-            handle.remove()
+    with watching(model, {name: modules[name] for name in names}, keep):
+        for batch in stream:
+            forward(model, batch.to(model_device(model)), "inputs")
     return {name: torch.cat(parts) for name, parts in rows.items()}
 
 
@@ -192,14 +188,6 @@ def _outputs(layer: nn.Linear, rows: Tensor, relu: bool) -> Tensor:
     if layer.bias is not None:
         made = made + layer.bias.detach().double()
     return (made.clamp(min=0) if relu else made).T
-
-
-def _write(place: nn.Module, found: Trimmed) -> None:
-    assert isinstance(place, nn.Linear)
-    with torch.no_grad():
-        place.weight.copy_(found.weight)
-        if found.bias is not None:
-            place.bias.copy_(found.bias)
 
 
 def _chained(

@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sipp_core.runtime.arguments import first_nonfinite
+
 
 @dataclass(frozen=True, eq=False)
 class Program:
@@ -63,6 +65,9 @@ def objective(program: Program, weights: Tensor) -> float:
     Returns:
         The objective.
 
+    Raises:
+        RuntimeError: weights of another shape.
+
     Claim: NT-1. Source: [NT] arXiv 1611.05162.
 
     Example:
@@ -83,6 +88,9 @@ def violations(program: Program, weights: Tensor) -> tuple[float, float]:
     Returns:
         ||U X - Y||_F over the ball's entries, to compare with eps, and ||max(U X - V, 0)||_F over
         the others, to compare with 0; both in the outputs' unit.
+
+    Raises:
+        RuntimeError: weights of another shape.
 
     Claim: NT-1. Source: [NT] arXiv 1611.05162.
 
@@ -207,8 +215,6 @@ def layer_program(
 
 def _finite(name: str, values: Tensor) -> Tensor:
     wide = values.detach().to(torch.float64)
-    bad = ~torch.isfinite(wide)
-    if bad.any():
-        index = tuple(int(i) for i in bad.nonzero()[0])
+    if (index := first_nonfinite(wide)) is not None:
         raise ValueError(f"{name} must be finite; found {float(wide[index])} at index {index}")
     return wide

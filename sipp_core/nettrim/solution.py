@@ -72,6 +72,9 @@ def feasible(program: Program, weights: Tensor) -> bool:
     Returns:
         True if it does.
 
+    Raises:
+        RuntimeError: weights of another shape.
+
     Claim: none (plumbing).
 
     Example:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from torch import Tensor, nn
 
 from sipp_core.network.layers import SUPPORTED
-from sipp_core.runtime.execution import evaluating, forward, model_device
+from sipp_core.runtime.execution import forward, model_device, watching
 
 
 def multiply_adds(model: nn.Module, example: Tensor) -> dict[str, int]:
@@ -35,24 +34,15 @@ def multiply_adds(model: nn.Module, example: Tensor) -> dict[str, int]:
         >>> multiply_adds(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), torch.ones(1, 1, 5, 5))
         {'0': 162}
     """
-    found: dict[str, int] = {}
-    handles = []
-    for name, module in model.named_modules():
-        if not isinstance(module, SUPPORTED):
-            continue
-        found[name] = 0
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, SUPPORTED)}
+    counts = dict.fromkeys(layers, 0)
 
-        def count(layer: nn.Module, given: Any, out: Tensor, name: str = name) -> None:
-            found[name] += _cost(layer, out)
+    def count(name: str, out: Tensor) -> None:
+        counts[name] += _cost(layers[name], out)
 
-        handles.append(module.register_forward_hook(count))
-    try:
-        with evaluating(model):
-            forward(model, example.to(model_device(model)), "example")
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
+    with watching(model, layers, count, outputs=True):
+        forward(model, example.to(model_device(model)), "example")
+    return counts
 
 
 def _cost(layer: nn.Module, out: Tensor) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.network.selection import Choice, LayerChoice, Place, places
+from sipp_core.runtime.arguments import first_nonfinite, refuse_nonfinite
 
 SUPPORTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # They multiply by weights too, but not as rows times a matrix that a hook can see.
@@ -110,9 +111,9 @@ def _refuse(place: Place, culprit: Place) -> None:
     )
 
 
-def _refuse_lazy(there: list[Place]) -> None:
+def _refuse_lazy(modules: list[Place]) -> None:
     """Refuse layers without weights as yet, chosen or not: a forward pass would give them some."""
-    for place in there:
+    for place in modules:
         for own in (place.module._parameters, place.module._buffers):
             if any(isinstance(value, UNINITIALISED) for value in own.values()):
                 raise ValueError(
@@ -129,12 +130,12 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module; found {type(model).__name__}")
     choice = Choice(layers)
-    there = places(model)
-    _refuse_lazy(there)
-    refused = {place.name: place for place in there if _hint(place.module) is not None}
-    known = [p for p in there if isinstance(p.module, SUPPORTED) or p.name in refused]
+    modules = places(model)
+    _refuse_lazy(modules)
+    refused = {place.name: place for place in modules if _hint(place.module) is not None}
+    known = [p for p in modules if isinstance(p.module, SUPPORTED) or p.name in refused]
     choice.refuse_slips(known)
-    found: list[PrunableLayer] = []
+    prunable: list[PrunableLayer] = []
     for place in known:
         if not choice(place):
             continue
@@ -142,17 +143,17 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
             if name in refused:
                 _refuse(place, refused[name])
         groups = int(getattr(place.module, "groups", 1))
-        found.append(PrunableLayer(place.name, place.module, groups))
-    if not found:
+        prunable.append(PrunableLayer(place.name, place.module, groups))
+    if not prunable:
         chosen = "" if layers is None else f" that layers={layers!r} selects"
         raise ValueError(
             f"the model has no layer to prune: it needs a Linear or Conv layer{chosen}"
         )
-    _check_shared(model, found)
-    for layer in found:
+    _check_shared(model, prunable)
+    for layer in prunable:
         _check_plain(layer)
         _check_weight(layer)
-    return tuple(found)
+    return tuple(prunable)
 
 
 def other_matrices(model: nn.Module, layers: LayerChoice = None) -> tuple[str, ...]:
@@ -161,19 +162,19 @@ def other_matrices(model: nn.Module, layers: LayerChoice = None) -> tuple[str, .
     Position embeddings are the usual ones; a matrix that such a module multiplies by is left whole
     too, and that must not go unsaid.
     """
-    choice, named = Choice(layers), []
+    choice, names = Choice(layers), []
     for place in places(model):
         own = place.module.named_parameters(recurse=False)
         wide = [name for name, value in own if sum(n > 1 for n in value.shape) > 1]
         known = isinstance(place.module, (*SUPPORTED, *UNSUPPORTED, *HARMLESS))
         if wide and not known and choice(place):
-            named += [f"{place.name}.{name}" if place.name else name for name in wide]
-    return tuple(named)
+            names += [f"{place.name}.{name}" if place.name else name for name in wide]
+    return tuple(names)
 
 
-def _check_shared(model: nn.Module, found: list[PrunableLayer]) -> None:
+def _check_shared(model: nn.Module, layers: list[PrunableLayer]) -> None:
     """Refuse a chosen weight that stands elsewhere too, as one tensor or in the same memory."""
-    chosen = {id(layer.module._parameters.get("weight")) for layer in found}
+    chosen = {id(layer.module._parameters.get("weight")) for layer in layers}
     spans: dict[tuple[torch.device, int], list[tuple[int, int, str, Tensor]]] = {}
     for name, tensor in (
         *model.named_parameters(remove_duplicate=False),
@@ -216,10 +217,22 @@ def _check_weight(layer: PrunableLayer) -> None:
     weight = layer.weight
     if not weight.is_floating_point():
         raise TypeError(f"layer {layer.name!r} has weights of dtype {weight.dtype}; floats needed")
-    bad = ~torch.isfinite(weight)
-    if bad.any():
-        index = tuple(int(i) for i in bad.nonzero()[0])
+    refuse_nonfinite(
+        f"layer {layer.name!r} has a weight that", weight, "; repair or retrain it before pruning"
+    )
+
+
+def write_weight(name: str, place: Tensor, values: Tensor) -> Tensor:
+    """Write new values into a layer's weight or bias; refuse what leaves the range of its dtype.
+
+    Shapes: values as many as `place` has, in its order; returns what was written.
+    """
+    value = values.to(place.device).reshape(place.shape).to(place.dtype)
+    if first_nonfinite(value) is not None:
         raise ValueError(
-            f"layer {layer.name!r} has a weight that is not finite: {weight[index].item()} at "
-            f"index {index}; repair or retrain it before pruning"
+            f"layer {name!r}: a new weight leaves the range of {place.dtype}; prune the model in "
+            "float32 or keep more weights"
         )
+    with torch.no_grad():
+        place.copy_(value)
+    return value

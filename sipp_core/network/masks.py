@@ -12,8 +12,6 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from sipp_core.network.layers import weight_of
 
-__all__ = ["holding_zeros", "masked_weights", "nonzeros", "random_like"]
-
 
 def nonzeros(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
     """Masks of the weights that are not zero.
@@ -60,7 +58,7 @@ def random_like(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
 
 def masked_weights(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Weights of layers with the masks that are given for them."""
-    found = []
+    pairs = []
     for name, mask in masks.items():
         weight = weight_of(model.get_submodule(name))
         if mask.shape != weight.shape:
@@ -68,8 +66,8 @@ def masked_weights(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[
                 f"the mask of layer {name!r} has shape {tuple(mask.shape)}, its weight "
                 f"{tuple(weight.shape)}"
             )
-        found.append((weight, mask.to(weight.device)))
-    return found
+        pairs.append((weight, mask.to(weight.device)))
+    return pairs
 
 
 @contextmanager
@@ -79,10 +77,10 @@ def holding_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[Non
     Their weights are set to 0 and their gradients with them: momentum, Adam and weight decay all
     leave a weight of 0 whose gradient was always 0 where it is.
     """
-    found = masked_weights(model, masks)
+    pairs = masked_weights(model, masks)
     handles = []
     try:
-        for weight, mask in found:
+        for weight, mask in pairs:
             with torch.no_grad():
                 weight.masked_fill_(~mask, 0.0)
             if weight.requires_grad:
@@ -93,9 +91,6 @@ def holding_zeros(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[Non
     finally:
         for handle in handles:
             handle.remove()
-
-
-__all__ = ["duplicate", "refresh", "unmask"]
 
 
 def _masks(module: nn.Module) -> list[BasePruningMethod]:

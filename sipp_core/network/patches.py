@@ -67,13 +67,13 @@ def boxes(shape: tuple[int, ...], most: int) -> Iterator[Ranges]:
 
 
 def _tokens(layer: PrunableLayer, inputs: Tensor) -> Tensor:
-    wanted = layer.weight.shape[1]
-    if inputs.ndim == 0 or inputs.shape[-1] != wanted:
+    fan_in = layer.weight.shape[1]
+    if inputs.ndim == 0 or inputs.shape[-1] != fan_in:
         raise ValueError(
             f"layer {layer.name!r} got an input of shape {tuple(inputs.shape)}; its last "
-            f"dimension must be {wanted}"
+            f"dimension must be {fan_in}"
         )
-    return inputs.reshape(-1, wanted)
+    return inputs.reshape(-1, fan_in)
 
 
 class _Geometry:

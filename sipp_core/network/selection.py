@@ -45,12 +45,12 @@ class Place:
 def places(model: nn.Module) -> list[Place]:
     """List every module of a model with what it is part of, in the order of `named_modules`."""
     lines: dict[str, tuple[tuple[str, nn.Module], ...]] = {}
-    found = []
+    all_places = []
     for name, module in model.named_modules():
         above = lines[name.rpartition(".")[0]] if name else ()
         lines[name] = (*above, (name, module))
-        found.append(Place(name, module, lines[name]))
-    return found
+        all_places.append(Place(name, module, lines[name]))
+    return all_places
 
 
 def _matches(what: str | type[nn.Module], place: Place) -> bool:
@@ -64,7 +64,7 @@ def _matches(what: str | type[nn.Module], place: Place) -> bool:
 def _entries(layers: Any) -> list[str | type[nn.Module] | Except]:
     """Check the entries of `layers=` and turn "!name" into what it is short for."""
     several = isinstance(layers, Iterable) and not isinstance(layers, str | type)
-    found: list[Any] = []
+    checked: list[Any] = []
     for entry in layers if several else [layers]:
         what = entry.what if isinstance(entry, Except) else entry
         if not isinstance(what, str) and not (
@@ -76,8 +76,8 @@ def _entries(layers: Any) -> list[str | type[nn.Module] | Except]:
             )
         if isinstance(entry, str) and entry.startswith("!"):
             entry = Except(entry[1:])
-        found.append(entry)
-    return found
+        checked.append(entry)
+    return checked
 
 
 class Choice:
@@ -85,8 +85,8 @@ class Choice:
 
     def __init__(self, layers: LayerChoice) -> None:
         self.predicate: Callable[[str, nn.Module], bool] | None = None
-        self.wanted: list[str | type[nn.Module]] | None = None
-        self.unwanted: list[str | type[nn.Module]] = []
+        self.included: list[str | type[nn.Module]] | None = None
+        self.excluded: list[str | type[nn.Module]] = []
         if layers is None:
             return
         if callable(layers) and not isinstance(layers, type):
@@ -94,21 +94,21 @@ class Choice:
             return
         entries = _entries(layers)
         positive = [entry for entry in entries if not isinstance(entry, Except)]
-        self.unwanted = [entry.what for entry in entries if isinstance(entry, Except)]
+        self.excluded = [entry.what for entry in entries if isinstance(entry, Except)]
         # Nothing but exclusions means everything else.
-        self.wanted = positive if positive or not entries else None
+        self.included = positive if positive or not entries else None
 
     def __call__(self, place: Place) -> bool:
         """Whether this module is asked for."""
         if self.predicate is not None:
             return bool(self.predicate(place.name, place.module))
-        if any(_matches(what, place) for what in self.unwanted):
+        if any(_matches(what, place) for what in self.excluded):
             return False
-        return self.wanted is None or any(_matches(what, place) for what in self.wanted)
+        return self.included is None or any(_matches(what, place) for what in self.included)
 
     def refuse_slips(self, known: list[Place]) -> None:
         """Refuse an entry that matches nothing: a slip must not prune the wrong layer."""
-        for exclusion, entries in ((False, self.wanted or []), (True, self.unwanted)):
+        for exclusion, entries in ((False, self.included or []), (True, self.excluded)):
             for what in entries:
                 if not any(_matches(what, place) for place in known):
                     shown = repr(what) if isinstance(what, str) else what.__name__

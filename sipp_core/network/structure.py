@@ -141,7 +141,7 @@ def narrow(model: Model, shapes: Shapes) -> Model:
         >>> narrow(nn.Sequential(nn.Linear(3, 4)), {"0": (2, 3)})[0].weight.shape
         torch.Size([2, 3])
     """
-    modules, wanted = dict(model.named_modules()), {}
+    modules, kept = dict(model.named_modules()), {}
     for name, shape in shapes.items():
         if name not in modules:
             raise ValueError(f"the model has no layer {name!r} to make smaller")
@@ -150,8 +150,8 @@ def narrow(model: Model, shapes: Shapes) -> Model:
             whole(f"{end} channels of layer {name!r}", count, 1, most + 1)
             for end, count, most in zip(("output", "input"), shape, before, strict=True)
         )
-        wanted[name] = tuple(map(torch.arange, counts))
-    return select(model, wanted)
+        kept[name] = tuple(map(torch.arange, counts))
+    return select(model, kept)
 
 
 def select(model: Model, kept: Indices) -> Model:

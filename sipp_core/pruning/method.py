@@ -121,6 +121,7 @@ class Method(ABC):
     facts: Facts
     random: bool = True  # another seed gives another network
     certain: bool = False  # the promise needs no probability
+    redraws: bool = True  # the plans of a result can be drawn again
     takes: frozenset[str] = frozenset({"keep", "eps", "scope", "bound", "coverage_factor", "masks"})
     default_bound: str = "bernstein"
     default_scope: Literal["layer", "global"] = "layer"
@@ -192,7 +193,8 @@ def registered() -> dict[str, Method]:
     Claim: none (plumbing).
 
     Example:
-        >>> registered()["sipp-det"].facts.family
+        >>> from sipp_core.methods import SippDet
+        >>> registered()[SippDet.name].facts.family
         'sipp'
     """
     methods = sorted(_REGISTRY.values(), key=lambda method: FAMILIES.index(method.facts.family))
@@ -214,7 +216,8 @@ def find_method(method: str | Method) -> Method:
     Claim: none (plumbing).
 
     Example:
-        >>> find_method("wanda").facts.label
+        >>> from sipp_core.methods import Wanda
+        >>> find_method(Wanda.name).facts.label
         'Wanda'
     """
     if isinstance(method, Method):
@@ -242,7 +245,8 @@ def variant(method: Method, settings: Mapping[str, object]) -> Method:
     Claim: none (plumbing).
 
     Example:
-        >>> variant(find_method("sipp-det"), {"rank": "mean"})
+        >>> from sipp_core.methods import SippDet
+        >>> variant(SippDet(), {"rank": "mean"})
         SippDet(rank='mean')
     """
     known = method.settings()
@@ -279,7 +283,8 @@ def bounds_of(method: Method) -> tuple[str, ...]:
     Claim: none (plumbing).
 
     Example:
-        >>> bounds_of(find_method("sipp-poisson"))
+        >>> from sipp_core.methods import SippPoisson
+        >>> bounds_of(SippPoisson())
         ('bernstein', 'kl', 'cramer', 'exact')
     """
     if "bound" not in method.takes:

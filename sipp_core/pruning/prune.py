@@ -97,8 +97,9 @@ def prune(
     Claim: SP-1 to SP-10, AL-1, NW-5. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
 
     Example:
+        >>> import torch; from sipp_core.methods import SippDet
         >>> net = nn.Sequential(nn.Linear(8, 4), nn.Sigmoid(), nn.Linear(4, 2))
-        >>> result = prune(net, torch.rand(16, 8), method="sipp-det", keep=0.5)
+        >>> result = prune(net, torch.rand(16, 8), method=SippDet(), keep=0.5)
         >>> (result.nnz_before, result.nnz_after)
         (40, 20)
     """

@@ -215,10 +215,10 @@ def save(result: PruneResult, path: str | PathLike[str]) -> Path:
     Claim: none (plumbing).
 
     Example:
-        >>> import tempfile; from sipp_core import prune
+        >>> import tempfile; from sipp_core import methods, prune
         >>> net = nn.Sequential(nn.Linear(4, 2))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = save(prune(net, torch.ones(2, 4), method="sipp-det", keep=0.5),
+        ...     path = save(prune(net, torch.ones(2, 4), method=methods.SippDet(), keep=0.5),
         ...                 Path(folder) / "net.safetensors")
         ...     load(path, net).nnz_after
         4

@@ -18,7 +18,7 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from sipp_core.network.layers import weight_of
+from sipp_core.network.layers import weight_of, write_weight
 from sipp_core.network.structure import Change, restructure
 from sipp_core.pruning.method import Method, Promise, Pruned
 from sipp_core.pruning.report import is_vacuous, per_neuron
@@ -27,19 +27,6 @@ from sipp_core.pruning.result import LayerReport
 from sipp_core.pruning.table import Table, make_tables
 from sipp_core.runtime.numbers import Float
 from sipp_core.sensitivity.calibrate import Calibration
-
-
-def write_weight(name: str, place: Tensor, values: Float) -> Tensor:
-    """Write float64 values into a layer's tensor; refuse what leaves the range of its dtype."""
-    value = torch.from_numpy(values).to(place.device).reshape(place.shape).to(place.dtype)
-    if not torch.isfinite(value).all():
-        raise ValueError(
-            f"layer {name!r}: a new weight leaves the range of {place.dtype}; prune the model in "
-            "float32 or keep more weights"
-        )
-    with torch.no_grad():
-        place.copy_(value)
-    return value
 
 
 def write_multipliers(
@@ -52,7 +39,9 @@ def write_multipliers(
         module = new.get_submodule(name)
         weight = weight_of(module)
         old = weight.detach().double().cpu().numpy()
-        masks[name] = write_weight(name, weight, old * multiplier.reshape(old.shape)) != 0
+        masks[name] = (
+            write_weight(name, weight, torch.from_numpy(old * multiplier.reshape(old.shape))) != 0
+        )
         if as_masks:
             with torch.no_grad():  # a weight that is no graph leaf could not be copied
                 torch_prune.custom_from_mask(module, "weight", masks[name])
@@ -143,14 +132,14 @@ def rewrite(request: Request, calibration: Calibration, rewrites: Sequence[Rewri
     for r in rewrites:
         parts = _parts(new, r)
         values = [
-            write_weight(r.name, weight_of(part), value)
+            write_weight(r.name, weight_of(part), torch.from_numpy(value))
             for part, value in zip(parts, r.factors or (r.weight,), strict=True)
         ]
         if r.factors is None:
             masks[r.name] = values[0] != 0
         bias = old_biases[r.name]
         if r.bias is not None:
-            write_weight(r.name, parts[-1].get_parameter("bias"), r.bias)
+            write_weight(r.name, parts[-1].get_parameter("bias"), torch.from_numpy(r.bias))
         elif isinstance(bias, Tensor) and r.change is not None:
             with torch.no_grad():
                 parts[-1].get_parameter("bias").copy_(bias)

@@ -1,9 +1,12 @@
-"""Checks of plain arguments, so that a refusal always names the argument and what was found."""
+"""Checks of arguments and values, so that a refusal always names what is wrong and where."""
 
 from __future__ import annotations
 
 import math
 import operator
+
+import torch
+from torch import Tensor
 
 
 def whole(name: str, value: object, low: int, below: int | None = None) -> int:
@@ -25,3 +28,16 @@ def positive(name: str, value: float) -> float:
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"{name} must be finite and above 0; found {number}")
     return number
+
+
+def first_nonfinite(values: Tensor) -> tuple[int, ...] | None:
+    """Index of the first value that is not finite, None if there is none."""
+    bad = ~torch.isfinite(values)
+    return tuple(int(i) for i in bad.nonzero()[0]) if bad.any() else None
+
+
+def refuse_nonfinite(what: str, values: Tensor, advice: str = "") -> None:
+    """Refuse values that are not finite, naming the first of them."""
+    if (index := first_nonfinite(values)) is not None:
+        value = values[index].item()
+        raise ValueError(f"{what} is not finite: {value} at index {index}{advice}")

@@ -24,10 +24,10 @@ def compiled(function: F) -> F:
     Example:
         >>> @compiled
         ... def total(values):
-        ...     found = 0.0
+        ...     result = 0.0
         ...     for value in values:
-        ...         found += value
-        ...     return found
+        ...         result += value
+        ...     return result
         >>> import numpy as np
         >>> total(np.ones(3))
         3.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -53,6 +53,36 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             if not torch.equal(value, before):
                 with torch.no_grad():
                     value.copy_(before)
+
+
+@contextmanager
+def watching(
+    model: nn.Module, modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], None],
+    outputs: bool = False,
+) -> Iterator[None]:  # fmt: skip
+    """Run a block as `evaluating` does, and call see(name, input) whenever a module is called.
+
+    With outputs=True `see` is given what the module returns. The hooks are always removed.
+    """
+
+    def hook(name: str) -> Callable[..., None]:
+        def before(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            value = given[0] if given else named.get("input")
+            if not isinstance(value, Tensor):
+                raise TypeError(f"layer {name!r} was called without a tensor")
+            see(name, value)
+
+        return (lambda _, given, out: see(name, out)) if outputs else before
+
+    with ExitStack() as stack:
+        for name, module in modules.items():
+            if outputs:
+                handle = module.register_forward_hook(hook(name))
+            else:
+                handle = module.register_forward_pre_hook(hook(name), with_kwargs=True)
+            stack.callback(handle.remove)
+        stack.enter_context(evaluating(model))
+        yield
 
 
 @contextmanager
@@ -168,5 +198,5 @@ def full_precision(device: torch.device) -> Iterator[None]:
 def _switches() -> list[Any]:
     """Torch's settings of float32 products, one a library; none before torch 2.9."""
     libraries = (torch.backends.cuda.matmul, torch.backends.mkldnn)
-    found = [libraries[0], getattr(libraries[1], "matmul", None)]
-    return [switch for switch in found if hasattr(switch, "fp32_precision")]
+    settings = [libraries[0], getattr(libraries[1], "matmul", None)]
+    return [switch for switch in settings if hasattr(switch, "fp32_precision")]

@@ -1,4 +1,4 @@
-"""sipp_core.runtime.files."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 

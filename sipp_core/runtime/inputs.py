@@ -111,9 +111,6 @@ def labelled(inputs: Inputs, name: str = "calibration") -> list[tuple[Tensor, Te
     return pairs
 
 
-__all__ = ["shuffled"]
-
-
 def shuffled(
     inputs: Tensor, count: int, seed: int, targets: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:

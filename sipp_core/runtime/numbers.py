@@ -1,4 +1,4 @@
-"""sipp_core.runtime.numbers."""
+"""Types of arrays, and streams of random numbers that are named by a seed and a purpose."""
 
 from __future__ import annotations
 

@@ -103,18 +103,18 @@ class Processes:
             dist.all_gather(parts, padded)
         return [p[: int(n)].to(tensor.device) for p, n in zip(parts, lengths, strict=True)]
 
-    def hear(self, message: Any) -> list[Any]:
-        """What every rank has to say, as JSON, in the order of the ranks."""
-        said = torch.frombuffer(bytearray(json.dumps(message).encode()), dtype=torch.uint8)
-        return [json.loads(bytes(heard.tolist())) for heard in self.gather(said)]
+    def gather_json(self, message: Any) -> list[Any]:
+        """Messages of all ranks, sent as JSON, in their order."""
+        payload = torch.frombuffer(bytearray(json.dumps(message).encode()), dtype=torch.uint8)
+        return [json.loads(bytes(part.tolist())) for part in self.gather(payload)]
 
     def agree(self, facts: Mapping[str, Any]) -> None:
         """Refuse, on every rank, if a fact differs from rank 0's."""
-        told = self.hear({name: str(fact) for name, fact in facts.items()})
-        for name, expected in told[0].items():
-            for rank, other in enumerate(told):
+        answers = self.gather_json({name: str(fact) for name, fact in facts.items()})
+        for name, expected in answers[0].items():
+            for rank, other in enumerate(answers):
                 if other.get(name) != expected:
-                    raise _heard(
+                    raise _on_every_rank(
                         ValueError(
                             f"rank {rank} has another {name} than rank 0 ({other.get(name)} and "
                             f"{expected}); every rank must make the same call, with the same model "
@@ -123,29 +123,24 @@ class Processes:
                     )
 
     def settle(self, failure: Exception | None, place: int = 0) -> None:
-        """Go on if no rank failed; else raise the same refusal on every rank.
+        """Go on if no rank failed; else raise the earliest failure in the stream on every rank.
 
-        Args:
-            failure: what went wrong here, or None.
-            place: where in the stream; the earliest failure is the one that is told.
-
-        Raises:
-            Exception: the earliest failure, which names its rank unless all ranks failed alike;
-                one that is no ValueError, TypeError or OSError is a RuntimeError elsewhere.
+        It names its rank unless all ranks failed alike; one that is no ValueError, TypeError or
+        OSError is a RuntimeError elsewhere.
         """
         if not int(self.maximum(torch.tensor([failure is not None]).long())[0]):
             return
         mine = None if failure is None else [place, _kind(failure), str(failure)]
-        told = self.hear(mine)
-        if failure is not None and all(other == mine for other in told):
-            raise _heard(failure)
-        first = min((r for r in range(self.size) if told[r]), key=lambda r: (told[r][0], r))
-        _, kind, message = told[first]
+        answers = self.gather_json(mine)
+        if failure is not None and all(other == mine for other in answers):
+            raise _on_every_rank(failure)
+        first = min((r for r in range(self.size) if answers[r]), key=lambda r: (answers[r][0], r))
+        _, kind, message = answers[first]
         if first == self.rank and kind not in KINDS and failure is not None:
-            raise _heard(failure)
+            raise _on_every_rank(failure)
         text = message if kind in KINDS else f"{kind}: {message}"
         error = KINDS.get(kind, RuntimeError)(f"rank {first}: {text}")
-        raise _heard(error) from failure
+        raise _on_every_rank(error) from failure
 
     def only_first(self, step: Callable[[], object]) -> None:
         """Let rank 0 do something; where it fails, every rank raises."""
@@ -164,8 +159,8 @@ def _kind(error: Exception) -> str:
     return next((name for name in names if name in KINDS), names[0])
 
 
-def _heard(error: Exception) -> Exception:
-    """Mark an error that every rank raises, so that one of them is enough to tell it."""
+def _on_every_rank(error: Exception) -> Exception:
+    """Mark an error that every rank raises, so that one of them may print it alone."""
     error.on_every_rank = True  # type: ignore[attr-defined]
     return error
 

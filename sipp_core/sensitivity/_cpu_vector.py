@@ -48,9 +48,9 @@ class _Emit:
         return self.b.bitcast(self.b.gep(base, [offset]), ir.PointerType(kind))
 
     def load(self, address: Any, kind: Any, element: Any, offset: Any) -> Any:
-        found = self.b.load(self._at(address, kind, element, offset))
-        found.align = 1 if element is _i8 else 4
-        return found
+        value = self.b.load(self._at(address, kind, element, offset))
+        value.align = 1 if element is _i8 else 4
+        return value
 
     def loads(self, address: Any, base: Any, kind: Any = None, element: Any = None) -> list[Any]:
         """Load LANES values that start `base` elements behind an address."""

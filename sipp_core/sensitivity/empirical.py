@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sipp_core.runtime.arguments import refuse_nonfinite
 from sipp_core.runtime.execution import full_precision
 from sipp_core.sensitivity import kernel
 
@@ -28,10 +29,7 @@ def _matrix(name: str, value: object) -> Tensor:
         raise TypeError(
             f"{name} must be floating point; found {value.dtype}: convert with .float()"
         )
-    bad = ~torch.isfinite(value)
-    if bad.any():
-        index = tuple(int(i) for i in bad.nonzero()[0])
-        raise ValueError(f"{name} is not finite: {value[index].item()} at index {index}")
+    refuse_nonfinite(name, value)
     return value.detach()
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.runtime.arguments import first_nonfinite
 from sipp_core.runtime.execution import Progress, evaluating, forward, model_device
 from sipp_core.runtime.inputs import batches, inputs_a_forward
 from sipp_core.runtime.processes import Processes
@@ -102,12 +103,10 @@ class Saliency(Statistic):
 
     def value(self) -> Tensor:
         saliency = (self.layer.weight.double() * (self.total / self.count)).abs()
-        bad = ~torch.isfinite(saliency)
-        if bad.any():
-            neuron, column = (int(i) for i in bad.nonzero()[0])
+        if (index := first_nonfinite(saliency)) is not None:
             raise ValueError(
-                f"layer {self.layer.name!r}: the loss has no finite gradient in weight "
-                f"({neuron}, {column}); scale the inputs or give calibrate another loss="
+                f"layer {self.layer.name!r}: the loss has no finite gradient in weight {index}; "
+                "scale the inputs or give calibrate another loss="
             )
         return saliency
 

@@ -29,7 +29,7 @@ class Accumulator:
 
     Attributes:
         maximum: (out, fan_in) running max of g_ij = |w_ij| a_j/z_i^s: the sensitivity so far.
-        total: (out, fan_in) running sum of g, or None where nobody asked for the mean.
+        total: (out, fan_in) running sum of g, or None where the mean is not measured.
         argmax: (out, fan_in) int64 index of the input that set the maximum (-1: none), or None.
         live: (2, out) number of rows with z^s > 0, positive sign first.
         rows: number of non-negative rows seen.
@@ -47,15 +47,7 @@ class Accumulator:
 def new_accumulator(weight: Tensor, support: bool, mean: bool = False) -> Accumulator:
     """Create empty statistics for a block of weights.
 
-    Args:
-        weight: (out, fan_in) in the dtype to compute in.
-        support: also track which input set each maximum.
-        mean: also sum the shares up, at the price of two more products of matrices a batch.
-
-    Returns:
-        Zeros of the weight's shape, dtype and device.
-
-    Claim: none (plumbing).
+    Shapes: weight (out, fan_in), in the dtype to compute in.
 
     Example:
         >>> new_accumulator(torch.ones(2, 3), support=False).maximum.shape
@@ -72,14 +64,8 @@ def update(acc: Accumulator, weight: Tensor, activations: Tensor, origin: Tensor
 
     Signed activations count as two non-negative rows, a+ and a-.
 
-    Args:
-        acc: changed in place.
-        weight: (out, fan_in), the accumulator's dtype.
-        activations: (n, fan_in), finite, the same dtype.
-        origin: (n,) int64, index of the input each row came from; needed when argmax is tracked.
-
-    Returns:
-        None.
+    Shapes: weight (out, fan_in), activations (n, fan_in) finite, both of the accumulator's dtype;
+    origin (n,) int64, index of the input of each row, or None where argmax is not tracked.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
 
@@ -106,12 +92,7 @@ def update(acc: Accumulator, weight: Tensor, activations: Tensor, origin: Tensor
 def denominators(block: Matrix, activations: Tensor) -> Tensor:
     """Compute z_i^s(x), the sum of |w_ij| a_j(x) over the weights of sign s.
 
-    Args:
-        block: the weights.
-        activations: (n, fan_in), >= 0, of their dtype.
-
-    Returns:
-        (2, n, out), positive sign first.
+    Shapes: activations (n, fan_in), >= 0; returns (2, n, out), positive sign first.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
 
@@ -130,14 +111,7 @@ def update_extreme(
 ) -> None:
     """Fold non-negative rows of any size into the statistics, in float64.
 
-    Args:
-        acc: changed in place.
-        block: the weights, of the accumulator's dtype.
-        activations: (n, fan_in), finite, >= 0, the same dtype.
-        origin: as for `update`.
-
-    Returns:
-        None.
+    Shapes: activations (n, fan_in), finite, >= 0; origin as for `update`.
 
     Claim: ES-1, ES-3. Source: [SP] arXiv 1910.05422.
 
@@ -166,14 +140,7 @@ def update_extreme(
 def count(acc: Accumulator, z: Tensor) -> None:
     """Count rows, and those in which something flows.
 
-    Args:
-        acc: its `rows` and `live` are changed in place.
-        z: (2, n, out) denominators, >= 0; n at most 2^24, which float32 counts without rounding.
-
-    Returns:
-        None.
-
-    Claim: none (plumbing).
+    Shapes: z (2, n, out), >= 0; n at most 2^24, which float32 counts without rounding.
 
     Example:
         >>> acc = new_accumulator(torch.ones(1, 2), support=False)
@@ -190,15 +157,10 @@ def fold(
 ) -> None:
     """Take in the shares of all rows, neurons and signs whose z is not 0.
 
-    Args:
-        acc: changed in place, all but `rows` and `live`.
-        block: the weights.
-        activations: (n, fan_in), >= 0, the weights' dtype.
-        z: (2, n, out) denominators, positive sign first, inside the range of 1/z; overwritten.
-        origin: as for `update`.
+    All but `rows` and `live` of the accumulator are changed.
 
-    Returns:
-        None.
+    Shapes: activations (n, fan_in), >= 0; z (2, n, out) denominators, positive sign first, inside
+    the range of 1/z, overwritten; origin as for `update`.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
 
@@ -222,17 +184,11 @@ def update_maxima(
 ) -> None:
     """Raise the running maxima by |w_ij| max_x a_j(x) r_i(x), by the kernel that fits the device.
 
-    Args:
-        acc: changed in place.
-        weight: (out, fan_in), any sign.
-        inverse: (2, n, out) 1/z_i^s(x), 0 where z is 0, so small that times any activation it is
-            finite; positive sign first.
-        activations: (n, fan_in), non-negative, the weight's dtype.
-        origin: (n,) int64 index of each row's input, or None. The first row to attain a maximum
-            sets it; a later one that equals it does not.
+    The first row to attain a maximum sets it; a later one that equals it does not.
 
-    Returns:
-        None.
+    Shapes: weight (out, fan_in), any sign; inverse (2, n, out), 1/z_i^s(x), 0 where z is 0, so
+    small that times any activation it is finite, positive sign first; activations (n, fan_in),
+    >= 0, of the weight's dtype; origin as for `update`.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
 
@@ -260,18 +216,8 @@ def kernel_for(
 ) -> Literal["cpu", "gpu", "chunks"]:
     """Say which kernel `update_maxima` takes; it takes that one or raises, and no other instead.
 
-    Args:
-        acc: as for `update_maxima`.
-        weight: as for `update_maxima`.
-        inverse: as for `update_maxima`.
-        activations: as for `update_maxima`.
-        origin: as for `update_maxima`.
-
-    Returns:
-        "cpu" for `sipp_core.kernel_cpu`, "gpu" for `sipp_core.kernel_gpu` (an NVIDIA GPU of Ampere
-        or later, where triton is installed), "chunks" for `maxima_in_chunks`.
-
-    Claim: none (plumbing).
+    "cpu" is `kernel_cpu`, "gpu" `kernel_gpu` (an NVIDIA GPU of Ampere or later, where triton is
+    installed), "chunks" `maxima_in_chunks`. Arguments as for `update_maxima`.
 
     Example:
         >>> w = torch.ones(1, 2); acc = new_accumulator(w, support=False)
@@ -281,7 +227,7 @@ def kernel_for(
     track = acc.argmax is not None and origin is not None
     if _suits_cpu_kernel(acc, weight, inverse, track):
         return "cpu"
-    # Which row sets a maximum is asked for rarely (ES-5), and would double the kernel's work: each
+    # Which row sets a maximum is seldom measured (ES-5), and would double the kernel's work: each
     # share must be rounded as it is kept before rows are compared, and parts of the rows joined.
     if track or not kernel_gpu.available(weight.device):
         return "chunks"
@@ -308,15 +254,7 @@ def maxima_in_chunks(
 ) -> None:
     """Do what `update_maxima` does in torch's own operations, in chunks of bounded size.
 
-    Args:
-        acc: changed in place.
-        weight: as for `update_maxima`, any device.
-        inverse: as for `update_maxima`.
-        activations: as for `update_maxima`.
-        origin: as for `update_maxima`.
-
-    Returns:
-        None.
+    Any device; arguments as for `update_maxima`.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
 

@@ -143,7 +143,7 @@ def _piece(
     top = np.zeros((2, LANES), weight.dtype)
     w = np.zeros((columns, LANES), weight.dtype)
     held = np.zeros((columns, LANES), weight.dtype)
-    found = np.zeros(LANES, np.int32)
+    which = np.zeros(LANES, np.int32)
     ratio = np.zeros(LANES, weight.dtype)
     # Addresses by hand: a slice of an array would count references, atomically, at every list.
     size = weight.itemsize
@@ -151,7 +151,7 @@ def _piece(
     plus, minus = tile.ctypes.data, tile.ctypes.data + ROWS * lane_bytes
     rows_at, values_at = rows.ctypes.data, values.ctypes.data
     weights_at, held_at = w.ctypes.data, held.ctypes.data
-    ratio_at, found_at = ratio.ctypes.data, found.ctypes.data
+    ratio_at, which_at = ratio.ctypes.data, which.ctypes.data
     for start in range(0, n, SPAN):
         stop = min(start + SPAN, n)
         _list_entries(activations, start, stop, left, right, levels, rows, values, ends, peaks)
@@ -180,16 +180,16 @@ def _piece(
                         if not track:
                             ratio[:] = 0
                             climb(
-                                ratio_at, found_at, signs, plus, minus,
+                                ratio_at, which_at, signs, plus, minus,
                                 at, what, end - begin, one,
                             )  # fmt: skip
                             _raise(w, c, ratio, held)
                             continue
-                        found[:] = -1
-                        climb_first(mine, found_at, signs, plus, minus, at, what, end - begin, one)
+                        which[:] = -1
+                        climb_first(mine, which_at, signs, plus, minus, at, what, end - begin, one)
                         for k in range(lanes):
-                            if found[k] >= 0:
-                                setter[out + k, left + c] = first + found[k]
+                            if which[k] >= 0:
+                                setter[out + k, left + c] = first + which[k]
             for k in range(lanes):
                 for c in range(columns):
                     maximum[out + k, left + c] = held[c, k]

@@ -81,17 +81,17 @@ def raise_maxima(maximum: Tensor, weight: Tensor, inverse: Tensor, activations: 
 def _check(maximum: Tensor, weight: Tensor, inverse: Tensor, activations: Tensor) -> None:
     if maximum.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"maximum must be float32 or float64; found {maximum.dtype}")
-    named = {"weight": weight, "inverse": inverse, "activations": activations}
-    for name, tensor in named.items():
+    operands = {"weight": weight, "inverse": inverse, "activations": activations}
+    for name, tensor in operands.items():
         if not tensor.is_floating_point():
             raise TypeError(f"{name} must be floating point; found {tensor.dtype}")
         if tensor.device != maximum.device:
             raise ValueError(f"maximum is on {maximum.device} but {name} on {tensor.device}")
     out, fan_in = maximum.shape
-    wanted = {"weight": (out, fan_in), "inverse": (2, len(activations), out)}
-    for name, shape in (wanted | {"activations": (len(activations), fan_in)}).items():
-        if named[name].shape != shape:
-            raise ValueError(f"{name} must have shape {shape}; found {tuple(named[name].shape)}")
+    shapes = {"weight": (out, fan_in), "inverse": (2, len(activations), out)}
+    for name, shape in (shapes | {"activations": (len(activations), fan_in)}).items():
+        if operands[name].shape != shape:
+            raise ValueError(f"{name} must have shape {shape}; found {tuple(operands[name].shape)}")
     if not maximum.is_contiguous():
         raise ValueError("maximum must be contiguous, since it is changed in place")
 
@@ -124,7 +124,7 @@ def _in_tiles(mask: Tensor, out: int, fan_in: int) -> Tensor:
 
 
 def _choices(inverse: Tensor, width: int, rows: int) -> Tensor:
-    """Lay out both signs' 1/z of each neuron, as `_tile._products` reads them."""
+    """Lay out both signs' 1/z of each neuron, as `_gpu_tile._products` reads them."""
     plus, minus = inverse.contiguous()
     if inverse.dtype == torch.float64:
         return torch.cat([_panels(minus, width, rows), _panels(plus, width, rows)], dim=2)
@@ -139,13 +139,13 @@ def _launch(
     tile: tuple[int, int], wide: bool,
 ) -> None:  # fmt: skip
     # Only here: importing triton takes half a second, and not every machine has it.
-    from sipp_core.sensitivity import _gpu_tile as _tile
+    from sipp_core.sensitivity import _gpu_tile
 
     out, fan_in = weight.shape
     rows, unrolled = choice.shape[1], ROWS[max(tile)]
     span = _span(rows, len(choice) * len(activations), unrolled, maximum.device)
     grid = (len(choice), len(activations), -(-rows // span))
-    run: Any = _tile.maxima[grid]  # it takes options of Triton's besides
+    run: Any = _gpu_tile.maxima[grid]  # it takes options of Triton's besides
     run(
         maximum, weight, positive, choice, activations, out, fan_in, rows, span, OUT=tile[0],
         IN=tile[1], ROWS=unrolled, WIDE=wide, num_warps=WARPS,

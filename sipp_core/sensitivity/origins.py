@@ -7,16 +7,14 @@ features). So one input of a few is replaced, and no row outside of its part may
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer
 from sipp_core.network.patches import row_count, tiles
-from sipp_core.runtime.execution import forward
+from sipp_core.runtime.execution import forward, watching
 
 # Inputs of the trial, of which the middle one is exchanged: few, as all layers' rows are held.
 TRIAL, MIDDLE = 3, 1
@@ -32,9 +30,9 @@ def refuse_uneven(layer: PrunableLayer, given: Tensor, batch: int) -> None:
     Example:
         >>> refuse_uneven(PrunableLayer("fc", nn.Linear(2, 1), 1), torch.ones(6, 2), 3)
     """
-    if (found := row_count(layer, given)) % batch:
+    if (count := row_count(layer, given)) % batch:
         raise ValueError(
-            f"layer {layer.name!r} received {found} rows (shape {tuple(given.shape)}) for {batch} "
+            f"layer {layer.name!r} received {count} rows (shape {tuple(given.shape)}) for {batch} "
             "inputs: its leading dimension is not the batch, so 'support' cannot tell which "
             f"input a row comes from; {ADVICE}"
         )
@@ -77,30 +75,10 @@ def _trial(batch: Tensor) -> tuple[Tensor, Tensor] | None:
 def _received(model: nn.Module, layers: Sequence[PrunableLayer], batch: Tensor) -> Rows:
     """Run the model once; return the inputs of every call of every layer."""
     rows: Rows = {layer.name: [] for layer in layers}
-    with _watched(layers, rows):
+    modules = {layer.name: layer.module for layer in layers}
+    with watching(model, modules, lambda name, given: rows[name].append(given.detach().clone())):
         forward(model, batch.clone(), "calibration")
     return rows
-
-
-@contextmanager
-def _watched(layers: Sequence[PrunableLayer], rows: Rows) -> Iterator[None]:
-    def see(name: str, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        given = inputs[0] if inputs else named.get("input")
-        if isinstance(given, Tensor):
-            rows[name].append(given.detach().clone())
-
-    handles = [
-        layer.module.register_forward_pre_hook(
-            lambda module, inputs, named, name=layer.name: see(name, inputs, named),
-            with_kwargs=True,
-        )
-        for layer in layers
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _compare(layer: PrunableLayer, old: Tensor, new: Tensor) -> None:

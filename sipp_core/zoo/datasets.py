@@ -68,11 +68,10 @@ class Source:
         origin: whose data it is.
         licence: under which licence.
         network: reference network that a report trains on it.
-        read: its parts, from a folder if one was named; another data set may be fetched if the
-            caller lets it; the seed is for one without a published split.
+        read: makes its parts from (source, folder or None, whether it may be fetched, seed); the
+            seed splits what has no published split.
         white: what a white pixel has in the files.
         classes: how many there are.
-        published_split: whether it comes split into training and test inputs.
         folders: where in a folder of data sets it is looked for; none for embedded data.
         openml: its name at OpenML, if it is fetched from there.
         calibration: inputs to calibrate on where nobody says how many and all would take hours.
@@ -89,7 +88,6 @@ class Source:
     read: Callable[[Source, Path | None, bool, int], Parts]
     white: float = 255.0
     classes: int = 10
-    published_split: bool = True
     folders: tuple[str, ...] = ()
     openml: str = ""
     calibration: int | None = None
@@ -252,51 +250,31 @@ SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
         Source(
-            "digits",
-            "scikit-learn digits",
+            "digits", "scikit-learn digits",
             "grey-value images of handwritten digits, 8 by 8 pixels",
             "Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998",
-            "CC BY 4.0",
-            "digits-mlp",
-            _digits,
-            white=16.0,
-            published_split=False,
+            "CC BY 4.0", "digits-mlp", _digits, white=16.0,
         ),
         Source(
-            "mnist",
-            "MNIST",
-            "grey-value images of handwritten digits, 28 by 28 pixels",
+            "mnist", "MNIST", "grey-value images of handwritten digits, 28 by 28 pixels",
             "LeCun, Cortes and Burges, the MNIST database of handwritten digits, 1998",
-            "CC BY-SA 3.0",
-            "lenet-300-100",
-            _idx_files,
-            folders=("mnist", "MNIST", "MNIST/raw"),
-            openml="mnist_784",
+            "CC BY-SA 3.0", "lenet-300-100", _idx_files,
+            folders=("mnist", "MNIST", "MNIST/raw"), openml="mnist_784",
         ),
         Source(
-            "fashion-mnist",
-            "Fashion-MNIST",
-            "grey-value images of clothing, 28 by 28 pixels",
-            "Xiao, Rasul and Vollgraf, Fashion-MNIST, 2017",
-            "MIT",
-            "lenet-300-100",
-            _idx_files,
+            "fashion-mnist", "Fashion-MNIST", "grey-value images of clothing, 28 by 28 pixels",
+            "Xiao, Rasul and Vollgraf, Fashion-MNIST, 2017", "MIT", "lenet-300-100", _idx_files,
             folders=("fashion-mnist", "fashion_mnist", "FashionMNIST", "FashionMNIST/raw"),
             openml="Fashion-MNIST",
         ),
         Source(
-            "cifar10",
-            "CIFAR-10",
-            "colour images of ten classes of objects and animals, 32 by 32 pixels",
+            "cifar10", "CIFAR-10", "colour images of animals and vehicles, 32 by 32 pixels",
             "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-            "not stated",
-            "resnet-20",
-            _cifar10,
-            folders=("cifar10", "CIFAR10", "cifar-10"),
+            "not stated", "resnet-20", _cifar10, folders=("cifar10", "CIFAR10", "cifar-10"),
             calibration=256,
         ),
     )
-}
+}  # fmt: skip
 """Every data set by its name. Claim: none (plumbing)."""
 
 NAMES: tuple[str, ...] = tuple(SOURCES)
@@ -338,8 +316,8 @@ def load(
         >>> tuple(data.test_inputs.shape), data.test_inputs.dtype, data.num_classes
         ((360, 1, 8, 8), torch.float32, 10)
     """
-    if name not in NAMES:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}; found {name!r}")
+    if name not in SOURCES:
+        raise ValueError(f"name must be one of {', '.join(SOURCES)}; found {name!r}")
     source, split_seed = SOURCES[name], whole("seed", seed, 0, 2**32)
     given = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE) or None
     folder, fetch = None if given is None else Path(given), data_dir is None

@@ -20,7 +20,7 @@ NAMES: tuple[str, ...] = tuple(NETWORKS)
 
 def _known(name: str) -> Network:
     if name not in NETWORKS:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}; found {name!r}")
+        raise ValueError(f"name must be one of {', '.join(NETWORKS)}; found {name!r}")
     return NETWORKS[name]
 
 

@@ -67,6 +67,9 @@ def learnable(model_name: str) -> tuple[str, ...]:
     Returns:
         Their names; none for a model that nobody has tried to train.
 
+    Raises:
+        TypeError: a name that cannot be looked up.
+
     Claim: none (plumbing).
 
     Example:

@@ -150,6 +150,14 @@ def one_round(
         ValueError: what pruning and training refuse.
 
     Claim: none (plumbing).
+
+    Example:
+        >>> from sipp_core.pruning import prune
+        >>> from sipp_core.zoo import datasets, models
+        >>> net, data = models.build("digits-mlp"), datasets.load("digits")
+        >>> half = lambda net, keep: prune(net, data.train_inputs, method="magnitude", keep=keep)
+        >>> one_round(net, data, 0.5, half, Recipe(1, 64, 3e-3)).kept
+        0.5
     """
     result = sparsify(model, keep)
     before = accuracy(result.model, dataset.test_inputs, dataset.test_targets)
@@ -193,6 +201,14 @@ def cascade(
         ValueError: fractions that do not descend, or what pruning and training refuse.
 
     Claim: none (plumbing). Source: [SP] arXiv 1910.05422 (iterative prune + retrain).
+
+    Example:
+        >>> from sipp_core.pruning import prune
+        >>> from sipp_core.zoo import datasets, models
+        >>> net, data = models.build("digits-mlp"), datasets.load("digits")
+        >>> fewer = lambda net, keep: prune(net, data.train_inputs, method="magnitude", keep=keep)
+        >>> [one.kept for one in cascade(net, data, (0.5, 0.25), fewer, Recipe(1, 64, 3e-3))]
+        [0.5, 0.25]
     """
     if any(a <= b for a, b in pairwise(keeps)):
         raise ValueError(f"keeps must descend; found {tuple(keeps)}")

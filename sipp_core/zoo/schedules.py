@@ -99,6 +99,9 @@ def learning_rate(recipe: Recipe, step: int, per_epoch: int) -> float:
     Returns:
         The rate, >= 0; no unit.
 
+    Raises:
+        TypeError: a step that is no number.
+
     Claim: none (plumbing).
 
     Example:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sipp_core.zoo import NETWORKS, datasets
+
 Call = Callable[..., Any]
 
 
@@ -30,6 +32,16 @@ def test_resnet_20_is_pruned_and_certified_by_the_dense_networks_commands(
     assert certificate["n"] == 600 and certificate["kind"] == "CT-2"
     assert 0 < certificate["eps"] < 1 and not certificate["vacuous"]
     assert certificate["disagreement"] < 0.5
+
+
+def test_helps_name_what_the_records_hold(sipp: Call) -> None:
+    """The texts are written out, so that a help needs no torch."""
+    text = " ".join(sipp("prune", "--help").out.replace("\u2502", " ").split())
+    assert all(name in text for name in datasets.SOURCES)
+    for name, network in NETWORKS.items():
+        assert (network.pretrained is None and bool(network.recipes)) or name in text
+    for name, source in datasets.SOURCES.items():
+        assert source.calibration is None or f"of {name} {source.calibration}" in text
 
 
 def test_lenet_5_is_pruned_and_certified(sipp: Call, mnist_dir: Path, tmp_path: Path) -> None:

@@ -11,14 +11,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sipp_core.pruning.fitting import VALIDATION_EVERY
 
 import sipp_theory
 from reports.overview import bounds, curves
-from reports.overview.settings import METHOD_FACTS, SETTINGS, method_facts
+from reports.overview.settings import SETTINGS, settings
 from reports.overview.splits import calibration_count, split, widths
-from reports.site import plain, style
-from sipp_core import METHODS, calibrate
+from reports.site import methods, plain, style
+from sipp_core import calibrate
+from sipp_core.methods import registered
+from sipp_core.methods.corenet import VALIDATION_EVERY
 from sipp_core.zoo import datasets, models
 
 
@@ -72,28 +73,37 @@ def test_the_sums_are_those_that_pruning_uses() -> None:
             assert support[sign, neuron] == (s[neuron, mask] > 0).sum()
 
 
-def test_every_method_is_described() -> None:
-    assert set(METHOD_FACTS) == set(METHODS)
-    assert set(style.METHODS) == set(METHODS)
-    assert method_facts("not yet known").random
+def test_every_method_has_a_look_and_an_unknown_one_the_spare() -> None:
+    assert style.SPARE not in map(methods.look, registered())
+    assert methods.look("not yet known") == style.SPARE
+    assert methods.label("not yet known") == "not yet known" and methods.label("snip") == "SNIP"
 
 
-def test_methods_in_one_panel_look_different() -> None:
-    for family in ("sipp", "corenet"):
-        looks = [
-            style.METHODS[name]
-            for name, facts in METHOD_FACTS.items()
-            if facts.family in (family, "baseline")
-        ]
-        for sign in ("marker", "line"):
-            pairs = {(look.colour, getattr(look, sign)) for look in looks}
-            assert len(pairs) == len(looks)
-        assert len({look.marker for look in looks}) == len(looks)
+@pytest.mark.parametrize("family", ["sipp", "corenet"])
+def test_methods_in_one_panel_look_different(family: str) -> None:
+    looks = [
+        methods.look(name)
+        for name, method in registered().items()
+        if method.facts.family in (family, "baseline")
+    ]
+    for sign in ("marker", "line"):
+        assert len({(look.colour, getattr(look, sign)) for look in looks}) == len(looks)
+    assert len({look.marker for look in looks}) == len(looks)
+
+
+def test_calibrations_are_shared_by_methods_that_set_as_many_inputs_aside() -> None:
+    model, data = models.build("digits-mlp"), datasets.load("digits")
+    pairs = [(data.train_inputs[:40], data.train_targets[:40])]
+    ready = methods.calibrations(model, pairs, ("snip", "wanda", "corenet++"), seed=0)
+    assert ready["snip"] is ready["wanda"] is not ready["corenet++"]
+    assert ready["snip"].statistics == {"energy", "gradients"} and not ready["snip"].validation
+    assert ready["corenet++"].validation
 
 
 def test_guarantees_name_known_methods() -> None:
-    for settings in SETTINGS.values():
-        assert {method for method, _ in settings.guarantees} <= set(settings.methods)
+    for dataset in SETTINGS:
+        plan = settings(dataset, quick=False)
+        assert {method for method, _ in plan.guarantees} <= set(plan.methods)
 
 
 def test_json_has_no_number_that_json_lacks() -> None:

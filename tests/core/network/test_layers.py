@@ -16,7 +16,7 @@ from torch.nn.utils import prune as torch_prune
 from torch.nn.utils import weight_norm as old_weight_norm
 
 from sipp_core import prune
-from sipp_core.network.layers import PrunableLayer, prunable_layers, weight_of
+from sipp_core.network.layers import PrunableLayer, prunable_layers, weight_of, write_weight
 from sipp_core.network.patches import rows
 
 
@@ -344,3 +344,14 @@ def test_inputs_of_the_wrong_shape_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         rows(PrunableLayer("here", module, 1), torch.ones(shape))
+
+
+def test_new_weights_are_written_in_the_layers_own_form_or_refused() -> None:
+    place = nn.Conv1d(2, 3, 2).half().weight
+    values = torch.arange(12, dtype=torch.float64)
+    written = write_weight("conv", place, values)
+    assert written.dtype == torch.float16 and torch.equal(written, place)
+    assert torch.equal(place.detach().flatten().double(), values)
+    with pytest.raises(ValueError, match="layer 'conv': a new weight leaves the range of torch.fl"):
+        write_weight("conv", place, values * 1e5)
+    assert torch.equal(place, written)

@@ -152,7 +152,7 @@ PEAK = """
 import torch
 from torch import nn
 from sipp_core.network.layers import prunable_layers
-from sipp_core.sensitivity.calibrate import Watcher
+from sipp_core.sensitivity.stream import Part, Watcher
 
 def peak():
     with open("/proc/self/status") as file:
@@ -162,9 +162,9 @@ torch.set_num_threads(1)
 model, x = {model}, torch.randn({shape})
 # No forward pass, whose own peak would hide ours.
 watcher = Watcher(prunable_layers(model)[0])
-watcher.see(x[:1, ..., :8, :8])
+watcher.see(x[:1, ..., :8, :8], Part(0, 0, 1))
 before = peak()
-watcher.see(x)
+watcher.see(x, Part(0, 0, 1))
 print(peak() - before)
 """
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core import calibrate, empirical_sensitivity
-from sipp_core.runtime.execution import full_precision
+from sipp_core.runtime.arguments import first_nonfinite, refuse_nonfinite
+from sipp_core.runtime.execution import full_precision, watching
 
 MKLDNN: Any = torch.backends.mkldnn
 
@@ -102,3 +103,56 @@ def test_settings_are_put_back_after_an_error() -> None:
 def test_a_device_without_autocast_has_none_to_leave() -> None:
     with full_precision(torch.device("meta")):
         pass
+
+
+# ---- watching layers ---------------------------------------------------------------------------
+
+
+class Fragile(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.get_buffer("calls").add_(1)
+        if x.isnan().any():
+            raise KeyError("nan")
+        return self.last(input=self.first(x).relu())
+
+
+@pytest.mark.parametrize("outputs", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_watching_sees_every_call_and_leaves_the_model_as_it_was(
+    outputs: bool, fails: bool
+) -> None:
+    model, x = Fragile(), torch.rand(5, 3)
+    model.last.eval()
+    seen: list[tuple[str, tuple[int, ...]]] = []
+    layers = {"a": model.first, "b": model.last}
+
+    def see(name: str, values: torch.Tensor) -> None:
+        assert not torch.is_grad_enabled() and not model.training
+        seen.append((name, tuple(values.shape)))
+
+    try:
+        with watching(model, layers, see, outputs):
+            model(x)
+            model(x * torch.nan if fails else x)
+    except KeyError:
+        assert fails
+    once = [("a", (5, 4)), ("b", (5, 2))] if outputs else [("a", (5, 3)), ("b", (5, 4))]
+    assert seen == once * (1 if fails else 2)
+    assert [m.training for m in (model, model.first, model.last)] == [True, True, False]
+    assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())
+    assert float(model.get_buffer("calls")) == 0
+
+
+def test_values_that_are_not_finite_are_refused_where_they_stand() -> None:
+    values = torch.ones(2, 3)
+    refuse_nonfinite("weight", values)
+    assert first_nonfinite(values) is None
+    values[1, 2] = -torch.inf
+    assert first_nonfinite(values) == (1, 2)
+    with pytest.raises(ValueError, match=r"^weight is not finite: -inf at index \(1, 2\); so$"):
+        refuse_nonfinite("weight", values, "; so")

@@ -1,7 +1,7 @@
 """The GPU kernel in Triton's interpreter, in a process of its own: triton asks as it is loaded.
 
-Reads pickled (tensors of `kernel_gpu.raise_maxima`, rows a launch, changes to `_tile`'s text) and
-answers with the maxima, or with the error.
+Reads pickled (tensors of `kernel_gpu.raise_maxima`, rows a launch, changes to the text of
+`_gpu_tile`) and answers with the maxima, or with the error.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-import sipp_core
-from sipp_core.sensitivity import _gpu_tile as _tile
-from sipp_core.sensitivity import kernel_gpu
+from sipp_core import sensitivity
+from sipp_core.sensitivity import _gpu_tile, kernel_gpu
 
 
 def weakened(changes: list[tuple[str, str]], folder: str) -> ModuleType:
     """The kernel with some of its text replaced."""
-    text = Path(str(_tile.__file__)).read_text("utf-8")
+    text = Path(str(_gpu_tile.__file__)).read_text("utf-8")
     for old, new in changes:
         assert old in text, f"{old!r} is not in the kernel any more"
         text = text.replace(old, new)
@@ -43,7 +42,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             answer: object
             try:
-                sipp_core._tile = weakened(changes, folder) if changes else _tile  # type: ignore[attr-defined]
+                sensitivity._gpu_tile = weakened(changes, folder) if changes else _gpu_tile  # type: ignore[attr-defined]
                 kernel_gpu.PACKED = most or packed
                 kernel_gpu.raise_maxima(*tensors)
                 answer = tensors[0]

@@ -204,7 +204,7 @@ COMPILE = """
 import json, sys, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from sipp_core import _tile, kernel_gpu
+from sipp_core.sensitivity import _gpu_tile, kernel_gpu
 made = {}
 for name, (kind, processor, out, fan_in) in json.loads(sys.argv[1]).items():
     wide = kind == "fp64"
@@ -214,7 +214,7 @@ for name, (kind, processor, out, fan_in) in json.loads(sys.argv[1]).items():
     fixed = dict(OUT=out, IN=fan_in, ROWS=kernel_gpu.ROWS[max(out, fan_in)], WIDE=wide)
     kinds |= dict.fromkeys(fixed, "constexpr")
     aligned = {(k,): [["tt.divisibility", 16]] for k in range(5)}
-    source = ASTSource(_tile.maxima, kinds, fixed, aligned)
+    source = ASTSource(_gpu_tile.maxima, kinds, fixed, aligned)
     target = GPUTarget("cuda", processor, 32)
     made[name] = triton.compile(source, target, {"num_warps": kernel_gpu.WARPS}).asm["ptx"]
 print(json.dumps(made))

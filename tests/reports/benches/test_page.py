@@ -15,6 +15,7 @@ from reports.benches import page as bench_page
 from reports.benches import run
 from reports.benches.findings import BenchRun, Check, Curve, Measured, Series, Skipped
 from reports.benches.words import FAMILIES, amount, growth, headline, margin, power
+from reports.site.page import Prepared
 
 Json = dict[str, Any]
 
@@ -44,12 +45,12 @@ def made(**more: Any) -> Json:
 
 
 @pytest.fixture(scope="module")
-def prepared() -> bench_page.Prepared:
-    return bench_page.prepare(made())
+def prepared() -> Prepared:
+    return bench_page.PAGE.prepare(made())
 
 
 def test_the_page_shows_every_number_with_machine_date_and_target(
-    prepared: bench_page.Prepared, text_of: Callable[[str], str]
+    prepared: Prepared, text_of: Callable[[str], str]
 ) -> None:
     text = text_of(prepared.html)
     for words in (
@@ -62,7 +63,7 @@ def test_the_page_shows_every_number_with_machine_date_and_target(
         assert words in text, words
 
 
-def test_the_page_fetches_nothing_and_is_structured(prepared: bench_page.Prepared) -> None:
+def test_the_page_fetches_nothing_and_is_structured(prepared: Prepared) -> None:
     body = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", prepared.html)
     assert "http" not in body and "<script" not in body and "url(" not in body
     assert "<dense>" not in body
@@ -74,7 +75,7 @@ def test_the_page_fetches_nothing_and_is_structured(prepared: bench_page.Prepare
     assert body.count("<img") == len(prepared.drawn) == 4
 
 
-def test_figures_have_both_forms_and_say_what_they_show(prepared: bench_page.Prepared) -> None:
+def test_figures_have_both_forms_and_say_what_they_show(prepared: Prepared) -> None:
     assert [f.name for f in prepared.drawn] == [
         "bench-targets", "bench-ways", "bench-time", "bench-memory",
     ]  # fmt: skip
@@ -85,7 +86,7 @@ def test_figures_have_both_forms_and_say_what_they_show(prepared: bench_page.Pre
 
 def test_a_run_of_nothing_has_a_page() -> None:
     nothing = made(measured=[], curves=[], checks=[], skipped=[])
-    done = bench_page.prepare(nothing)
+    done = bench_page.PAGE.prepare(nothing)
     assert not done.drawn and "No figure of this run has a target" in done.html
 
 
@@ -93,14 +94,14 @@ def test_a_violated_check_is_said_first() -> None:
     broken = made(
         checks=[{"family": "kernel", "what": "bits", "holds": False, "found": "3 differ"}]
     )
-    done = bench_page.prepare(broken)
+    done = bench_page.PAGE.prepare(broken)
     assert done.briefing["violated"] and "✗ violated" in done.html
     assert headline(broken)[-1] == "Violated: bits: 3 differ."
 
 
 def test_what_is_no_run_is_refused() -> None:
     with pytest.raises(ValueError, match="no output of `sipp bench --json`"):
-        bench_page.prepare({"measured": []})
+        bench_page.PAGE.prepare({"measured": []})
 
 
 def test_every_family_has_a_title() -> None:

@@ -18,11 +18,13 @@ from reports.claims import figures, page
 from reports.claims.figures_of_tails import tails_of
 from reports.claims.graph import dependencies
 from reports.claims.graph_layout import order, place
-from reports.claims.page import prepare, refer
+from reports.claims.page import PAGE, refer
 from reports.claims.terms import STATUSES
 from reports.overview import experiment
 from reports.site import plain
+from reports.site.figure import draw
 from reports.site.mathml import formula, prose
+from reports.site.page import Prepared
 
 Json = dict[str, Any]
 
@@ -34,17 +36,17 @@ def article(html: str, name: str) -> str:
 
 
 @pytest.fixture
-def prepared(summary: Json) -> page.Prepared:
+def prepared(summary: Json) -> Prepared:
     return _prepared(json.dumps(summary))
 
 
 @cache
-def _prepared(text: str) -> page.Prepared:
-    return prepare(json.loads(text))
+def _prepared(text: str) -> Prepared:
+    return PAGE.prepare(json.loads(text))
 
 
 @pytest.fixture
-def html(prepared: page.Prepared) -> str:
+def html(prepared: Prepared) -> str:
     return prepared.html
 
 
@@ -91,8 +93,8 @@ def test_every_text_is_escaped(summary: Json) -> None:
     for field in ("name", "statement", "plain", "source"):
         claim[field] += " <img>"
     claim["evidence"][0]["says"] = claim["evidence"][0]["found"] = "<img> & $"
-    made = page.render(plain.plain(summary), ())
-    assert "&lt;img&gt;" in made and "<img" not in made
+    made = PAGE.prepare(summary).html
+    assert "&lt;img&gt;" in made and "<img>" not in made
 
 
 def test_the_page_fetches_nothing(html: str) -> None:
@@ -131,7 +133,7 @@ def test_the_graph_draws_every_node_and_the_legend_every_status(summary: Json) -
         assert {claim["status"] for claim in summary["claims"]} <= legend
 
 
-def test_alternative_texts_say_what_is_seen(prepared: page.Prepared) -> None:
+def test_alternative_texts_say_what_is_seen(prepared: Prepared) -> None:
     found = {figure.name: figure.alt for figure in prepared.drawn}
     assert "8 entries with 5 arrows" in found["claims-graph"]
     assert "Tightest: SP-5x (1.04)" in found["claims-tightness"]
@@ -148,7 +150,9 @@ def test_only_the_tails_of_assumptions_are_drawn(
     tail = {"t": [1.0, 2.0], "share_above_t": [0.5, 0.0]}
     summary = make_run(one("A2", **tail), one("NW-6", **tail), one("A1", other=[1.0]))
     assert [title for title, _ in tails_of(summary)] == ["A2, a2"]
-    assert figures.draw(make_run(one("A2", t=[1.0], tail=[0.0])))[-1].name == "claims-graph"
+    assert (
+        draw(figures.FIGURES, make_run(one("A2", t=[1.0], tail=[0.0])))[-1].name == "claims-graph"
+    )
 
 
 def test_infinite_tightness_stands_at_the_edge(
@@ -157,11 +161,11 @@ def test_infinite_tightness_stands_at_the_edge(
 ) -> None:  # fmt: skip
     claim = make_entry("SP-2", "checked", make_counted("SP-2", 200.0))
     claim["evidence"][0]["tightness"] = claim["tightness"]["largest"] = float("inf")
-    assert "2.00–∞" in prepare(make_run(claim)).html
+    assert "2.00–∞" in PAGE.prepare(make_run(claim)).html
 
 
 def test_an_empty_run_makes_a_page(make_run: Callable[..., Json]) -> None:
-    made = prepare(make_run())
+    made = PAGE.prepare(make_run())
     assert made.drawn == () and "holds no claim" in made.briefing["headline"]
     assert "no bound was held against" in made.html
 
@@ -185,7 +189,7 @@ def test_a_circle_is_refused(
     claims = [make_entry("SP-1", "checked", depends=["SP-2"]),
               make_entry("SP-2", "checked", depends=["SP-1"])]  # fmt: skip
     with pytest.raises(ValueError, match="circle: SP-1 -> SP-2 -> SP-1"):
-        prepare(make_run(*claims))
+        PAGE.prepare(make_run(*claims))
 
 
 @pytest.mark.parametrize(

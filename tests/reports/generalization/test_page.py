@@ -65,7 +65,7 @@ def results(tiny: Generalization) -> list[Generalization]:
 
 @pytest.fixture(scope="module")
 def prepared(results: list[Generalization]) -> Prepared:
-    return page.prepare(results)
+    return page.PAGE.prepare(results)
 
 
 def test_the_page_says_what_the_number_means(
@@ -137,9 +137,9 @@ def test_the_budget_is_what_the_bound_pays_whichever_way_the_stream_is_rounded(
 
 def test_no_result_and_the_same_twice_are_refused(tiny: Generalization) -> None:
     with pytest.raises(ValueError, match="found none"):
-        page.prepare([])
+        page.PAGE.prepare([])
     with pytest.raises(ValueError, match="dense-64-10-digits twice"):
-        page.prepare([tiny, tiny])
+        page.PAGE.prepare([tiny, tiny])
 
 
 def test_files_are_written_whole_and_are_the_same_again(
@@ -162,7 +162,7 @@ def test_an_infinite_bound_is_shown_as_one(
     theorem["log2_factors"] = [["mean Delta^2", float("inf")], ["sum of S", 3.0]]
     rows = [row | {"value": float("inf")} if row["claim"] == "GN-2" else row
             for row in tiny.facts["bounds"]]  # fmt: skip
-    made = page.prepare([again(tiny, theorem=theorem, bounds=rows)])
+    made = page.PAGE.prepare([again(tiny, theorem=theorem, bounds=rows)])
     assert "vacuous (∞)" in text_of(made.html)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from reports import build, write_validation
+from reports.site.page import Prepared
 from reports.validation import Line, Validation, page
 from reports.validation.words import RULES, figure_words, headline, interval
 
@@ -56,12 +57,12 @@ def results(broken: bool = False) -> list[Validation]:
 
 
 @pytest.fixture(scope="module")
-def prepared() -> page.Prepared:
-    return page.prepare(results())
+def prepared() -> Prepared:
+    return page.PAGE.prepare(results())
 
 
 def test_the_page_says_what_was_reproduced_and_what_was_not(
-    prepared: page.Prepared, text_of: Callable[[str], str]
+    prepared: Prepared, text_of: Callable[[str], str]
 ) -> None:
     text = text_of(prepared.html)
     for words in (
@@ -80,13 +81,13 @@ def test_the_page_says_what_was_reproduced_and_what_was_not(
 
 
 def test_a_broken_promise_stands_at_the_top(text_of: Callable[[str], str]) -> None:
-    made = page.prepare(results(broken=True))
+    made = page.PAGE.prepare(results(broken=True))
     assert made.briefing["violated"]
     assert "A guarantee was violated: the bound: 2 times it." in text_of(made.html)
 
 
 def test_the_page_fetches_nothing_and_every_picture_has_words(
-    prepared: page.Prepared,
+    prepared: Prepared,
 ) -> None:
     body = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", prepared.html)
     assert "http" not in body and "<script" not in body and "url(" not in body

@@ -16,14 +16,10 @@ from scipy import stats
 
 from reports.validation import (
     checked_in,
-    corenet,
-    corenet_lines,
     corenet_plans,
-    nettrim,
     nettrim_lines,
     nettrim_plans,
     run,
-    sipp,
     sipp_plans,
 )
 from reports.validation.cells import Cells
@@ -45,6 +41,7 @@ from sipp_core.zoo import models
 from sipp_core.zoo.recipes import Recipe
 
 Json = dict[str, Any]
+CORENET, SIPP, NETTRIM = run.PAPERS.values()
 KEY = {"net": "a", "part": "p", "seed": 0}
 
 
@@ -259,10 +256,9 @@ def test_a_network_is_trained_once(tmp_path: Path) -> None:
 
 
 def test_every_plan_can_be_listed_and_keys_are_distinct() -> None:
-    for paper in run.PAPERS:
-        made = run.experiment(paper)
-        assert set(made.PLANS) == set(run.SCHEDULES)
-        for schedule, plans in made.PLANS.items():
+    for made in run.PAPERS.values():
+        assert set(made.plans) == set(run.SCHEDULES)
+        for schedule, plans in made.plans.items():
             assert all(plan.schedule == schedule for plan in plans) and made.says(plans)
             for plan in plans:
                 plan.subject.build(0)
@@ -273,14 +269,14 @@ def test_every_plan_can_be_listed_and_keys_are_distinct() -> None:
 
 def test_other_settings_are_other_cells() -> None:
     plan = sipp_plans.PLANS["tiny"][0]
-    keys = [next(sipp.tasks(p, Workshop(), 0))[0]["settings"]
+    keys = [next(SIPP.tasks(p, Workshop(), 0))[0]["settings"]
             for p in (plan, replace(plan, seeds=5), replace(plan, inputs=61))]  # fmt: skip
     assert keys[0] == keys[1] != keys[2]
 
 
 def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = replace(sipp_plans.PLANS["tiny"][0], methods=("magnitude",), steps=(0.5,))
-    keys = [[key for key, _ in sipp.tasks(replace(tiny, seeds=count), Workshop(), 0)]
+    keys = [[key for key, _ in SIPP.tasks(replace(tiny, seeds=count), Workshop(), 0)]
             for count in (1, 2)]  # fmt: skip
     assert keys[0] == keys[1][: len(keys[0])] and len(keys[1]) == 2 * len(keys[0])
     monkeypatch.setitem(sipp_plans.PLANS, "tiny", (tiny,))
@@ -289,11 +285,11 @@ def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> N
     both = (tiny, replace(tiny, subject=replace(tiny.subject, net="fc-64-9-10")))
     monkeypatch.setitem(sipp_plans.PLANS, "tiny", (*both, *both))
     names = "fc-64-9-10,fc-64-24-10"
-    assert len(run._chosen(sipp, "tiny", names, None, None)) == 4
-    assert len(run._chosen(sipp, "tiny", "fc-64-9-10", None, None)) == 2
+    assert len(run._chosen(SIPP.plans["tiny"], names, None, None)) == 4
+    assert len(run._chosen(SIPP.plans["tiny"], "fc-64-9-10", None, None)) == 2
     # Those that are left keep their order; a network without any of them is left out.
     monkeypatch.setitem(sipp_plans.PLANS, "tiny", (replace(tiny, methods=("snip", "random")), tiny))
-    few = run._chosen(sipp, "tiny", None, "random,snip", None)
+    few = run._chosen(SIPP.plans["tiny"], None, "random,snip", None)
     assert [plan.methods for plan in few] == [("snip", "random")]
     # One seed has no spread: nothing is said of an interval.
     assert all(line.low is None and line.seeds in (0, 1, None) for line in found.lines)
@@ -330,7 +326,7 @@ def corenet_rows(better: float) -> list[Json]:
          "kept": ratio, "drop": 0.1 * base + 0.001 * seed,
          "error": base * (1 + 0.01 * seed) / ratio}
         for plan in corenet_plans.PLANS["reduced"]
-        for method in corenet_lines.METHODS
+        for method in corenet_plans.METHODS
         for ratio in plan.keeps
         for seed in range(1 if method == "svd" else 3)
         for base in [better if method == "corenet" else 1.0]
@@ -340,7 +336,7 @@ def corenet_rows(better: float) -> list[Json]:
 @pytest.mark.parametrize(("better", "agrees"), [(0.5, "yes"), (2.0, "no"), (1.0, "in part")])
 def test_corenets_lines_follow_the_errors(better: float, agrees: str) -> None:
     rows, plans = corenet_rows(better), corenet_plans.PLANS["reduced"]
-    lines = {line.what: line for line in corenet.lines(plans, rows)}
+    lines = {line.what: line for line in CORENET.lines(plans, rows)}
     one = lines["mean output error of corenet divided by that of entry-l1"]
     assert one.agrees == agrees and one.ours.startswith(f"{better:.3g} times")
     assert one.low is not None and one.high is not None and one.seeds == 3
@@ -350,7 +346,7 @@ def test_corenets_lines_follow_the_errors(better: float, agrees: str) -> None:
     assert svd.seeds == 3 and svd.agrees == {"in part": "in part"}.get(agrees, agrees)
     lost = lines["mean accuracy lost by corenet minus that by entry-l1"]
     assert lost.agrees == agrees and lost.ours.startswith(points_apart(0.1 * (better - 1)))
-    panels = corenet.curves(plans, rows)
+    panels = CORENET.curves(plans, rows)
     assert len(panels) == 3 * len(plans)
     assert [len(s["kept"]) for s in panels[0]["series"]] == [10] * 8
     assert panels[0]["series"][0]["y"][0] == pytest.approx(better * 1.01 / 0.02, rel=1e-4)
@@ -359,7 +355,7 @@ def test_corenets_lines_follow_the_errors(better: float, agrees: str) -> None:
 def sipp_rows(cascade: Callable[[str, float], float], ticket: float) -> list[Json]:
     plan = sipp_plans.PLANS["reduced"][0]
     rows: list[Json] = []
-    for key, _ in sipp.tasks(plan, Workshop(), 0):
+    for key, _ in SIPP.tasks(plan, Workshop(), 0):
         kept, wobble = key.get("keep", 1.0), 0.0005 * key["seed"]
         value = {"kept": kept, "accuracy": 0.98, "random": 0.98 - ticket - wobble}
         if key["part"] == "cascade":
@@ -373,7 +369,7 @@ def test_sipps_lines_follow_the_cells() -> None:
     # SiPP holds to 4% of the weights, magnitude to 5%, the others lose at once.
     last = {"sipp-det": 0.04, "magnitude": 0.05}
     rows = sipp_rows(lambda m, k: 0.98 if k >= last.get(m, 1.0) else 0.9749, ticket=0.02)
-    lines = {line.what: line for line in sipp.lines(plans, rows)}
+    lines = {line.what: line for line in SIPP.lines(plans, rows)}
     where = "lenet-300-100 on mnist"
     head = "prune potential at 0.5% loss, iterative: "
     assert lines[f"{head}sipp-det, {where}"].ours == "96.0% removed"
@@ -386,11 +382,11 @@ def test_sipps_lines_follow_the_cells() -> None:
     ticket = lines[f"lottery ticket of sipp-det found at training, 10% of the weights, {where}"]
     assert ticket.agrees == "yes" and ticket.ours.startswith("+2.05 points")
     assert {line.agrees for line in lines.values() if "ResNet-101" in line.what} == {"not run"}
-    panels = sipp.curves(plans, rows)
+    panels = SIPP.curves(plans, rows)
     assert [p["title"] for p in panels] == ["pruned once", "pruned once, trained again",
                                             "pruned and trained in steps"]  # fmt: skip
     worse = sipp_rows(lambda m, k: 0.98, ticket=-0.02)
-    lines = {line.what: line for line in sipp.lines(plans, worse)}
+    lines = {line.what: line for line in SIPP.lines(plans, worse)}
     assert lines[ticket.what].agrees == "no"
     assert lines[f"{head}random, {where}"].ours == "at least 98.0% removed"
 
@@ -405,7 +401,7 @@ TRIMS = tuple(
 def trim_rows(lost: float, promised: float) -> list[Json]:
     rows: list[Json] = []
     for plan in TRIMS:
-        for key, _ in nettrim.tasks(plan, Workshop(), 0):
+        for key, _ in NETTRIM.tasks(plan, Workshop(), 0):
             ratio = key.get("keep", 1.0)
             kept = 0.6 - 1.25 * ratio if key["part"] == "trim" else ratio
             rows.append(
@@ -417,7 +413,7 @@ def trim_rows(lost: float, promised: float) -> list[Json]:
 
 
 def test_nettrims_lines_follow_the_cells() -> None:
-    lines = nettrim.lines(TRIMS, trim_rows(0.003, 0.5))
+    lines = NETTRIM.lines(TRIMS, trim_rows(0.003, 0.5))
     net = "fc-784-300-1000-100-10 on mnist"
     curve = {line.what.split()[2]: line for line in lines if line.what.endswith(f"removed, {net}")}
     assert len(curve) == 11
@@ -427,7 +423,7 @@ def test_nettrims_lines_follow_the_cells() -> None:
     assert spirals == ["yes", "no", "yes"]
     bound = next(line for line in lines if line.guarantee)
     assert bound.agrees == "yes" and bound.ours.startswith("0.1 to 0.1")
-    worse = nettrim.lines(TRIMS, trim_rows(0.02, 0.04))
+    worse = NETTRIM.lines(TRIMS, trim_rows(0.02, 0.04))
     assert next(line for line in worse if line.guarantee).agrees == "no"
     assert "no" in {line.agrees for line in worse if line.what.endswith(f"removed, {net}")}
 

@@ -1,0 +1,226 @@
+"""One pass of the inputs through the model, and the watcher of each layer that measures it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sipp_core.network.layers import PrunableLayer
+from sipp_core.network.patches import row_count, tiles
+from sipp_core.runtime.arguments import first_nonfinite
+from sipp_core.runtime.execution import Progress, forward, full_precision, model_device, watching
+from sipp_core.runtime.inputs import Inputs, batches
+from sipp_core.runtime.processes import Processes
+from sipp_core.runtime.provenance import digests
+from sipp_core.sensitivity.buffer import HELD
+from sipp_core.sensitivity.measures import Cancellation, InputPeak, Sample, Shares
+from sipp_core.sensitivity.operands import extreme
+from sipp_core.sensitivity.origins import refuse_mixed, refuse_uneven
+from sipp_core.sensitivity.statistics import STATISTICS, LayerStatistics, MeasuredLayer, Rows
+
+
+class Part(NamedTuple):
+    """Inputs of one forward pass: number of their batch, of the first in the stream, how many."""
+
+    batch: int
+    first: int
+    size: int
+    aside: bool = False
+
+
+class Watcher:
+    """Statistics of one layer while the stream runs."""
+
+    def __init__(
+        self, layer: PrunableLayer, names: Sequence[str] = (), points: int = 0, seed: int = 0,
+        held: int = HELD,
+    ) -> None:  # fmt: skip
+        self.layer, self.measured = layer, MeasuredLayer(layer, held)
+        self.sample, self.aside = Sample(points, seed), Sample(points, seed + 1)
+        chosen = [STATISTICS[name]() for name in names]
+        # The maxima come last, as the kernel writes over the denominators.
+        self.statistics = [self.sample, InputPeak(), Cancellation(), *chosen, Shares()]
+        for statistic in (*self.statistics, self.aside):
+            statistic.start(self.measured)
+        self.gradients = [each for each in chosen if each.gradients]
+        self.ordered = any(each.ordered for each in chosen)
+        self.calls = 0
+
+    def see(self, given: Tensor, part: Part) -> None:
+        """Take in what one call of the layer received."""
+        if not given.is_floating_point():
+            raise TypeError(
+                f"layer {self.layer.name!r} received {given.dtype} activations; give the model "
+                "floating-point inputs"
+            )
+        self.calls += 1
+        # The tiles are converted one by one, so that no copy of the whole input is made.
+        given, first = given.detach(), 0
+        per_input = max(1, row_count(self.layer, given) // max(1, part.size))
+        # Settled for the whole call, so that no count depends on where a tile ends.
+        signed, wide = self._range(given, part.first)
+        for tile in tiles(self.layer, given):
+            if tile.shape[1] == 0:  # an expert that no token was sent to
+                continue
+            origins = first, per_input, part.first
+            tile = tile.to(self.measured.weight.dtype)
+            rows = Rows(self.measured, tile, signed, wide, part.batch, origins)
+            with full_precision(tile.device):
+                for statistic in [self.aside] if part.aside else self.statistics:
+                    statistic.add(rows)
+            first += tile.shape[1]
+
+    def _range(self, given: Tensor, first_input: int) -> tuple[bool, bool]:
+        """Whether some value is negative, and whether the rows need float64; else refuse."""
+        if given.numel() == 0:
+            return False, False
+        low, high = (float(end) for end in given.aminmax())
+        limit = torch.finfo(self.measured.weight.dtype).max
+        if not (-limit <= low <= high <= limit):
+            self._refuse_nonfinite(given, first_input)
+            return bool((given < 0).any()), True  # where no patch reads what is not finite
+        return low < 0, extreme(given, max(-low, high))
+
+    def _refuse_nonfinite(self, given: Tensor, first_input: int) -> None:
+        first = 0
+        for tile in tiles(self.layer, given):
+            block = tile.to(self.measured.weight.dtype)
+            if (index := first_nonfinite(block)) is not None:
+                raise ValueError(
+                    f"layer {self.layer.name!r} received an activation that is not finite: "
+                    f"{block[index].item()} at row {first + index[1]}, input {index[2]} of its "
+                    f"batch (inputs from {first_input} on)"
+                )
+            first += block.shape[1]
+
+    def close(self) -> None:
+        """End a batch."""
+        for statistic in self.statistics:
+            statistic.close()
+
+    def merge(self, group: Processes) -> None:
+        """Join what all processes have seen; each of them then holds the same bits."""
+        self.calls = group.count(self.calls)
+        for statistic in (*self.statistics, self.aside):
+            statistic.merge(group)
+
+    def finish(self) -> LayerStatistics:
+        """Turn the running statistics into their values."""
+        if self.calls == 0:
+            raise ValueError(
+                f"layer {self.layer.name!r} was never called in a forward pass; leave it out with "
+                "layers=[...]"
+            )
+        fields: dict[str, Any] = {}
+        values: dict[str, Any] = {}
+        for statistic in self.statistics:
+            value, names = statistic.value(), statistic.attributes
+            if not names:
+                values[statistic.name] = value
+            else:
+                fields |= zip(names, [value] if len(names) == 1 else value, strict=True)
+        return LayerStatistics(layer=self.layer, values=values, **fields)
+
+
+class Stream:
+    """One pass over the inputs; with many processes, over this one's share of the batches."""
+
+    def __init__(
+        self, model: nn.Module, watchers: list[Watcher], size: int | None, aside_every: int,
+        group: Processes | None, hold: bool,
+    ) -> None:  # fmt: skip
+        self.model, self.watchers, self.group = model, watchers, group
+        self.by_name = {watcher.layer.name: watcher for watcher in watchers}
+        self.ordered = any(watcher.ordered for watcher in watchers)
+        # Until it is known that rows stand in the order of the inputs, where that matters.
+        self.untried = self.ordered
+        self.part: Part | None = None  # what runs, if it is to be measured
+        self.size, self.aside_every = size, aside_every
+        self.hold, self.held = hold, list[Tensor]()
+        self.inputs, self.batch = 0, 0
+        self.digests: set[bytes] = set()
+        # The first input of every batch, to notice ranks that were not given the same stream.
+        self.marks = hashlib.blake2b(digest_size=16)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What one process refuses inside the block, all refuse at its end."""
+        failure: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            if self.group is None:
+                raise
+            failure = error
+        if self.group is not None:
+            self.group.settle(failure, self.batch)
+
+    def run(self, calibration: Inputs, report: int, progress: Progress | None) -> None:
+        """Let the model run on this process's share of the inputs, and measure its layers."""
+        modules = {name: watcher.layer.module for name, watcher in self.by_name.items()}
+        reported = 0
+        with watching(self.model, modules, self._see):
+            for batch in batches(calibration, self.size):
+                if self.hold:
+                    self.held.append(batch.clone())  # the model may write to its input
+                if self.group is not None:
+                    self.marks.update(digests(batch[:1])[0])
+                if self.group is None or self.group.mine(self.batch):
+                    # Fingerprints first: the model may write to its input.
+                    self.digests.update(digests(batch))
+                    self._measure(batch, model_device(self.model))
+                self.inputs += len(batch)
+                self.batch += 1
+                if progress is not None and self.inputs - reported >= report:
+                    reported = self.inputs
+                    progress(reported, 0, "calibrate")
+            if progress is not None and reported < self.inputs:
+                progress(self.inputs, 0, "calibrate")
+
+    def _see(self, name: str, given: Tensor) -> None:
+        """Hand on what one call of a layer received."""
+        if self.part is None:
+            return
+        self.by_name[name].see(given, self.part)
+        if self.ordered:
+            refuse_uneven(self.by_name[name].layer, given, self.part.size)
+
+    def _measure(self, batch: Tensor, device: torch.device) -> None:
+        if self.untried:
+            layers = [watcher.layer for watcher in self.watchers]
+            self.untried = not refuse_mixed(self.model, layers, batch.to(device))
+        for inputs, aside in _split(batch, self.inputs, self.aside_every):
+            self.part = Part(self.batch, self.inputs, len(inputs), aside)
+            forward(self.model, inputs.to(device), "calibration")
+        self.part = None
+        for watcher in self.watchers:
+            watcher.close()
+
+    def merge(self, group: Processes) -> None:
+        """Join what all processes have seen; refuse streams that differ."""
+        group.agree({"number of inputs": self.inputs, "stream of inputs": self.marks.hexdigest()})
+        marks = np.frombuffer(b"".join(sorted(self.digests)), dtype=np.uint8).reshape(-1, 8)
+        gathered = torch.cat(group.gather(torch.from_numpy(marks.copy()))).numpy()
+        self.digests = {row.tobytes() for row in gathered}
+        for watcher in self.watchers:
+            watcher.merge(group)
+
+
+def _split(batch: Tensor, start: int, every: int) -> Iterator[tuple[Tensor, bool]]:
+    """Split a batch into inputs for the maxima and inputs set aside."""
+    if every == 0:
+        yield batch, False
+        return
+    position = torch.arange(start, start + batch.shape[0]) % every == every - 1
+    for part, aside in (
+        (batch[~position.to(batch.device)], False),
+        (batch[position.to(batch.device)], True),
+    ):
+        if part.shape[0]:
+            yield part, aside
