@@ -209,8 +209,16 @@ def make_request(
     Args:
         method: the method.
         model: the user's model.
-        keep, eps, delta, scope, bound, coverage_factor, seed, points, masks, progress: as in
-            `prune`.
+        keep: as in `prune`, and so are all that follow.
+        eps: relative error.
+        delta: failure probability.
+        scope: "layer" or "global".
+        bound: name of a bound, or a bound.
+        coverage_factor: C >= 1.
+        seed: of every draw.
+        points: activation rows a layer.
+        masks: whether the new model shall carry masks.
+        progress: callback.
 
     Returns:
         The request; no input has been read.
