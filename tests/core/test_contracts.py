@@ -34,6 +34,8 @@ def images() -> tuple[nn.Module, Tensor, Tensor]:
 CASES = {"dense": dense, "images": images}
 REQUIRED = ("sipp-rand", "sipp-det", "sipp-hybrid", "sipp-poisson", "corenet", "corenet+",
             "corenet++")  # fmt: skip
+BASELINES = ("magnitude", "uniform", "random", "wanda", "snip", "svd", "nettrim", "filters-det",
+             "filters-rand", "entry-l1")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +56,9 @@ def test_budget_and_guarantee_mode_save_and_certify(case: str, tmp_path: Path) -
     weights = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d))
     assert result.nnz_after == pytest.approx(0.1 * weights, rel=0.05)
     promised = sipp_core.prune(model, calibration, method="sipp-poisson", eps=0.1, delta=0.05)
-    for found in (result, promised):
-        assert isinstance(found.model, nn.Sequential)
-        for layer in found.layers:
+    for pruned in (result, promised):
+        assert isinstance(pruned.model, nn.Sequential)
+        for layer in pruned.layers:
             assert isinstance(layer.name, str) and isinstance(layer.eps, float)
             assert isinstance(layer.nnz_before, int) and isinstance(layer.nnz_after, int)
             assert 0 < layer.nnz_after <= layer.nnz_before
@@ -74,17 +76,65 @@ def test_calibration_is_a_tensor_a_loader_or_pairs(case: str) -> None:
     model, x, _ = CASES[case]()
     data = TensorDataset(x, torch.zeros(len(x)))
     ways = [x, DataLoader(data, batch_size=16), [(x[:10], 0), (x[10:], 1)], (b for b in x.split(9))]
-    found = [sipp_core.prune(model, way, method="sipp-rand", keep=0.2).model for way in ways]
-    states = [m.state_dict() for m in found]
+    pruned = [sipp_core.prune(model, way, method="sipp-rand", keep=0.2).model for way in ways]
+    states = [m.state_dict() for m in pruned]
     assert all(torch.equal(states[0][k], s[k]) for s in states for k in s)
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("method", REQUIRED)
-def test_every_method_of_the_contract_prunes(case: str, method: str) -> None:
+@pytest.mark.parametrize("method", (*REQUIRED, *BASELINES))
+def test_every_method_of_the_contract_prunes(case: str, method: str, tmp_path: Path) -> None:
     model, x, _ = CASES[case]()
     assert method in sipp_core.METHODS
-    assert sipp_core.prune(model, x, method=method, keep=0.3).nnz_after > 0
+    # SNIP alone looks at classes.
+    calibration = [(x, torch.arange(len(x)) % 4)] if method == "snip" else x
+    if case == "images" and method == "nettrim":
+        with pytest.raises(ValueError, match="layer '0' is a Conv2d: Net-Trim is for nn.Linear"):
+            sipp_core.prune(model, calibration, method=method, keep=0.3)
+        return
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    result = sipp_core.prune(model, calibration, method=method, keep=0.3, seed=0)
+    assert 0 < result.nnz_after < result.nnz_before
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    again = sipp_core.load(result.save(tmp_path / "net"), model)
+    assert torch.equal(again.model(x), result.model(x))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_method_is_an_object_and_its_name_is_short_for_the_default_one(case: str) -> None:
+    model, x, _ = CASES[case]()
+    by_mean = sipp_core.prune(model, x, method=sipp_core.methods.SippDet(rank="mean"), keep=0.1)
+    named, default = (
+        sipp_core.prune(model, x, method=method, keep=0.1)
+        for method in ("sipp-det", sipp_core.methods.SippDet())
+    )
+    assert all(torch.equal(named.masks[k], default.masks[k]) for k in named.masks)
+    assert any(not torch.equal(named.masks[k], by_mean.masks[k]) for k in named.masks)
+    assert by_mean.method == named.method == "sipp-det"
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("method", ["sipp-rand", "sipp-hybrid", "sipp-poisson", "corenet++"])
+def test_one_seed_is_one_network_at_any_batch_size(case: str, method: str) -> None:
+    model, x, _ = CASES[case]()
+    states = [
+        sipp_core.prune(model, x, method=method, keep=0.3, seed=7, batch_size=size)
+        .model.state_dict()
+        for size in (1, 256)
+    ]  # fmt: skip
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_weight_that_is_not_finite_is_refused_by_name(case: str) -> None:
+    model, x, _ = CASES[case]()
+    weight = model.get_parameter("0.weight")
+    index = len(weight) - 1, weight[0].numel() - 1  # of the layer as a matrix
+    with torch.no_grad():
+        weight.flatten(1)[index] = torch.nan
+    words = rf"layer '0' has a weight that is not finite: nan at index \({index[0]}, {index[1]}\)"
+    with pytest.raises(ValueError, match=words):
+        sipp_core.prune(model, x, method="sipp-hybrid", keep=0.1)
 
 
 def test_sample_sizes_and_errors_have_the_arguments_of_the_contract() -> None:
