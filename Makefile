@@ -18,7 +18,7 @@ MADE_IN := $(shell cat $(HOME_FILE) 2>/dev/null || pwd -P)
 HERE := $(shell pwd -P)
 SOUND := $(and $(FOUND),$(findstring $(WANTED),$(FOUND)),$(findstring :$(HERE):,:$(MADE_IN):))
 
-.PHONY: report test lint format clean install unsound
+.PHONY: report test lint format docs clean install unsound
 .DEFAULT_GOAL := test
 
 report: $(STAMP)
@@ -35,6 +35,9 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
+
+docs: $(STAMP)
+	$(VENV)/bin/python docs/diagram.py
 
 install: $(STAMP)
 

@@ -27,7 +27,7 @@ def folder_of(module: str) -> str:
 
 def edges() -> dict[str, set[str]]:
     """For each node the nodes that its files import from."""
-    found: dict[str, set[str]] = defaultdict(set)
+    graph: dict[str, set[str]] = defaultdict(set)
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             here = folder_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
@@ -39,9 +39,9 @@ def edges() -> dict[str, set[str]]:
                     names = [f"{node.module}.{a.name}" for a in node.names]
                 for name in names:
                     if name.split(".")[0] in PACKAGES:
-                        found[here].add(folder_of(name))
-            found[here].discard(here)
-    return found
+                        graph[here].add(folder_of(name))
+            graph[here].discard(here)
+    return graph
 
 
 def reduced(graph: dict[str, set[str]]) -> dict[str, set[str]]:

@@ -178,7 +178,6 @@ def test_torch_stays_unloaded(repository: Path, module: str) -> None:
         cwd=repository,
         capture_output=True,
         text=True,
-        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -32,7 +32,6 @@ def test_the_python_example_runs(repository: Path, tmp_path: Path) -> None:
         env=environment(repository),
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -49,7 +48,6 @@ def test_the_commands_of_the_example_exist(repository: Path) -> None:
             env=environment(repository),
             capture_output=True,
             text=True,
-            timeout=120,
             check=False,
         )
         assert done.returncode == 0, f"sipp {command}: {done.stderr}"

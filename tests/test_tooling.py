@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -82,3 +84,13 @@ def test_ci_is_make_test(repository: Path) -> None:
 def test_the_version_is_in_the_changelog(repository: Path, project: dict[str, Any]) -> None:
     changes = (repository / "CHANGELOG.md").read_text("utf-8")
     assert f"## [{project['version']}]" in changes
+
+
+def test_the_diagram_is_the_one_that_make_docs_draws(repository: Path) -> None:
+    drawing = [sys.executable, str(repository / "docs" / "diagram.py"), "--check"]
+    assert subprocess.run(drawing, check=False).returncode == 0, "out of date: run make docs"
+    # docs is a folder too, and make would do nothing if that counted as made.
+    plan = subprocess.run(
+        ["make", "-n", "docs"], cwd=repository, capture_output=True, text=True, check=True
+    ).stdout
+    assert re.search(r"^\S+python docs/diagram\.py$", plan, re.MULTILINE), plan

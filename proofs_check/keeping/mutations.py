@@ -12,7 +12,7 @@ from proofs_check.keeping import coverage, coverage_best_of, laws, oracles, orac
 from proofs_check.kinds.mutations import divided, fields_scaled, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from sipp_core.methods import corenet
-from sipp_core.pruning import LayerPlan, draw, promise
+from sipp_core.pruning import LayerPlan, draw, dropped_errors
 from sipp_core.runtime import generator
 
 
@@ -99,7 +99,7 @@ MUTATIONS = (
     Mutation("SP-6", "coverage_factor_dropped", "A fresh input is promised what S was.",
              sipp_theory.deterministic_error, _without_cover, (oracles.recentring_digits,)),
     Mutation("SP-6", "network_promise_halved", "The pruner promises half of the share dropped.",
-             promise.dropped_errors, scaled(0.5), (oracles.network_keeps_the_promise,)),
+             dropped_errors, scaled(0.5), (oracles.network_keeps_the_promise,)),
     Mutation("SP-7", "larger_taken", "The hybrid takes the method that promises more.",
              sipp_theory.hybrid_error, _larger, (oracles.hybrid_grid, laws.takes_the_smaller)),
     Mutation("SP-7", "other_named", "The smaller promise is taken, but the other method is used.",

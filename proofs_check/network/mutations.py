@@ -12,7 +12,7 @@ import sipp_theory
 from proofs_check.ledger.mutation import Function, Mutation
 from proofs_check.network import coverage, coverage_of_tails, laws, oracles
 from sipp_core.runtime import Float
-from sipp_theory.network import cancellation
+from sipp_theory.network import log_growth
 
 
 def _scaled(factor: Callable[..., Any]) -> Callable[[Function], Function]:
@@ -164,8 +164,8 @@ MUTATIONS = (
     Mutation("NW-2", "layers_dropped", "eps/(2 prod Delta), without the number of layers.",
              sipp_theory.corenet_split, _scaled(_layers),
              (oracles.splits, laws.splits_meet_the_error)),
-    Mutation("NW-2", "growth_one_layer_late", "prod over k > l in the place of k >= l.",
-             cancellation.log_growth, _one_layer_late,
+    Mutation("NW-2", "growth_one_layer_late", "prod over k > l in the place of k >= l.", log_growth,
+             _one_layer_late,
              (oracles.splits, laws.splits_meet_the_error, coverage.corenet_split_holds)),
     Mutation("NW-3", "shares_add_up_to_eps", "sum t_l = eps in the place of ln(1+eps).",
              sipp_theory.log_split, _scaled(lambda eps, *_: eps / np.log1p(eps)),
@@ -196,7 +196,7 @@ MUTATIONS = (
     Mutation("NW-5", "eight", "8 in the place of 32: NW-2's factor 2 forgotten (no trial sees it).",
              sipp_theory.corenet_network_size, _size_with_constant(1 / 4), (oracles.network_size,)),
     Mutation("NW-5", "product_one_layer_late", "The product of the Deltas starts one layer late.",
-             cancellation.log_growth, _one_layer_late,
+             log_growth, _one_layer_late,
              (oracles.network_size, coverage.network_theorem_without_kappa)),
     Mutation("NW-5", "sum_left_out", "S_sum taken for 1: every neuron as if one weight carried it.",
              sipp_theory.corenet_network_size,

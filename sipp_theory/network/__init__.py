@@ -8,6 +8,7 @@ from sipp_theory.network.cancellation import (
     delta_ratio,
     hill_tail_index,
     kappa,
+    log_growth,
 )
 from sipp_theory.network.network import (
     NetworkSize,
@@ -22,5 +23,5 @@ from sipp_theory.network.propagation import absolute_propagation, interval_propa
 __all__ = [
     "NetworkSize", "TailEstimate", "absolute_propagation", "compose", "corenet_network_size",
     "corenet_network_size_bound", "corenet_split", "delta_hat", "delta_ratio",
-    "hill_tail_index", "interval_propagation", "kappa", "log_split",
+    "hill_tail_index", "interval_propagation", "kappa", "log_growth", "log_split",
 ]  # fmt: skip

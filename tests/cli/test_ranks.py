@@ -26,7 +26,7 @@ def environment(repository: Path) -> dict[str, str]:
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     try:
-        out, err = process.communicate(timeout=150)
+        out, err = process.communicate()
     finally:
         process.kill()
     return process.returncode, out, err

@@ -115,7 +115,6 @@ def quick() -> LedgerRun:
     return run("quick", jobs=1)
 
 
-@pytest.mark.timeout(600)
 def test_nothing_is_refuted_and_no_mutation_survives(quick: LedgerRun) -> None:
     assert quick.refuted == ()
     assert quick.survived == ()

@@ -77,7 +77,6 @@ def python(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Callab
             env={"PYTHONPATH": f"{folder}:{repository}", "PATH": ""},
             capture_output=True,
             text=True,
-            timeout=120,
             check=True,
         ).stdout
 
