@@ -36,8 +36,6 @@ class LayerPlan:
         coupled: whether inclusion is pivotal (fixed count, same probabilities) and not independent.
         joint: whether all draws are from the whole matrix, in proportion to scores; `draws` is then
             one number throughout, and `probability` and `scale` have no say.
-
-    Claim: none (plumbing).
     """
 
     name: str

@@ -196,8 +196,6 @@ def keep_most_sensitive(sensitivity: ArrayLike, size: ArrayLike) -> NDArray[np.b
     Raises:
         ValueError: a size out of range or not whole, a negative sensitivity.
 
-    Claim: none (plumbing).
-
     Example:
         >>> keep_most_sensitive([0.2, 0.9, 0.2], 2).tolist()
         [True, True, False]
