@@ -21,6 +21,7 @@ import sipp_theory
 from proofs_check.instances import methods, subjects
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
+from sipp_core.methods import Method
 from sipp_core.runtime import evaluating, generator
 
 COUNT_STREAM, ERROR_STREAM, SEQUENCE_STREAM, PATH_STREAM = 71, 72, 73, 74
@@ -205,7 +206,7 @@ def _population_errors(model: nn.Module, pruned: nn.Module, population: Tensor) 
 
 
 def _certificates(
-    model: nn.Module, population: Tensor, kind: Kind, pruners: tuple[str, ...],
+    model: nn.Module, population: Tensor, kind: Kind, pruners: tuple[Method, ...],
     keeps: tuple[float, ...], eps: float, delta: float, confidence: float, sizes: tuple[int, int],
     seed: int, stream: tuple[int, ...], block: int, size: int,
 ) -> int:  # fmt: skip
@@ -237,6 +238,10 @@ def _certificates(
     return wrong
 
 
+def _names(pruners: tuple[Method, ...]) -> str:
+    return ", ".join(one.name for one in pruners)
+
+
 def _tiny(setting: Setting) -> tuple[nn.Module, Tensor]:
     """A small random network and 2,000 random inputs, in float64."""
     rng = generator(setting.seed, STREAM, 0)
@@ -259,7 +264,7 @@ def _small(setting: Setting, kind: Kind, keeps: tuple[float, ...]) -> Experiment
     pruners = (methods.PLAIN,) if kind == "CT-3" and not setting.full else methods.CERTIFIED
     count = partial(_certificates, net, population, kind, pruners, keeps, eps, 0.1, 0.9, (32, 38),
                     setting.seed, (1, int(kind[-1])))  # fmt: skip
-    says = f"{', '.join(pruners)} in turn, 38 inputs held out, delta 0.1, confidence 0.9."
+    says = f"{_names(pruners)} in turn, 38 inputs held out, delta 0.1, confidence 0.9."
     return Experiment(says, 0.1, count, block=24)
 
 
@@ -290,7 +295,7 @@ def _trained(setting: Setting, kind: Kind, keeps: tuple[float, ...]) -> list[Exp
         eps = _exceeded(found.model, population, keeps[0], BORDERLINE)
         count = partial(_certificates, found.model, population, kind, pruners, keeps, eps, 0.1,
                         0.8, (64, 45), setting.seed, (2, int(kind[-1]), place))  # fmt: skip
-        says = f"{name}, {', '.join(pruners)}, 45 inputs held out, delta 0.1, confidence 0.8."
+        says = f"{name}, {_names(pruners)}, 45 inputs held out, delta 0.1, confidence 0.8."
         asked.append(Experiment(says, 0.2, count, block=12))
     return asked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sipp_theory
 from proofs_check.draws import symbolic
 from proofs_check.ledger.claim import Claim, Step
-from sipp_core.pruning import plan
+from sipp_core.pruning import draw
 
 FRONT = (sipp_theory.sample_size, sipp_theory.error)
 
@@ -35,7 +35,7 @@ CLAIMS: tuple[Claim, ...] = (
         plain="The pruned neuron is right on average, and no single draw can be far too large.",
         source="SiPP, arXiv 1910.05422, SIAM J. Math. Data Sci. 2022; the -1 derived here",
         assumptions=("A-nonnegative",), depends=("ES-1",),
-        computes=(plan.draw, sipp_theory.expected_distinct, sipp_theory.draws_for_distinct),
+        computes=(draw, sipp_theory.expected_distinct, sipp_theory.draws_for_distinct),
         steps=(
             Step(r"$E T = \sum_j q_j c_j / q_j = z$ and $E N_j = m q_j$.", symbolic.unbiased),
             RANGE,

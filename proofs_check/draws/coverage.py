@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +13,9 @@ from proofs_check.kinds.coverage import neuron_experiment, two_point
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
 from proofs_check.monte_carlo.needed import Needed, needed_size
+from proofs_check.monte_carlo.neuron_check import known_neuron
 from sipp_core.runtime import generator
+from sipp_theory import BOUNDS, Bound
 
 # A network for which the 3 delta/(8 eta) that SP-2 promises one neuron can still be sampled.
 ETA, ETA_STAR, NETWORK_DELTA = 100, 10_000, 0.7
@@ -162,49 +163,32 @@ def _needed_on_network(
     return needed_size(g, s, eps=eps, delta=delta, trials=trials, seed=setting.seed)
 
 
-Row = Callable[[np.ndarray, np.ndarray, float, float, subjects.Subject], np.ndarray | np.float64]
-# What each claim asks for at shares g and sensitivities s of one sign of one neuron.
-SIZES: dict[str, tuple[str, Row]] = {
-    "SP-2": ("corenet", lambda g, s, eps, delta, net: sipp_theory.corenet_size(
-        _total(s), eps, delta, net.eta, net.eta_star)),
-    "SP-3": ("bernstein", lambda g, s, eps, delta, net: sipp_theory.bernstein_size(
-        _total(s), eps, delta)),
-    "SP-4": ("chernoff", lambda g, s, eps, delta, net: sipp_theory.kl_size(_total(s), eps, delta)),
-    "SP-5": ("cramer", lambda g, s, eps, delta, net: sipp_theory.cramer_size(
-        g, s / s.sum(), eps, delta)),
-    "SP-5x": ("exact", lambda g, s, eps, delta, net: sipp_theory.exact_size(
-        g, s / s.sum(), eps, delta)),
-}  # fmt: skip
-
-
-def _total(s: np.ndarray) -> float:
-    return max(1.0, float(s.sum()))
-
-
-def _trials(setting: Setting, name: str, claim: str) -> list[Experiment]:
-    """Experiments of one claim on one network, each with what is promised and what is needed."""
+def _trials(setting: Setting, name: str, bound: Bound) -> list[Experiment]:
+    """Experiments of one bound on one network, each with what is promised and what is needed."""
     network, tables = subjects.subject(setting, name), subjects.tables(setting, name)
+    place = list(BOUNDS).index(bound.name)
     experiments: list[Experiment] = []
     for pair in subjects.hardest_pairs(tables, 1 if name == "digits" else 2):
         layer, sign, neuron = pair
         g, s = subjects.pair_shares(tables[layer], sign, neuron)
+        known = known_neuron(g, s, float(s.sum()), network.eta, network.eta_star)
         for eps, delta in QUICK if name == "digits" else FULL:
             experiments.append(
                 neuron_experiment(
                     f"{name}, layer {layer + 1}, neuron {neuron} {'+-'[sign]}, "
                     f"eps = {eps}, delta = {delta}",
-                    g, s, scheme="draws", size=float(SIZES[claim][1](g, s, eps, delta, network)),
-                    eps=eps, delta=delta, seed=setting.seed,
-                    stream=(10, list(SIZES).index(claim), layer, sign, neuron, int(1000 * eps)),
+                    g, s, scheme="draws", size=float(bound.size(known, eps, delta)), eps=eps,
+                    delta=delta, seed=setting.seed, stream=(10, place, *pair, int(1000 * eps)),
                     needed=_needed_on_network(setting, name, pair, eps, delta).size,
                 )
             )  # fmt: skip
     return experiments
 
 
-for _claim, (_name, _) in SIZES.items():
+for _bound in BOUNDS.values():
     subjects.on_networks(
-        coverage, _name, (_claim,), lambda setting, at, claim=_claim: _trials(setting, at, claim),
-        f"{_claim} on the hardest sign of a neuron of each layer of the digits network.",
-        f"{_claim} on the hardest signs of neurons of each layer of LeNet-300-100 on MNIST.",
+        coverage, "chernoff" if _bound.name == "kl" else _bound.name, (_bound.claim,),
+        lambda setting, network, bound=_bound: _trials(setting, network, bound),
+        f"{_bound.claim} on the hardest sign of a neuron of each layer of the digits network.",
+        f"{_bound.claim} on the hardest signs of neurons of each layer of LeNet-300-100 on MNIST.",
     )  # fmt: skip

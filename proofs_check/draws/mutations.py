@@ -9,7 +9,7 @@ import sipp_theory
 from proofs_check.draws import coverage, laws, oracles, oracles_of_failures
 from proofs_check.kinds.mutations import divided, scaled
 from proofs_check.ledger.mutation import Function, Mutation
-from sipp_core.pruning import plan
+from sipp_core.pruning import draw, draw_counts
 from sipp_theory.draws import law_of_a_draw
 
 SIZES = {
@@ -64,12 +64,11 @@ def _divergence(p: np.ndarray, eps: np.ndarray) -> np.ndarray:
 
 MUTATIONS = (
     Mutation("SP-1", "weights_not_reweighted",
-             "Drawn weights are kept as they are, not divided by m q_j.", plan.draw,
+             "Drawn weights are kept as they are, not divided by m q_j.", draw,
              lambda draw: lambda plan, rng: np.sign(draw(plan, rng)),
              (oracles.draws_are_unbiased,)),
     Mutation("SP-1", "draws_out_of_step",
-             "Every draw lands on the next weight, out of step with its probability.",
-             plan.draw_counts,
+             "Every draw lands on the next weight, out of step with its probability.", draw_counts,
              lambda counts: lambda q, m, rng: np.roll(counts(q, m, rng), 1, axis=1),
              (oracles.draws_are_unbiased,)),
     Mutation("SP-1", "draw_variance_halved", "The variance of a draw, halved.",

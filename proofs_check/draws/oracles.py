@@ -14,7 +14,7 @@ import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
-from sipp_core.pruning import plan as plans
+from sipp_core.pruning import LayerPlan, draw
 from sipp_theory.draws import chernoff_hoeffding
 
 # mpmath has no types of its own.
@@ -181,7 +181,7 @@ def draws_are_unbiased(setting: Setting) -> Found:
         pools = [_outcomes(plan.draw_probabilities(sign)[0], m) for sign in (0, 1)]
         for (positive, p), (negative, n) in itertools.product(*pools):
             dice = cast(Any, _Loaded([positive, negative]))
-            mean += float(p * n) * plans.draw(plan, dice)
+            mean += float(p * n) * draw(plan, dice)
             cases += 1
         expected = np.where(plan.scores > 0, 1.0, 0.0)
         if not np.allclose(mean, expected, rtol=1e-12, atol=0):
@@ -189,12 +189,12 @@ def draws_are_unbiased(setting: Setting) -> Found:
     return Found(cases=cases)
 
 
-def _drawn_plan(scores: np.ndarray, m: int) -> plans.LayerPlan:
+def _drawn_plan(scores: np.ndarray, m: int) -> LayerPlan:
     """One neuron, its first half of weights positive, m draws a sign."""
     positive = np.arange(scores.shape[1])[None] < scores.shape[1] // 2
     draws, no = np.full((2, 1), float(m)), np.zeros((2, 1), bool)
     probability = np.zeros(scores.shape)
-    return plans.LayerPlan(
+    return LayerPlan(
         "layer", scores, positive, scores >= 0, probability, draws, draws, no, no, draws / draws
     )
 

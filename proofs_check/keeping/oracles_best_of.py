@@ -8,10 +8,10 @@ from fractions import Fraction
 
 import numpy as np
 
-import sipp_core.methods.corenet
 import sipp_theory
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
+from sipp_core.methods import corenet
 from sipp_core.pruning import LayerPlan, draw
 from sipp_core.runtime import generator
 
@@ -119,7 +119,7 @@ def best_of_takes_the_least(setting: Setting) -> Found:
         blank > 0, blank > 0, blank + 1,
     )  # fmt: skip
     delta = 0.5
-    best = sipp_core.methods.corenet.best_of(plan, weight, points, delta, setting.seed, 0)
+    best = corenet.best_of(plan, weight, points, delta, setting.seed, 0)
     tau = int(sipp_theory.candidates(delta))
     drawn = np.stack([draw(plan, generator(setting.seed, 0, one)) for one in range(tau)])
     for sign in (0, 1):

@@ -31,7 +31,7 @@ class Evidence:
     Attributes:
         claim: id in the ledger, as "SP-3".
         kind: which of the kinds of evidence.
-        check: name of the check, as "oracles.sp.bernstein"; what `sipp check` runs again.
+        check: name of the check, as "oracles.draws.corenet_in_factors"; `sipp check` runs it again.
         says: what was looked at, one sentence.
         outcome: see `Outcome`.
         found: what was found, in words with numbers; "" if the outcome says it all.

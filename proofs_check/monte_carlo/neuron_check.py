@@ -24,11 +24,12 @@ from proofs_check.monte_carlo.neuron import Points, neuron_coverage
 from proofs_check.monte_carlo.pair import Scheme
 from sipp_core.pruning import Table
 from sipp_core.runtime import Bool, Float
+from sipp_theory import BOUNDS, Neuron
 
-CLAIMS = ("SP-2", "SP-3", "SP-4", "SP-5", "SP-5x", "SP-6", "SP-8")
+CLAIMS = (*(bound.claim for bound in BOUNDS.values()), "SP-6", "SP-8")
 SCHEMES: dict[str, Scheme] = {"SP-6": "dropping", "SP-8": "inclusion"}
 # These speak of the calibration rows alone, whatever the coverage factor.
-ON_ROWS_ONLY = ("SP-5", "SP-5x")
+ON_ROWS_ONLY = tuple(bound.claim for bound in BOUNDS.values() if bound.knows == "shares")
 # Failures wanted at the needed size: it then repeats within some 1.4% (one standard deviation).
 NEEDED_FAILURES = 1_000
 COVERED_SLACK = 1e-6
@@ -127,23 +128,28 @@ def check_neuron(
     )
 
 
+def known_neuron(g: Float, s: Float, total: float, eta: int, eta_star: int) -> Neuron:
+    """All that a bound may know of one sign of one neuron, live weights alone.
+
+    Shapes: g (n, k), s (k,).
+
+    Claim: SP-2 to SP-5x. Source: [SP] arXiv 1910.05422.
+    """
+    return Neuron(
+        sensitivity_sum=max(1.0, total), shares=g, probabilities=s / total, eta=eta,
+        eta_star=eta_star,
+    )  # fmt: skip
+
+
 def _sizes(table: Table, shares: Float, s: Float, eps: float, delta: float) -> dict[str, float]:
     """What each claim asks for, at the same eps and delta."""
-    total = max(1.0, float(s.sum()))
-    live = s > 0
-    g, q = shares[:, live], s[live] / s.sum()
-    ask = sipp_theory.sample_size
-    sizes = {
-        "SP-2": ask("corenet", sensitivity_sum=total, eps=eps, delta=delta,
-                    eta=table.eta, eta_star=table.eta_star),
-        "SP-3": ask("bernstein", sensitivity_sum=total, eps=eps, delta=delta),
-        "SP-4": ask("kl", sensitivity_sum=total, eps=eps, delta=delta),
-        "SP-5": ask("cramer", shares=g, probabilities=q, eps=eps, delta=delta),
-        "SP-5x": ask("exact", shares=g, probabilities=q, eps=eps, delta=delta),
-        "SP-6": sipp_theory.deterministic_size(s[live], eps),
-        "SP-8": sipp_theory.inclusion_rate(s[live], eps, delta, shares=g),
-    }  # fmt: skip
-    return {claim: float(size) for claim, size in sizes.items()}
+    total, live = float(s.sum()), s > 0
+    g, s = shares[:, live], s[live]
+    neuron = known_neuron(g, s, total, table.eta, table.eta_star)
+    return {b.claim: float(b.size(neuron, eps, delta)) for b in BOUNDS.values()} | {
+        "SP-6": float(sipp_theory.deterministic_size(s, eps)),
+        "SP-8": float(sipp_theory.inclusion_rate(s, eps, delta, shares=g)),
+    }
 
 
 def _ratio(asked: float, needed: float) -> float:

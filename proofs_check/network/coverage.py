@@ -240,7 +240,7 @@ def _methods(setting: Setting, name: str) -> list[Experiment]:
         )
         experiments.append(
             Experiment(
-                f"{name}, {method}, eps = {EPS}, {eps:.2g} in each neuron: "
+                f"{name}, {method.name}, eps = {EPS}, {eps:.2g} in each neuron: "
                 f"{result.nnz_after} of {live} live weights are kept (of {total}).",
                 DELTA, count, block=32,
             )

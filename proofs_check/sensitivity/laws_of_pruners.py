@@ -29,6 +29,7 @@ from proofs_check.instances.strategies import layers
 from proofs_check.kinds.laws import hold
 from proofs_check.ledger.evidence import Found
 from proofs_check.ledger.registry import Setting, law
+from sipp_core.methods import CoreNet, CoreNetPlusPlus, Magnitude, Method, Wanda
 
 ROUNDING = 1e-9
 KEEP = st.sampled_from([0.25, 0.5, 0.75, 1.0])
@@ -37,7 +38,7 @@ DICE = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 Layer = tuple[np.ndarray, np.ndarray]
 
 
-def _pruned(layer: Layer, method: str, keep: float) -> sipp_core.PruneResult:
+def _pruned(layer: Layer, method: Method, keep: float) -> sipp_core.PruneResult:
     """A network of that one layer, pruned; the result's model holds its weights."""
     model = nn.Linear(layer[0].shape[1], layer[0].shape[0], bias=False, dtype=torch.float64)
     with torch.no_grad():
@@ -52,21 +53,21 @@ def _weights(result: sipp_core.PruneResult) -> np.ndarray:
     return weight.detach().numpy()
 
 
-def _usable(layer: Layer, method: str) -> bool:
-    """Whether the method takes so small a layer."""
-    alone = method in methods.NEED_TWO_WEIGHTS and layer[0].size == 1
-    return not alone and not (method in methods.NEED_FIVE_POINTS and len(layer[1]) < 5)
+def _usable(layer: Layer, method: Method) -> bool:
+    """CoreNet refuses eta eta* = 1, where K would be 0; CoreNet++ sets every 5th point aside."""
+    alone = isinstance(method, CoreNet) and layer[0].size == 1
+    return not alone and not (isinstance(method, CoreNetPlusPlus) and len(layer[1]) < 5)
 
 
 @law("ES-3")
 def scaling_of_methods(setting: Setting) -> Found:
     """Powers of two on weights and on inputs scale what a method leaves, as far as it goes."""
 
-    def law(layer: Layer, method: str, keep: float, up: list[int], down: list[int]) -> None:
+    def law(layer: Layer, method: Method, keep: float, up: list[int], down: list[int]) -> None:
         assume(_usable(layer, method))
-        rows = np.resize(up[:1] if method in methods.ACROSS_ROWS else up, len(layer[0]))
+        rows = np.resize(up[:1] if methods.compares_rows(method) else up, len(layer[0]))
         by_row = np.ldexp(1.0, rows)[:, None]
-        inputs = np.resize(down[:1] if method in methods.ACROSS_INPUTS else down, len(layer[1]))
+        inputs = np.resize(down[:1] if isinstance(method, Wanda) else down, len(layer[1]))
         by_input = np.ldexp(1.0, inputs)[:, None]
         plain = _weights(_pruned(layer, method, keep))
         scaled = _weights(_pruned((layer[0] * by_row, layer[1] * by_input), method, keep))
@@ -82,12 +83,12 @@ def scaling_of_methods(setting: Setting) -> Found:
 def permutation_of_what_is_kept(setting: Setting) -> Found:
     """Methods that keep the largest keep weights of the same worth whatever their order."""
 
-    def law(layer: Layer, method: str, keep: float, random: np.random.Generator) -> None:
+    def law(layer: Layer, method: Method, keep: float, random: np.random.Generator) -> None:
         weights, rows = layer
         i, j, x = (random.permutation(n) for n in (*weights.shape, len(rows)))
         results = []
         for one in (layer, (weights[i][:, j], rows[x][:, j])):
-            worth = np.abs(one[0]) if method in methods.BY_MAGNITUDE else _sensitivities(one)
+            worth = np.abs(one[0]) if isinstance(method, Magnitude) else _sensitivities(one)
             results.append(np.sort(worth[_weights(_pruned(one, method, keep)) != 0]))
         assert np.allclose(results[0], results[1], rtol=ROUNDING, atol=0)
 
@@ -100,7 +101,7 @@ def permutation_of_what_is_kept(setting: Setting) -> Found:
 def permutation_of_probabilities(setting: Setting) -> Found:
     """Inclusion probabilities and numbers of draws are permuted with inputs and neurons."""
 
-    def law(layer: Layer, method: str, keep: float, random: np.random.Generator) -> None:
+    def law(layer: Layer, method: Method, keep: float, random: np.random.Generator) -> None:
         assume(_usable(layer, method))
         weights, rows = layer
         i, j, x = (random.permutation(n) for n in (*weights.shape, len(rows)))

@@ -11,7 +11,7 @@ from scipy import optimize
 
 import sipp_theory
 from reports.benches.findings import Check, Findings, Measured
-from reports.benches.method import figure, race, ratio, seconds
+from reports.benches.method import race, versus
 from reports.benches.subjects import Setting
 
 FAMILY = "allocation"
@@ -86,9 +86,8 @@ def _against_cvxpy(
     )
     gap = abs(values[OURS] / values[PEER] - 1)
     return [
-        *(seconds(FAMILY, case, way, t) for way, t in times.items()),
-        figure(FAMILY, case, f"times faster than {PEER}", ratio(times[PEER], times[OURS]),
-               "times", target=FASTER if rows[0].size == NAMED_PAIRS else None),
+        *versus(FAMILY, case, times, OURS,
+                target=FASTER if rows[0].size == NAMED_PAIRS else None),
         Measured(FAMILY, case, "difference of the objectives", gap, gap, gap, "relative",
                  target=EQUAL, sense="at most"),
     ], Check(
@@ -132,11 +131,7 @@ def _draws(setting: Setting, rng: np.random.Generator) -> tuple[list[Measured], 
         for m in (sipp_theory.draws_for_distinct(shares, wanted), _one_by_one(shares, wanted))
     )
     worse = float((ours - loop).max())
-    return [
-        *(seconds(FAMILY, case, way, t) for way, t in times.items()),
-        figure(FAMILY, case, f"times faster than {LOOP}", ratio(times[LOOP], times[VECTOR]),
-               "times"),
-    ], Check(
+    return versus(FAMILY, case, times, VECTOR), Check(
         FAMILY, f"{case}: no farther from what is wanted than the loop", worse <= 1e-6,
         f"farther by {max(0.0, worse):.1e} weights at most",
     )  # fmt: skip

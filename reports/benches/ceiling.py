@@ -98,27 +98,19 @@ def run(setting: Setting) -> Findings:
         work, timing = _best(setting, count)
         measured.append(
             figure(
-                FAMILY,
-                "one product and one maximum a pair, in registers",
-                "ceiling",
-                rate(work, timing),
-                "pairs/s",
-                threads=count,
+                FAMILY, "one product and one maximum a pair, in registers", "ceiling",
+                rate(work, timing), "pairs/s", threads=count,
                 note="fastest of several vector widths; nothing is read or written",
             )
-        )
+        )  # fmt: skip
         source, target = torch.ones(size), torch.empty(size)
         with threads(count):
             copied = race({"copy": lambda a=source, b=target: b.copy_(a)}, setting.size(1, 5, 9))
         measured.append(
             figure(
-                FAMILY,
-                f"copying {4 * size / 2**20:.3g} MiB",
-                "memory bandwidth",
-                rate(8 * size / 1e9, copied["copy"]),
-                "GB/s",
-                threads=count,
+                FAMILY, f"copying {4 * size / 2**20:.3g} MiB", "memory bandwidth",
+                rate(8 * size / 1e9, copied["copy"]), "GB/s", threads=count,
                 note="bytes read and bytes written",
             )
-        )
+        )  # fmt: skip
     return Findings(tuple(measured))

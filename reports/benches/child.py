@@ -125,11 +125,8 @@ def rank(asked: Json) -> Json:
 
 
 TASKS: dict[str, Callable[[Json], Json]] = {
-    "measure": measure,
-    "coverage": coverage,
-    "first": first,
-    "rank": rank,
-}
+    "measure": measure, "coverage": coverage, "first": first, "rank": rank,
+}  # fmt: skip
 
 
 def main(task: str, asked: Json) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reports.benches.findings import Skipped
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 1800  # seconds
 
@@ -54,3 +56,9 @@ def child(
 def tells_memory() -> bool:
     """Whether the system tells a process's peak memory and lets it begin anew."""
     return os.access("/proc/self/clear_refs", os.W_OK) and Path("/proc/self/status").exists()
+
+
+def no_memory(family: str, what: str) -> tuple[Skipped, ...]:
+    """What is left out where the system does not tell a process's peak memory; else nothing."""
+    why = "this system does not tell a process's peak memory (/proc is missing)"
+    return () if tells_memory() else (Skipped(family, what, why),)

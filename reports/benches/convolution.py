@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports.benches.children import child, tells_memory
-from reports.benches.findings import Curve, Findings, Measured, Skipped
+from reports.benches.children import child, no_memory
+from reports.benches.findings import Curve, Findings, Measured
 from reports.benches.method import series
 from reports.benches.subjects import Setting
 
@@ -24,9 +24,8 @@ def _asked(side: int, batch: int, inputs: int) -> Asked:
 
 def run(setting: Setting) -> Findings:
     """Peak memory of calibration beyond that of its forward passes, each in a new process."""
-    if not tells_memory():
-        why = "this system does not tell a process's peak memory (/proc is missing)"
-        return Findings(skipped=(Skipped(FAMILY, "peak extra memory", why),))
+    if skipped := no_memory(FAMILY, "peak extra memory"):
+        return Findings(skipped=skipped)
     side, batch = setting.size((8, 2), (64, 32), (64, 64))
     few = setting.scale != "full"
     measured = [_figure(side, batch, batch, setting.size(1, 1, 3))]

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from reports.benches.words import amount, goal, growth, margin, threads
 from reports.site import style
-from reports.site.figure import Kind, sheet
+from reports.site.figure import Kind, general_tick, sheet, ticks
 from reports.site.plain import count
 
 Json = dict[str, Any]
@@ -46,7 +46,7 @@ def targets(run: Json, narrow: bool) -> Figure:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", visible=False)
-    _plain_log(axes)
+    ticks(axes.xaxis, general_tick, LogLocator(numticks=6))
     axes.set_xlabel("times better than the target (log scale)")
     axes.set_title("right of the line: met", fontsize=9, weight="normal", color=style.SOFT)
     return figure
@@ -75,12 +75,6 @@ def _target_row(
     else:
         axes.text(-0.02, y, label, transform=across, va="center", ha="right", fontsize=8.5,
                   linespacing=1.1)  # fmt: skip
-
-
-def _plain_log(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(LogLocator(numticks=6))
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _cases(run: Json) -> dict[str, list[Json]]:
@@ -133,9 +127,7 @@ def _ways_panel(axes: Axes, case: str, rows: list[Json], narrow: bool) -> None:
     ]
     axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(LogLocator(numticks=4))
-    axes.xaxis.set_major_formatter(_duration)
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    ticks(axes.xaxis, _duration, LogLocator(numticks=4))
     axes.tick_params(axis="x", labelsize=8)
     axes.set_title(
         textwrap.fill(f"{case}, {threads(rows[0])}", 46), fontsize=8.6, loc="left",

@@ -225,9 +225,7 @@ def read(summary: Any) -> BenchRun:
         series = _records(Series, f"curves[{k}].series", made.series)
         curves.append(dataclasses.replace(made, series=series))
     return dataclasses.replace(
-        run,
-        measured=_records(Measured, "measured", run.measured, frozenset({"met"})),
-        curves=tuple(curves),
-        checks=_records(Check, "checks", run.checks),
+        run, measured=_records(Measured, "measured", run.measured, frozenset({"met"})),
+        curves=tuple(curves), checks=_records(Check, "checks", run.checks),
         skipped=_records(Skipped, "skipped", run.skipped),
-    )
+    )  # fmt: skip

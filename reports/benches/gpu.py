@@ -6,8 +6,8 @@ import dataclasses
 
 import torch
 
-from reports.benches.findings import Check, Findings, Measured, Skipped
-from reports.benches.method import figure, race, rate, ratio, seconds
+from reports.benches.findings import Findings, Measured, Skipped
+from reports.benches.method import figure, race, rate, same_bits, versus
 from reports.benches.subjects import Problem, Setting, maxima, pairs, single
 
 FAMILY = "gpu"
@@ -47,33 +47,17 @@ def on(setting: Setting, device: torch.device) -> Findings:
 
     times = race({OURS: lambda: done(False), CHUNKS: lambda: done(True)}, setting.size(1, 5, 9))
     measured: list[Measured] = [
-        *(seconds(FAMILY, case, way, t) for way, t in times.items()),
-        figure(FAMILY, case, f"times faster than {CHUNKS}", ratio(times[CHUNKS], times[OURS]),
-               "times"),
+        *versus(FAMILY, case, times, OURS),
         figure(FAMILY, case, OURS, rate(pairs(given), times[OURS]), "pairs/s"),
     ]  # fmt: skip
     if device.type == "cuda":
         share = rate(pairs(given) / ceiling(device), times[OURS])
         measured.append(
             figure(
-                FAMILY,
-                case,
-                "kernel over the device's ceiling",
-                share,
-                "times",
-                target=HALF,
+                FAMILY, case, "kernel over the device's ceiling", share, "times", target=HALF,
                 note="ceiling from the device's lanes and clock: two operations a pair",
             )
-        )
+        )  # fmt: skip
     bad = int((done(False)[0] != done(True)[0]).sum())
-    return Findings(
-        tuple(measured),
-        checks=(
-            Check(
-                FAMILY,
-                f"{OURS} gives the bits of {CHUNKS}: {case}, {device}",
-                bad == 0,
-                "every sensitivity equal" if bad == 0 else f"{bad} sensitivities differ",
-            ),
-        ),
-    )
+    what = f"{OURS} gives the bits of {CHUNKS}: {case}, {device}"
+    return Findings(tuple(measured), checks=(same_bits(FAMILY, what, bad),))

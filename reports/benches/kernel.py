@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,17 @@ from torch import Tensor
 from reports.benches import ceiling, references
 from reports.benches.children import child
 from reports.benches.findings import Check, Findings, Measured, Skipped
-from reports.benches.method import Timing, figure, race, rate, ratio, seconds, threads
+from reports.benches.method import (
+    Timing,
+    figure,
+    race,
+    rate,
+    ratio,
+    same_bits,
+    seconds,
+    threads,
+    versus,
+)
 from reports.benches.subjects import Problem, Setting, digits, lenet, maxima, pairs, single, through
 
 FAMILY = "kernel"
@@ -75,20 +86,12 @@ def _case(
         LOOP: lambda: references.numba_loop(problems, count),
     }
     times = race({OURS: ours, **rivals}, setting.size(1, 7, 15 if quick else 3), warm_ups=quick)
-    found = [seconds(FAMILY, case, way, t, threads=count) for way, t in times.items()]
-    for way in rivals:
-        against_chunks = way == CHUNKS and asked
-        found.append(
-            figure(
-                FAMILY,
-                case,
-                f"times faster than {way}",
-                ratio(times[way], times[OURS]),
-                "times",
-                threads=count,
-                target=FASTER if against_chunks else None,
-            )
-        )
+    found = versus(FAMILY, case, times, OURS, threads=count)
+    if asked:
+        found = [
+            replace(one, target=FASTER) if one.what == f"times faster than {CHUNKS}" else one
+            for one in found
+        ]
     # The issue asks for so much of two cores where every product has to be looked at.
     wanted = DENSE_RATE if asked and count == 2 and len(problems) == 1 else None
     return found + _rates(case, problems, times[OURS], count, top, wanted)
@@ -115,14 +118,8 @@ def _equal(case: str, count: int, problems: Sequence[Problem]) -> list[Check]:
     want = maxima(few, chunked=True)
     for way, got in ((OURS, maxima(few)), (LOOP, references.numba_loop(few, count))):
         bad = _unequal(got, want)
-        found.append(
-            Check(
-                FAMILY,
-                f"{way} gives the bits of {CHUNKS}: {case}, {_threads(count)}",
-                bad == 0,
-                "every sensitivity equal" if bad == 0 else f"{bad} sensitivities differ",
-            )
-        )
+        what = f"{way} gives the bits of {CHUNKS}: {case}, {_threads(count)}"
+        found.append(same_bits(FAMILY, what, bad))
     return found
 
 
@@ -159,12 +156,10 @@ def _python_loops(
         )  # fmt: skip
         checks.append(
             Check(
-                FAMILY,
-                f"{OURS} agrees with the {way}: {name}",
-                gap <= 1e-5,
+                FAMILY, f"{OURS} agrees with the {way}: {name}", gap <= 1e-5,
                 f"largest difference {gap:.1e}; the loop rounds in another order",
             )
-        )
+        )  # fmt: skip
         ways = {OURS: lambda given=given: maxima(given),
                 way: lambda given=given, run=run: run(given)}  # fmt: skip
         with threads(setting.threads[0]):
@@ -189,14 +184,8 @@ def _compilation(setting: Setting) -> tuple[list[Measured], tuple[Skipped, ...]]
             once = told["first"]
             found.append(
                 Measured(
-                    FAMILY,
-                    "LeNet-300-100, a new process",
-                    what,
-                    once,
-                    once,
-                    once,
-                    "s",
+                    FAMILY, "LeNet-300-100, a new process", what, once, once, once, "s",
                     note="loading and compiling; one run, with imports done",
                 )
-            )
+            )  # fmt: skip
     return found, ()

@@ -39,13 +39,11 @@ def _memory() -> str:
 def describe(device: str = "cpu") -> dict[str, str]:
     """Processor, memory, system, load and versions, by name."""
     found = {
-        "processor": _processor(),
-        "cores": str(cores()),
-        "vector instructions": torch.backends.cpu.get_cpu_capability(),
-        "memory": _memory(),
+        "processor": _processor(), "cores": str(cores()),
+        "vector instructions": torch.backends.cpu.get_cpu_capability(), "memory": _memory(),
         "system": platform.platform(terse=True),
         "load when it began": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "-",
-    }
+    }  # fmt: skip
     if torch.device(device).type == "cuda":
         found["device"] = torch.cuda.get_device_name(device)
     found["Python"] = platform.python_version()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reports.benches.findings import Measured, Series
+from reports.benches.findings import Check, Measured, Series
 
 Clock = Callable[[], float]
 Way = Callable[[], object]
@@ -98,6 +98,26 @@ def figure(family: str, case: str, what: str, found: Spread, unit: str, **more: 
 def seconds(family: str, case: str, what: str, timing: Timing, **more: Any) -> Measured:
     """A figure of a timing, its first call beside it."""
     return figure(family, case, what, timing.seconds, "s", first=timing.first, **more)
+
+
+def versus(
+    family: str, case: str, times: Mapping[str, Timing], ours: str, *, threads: int = 1, **more: Any
+) -> list[Measured]:
+    """Seconds of every way, and how many times faster ours is than each other."""
+    return [
+        *(seconds(family, case, way, t, threads=threads) for way, t in times.items()),
+        *(
+            figure(family, case, f"times faster than {way}", ratio(t, times[ours]), "times",
+                   threads=threads, **more)
+            for way, t in times.items() if way != ours
+        ),
+    ]  # fmt: skip
+
+
+def same_bits(family: str, what: str, different: int) -> Check:
+    """A check that two ways give the same sensitivities."""
+    found = "every sensitivity equal" if different == 0 else f"{different} sensitivities differ"
+    return Check(family, what, different == 0, found)
 
 
 def rate(work: float, timing: Timing) -> Spread:

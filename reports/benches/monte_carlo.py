@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reports.benches.children import child, tells_memory
-from reports.benches.findings import Findings, Skipped
+from reports.benches.children import child, no_memory
+from reports.benches.findings import Findings
 from reports.benches.method import figure, spread
 from reports.benches.subjects import Setting
 
@@ -13,9 +13,8 @@ LIMIT, BOUND = 30.0, 2048.0  # seconds; MiB, with a quarter of a GiB stacked at 
 
 def run(setting: Setting) -> Findings:
     """Count failures over all copies in a process of its own; with a tenth of them too."""
-    if not tells_memory():
-        why = "this system does not tell a process's peak memory (/proc is missing)"
-        return Findings(skipped=(Skipped(FAMILY, "many pruned copies", why),))
+    if skipped := no_memory(FAMILY, "many pruned copies"):
+        return Findings(skipped=skipped)
     copies, inputs = setting.size((2, 20), (100, 100), (1000, 1000))
     count, repeats = setting.threads[-1], setting.size(1, 1, 3)
     few, found = max(1, copies // 10), []

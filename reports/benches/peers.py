@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from reports.benches.findings import Findings, Measured, Skipped
-from reports.benches.method import figure, race, ratio, seconds, threads
+from reports.benches.method import race, threads, versus
 from reports.benches.subjects import Setting, digits, lenet
 from sipp_core import prune
 from sipp_core.methods import SippRand
@@ -67,11 +67,7 @@ def torchprune(setting: Setting, package: Any) -> list[Measured]:
     with threads(count):
         times = race({OURS: ours, name: theirs}, setting.size(1, 1, 3), warm_ups=0)
     case = f"LeNet-300-100, {rows} inputs, {which}"
-    return [
-        *(seconds(FAMILY, case, way, t, threads=count) for way, t in times.items()),
-        figure(FAMILY, case, f"times faster than {name}", ratio(times[name], times[OURS]),
-               "times", threads=count),
-    ]  # fmt: skip
+    return versus(FAMILY, case, times, OURS, threads=count)
 
 
 Compare = Callable[[Setting, Any], list[Measured]]

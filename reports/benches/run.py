@@ -30,19 +30,11 @@ from sipp_core.zoo import datasets
 
 Progress = Callable[[int, int, str], None]
 FAMILIES: dict[str, Callable[[Setting], Findings]] = {
-    "ceiling": ceiling.run,
-    "kernel": kernel.run,
-    "inputs": inputs.run,
-    "scaling": scaling.run,
-    "allocation": allocation.run,
-    "prune": pruning.run,
-    "net-trim": trimming.run,
-    "peers": peers.run,
-    "monte-carlo": monte_carlo.run,
-    "convolution": convolution.run,
-    "processes": processes.run,
-    "gpu": gpu.run,
-}
+    "ceiling": ceiling.run, "kernel": kernel.run, "inputs": inputs.run, "scaling": scaling.run,
+    "allocation": allocation.run, "prune": pruning.run, "net-trim": trimming.run,
+    "peers": peers.run, "monte-carlo": monte_carlo.run, "convolution": convolution.run,
+    "processes": processes.run, "gpu": gpu.run,
+}  # fmt: skip
 SCALES = ("full", "quick", "tiny")
 
 
@@ -100,16 +92,12 @@ def bench(
     if progress is not None:
         progress(len(names), len(names), "done")
     return BenchRun(
-        scale=scale,
-        seed=seed,
-        date=date,
-        machine=described,
-        families=taken,
+        scale=scale, seed=seed, date=date, machine=described, families=taken,
         measured=tuple(one for f in found for one in f.measured),
         curves=tuple(one for f in found for one in f.curves),
         checks=tuple(one for f in found for one in f.checks),
         skipped=tuple(one for f in found for one in f.skipped),
-    )
+    )  # fmt: skip
 
 
 def _setting(

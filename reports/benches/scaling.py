@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reports.benches.children import child, tells_memory
-from reports.benches.findings import Curve, Findings, Skipped
+from reports.benches.children import child, no_memory
+from reports.benches.findings import Curve, Findings
 from reports.benches.method import race, series, threads
 from reports.benches.subjects import Setting, maxima, single
 
@@ -16,9 +16,8 @@ def run(setting: Setting) -> Findings:
     fixed = setting.size(8, 512, 1024)
     sizes = setting.size((4, 8), (256, 512, 1024), (256, 512, 1024, 2048, 4096))
     curves = [_time(setting, axis, fixed, sizes) for axis in AXES]
-    if not tells_memory():
-        why = "this system does not tell a process's peak memory (/proc is missing)"
-        return Findings(curves=tuple(curves), skipped=(Skipped(FAMILY, "memory", why),))
+    if skipped := no_memory(FAMILY, "memory"):
+        return Findings(curves=tuple(curves), skipped=skipped)
     if setting.scale == "tiny":
         return Findings(curves=tuple(curves))
     few = sizes[:: len(sizes) - 1] if setting.scale == "quick" else sizes

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from reports.benches.findings import Check, Findings
-from reports.benches.method import figure, race, ratio, seconds, threads
+from reports.benches.method import race, threads, versus
 from reports.benches.subjects import Setting, digits, lenet
 from sipp_core.nettrim import Program, feasible, layer_program, objective, solve, violations
 from sipp_core.zoo import datasets, models, training
@@ -33,20 +33,18 @@ def run(setting: Setting) -> Findings:
     named = len(program.inputs) == NAMED_ROWS
     least, theirs = (objective(program, found[name]) for name in (OURS, PLAIN))
     inside, above = violations(program, found[PLAIN])
-    return Findings(
-        (
-            *(seconds(FAMILY, case, way, t) for way, t in times.items()),
-            figure(FAMILY, case, f"times faster than {PLAIN}", ratio(times[PLAIN], times[OURS]),
-                   "times", target=FASTER if named else None,
-                   note=f"which ends {inside / program.eps - 1:.0e} of the radius outside the ball "
-                   f"and {above / float(program.targets.norm()):.0e} of ||Y|| above its ceilings"),
-        ),
-        checks=(
-            Check(FAMILY, f"{case}: feasible, and no worse than {PLAIN}",
-                  feasible(program, found[OURS]) and least <= theirs * (1 + WORSE),
-                  f"objectives {least!r} and {theirs!r}"),
-        ),
+    note = (
+        f"which ends {inside / program.eps - 1:.0e} of the radius outside the ball and "
+        f"{above / float(program.targets.norm()):.0e} of ||Y|| above its ceilings"
+    )
+    check = Check(
+        FAMILY, f"{case}: feasible, and no worse than {PLAIN}",
+        feasible(program, found[OURS]) and least <= theirs * (1 + WORSE),
+        f"objectives {least!r} and {theirs!r}",
     )  # fmt: skip
+    target = FASTER if named else None
+    measured = versus(FAMILY, case, times, OURS, target=target, note=note)
+    return Findings(tuple(measured), checks=(check,))
 
 
 def _layer(setting: Setting) -> tuple[Program, str]:

@@ -9,13 +9,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
 from reports.claims.figures_of_tails import power, tails, tails_alt, tails_of
 from reports.claims.graph import dependencies, dependencies_alt
 from reports.claims.terms import FAMILIES, family, measured, times
 from reports.site import style
-from reports.site.figure import Kind, sheet
+from reports.site.figure import Kind, sheet, ticks
 from reports.site.plain import INFINITE, count
 
 Json = dict[str, Any]
@@ -38,7 +38,7 @@ def tightness(summary: Json, narrow: bool) -> Figure:
     axes.set_xlim(*_limits(summary))
     axes.axvspan(axes.get_xlim()[0], 1, color=style.FAINT, alpha=0.45, linewidth=0, zorder=0)
     axes.axvline(1, color=style.INK, linewidth=1.1)
-    y, ticks = 0.0, []
+    y, marks = 0.0, []
     for name, rows in groups:
         y += head / row
         axes.text(
@@ -48,17 +48,15 @@ def tightness(summary: Json, narrow: bool) -> Figure:
         )  # fmt: skip
         for claim in rows:
             _tightness_row(axes, claim, y)
-            ticks.append((y, claim["id"] if narrow else _label(claim)))
+            marks.append((y, claim["id"] if narrow else _label(claim)))
             y += 1
-    axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks])
+    axes.set_yticks([place for place, _ in marks], [text for _, text in marks])
     axes.tick_params(axis="y", length=0, labelsize=8.5)
     for label in axes.get_yticklabels():
         label.set_linespacing(1.1)
     axes.set_ylim(y - 0.35, 0)
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_locator(LogLocator(numticks=5 if narrow else 9))
-    axes.xaxis.set_major_formatter(power)
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    ticks(axes.xaxis, power, LogLocator(numticks=5 if narrow else 9))
     axes.set_xlabel("promised ÷ needed (log scale)")
     _tightness_legend(axes, summary, narrow, top / height)
     return figure

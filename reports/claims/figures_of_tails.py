@@ -8,11 +8,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from reports.claims.terms import family
 from reports.site import style
-from reports.site.figure import NARROW, WIDE
+from reports.site.figure import NARROW, WIDE, ticks
 from reports.site.plain import significant
 
 Json = dict[str, Any]
@@ -96,8 +95,7 @@ def _tail_panel(axes: Axes, series: Mapping[str, list[float]]) -> None:
     # An envelope that falls like an exponential would else leave the tail a line at the top.
     axes.set_ylim(least / 2, 2)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(power)
-        axis.set_minor_formatter(NullFormatter())
+        ticks(axis, power)
     axes.set_xlabel("t")
     axes.set_ylabel("share above t")
     axes.legend(loc="upper right")

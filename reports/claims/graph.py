@@ -143,16 +143,11 @@ def _edge(axes: Axes, points: list[tuple[float, float]], *, dashed: bool) -> Non
     curve = Path(points, [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
     axes.add_patch(
         FancyArrowPatch(
-            path=curve,
-            arrowstyle="-|>,head_length=3.4,head_width=1.7",
-            color=_ASSUMED if dashed else style.GREY,
-            linewidth=0.8,
-            linestyle=(0, (3, 2)) if dashed else "-",
-            zorder=1,
-            shrinkA=0,
-            shrinkB=0,
+            path=curve, arrowstyle="-|>,head_length=3.4,head_width=1.7",
+            color=_ASSUMED if dashed else style.GREY, linewidth=0.8,
+            linestyle=(0, (3, 2)) if dashed else "-", zorder=1, shrinkA=0, shrinkB=0,
         )
-    )
+    )  # fmt: skip
 
 
 def _node(

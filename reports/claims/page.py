@@ -21,13 +21,10 @@ from reports.site.page import Contents, Page
 Json = dict[str, Any]
 SIGNS = {"s": "■", "o": "●", "D": "◆", "v": "▼", "X": "✖"}
 KINDS = {
-    "symbolic": "Derived by machine",
-    "laws": "Laws, on adversarial instances",
-    "oracles": "Held against independent oracles",
-    "coverage": "Simulated",
-    "assumptions": "Measured on real networks",
-    "mutations": "Weakened copies",
-}
+    "symbolic": "Derived by machine", "laws": "Laws, on adversarial instances",
+    "oracles": "Held against independent oracles", "coverage": "Simulated",
+    "assumptions": "Measured on real networks", "mutations": "Weakened copies",
+}  # fmt: skip
 _ID = re.compile(r"(?<![\w-])[A-Z][A-Za-z]*-?[\w]+(?:-[\w]+)*")
 
 

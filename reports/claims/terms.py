@@ -10,17 +10,11 @@ from reports.site.plain import INFINITE, significant
 
 Json = dict[str, Any]
 FAMILIES = {
-    "ES": "Sensitivities (ES)",
-    "SP": "One neuron (SP)",
-    "NW": "The whole network (NW)",
-    "AL": "Sharing out a budget (AL)",
-    "CT": "Certificates (CT)",
-    "PF": "Channels (PF)",
-    "NT": "Net-Trim (NT)",
-    "MS": "Entries of a matrix (MS)",
-    "GN": "Generalization (GN)",
+    "ES": "Sensitivities (ES)", "SP": "One neuron (SP)", "NW": "The whole network (NW)",
+    "AL": "Sharing out a budget (AL)", "CT": "Certificates (CT)", "PF": "Channels (PF)",
+    "NT": "Net-Trim (NT)", "MS": "Entries of a matrix (MS)", "GN": "Generalization (GN)",
     "A": "Assumptions (A)",
-}
+}  # fmt: skip
 STATUSES = {
     "proved": "Every step listed under its proof was derived by machine, and no check found fault. "
     "Taken for granted: sums keep what holds for their terms, and a function whose derivative is "

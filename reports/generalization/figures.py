@@ -22,14 +22,10 @@ Json = dict[str, Any]
 _LEVELS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _FILLS = {
-    "positions": (style.ORANGE, ""),
-    "magnitudes": (style.BLUE, "///"),
-    "signs": (style.GREEN, "..."),
-    "bytes": (style.PURPLE, "xxx"),
-    "form": (style.SKY, "|||"),
-    "frame": (style.GREY, ""),
-    "search": (style.BLACK, ""),
-}
+    "positions": (style.ORANGE, ""), "magnitudes": (style.BLUE, "///"),
+    "signs": (style.GREEN, "..."), "bytes": (style.PURPLE, "xxx"), "form": (style.SKY, "|||"),
+    "frame": (style.GREY, ""), "search": (style.BLACK, ""),
+}  # fmt: skip
 
 
 def rows_of(facts: Json) -> dict[str, list[tuple[str, float]]]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
 from reports.generalization.words import REFERENCES, amount, chosen, rate
 from reports.site import style
-from reports.site.figure import Drawn, drawing, percent_tick, sheet
+from reports.site.figure import Drawn, drawing, percent_tick, sheet, ticks
 from reports.site.plain import percent
 
 Json = dict[str, Any]
@@ -58,9 +58,7 @@ def _overview(results: Sequence[Json], narrow: bool) -> Figure:
     axes.set_ylim(len(results) - 0.5, -0.75 if narrow else -0.5)
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(percent_tick)
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    ticks(axes.xaxis, percent_tick, LogLocator(subs=(1, 2, 5)))
     axes.minorticks_off()
     axes.tick_params(labelsize=8)
     axes.set_xlabel("share of inputs got wrong (log scale)", fontsize=8.5)

@@ -30,14 +30,11 @@ REFERENCES = (
     (0.116, "Lotfi et al. 2022"),
 )
 PARTS = {
-    "positions": "where weights are not zero",
-    "magnitudes": "sizes of weights",
-    "signs": "signs of weights",
-    "bytes": "weights as they are",
-    "form": "form of each tensor",
+    "positions": "where weights are not zero", "magnitudes": "sizes of weights",
+    "signs": "signs of weights", "bytes": "weights as they are", "form": "form of each tensor",
     "frame": "header, checksum, architecture, rounding",
     "search": "the search and the rules of the code",
-}
+}  # fmt: skip
 
 
 def amount(value: float | str) -> str:

@@ -10,11 +10,12 @@ from reports.site.plain import count, percent, significant
 Json = dict[str, Any]
 
 
-def _labels(results: Json) -> dict[str, str]:
+def labels(results: Json) -> dict[str, str]:
+    """What readers call each method, by name."""
     return {m["name"]: m["label"] for m in results["methods"]}
 
 
-def _at_middle(results: Json) -> tuple[float, list[Json]]:
+def at_middle(results: Json) -> tuple[float, list[Json]]:
     """The keep ratio of the grid nearest to one half, and its rows."""
     keep = min(results["grid"]["keeps"], key=lambda k: abs(k - 0.5))
     return keep, [row for row in results["grid"]["rows"] if row["keep"] == keep]
@@ -22,8 +23,8 @@ def _at_middle(results: Json) -> tuple[float, list[Json]]:
 
 def accuracy(results: Json) -> str:
     """Say who is best and worst at half of the weights."""
-    names = _labels(results)
-    keep, rows = _at_middle(results)
+    names = labels(results)
+    keep, rows = at_middle(results)
     ranked = sorted(rows, key=lambda row: -row["accuracy"])
     best, worst = ranked[0], ranked[-1]
     original = results["network"]["figure_accuracy"]
@@ -38,8 +39,8 @@ def accuracy(results: Json) -> str:
 
 def output_error(results: Json) -> str:
     """Say how the output error of the best and worst method compares at half of the weights."""
-    names = _labels(results)
-    keep, rows = _at_middle(results)
+    names = labels(results)
+    keep, rows = at_middle(results)
     ranked = sorted(rows, key=lambda row: row["error"])
     best, worst = ranked[0], ranked[-1]
     text = (
@@ -75,7 +76,7 @@ def sample_sizes(results: Json) -> str:
 
 def promises(results: Json) -> str:
     """Say how far the observed errors stay below the promised ones."""
-    names = _labels(results)
+    names = labels(results)
     parts = [
         f"{names[m['method']]}: {count(m['exceeding'])} of {count(m['neurons'])} neurons above the "
         f"line, promise {significant(m['ratio'], 2)} times the observed error at the median, "

@@ -103,21 +103,12 @@ def network(stats: Calibration, plan: Settings, eta: int, eta_star: int) -> Json
         )
     asked, pairs = (sum(layer[k] for layer in layers) for k in ("asked", "pairs"))
     return {
-        "eps": eps,
-        "delta": delta,
-        "eta": eta,
-        "eta_star": eta_star,
-        "kappa": allowance,
+        "eps": eps, "delta": delta, "eta": eta, "eta_star": eta_star, "kappa": allowance,
         "points_asked": float(sipp_theory.calibration_size(eta, eta_star, delta)),
-        "points": stats.inputs,
-        "layers": layers,
-        "asked": asked,
-        "pairs": pairs,
-        "vacuous": asked == pairs,
-        "nnz_bound": size.nnz,
-        "nnz_bound_blind": blind.nnz,
+        "points": stats.inputs, "layers": layers, "asked": asked, "pairs": pairs,
+        "vacuous": asked == pairs, "nnz_bound": size.nnz, "nnz_bound_blind": blind.nnz,
         "weights": sum(layer.sensitivity.numel() for layer in stats.layers),
-    }
+    }  # fmt: skip
 
 
 def tails(model: nn.Module, inputs: Tensor) -> list[Json]:
@@ -139,16 +130,13 @@ def tails(model: nn.Module, inputs: Tensor) -> list[Json]:
         found = [sipp_theory.hill_tail_index(column, count) for column in ratios[:, alive].T]
         rows.append(
             {
-                "layer": layer.name,
-                "neurons": len(found),
-                "largest_samples": count,
-                "inputs": len(points),
-                "index": float(np.median([f.index for f in found])),
+                "layer": layer.name, "neurons": len(found), "largest_samples": count,
+                "inputs": len(points), "index": float(np.median([f.index for f in found])),
                 "low": float(np.median([f.low for f in found])),
                 "high": float(np.median([f.high for f in found])),
                 "no_variance": sum(f.high < 2 for f in found),
             }
-        )
+        )  # fmt: skip
     return rows
 
 

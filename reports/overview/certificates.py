@@ -80,10 +80,6 @@ def searches(
             }
         )
     return {
-        "eps": plan.target_eps,
-        "delta": plan.target_delta,
-        "confidence": plan.confidence,
-        "confidence_each": each,
-        "n": len(splits.certificate_inputs),
-        "rows": rows,
-    }
+        "eps": plan.target_eps, "delta": plan.target_delta, "confidence": plan.confidence,
+        "confidence_each": each, "n": len(splits.certificate_inputs), "rows": rows,
+    }  # fmt: skip

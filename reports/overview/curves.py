@@ -47,13 +47,11 @@ def one(
     pruned = sipp_core.prune(model, ready, method=method, keep=keep, seed=seed)
     errors, changed = sipp_core.output_errors(model, pruned.model, splits.figure_inputs)
     return {
-        "seed": seed,
-        "kept": pruned.kept,
+        "seed": seed, "kept": pruned.kept,
         "accuracy": training.accuracy(pruned.model, splits.figure_inputs, splits.figure_targets),
-        "error": float(errors.mean()),
-        "error_95": float(np.quantile(errors, 0.95)),
+        "error": float(errors.mean()), "error_95": float(np.quantile(errors, 0.95)),
         "changed": float(changed.mean()),
-    }
+    }  # fmt: skip
 
 
 def summary(runs: Sequence[Json]) -> Json:

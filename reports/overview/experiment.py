@@ -147,20 +147,12 @@ def _trained(
 def _data(data: Dataset, splits: Splits) -> Json:
     facts = datasets.SOURCES[data.name]
     return {
-        "name": data.name,
-        "title": facts.title,
-        "about": facts.about,
-        "source": facts.origin,
-        "licence": facts.licence,
-        "description": data.description,
-        "train": len(data.train_inputs),
-        "test": len(data.test_inputs),
-        "calibration": len(splits.calibration),
-        "figures": len(splits.figures),
-        "certificate": len(splits.certificate),
-        "repeats": splits.repeats,
-        "classes": data.num_classes,
-    }
+        "name": data.name, "title": facts.title, "about": facts.about, "source": facts.origin,
+        "licence": facts.licence, "description": data.description, "train": len(data.train_inputs),
+        "test": len(data.test_inputs), "calibration": len(splits.calibration),
+        "figures": len(splits.figures), "certificate": len(splits.certificate),
+        "repeats": splits.repeats, "classes": data.num_classes,
+    }  # fmt: skip
 
 
 def _provenance(dataset: str, seed: int, device: str, quick: bool) -> Json:

@@ -6,11 +6,11 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter
 
 from reports.overview import alt, figures_theory
 from reports.site import style
-from reports.site.figure import NARROW, WIDE, Kind, always
+from reports.site.figure import NARROW, WIDE, Kind, always, general_tick, ticks
 from reports.site.methods import look as look_of
 
 Json = dict[str, Any]
@@ -134,9 +134,7 @@ def output_error(results: Json, narrow: bool) -> Figure:
         axes.set_yscale("log")
         axes.set_ylim(least, most)
         _kept_axis(axes)
-        axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_major_locator(LogLocator(numticks=9))
+        ticks(axes.yaxis, general_tick, LogLocator(numticks=9))
         axes.axhline(1, color=style.INK, linewidth=0.8)
         ends = [(0.93, 1.0, "error = output", style.INK)]
         for method in _in_panel(results, family):

@@ -7,21 +7,19 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator, NullFormatter
+from matplotlib.ticker import MultipleLocator
 
+from reports.overview.alt import labels
 from reports.site import style
-from reports.site.figure import sheet
+from reports.site.figure import general_tick, sheet, ticks
 from reports.site.plain import significant
 
 Json = dict[str, Any]
 SIGNS = {1: "+", -1: "−"}
 CLAIM_NAMES = {
-    "SP-2": "CoreNet, as printed",
-    "SP-3": "Bernstein",
-    "SP-4": "Chernoff–Hoeffding",
-    "SP-5": "Cramér",
-    "SP-5x": "exact tail",
-}
+    "SP-2": "CoreNet, as printed", "SP-3": "Bernstein", "SP-4": "Chernoff–Hoeffding",
+    "SP-5": "Cramér", "SP-5x": "exact tail",
+}  # fmt: skip
 
 
 def _thousands(value: float, _: float) -> str:
@@ -61,8 +59,7 @@ def sample_sizes(results: Json, narrow: bool) -> Figure:
     )
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_formatter(_thousands)
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    ticks(axes.xaxis, _thousands)
     axes.set_xlabel("draws (log scale)")
     axes.legend(
         loc="lower left", bbox_to_anchor=(-0.3 if narrow else -0.09, 1.0),
@@ -82,7 +79,7 @@ def promises(results: Json, narrow: bool) -> Figure:
         top=0.94 if narrow else 0.84, bottom=0.055 if narrow else 0.135,
         hspace=0.42, wspace=0.1,
     )  # fmt: skip
-    labels = {m["name"]: m["label"] for m in results["methods"]}
+    names = labels(results)
     values = [
         v for m in methods for e in m["layers"] for k in ("promised", "observed") for v in e[k]
         if v > 0
@@ -90,13 +87,13 @@ def promises(results: Json, narrow: bool) -> Figure:
     low, high = max(min(values, default=0.1), 1e-3) / 3, max([*values, 1.0]) * 1.3
     for axes, method in zip(panels, methods, strict=True):
         _promise_panel(axes, method, low, high)
-        axes.set_title(labels[method["method"]])
+        axes.set_title(names[method["method"]])
         axes.set_xlabel("error promised")
         if narrow or axes is panels[0]:
             axes.set_ylabel("error observed")
-    handles, names = panels[0].get_legend_handles_labels()
+    handles, layers = panels[0].get_legend_handles_labels()
     figure.legend(
-        handles, names, loc="upper left", ncols=len(names), handletextpad=0.1, markerscale=1.6,
+        handles, layers, loc="upper left", ncols=len(layers), handletextpad=0.1, markerscale=1.6,
         bbox_to_anchor=(0.14 if narrow else 0.058, 1.0), borderpad=0,
     )  # fmt: skip
     return figure
@@ -108,8 +105,7 @@ def _promise_panel(axes: Axes, method: Json, low: float, high: float) -> None:
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda v, _: f"{v:g}")
-        axis.set_minor_formatter(NullFormatter())
+        ticks(axis, general_tick)
     axes.plot([low, high], [low, high], color=style.INK, linewidth=0.9)
     axes.axvspan(1, high, color=style.FAINT, alpha=0.5, linewidth=0, zorder=0)
     axes.text(

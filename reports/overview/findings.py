@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reports.overview.alt import at_middle, labels
 from reports.site.plain import count, percent, percent_upward, share, significant, upward
 
 Json = dict[str, Any]
@@ -12,28 +13,21 @@ Json = dict[str, Any]
 def findings(results: Json) -> list[Json]:
     """Sentences for the head of the page, each with the kind of statement that it is."""
     return [
-        _says("measured", _accuracy(results)),
-        _says("certificate", _certificate(results)),
+        _says("measured", _accuracy(results)), _says("certificate", _certificate(results)),
         *(_says("certificate", text) for text in _sparsest(results)),
-        _says("measured", _tightness(results)),
-        _says("promise", _network(results)),
+        _says("measured", _tightness(results)), _says("promise", _network(results)),
         _says("measured", _kept_promises(results)),
-    ]
+    ]  # fmt: skip
 
 
 def _says(kind: str, text: str) -> Json:
     return {"kind": kind, "text": text}
 
 
-def _labels(results: Json) -> dict[str, str]:
-    return {m["name"]: m["label"] for m in results["methods"]}
-
-
 def _accuracy(results: Json) -> str:
-    keep = min(results["grid"]["keeps"], key=lambda k: abs(k - 0.5))
-    rows = [row for row in results["grid"]["rows"] if row["keep"] == keep]
+    keep, rows = at_middle(results)
     best, worst = (pick(rows, key=lambda row: row["accuracy"]) for pick in (max, min))
-    names = _labels(results)
+    names = labels(results)
     return (
         f"Asked to keep {percent(keep, 0)} of the weights, {names[best['method']]} stays most "
         f"accurate ({percent(best['accuracy'])}; unpruned "
@@ -50,7 +44,7 @@ def _certificate(results: Json) -> str:
             f"{count(proved['needed_n'])} are needed."
         )
     text = (
-        f"With {percent(network['kept'])} of the weights ({_labels(results)[network['method']]}), "
+        f"With {percent(network['kept'])} of the weights ({labels(results)[network['method']]}), "
         f"at most {share(proved['delta'])} of new inputs move by more than "
         f"{upward(proved['eps'])} of the output's size"
     )
@@ -67,7 +61,7 @@ def _sparsest(results: Json) -> list[str]:
     return [
         f"An error of at most {results['sparsest']['eps']:g} for all but "
         f"{share(results['sparsest']['delta'])} of new inputs was proved with the fewest weights "
-        f"for {_labels(results)[best['method']]}: {percent(best['kept'])}, at "
+        f"for {labels(results)[best['method']]}: {percent(best['kept'])}, at "
         f"{share(results['sparsest']['confidence'])} confidence."
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from reports.overview.alt import labels
 from reports.overview.figures import FIGURES
 from reports.overview.findings import findings
 from reports.site import plain
@@ -12,14 +13,10 @@ from reports.site.figure import draw
 from reports.site.page import Contents, Json, Page, Prepared
 
 CLAIM_TITLES = {
-    "SP-2": "CoreNet's sample size, as printed",
-    "SP-3": "Bernstein",
-    "SP-4": "Chernoff–Hoeffding",
-    "SP-5": "Cramér, at the calibration inputs",
-    "SP-5x": "exact tail, at the calibration inputs",
-    "SP-6": "keeping the most sensitive weights",
-    "SP-8": "inclusion by probability",
-}
+    "SP-2": "CoreNet's sample size, as printed", "SP-3": "Bernstein", "SP-4": "Chernoff–Hoeffding",
+    "SP-5": "Cramér, at the calibration inputs", "SP-5x": "exact tail, at the calibration inputs",
+    "SP-6": "keeping the most sensitive weights", "SP-8": "inclusion by probability",
+}  # fmt: skip
 
 
 def _fill(given: tuple[Json, Mapping[str, Prepared | None]]) -> Contents:
@@ -32,8 +29,7 @@ def _fill(given: tuple[Json, Mapping[str, Prepared | None]]) -> Contents:
     written |= {name: page and page.briefing for name, page in beside.items()}
     written["figures"] = [{"name": figure.name, "alt": figure.alt} for figure in drawn]
     data = plain.dump(written)
-    labels = {m["name"]: m["label"] for m in written["methods"]}
-    values = {"r": json.loads(data), "labels": labels, "claims": CLAIM_TITLES}
+    values = {"r": json.loads(data), "labels": labels(written), "claims": CLAIM_TITLES}
     return Contents(data, drawn, values, briefing=written["verdict"])
 
 

@@ -115,23 +115,16 @@ def guarantees(
         errors, _ = sipp_core.output_errors(model, result.model, splits.figure_inputs)
         rows.append(
             {
-                "method": name,
-                "bound": bound,
-                "claim": _claim(result.claims, find_method(name), BOUNDS[bound]),
-                "eps": eps,
-                "kept": result.kept,
-                "whole": sum(layer.whole for layer in result.layers),
+                "method": name, "bound": bound,
+                "claim": _claim(result.claims, find_method(name), BOUNDS[bound]), "eps": eps,
+                "kept": result.kept, "whole": sum(layer.whole for layer in result.layers),
                 "neurons": sum(layer.shape[0] - layer.dead for layer in result.layers),
-                "vacuous": result.vacuous,
-                "error": float(errors.mean()),
+                "vacuous": result.vacuous, "error": float(errors.mean()),
             }
-        )
+        )  # fmt: skip
     return {
-        "delta": plan.delta,
-        "points": plan.points,
-        "eps": list(plan.guarantee_eps),
-        "rows": rows,
-    }
+        "delta": plan.delta, "points": plan.points, "eps": list(plan.guarantee_eps), "rows": rows,
+    }  # fmt: skip
 
 
 def _claim(claims: tuple[str, ...], method: Method, bound: Bound) -> str:

@@ -68,24 +68,14 @@ class Settings:
 
 
 CLOSED = (
-    ("corenet", "corenet"),
-    ("sipp-rand", "corenet"),
-    ("sipp-rand", "bernstein"),
-    ("sipp-rand", "kl"),
-    ("uniform", "kl"),
-    ("magnitude", "kl"),
-    ("sipp-det", "kl"),
-    ("sipp-recentred", "kl"),
-    ("sipp-hybrid", "kl"),
-    ("sipp-poisson", "bernstein"),
-)
+    ("corenet", "corenet"), ("sipp-rand", "corenet"), ("sipp-rand", "bernstein"),
+    ("sipp-rand", "kl"), ("uniform", "kl"), ("magnitude", "kl"), ("sipp-det", "kl"),
+    ("sipp-recentred", "kl"), ("sipp-hybrid", "kl"), ("sipp-poisson", "bernstein"),
+)  # fmt: skip
 INSTANCE = (
-    ("sipp-rand", "cramer"),
-    ("magnitude", "exact"),
-    ("sipp-det", "exact"),
-    ("sipp-recentred", "exact"),
-    ("sipp-hybrid", "cramer"),
-)
+    ("sipp-rand", "cramer"), ("magnitude", "exact"), ("sipp-det", "exact"),
+    ("sipp-recentred", "exact"), ("sipp-hybrid", "cramer"),
+)  # fmt: skip
 # The exact tail of every neuron costs minutes on a wide layer.
 EXACT = (("sipp-poisson", "cramer"), ("sipp-rand", "exact"))
 
@@ -104,14 +94,8 @@ def settings(dataset: str, quick: bool) -> Settings:
     if not quick:
         return full
     return replace(
-        full,
-        keeps=(0.3, 0.6),
-        seeds=1,
-        epochs=6 if dataset == "digits" else 1,
-        promise_draws=3,
-        trials=500,
-        neurons=1,
-        guarantee_eps=(0.5,),
+        full, keeps=(0.3, 0.6), seeds=1, epochs=6 if dataset == "digits" else 1, promise_draws=3,
+        trials=500, neurons=1, guarantee_eps=(0.5,),
         guarantees=(("corenet", "corenet"), ("sipp-rand", "kl"), ("sipp-det", "kl")),
         tail_inputs=300,
-    )
+    )  # fmt: skip

@@ -77,13 +77,10 @@ def split(data: Dataset, count: int, seed: int) -> Splits:
     held_out = data.test_inputs[torch.from_numpy(certificate)]
     known = set(digests(inputs))
     return Splits(
-        calibration=calibration,
-        figures=figures,
-        certificate=certificate,
+        calibration=calibration, figures=figures, certificate=certificate,
         calibration_inputs=inputs,
         calibration_targets=data.train_targets[torch.from_numpy(calibration)],
         figure_inputs=data.test_inputs[torch.from_numpy(figures)],
-        figure_targets=data.test_targets[torch.from_numpy(figures)],
-        certificate_inputs=held_out,
+        figure_targets=data.test_targets[torch.from_numpy(figures)], certificate_inputs=held_out,
         repeats=sum(mark in known for mark in digests(held_out)),
-    )
+    )  # fmt: skip

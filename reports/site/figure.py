@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import Locator, NullFormatter
 
 from reports.site import style
 
@@ -41,12 +43,9 @@ def drawing(name: str, alt: str, make: Callable[[bool], Figure]) -> Drawn:
     with style.styled():
         wide, narrow = make(False), make(True)
         return Drawn(
-            name=name,
-            alt=alt,
-            png=style.encoded(wide, "png"),
-            svg=style.encoded(wide, "svg"),
+            name=name, alt=alt, png=style.encoded(wide, "png"), svg=style.encoded(wide, "svg"),
             narrow=style.encoded(narrow, "svg"),
-        )
+        )  # fmt: skip
 
 
 def draw(kinds: Mapping[str, Kind], numbers: Json, name: str = "{}") -> tuple[Drawn, ...]:
@@ -74,6 +73,19 @@ def sheet(
         left=left, right=right, top=1 - top / height, bottom=bottom / height, **spacing
     )
     return figure, list(panels.flat)
+
+
+def ticks(axis: Axis, form: Callable[[float, float], str], places: Locator | None = None) -> None:
+    """Write the ticks of an axis in a form, at places if any are given; none between them."""
+    if places is not None:
+        axis.set_major_locator(places)
+    axis.set_major_formatter(form)
+    axis.set_minor_formatter(NullFormatter())
+
+
+def general_tick(value: float, _: float) -> str:
+    """A number as a tick, as short as it can be said."""
+    return f"{value:g}"
 
 
 def percent_tick(value: float, _: float) -> str:

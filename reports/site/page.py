@@ -26,12 +26,9 @@ def _embedded(svg: bytes) -> str:
 def _environment() -> jinja2.Environment:
     """Templates of this package, escaping everything, refusing a name that does not exist."""
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+        loader=jinja2.PackageLoader("reports", "templates"), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     made.filters |= {
         "sig": plain.significant, "up": plain.upward, "percent": plain.percent,
         "percent_up": plain.percent_upward, "count": plain.count, "share": plain.share,

@@ -49,12 +49,9 @@ FAMILIES = dict(
 )  # fmt: skip
 SPARE = Look(BLACK, "*")
 CLAIMS = {
-    "SP-2": Look(PURPLE, "P"),
-    "SP-3": Look(ORANGE, "s"),
-    "SP-4": Look(GREEN, "^"),
-    "SP-5": Look(BLUE, "D"),
-    "SP-5x": Look(VERMILLION, "o"),
-}
+    "SP-2": Look(PURPLE, "P"), "SP-3": Look(ORANGE, "s"), "SP-4": Look(GREEN, "^"),
+    "SP-5": Look(BLUE, "D"), "SP-5x": Look(VERMILLION, "o"),
+}  # fmt: skip
 # What a claim's evidence comes to; the signs are those of the words' tags in the page.
 STATUS = {
     "proved": Look("#005a43", "s"),
@@ -65,12 +62,9 @@ STATUS = {
     "not checked": Look(SOFT, "$\\circ$"),
 }
 KINDS = {
-    "oracles": Look(BLUE, "s"),
-    "coverage": Look(VERMILLION, "o"),
-    "laws": Look(GREEN, "^"),
-    "symbolic": Look(PURPLE, "P"),
-    "assumptions": Look(BLACK, "*"),
-}
+    "oracles": Look(BLUE, "s"), "coverage": Look(VERMILLION, "o"), "laws": Look(GREEN, "^"),
+    "symbolic": Look(PURPLE, "P"), "assumptions": Look(BLACK, "*"),
+}  # fmt: skip
 LAYERS = (Look(BLUE, "o"), Look(ORANGE, "s"), Look(GREEN, "^"), Look(PURPLE, "D"))
 
 _RC: dict[Any, Any] = {

@@ -89,11 +89,9 @@ class _Bench(Trained[Plan]):
         errors, _ = sipp_core.output_errors(self.model, pruned.model, self.tests[0])
         after = training.accuracy(pruned.model, *self.tests)
         return {
-            "kept": pruned.kept,
-            "error": float(errors.mean()),
-            "accuracy": after,
+            "kept": pruned.kept, "error": float(errors.mean()), "accuracy": after,
             "drop": self.before - after,
-        }
+        }  # fmt: skip
 
 
 PAPER = Paper(

@@ -7,10 +7,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
 from reports.site import methods, style
-from reports.site.figure import Drawn, drawing, percent_tick, sheet
+from reports.site.figure import Drawn, drawing, general_tick, percent_tick, sheet, ticks
 from reports.site.plain import percent
 from reports.validation.corenet_plans import LOW_RANK
 from reports.validation.words import figure_words, number
@@ -113,14 +113,10 @@ def _panel(axes: Axes, panel: Json, looks: dict[str, style.Look]) -> None:
 
 def _axes(axes: Axes, panel: Json) -> None:
     axes.set_xlabel("weights kept", fontsize=8.5)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(percent_tick)
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    ticks(axes.xaxis, percent_tick, LogLocator(subs=(1, 2, 5)))
     axes.minorticks_off()
     if panel["log"]:
-        axes.yaxis.set_major_locator(LogLocator(numticks=6))
-        axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        ticks(axes.yaxis, general_tick, LogLocator(numticks=6))
     else:
         axes.yaxis.set_major_formatter(percent_tick)
     axes.tick_params(labelsize=8)

@@ -156,11 +156,7 @@ def validate(
         not_run(f"networks on {name}", "as above", schedule, why) for name, why in absent.items()
     ]
     return Validation(
-        paper=paper,
-        title=made.title,
-        schedule=schedule,
-        says=made.says(plans),
-        lines=(*made.lines(plans, rows), *left_out),
-        curves=tuple(made.curves(plans, rows)),
+        paper=paper, title=made.title, schedule=schedule, says=made.says(plans),
+        lines=(*made.lines(plans, rows), *left_out), curves=tuple(made.curves(plans, rows)),
         made=cells.made([key for key, _ in tasks]),
-    )
+    )  # fmt: skip

@@ -22,14 +22,10 @@ def two_spirals(count: int, seed: int) -> Dataset:
     dice = torch.Generator().manual_seed(seed)
     targets = torch.arange(2).repeat_interleave(count)
     return Dataset(
-        name="spirals",
-        train_inputs=_points(targets, dice),
-        train_targets=targets,
-        test_inputs=_points(targets, dice),
-        test_targets=targets,
-        num_classes=2,
+        name="spirals", train_inputs=_points(targets, dice), train_targets=targets,
+        test_inputs=_points(targets, dice), test_targets=targets, num_classes=2,
         description="two spirals of one and a half turns, drawn here",
-    )
+    )  # fmt: skip
 
 
 def _points(targets: Tensor, dice: torch.Generator) -> Tensor:

@@ -12,11 +12,9 @@ Json = dict[str, Any]
 NAMES = {key: paper.name for key, paper in PAPERS.items()}
 SIGNS = {"yes": "✓", "in part": "◐", "no": "✗", "not run": "–"}
 GROUPS = (
-    ("yes", "Reproduced"),
-    ("in part", "Reproduced in part, or undecided by so few seeds"),
-    ("no", "Not reproduced"),
-    ("not run", "Not run here"),
-)
+    ("yes", "Reproduced"), ("in part", "Reproduced in part, or undecided by so few seeds"),
+    ("no", "Not reproduced"), ("not run", "Not run here"),
+)  # fmt: skip
 FIGURES = {
     "corenet-error": ("Output error, CoreNet and its peers",
                       "Mean relative error of the outputs on test inputs, log axis; a network that "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from sipp_core.methods import corenet, entrywise
 from sipp_core.methods.corenet import CoreNet, CoreNetPlus, CoreNetPlusPlus
 from sipp_core.methods.entrywise import Entrywise
 from sipp_core.methods.filters import Filters, prune_filters
@@ -48,5 +49,6 @@ __all__ = [
     "Filters", "Keep", "KeepLargest", "LowRank", "Magnitude", "Method", "Needs", "NetTrim",
     "Planned", "Promise", "Pruned", "RandomMask", "Request", "Rewrite", "Rewriting", "SippDet",
     "SippHybrid", "SippPoisson", "SippRand", "SippRecentred", "Snip", "Uniform", "Wanda",
-    "Within", "bounds_of", "find_method", "prune_filters", "register", "registered", "variant",
+    "Within", "bounds_of", "corenet", "entrywise", "find_method", "prune_filters", "register",
+    "registered", "variant",
 ]  # fmt: skip

@@ -204,7 +204,34 @@ def make_request(
     masks: bool = False,
     progress: Progress | None = None,
 ) -> Request:
-    """Validate the arguments of `prune`, and refuse those that the method does not use."""
+    """Validate the arguments of `prune`, and refuse those that the method does not use.
+
+    Args:
+        method: the method.
+        model: the user's model.
+        keep: as in `prune`, and so are all that follow.
+        eps: relative error.
+        delta: failure probability.
+        scope: "layer" or "global".
+        bound: name of a bound, or a bound.
+        coverage_factor: C >= 1.
+        seed: of every draw.
+        points: activation rows a layer.
+        masks: whether the new model shall carry masks.
+        progress: callback.
+
+    Returns:
+        The request; no input has been read.
+
+    Raises:
+        TypeError: a number that is none.
+        ValueError: a value out of range, or an argument without effect.
+
+    Example:
+        >>> from sipp_core.methods import Wanda
+        >>> make_request(Wanda(), nn.Linear(2, 1), keep=0.5).target
+        Keep(fraction=0.5, scope='layer')
+    """
     if (keep is None) == (eps is None):
         raise ValueError(
             "give either keep=... (budget mode) or eps=... and delta=... (guarantee mode); found "

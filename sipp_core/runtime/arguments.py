@@ -10,7 +10,25 @@ from torch import Tensor
 
 
 def whole(name: str, value: object, low: int, below: int | None = None) -> int:
-    """Return value as an int; refuse what is no integer or lies outside [low, below)."""
+    """Return value as an int; refuse what is no integer or lies outside [low, below).
+
+    Args:
+        name: of the argument, for the message.
+        value: what was given.
+        low: least value allowed.
+        below: first value above that is not; None for no limit.
+
+    Returns:
+        The value.
+
+    Raises:
+        TypeError: no integer.
+        ValueError: out of range.
+
+    Example:
+        >>> whole("seed", 3, 0)
+        3
+    """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer; found {value!r}")
     number = operator.index(value)  # pyright: ignore[reportArgumentType]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sipp_theory.draws import BOUNDS
+from sipp_theory.inclusion import poisson_rate
 from sipp_theory.inclusion.poisson_rate import (
     INCLUSION_BOUNDS,
     Bennett,
@@ -16,7 +17,7 @@ from sipp_theory.inclusion.poisson_tail import Cramer, ExactTail
 
 __all__ = [
     "INCLUSION_BOUNDS", "expected_kept", "inclusion_error", "inclusion_probabilities",
-    "inclusion_rate",
+    "inclusion_rate", "poisson_rate",
 ]  # fmt: skip
 
 for _form in (Bernstein("bernstein"), Bennett("kl"), Cramer("cramer"), ExactTail("exact")):

@@ -1,13 +1,26 @@
-"""Small networks with every way that channels travel, for the tests of graphs and filters."""
+"""Networks, planning tables and calibrations that the tests of several folders share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sipp_core import PruneResult, calibrate, prune
+from sipp_core.pruning.method import registered
+from sipp_core.pruning.planned import Planned
+from sipp_core.pruning.table import Table, make_table
+from sipp_core.zoo import datasets, models, training
+
+PLANNED = tuple(name for name, method in registered().items() if isinstance(method, Planned))
+MASKS = ("magnitude", "random", "wanda", "snip")
+EPS, DELTA = 0.5, 0.1
 
 
 class Residual(nn.Module):
@@ -132,3 +145,59 @@ def network(name: str, seed: int) -> tuple[nn.Module, Tensor]:
             for parameter in module.parameters():
                 nn.init.normal_(parameter)
     return model, torch.randn(6, *shape, dtype=torch.float64)
+
+
+def for_method(method: str, x: Tensor) -> Any:
+    """What a method is calibrated on: SNIP needs classes, here those of a fixed rule."""
+    return [(x, (x.flatten(1).sum(1) * 7).long() % 4)] if method == "snip" else x
+
+
+def layer_table(out: int, fan_in: int, n: int, seed: int, bound: str = "bernstein") -> Table:
+    """Table of a random layer; some weights are 0, one input never fires, neuron 0 has one sign."""
+    rng = torch.Generator().manual_seed(seed)
+    module = nn.Linear(fan_in, out, dtype=torch.float64)
+    x = torch.rand(n, fan_in, generator=rng, dtype=torch.float64) ** 2
+    with torch.no_grad():
+        module.weight.copy_(torch.randn(out, fan_in, generator=rng))
+        module.weight[:, 3] = 0
+        module.weight[0].abs_()
+    x[:, 1] = 0
+    pairs = [(x, torch.rand(n, out, generator=rng, dtype=torch.float64))]
+    stats = calibrate(module, pairs, points=10 * n, statistics={"energy", "gradients"}).layers[0]
+    return make_table(
+        stats, delta=0.1, coverage_factor=1.0, bound=bound, eta=out, eta_star=max(fan_in, out),
+        dice=(0, seed),
+    )  # fmt: skip
+
+
+def layer_tables() -> list[Table]:
+    """Two of them."""
+    return [layer_table(12, 40, 30, 0), layer_table(9, 30, 30, 1)]
+
+
+def promised_network() -> tuple[nn.Sequential, Tensor]:
+    """A network on which guarantee mode leaves weights out, and its calibration inputs."""
+    rng = torch.Generator().manual_seed(0)
+    net = nn.Sequential(nn.Linear(300, 6), nn.Sigmoid(), nn.Linear(6, 4)).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=rng) * 0.1)
+        net.get_parameter("0.weight")[2].abs_()
+        net.get_parameter("0.weight")[3] = 0
+    return net, torch.rand(30, 300, generator=rng).double() ** 2 + 0.02
+
+
+@cache
+def promised(method: str, bound: str) -> PruneResult:
+    """That network, pruned with the promise EPS."""
+    net, x = promised_network()
+    return prune(net, x, method=method, bound=bound, eps=EPS, delta=DELTA)
+
+
+@pytest.fixture(scope="session")
+def trained_lenet(mnist_dir: Path) -> tuple[nn.Module, datasets.Dataset]:
+    """LeNet-300-100 after two epochs of real MNIST."""
+    data = datasets.load("mnist", data_dir=mnist_dir)
+    model = models.build("lenet-300-100", seed=0)
+    training.train(model, data, training.Recipe(2, 128, 2e-3))
+    return model, data

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 import sipp_theory
 from sipp_core import calibrate, prune
-from sipp_core.methods import corenet
+from sipp_core.methods import CoreNet, corenet
 from sipp_core.pruning.plan import draw_many
+from tests.core.conftest import layer_table
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -175,5 +176,15 @@ def test_candidates_need_inputs_set_aside() -> None:
 
 
 def test_its_own_bound_is_the_only_one_in_network_mode() -> None:
-    with pytest.raises(ValueError, match="'corenet' .*own network-wide bound.*method='sipp-rand'"):
+    with pytest.raises(ValueError, match="'corenet' .*own network-wide bound.*SippRand"):
         prune(network(), inputs(), method="corenet", eps=0.5, delta=0.1, bound="kl")
+
+
+def test_corenet_draws_in_proportion_to_the_sensitivity_sum() -> None:
+    table = layer_table(12, 40, 30, 8)
+    plan = CoreNet().by_budget([table], 100)[0]
+    live = table.total > 0
+    scale = plan.draws[live] / table.total[live]
+    # ceil(scale S): one common scale fits all pairs.
+    assert ((plan.draws[live] - 1) / table.total[live]).max() < scale.min() * (1 + 1e-9)
+    assert not plan.whole.any()

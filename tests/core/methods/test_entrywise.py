@@ -15,14 +15,14 @@ from torch import nn
 
 import sipp_theory
 from sipp_core import calibrate, load, prune
-from sipp_core.methods import entrywise
+from sipp_core.methods import Entrywise, entrywise
 from sipp_core.pruning import promise
 from sipp_core.pruning.plan import LayerPlan, draw, draw_many, expected_nonzeros
-from sipp_core.pruning.promise import Table, make_table
+from sipp_core.pruning.table import Table, make_table
 from sipp_core.runtime.numbers import generator
 
 WEIGHT = np.array([[0.9, -0.3, 0.4], [-0.6, 0.0, 0.5]])
-METHODS = tuple(entrywise.KINDS)
+METHODS = {method.name: method for method in map(Entrywise, sipp_theory.ENTRY_KINDS)}
 FACTORS = {
     "entry-uniform": (WEIGHT != 0).astype(float),
     "entry-l1": np.abs(WEIGHT),
@@ -54,7 +54,7 @@ def law(p: np.ndarray, m: int) -> list[tuple[np.ndarray, float]]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_plan_draws_by_its_definition(method: str) -> None:
-    plan = entrywise.by_budget(entrywise.KINDS[method], [table()], 3)[0]
+    plan = METHODS[method].by_budget([table()], 3)[0]
     if method == "entry-mixture":
         one, two = (FACTORS[f"entry-l{k}"] for k in (1, 2))
         p = (one / one.sum() + two / two.sum()) / 2
@@ -72,7 +72,7 @@ def test_a_plan_draws_by_its_definition(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_law_of_draws_is_unbiased_and_is_the_one_enumerated(method: str) -> None:
     one, m = table(), 3
-    p = sipp_theory.entry_probabilities(WEIGHT, entrywise.KINDS[method])
+    p = sipp_theory.entry_probabilities(WEIGHT, METHODS[method].law)
     plan = entrywise.joint_plan(one, p, m)
     every = law(p, m)
     assert sum(chance for _, chance in every) == pytest.approx(1)
@@ -101,7 +101,7 @@ def test_the_law_of_draws_is_unbiased_and_is_the_one_enumerated(method: str) -> 
 def test_the_promise_of_each_pair_holds_under_the_exact_law(method: str, bound: str) -> None:
     """Chance of |z^ - z| > eps z at the worst row, by enumeration of six draws."""
     one, m = table(bound), 6
-    p = sipp_theory.entry_probabilities(WEIGHT, entrywise.KINDS[method])
+    p = sipp_theory.entry_probabilities(WEIGHT, METHODS[method].law)
     eps = entrywise.joint_plan(one, p, m).eps
     points = one.statistics.points[0].numpy()
     every = law(p, m)
@@ -140,13 +140,13 @@ def wide(bound: str) -> Table:
 @pytest.mark.parametrize("bound", ["bernstein", "kl", "cramer"])
 def test_one_number_of_draws_serves_every_pair_and_one_less_does_not(bound: str) -> None:
     one = wide(bound)
-    plan = entrywise.by_eps("l1", one, 0.9)
+    plan = Entrywise("l1").by_eps(one, 0.9)
     m = plan.draws.max()
     assert plan.joint and (plan.draws == m).all() and m < 1200
     assert plan.eps.max() <= 0.9
     fewer = entrywise.joint_plan(one, plan.scores, m - 1)
     assert fewer.eps.max() > 0.9
-    assert not entrywise.by_eps("l1", one, 0.05).joint  # more draws than weights: kept whole
+    assert not Entrywise("l1").by_eps(one, 0.05).joint  # more draws than weights: kept whole
 
 
 def test_what_cannot_be_drawn_promises_nothing() -> None:
@@ -156,7 +156,7 @@ def test_what_cannot_be_drawn_promises_nothing() -> None:
         p = sipp_theory.entry_probabilities(weight, "l2")
         assert p[0, 1] == 0
         assert entrywise.joint_plan(one, p, 50).eps[0, 0] >= 1
-        assert not entrywise.by_eps("l2", one, 0.9).joint
+        assert not Entrywise("l2").by_eps(one, 0.9).joint
 
 
 @pytest.mark.parametrize("method", METHODS)

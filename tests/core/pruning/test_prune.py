@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sipp_core.pruning.budget import RULES as DRAWN
 from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 from torch.utils.data import DataLoader, TensorDataset
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from sipp_core import PruneResult, calibrate, prune
 from sipp_core.pruning.plan import expected_nonzeros
 from sipp_core.zoo import models
+from tests.core.conftest import PLANNED, for_method
 
 CERTAIN = ("sipp-det", "magnitude", "wanda", "snip")
 # They choose without looking at the data, so they may keep what no input reaches.
@@ -53,11 +53,6 @@ def calibration(kind: str, seed: int = 1) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def given(method: str, x: Tensor) -> Any:
-    """What a method is calibrated on: SNIP needs classes, here those of a fixed rule."""
-    return [(x, (x.flatten(1).sum(1) * 7).long() % 10)] if method == "snip" else x
-
-
 def same_bytes(first: nn.Module, second: nn.Module) -> bool:
     a, b = first.state_dict(), second.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
@@ -69,13 +64,13 @@ def flags(model: nn.Module) -> list[bool]:
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("keep", [0.1, 0.5])
-@pytest.mark.parametrize("method", DRAWN)
+@pytest.mark.parametrize("method", PLANNED)
 @pytest.mark.parametrize("kind", MATRICES)
 def test_budget_mode(kind: str, method: str, keep: float, scope: str) -> None:
     model, x = build(kind), calibration(kind)
     model.get_submodule("1").eval()
     original, modes = copy.deepcopy(model), flags(model)
-    result = prune(model, given(method, x), method=method, keep=keep, scope=scope, seed=3)
+    result = prune(model, for_method(method, x), method=method, keep=keep, scope=scope, seed=3)
     assert same_bytes(model, original) and flags(model) == modes
     assert type(result.model) is type(model) and result.model is not model
     assert flags(result.model) == modes
@@ -130,35 +125,35 @@ def test_budget_mode(kind: str, method: str, keep: float, scope: str) -> None:
     assert result.kept == result.nnz_after / sum(sizes)
 
 
-@pytest.mark.parametrize("method", DRAWN)
+@pytest.mark.parametrize("method", PLANNED)
 @pytest.mark.parametrize("kind", MATRICES)
 def test_keeping_everything_is_the_identity(kind: str, method: str) -> None:
     model, x = build(kind), calibration(kind)
     for scope in ("layer", "global"):
-        result = prune(model, given(method, x), method=method, keep=1.0, scope=scope)
+        result = prune(model, for_method(method, x), method=method, keep=1.0, scope=scope)
         assert same_bytes(result.model, model) and not result.vacuous
         assert result.nnz_after == result.nnz_before
         assert all(report.eps == 0 for report in result.layers)
 
 
-@pytest.mark.parametrize("method", DRAWN)
+@pytest.mark.parametrize("method", PLANNED)
 def test_the_seed_decides_every_draw(method: str) -> None:
     model, x = build("dense"), calibration("dense")
     torch.rand(3)  # where the global generators stand must not matter
     state = torch.get_rng_state()
-    first = prune(model, given(method, x), method=method, keep=0.2, seed=5)
+    first = prune(model, for_method(method, x), method=method, keep=0.2, seed=5)
     np.random.rand(3)
-    cut = [given(method, part) for part in x.split(17)]
+    cut = [for_method(method, part) for part in x.split(17)]
     cut = [pair for part in cut for pair in part] if method == "snip" else cut
     again = prune(model, cut, method=method, keep=0.2, seed=5)
-    other = prune(model, given(method, x), method=method, keep=0.2, seed=6)
+    other = prune(model, for_method(method, x), method=method, keep=0.2, seed=6)
     assert same_bytes(first.model, again.model)
     # The hybrid drops wherever that promises more, here everywhere.
     certain = (*CERTAIN, "sipp-recentred", "sipp-hybrid")
     assert same_bytes(first.model, other.model) == (method in certain)
     assert torch.equal(torch.get_rng_state(), state)
     numpy_seed: Any = np.int64(5)
-    assert prune(model, given(method, x), method=method, keep=0.2, seed=numpy_seed).seed == 5
+    assert prune(model, for_method(method, x), method=method, keep=0.2, seed=numpy_seed).seed == 5
 
 
 @pytest.mark.parametrize("kind", MATRICES)
@@ -247,7 +242,7 @@ def test_a_weight_that_would_leave_half_precision_is_refused() -> None:
 # ---- rows of zeros, dead neurons, repeats ------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", DRAWN)
+@pytest.mark.parametrize("method", PLANNED)
 def test_zero_rows_dead_neurons_and_dead_inputs(method: str) -> None:
     model, x = build("dense"), calibration("dense")
     with torch.no_grad():
@@ -261,7 +256,7 @@ def test_zero_rows_dead_neurons_and_dead_inputs(method: str) -> None:
     x[:, 0] = 0
     settings: list[dict[str, Any]] = [{"keep": 0.2}, {"eps": 0.9, "delta": 0.2}]
     for setting in settings[: 1 if method == "random" else 2]:
-        result = prune(model, given(method, x), method=method, **setting)
+        result = prune(model, for_method(method, x), method=method, **setting)
         # CoreNet+ adds the hidden neurons whose activation is 0 throughout.
         extra = [report.removed for report in result.layers]
         assert method in ("corenet+", "corenet++") or extra == [0, 0, 0]
@@ -437,11 +432,11 @@ def test_interrupting_leaves_the_model_alone() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("method", DRAWN)
+@pytest.mark.parametrize("method", PLANNED)
 def test_a_gpu_prunes_alike(method: str) -> None:
     model, x = build("dense"), calibration("dense")
-    here: PruneResult = prune(model, given(method, x), method=method, keep=0.3)
-    there = prune(copy.deepcopy(model).to("cuda"), given(method, x), method=method, keep=0.3)
+    here: PruneResult = prune(model, for_method(method, x), method=method, keep=0.3)
+    there = prune(copy.deepcopy(model).to("cuda"), for_method(method, x), method=method, keep=0.3)
     assert next(there.model.parameters()).is_cuda
     assert abs(here.nnz_after - there.nnz_after) <= 0.02 * here.nnz_after
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import sipp_theory
 from proofs_check import FirstCheck, first_check, layer_coverage, needed_size
+from proofs_check.kinds.mutations import divided
+from proofs_check.ledger.mutation import substituted
 from proofs_check.monte_carlo.neuron_check import CLAIMS
 from sipp_core import calibrate, prune
 from sipp_core.zoo import datasets, models, training
@@ -72,20 +73,12 @@ def test_the_same_seed_gives_the_same_check(digits: Trained) -> None:
     assert runs[0].summary() == runs[1].summary() != runs[2].summary()
 
 
-def test_a_bound_divided_by_eight_is_refuted(
-    digits: Trained, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    honest = sipp_theory.sample_size
-
-    def weakened(kind: str, **given: object) -> object:
-        size = honest(kind, **given)  # type: ignore[arg-type]
-        return np.ceil(size / 8) if kind == "bernstein" else size
-
-    monkeypatch.setattr(sipp_theory, "sample_size", weakened)
-    found = first_check(
-        digits.model, digits.calibration, digits.fresh, eps=0.3, delta=0.1, trials=2000,
-        neurons_per_layer=1,
-    )  # fmt: skip
+def test_a_bound_divided_by_eight_is_refuted(digits: Trained) -> None:
+    with substituted(sipp_theory.bernstein_size, divided(8)):
+        found = first_check(
+            digits.model, digits.calibration, digits.fresh, eps=0.3, delta=0.1, trials=2000,
+            neurons_per_layer=1,
+        )  # fmt: skip
     assert found.refuted == ("SP-3",)
 
 

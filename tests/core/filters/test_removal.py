@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sipp_core.filters.prune import prune_filters
 from torch import Tensor, nn
 
 import sipp_theory
-from sipp_core import certify
+from sipp_core import PruneResult, certify, prune_filters
 from sipp_core.filters.graph import ChannelGroup, channel_graph, example_of
 from sipp_core.filters.groups import GroupTable, draw_sequence, drawn
-from sipp_core.filters.result import FilterResult
+from sipp_core.filters.result import FilterReport
 from sipp_core.filters.sensitivity import channel_sensitivity
 from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.network.patches import rows
@@ -27,11 +26,18 @@ SMALL = ("residual", "branches", "written", "tokens", "padded", "three")
 BUILT = ("lenet-300-100", "lenet-5", "vgg-small", "resnet-20", "vit-tiny")
 
 
-def masked(model: nn.Module, result: FilterResult) -> nn.Module:
+def channel_reports(result: PruneResult) -> list[FilterReport]:
+    """What became of the channels of each layer."""
+    reports = [layer.channels for layer in result.layers]
+    assert all(report is not None for report in reports)
+    return [report for report in reports if report is not None]
+
+
+def masked(model: nn.Module, result: PruneResult) -> nn.Module:
     """The given model at its full size, consumers' weights multiplied as the result says."""
     other = copy.deepcopy(model)
     with torch.no_grad():
-        for layer in result.layers:
+        for layer in channel_reports(result):
             weight = weight_of(other.get_submodule(layer.name))
             if weight.shape[1] == len(layer.multiplier):
                 shape = (1, -1, *[1] * (weight.ndim - 2))
@@ -51,14 +57,14 @@ def built(name: str) -> tuple[nn.Module, Tensor]:
     return model, torch.rand(shape, generator=generator, dtype=torch.float64)
 
 
-def check_exact(model: nn.Module, x: Tensor, result: FilterResult) -> None:
+def check_exact(model: nn.Module, x: Tensor, result: PruneResult) -> None:
     fresh = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(9))
     with torch.no_grad():
         for inputs in (x, fresh):
             small, whole = result.model(inputs), masked(model, result)(inputs)
             assert small.shape == whole.shape
             assert (small - whole).abs().max() <= 1e-11 * whole.abs().max().clamp(min=1)
-    loaded = narrow(model, result.shapes)
+    loaded = narrow(model, result.channels.shapes)
     loaded.load_state_dict(result.model.state_dict())
     with torch.no_grad():
         assert torch.equal(loaded(x), result.model(x))
@@ -70,7 +76,7 @@ def test_the_smaller_model_is_the_masked_one(channel_network, name, method):
     for seed in range(4):
         model, x = channel_network(name, seed)
         result = prune_filters(model, x, method=method, keep=0.55, seed=seed)
-        assert result.kept <= 0.55 and any(g.kept < g.units for g in result.groups)
+        assert result.kept <= 0.55 and any(g.kept < g.units for g in result.channels.groups)
         check_exact(model, x, result)
 
 
@@ -81,8 +87,8 @@ def test_the_smaller_reference_network_is_the_masked_one(name, method):
     result = prune_filters(model, x, method=method, keep=0.6)
     check_exact(model, x, result)
     assert result.kept <= 0.6
-    assert result.parameters_after < result.parameters_before
-    assert result.multiply_adds_after < result.multiply_adds_before
+    assert result.channels.parameters_after < result.channels.parameters_before
+    assert result.channels.multiply_adds_after < result.channels.multiply_adds_before
 
 
 def test_what_a_removed_channel_would_have_made_of_its_bias_is_gone_too():
@@ -116,7 +122,7 @@ def test_promises_hold_on_every_calibration_input(channel_network, name, method)
     """|z^ - z| <= eps z~ at each consumer on its own inputs; vacuous ones of drawing left aside."""
     model, x = channel_network(name, 3)
     result = prune_filters(model, x, method=method, keep=0.7, delta=0.01, seed=1)
-    for layer in result.layers:
+    for layer in channel_reports(result):
         if layer.before[1] != len(layer.multiplier) or layer.eps == 0:
             continue
         a, w = preactivations(model, x, layer.name)
@@ -130,7 +136,7 @@ def test_promises_hold_on_every_calibration_input(channel_network, name, method)
 def test_sensitivities_are_those_of_the_worst_consumer(channel_network):
     model, x = channel_network("residual", 0)
     result = prune_filters(model, x, method="filters-det", keep=0.8)
-    shared = next(g for g in result.groups if g.frozen)
+    shared = next(g for g in result.channels.groups if g.frozen)
     assert shared.consumers == ("inner", "head") and shared.units == 6
     each = []
     for name in shared.consumers:
@@ -146,7 +152,7 @@ def test_guarantee_mode_keeps_the_fewest_channels():
     model, x = built("lenet-300-100")
     for eps in (0.05, 0.3):
         result = prune_filters(model, x, method="filters-det", eps=eps, delta=0.1)
-        for group in result.groups:
+        for group in result.channels.groups:
             assert group.eps <= eps
             order = np.sort(group.sensitivity)
             dropped = group.units - group.kept
@@ -158,7 +164,7 @@ def test_drawing_with_a_promise_is_vacuous_here_and_says_so():
     model, x = built("lenet-5")
     result = prune_filters(model, x, method="filters-rand", eps=0.1, delta=0.05)
     assert result.vacuous and result.notes[0].startswith("vacuous")
-    assert all(g.draws == 0 and g.kept == g.units - g.dead for g in result.groups)
+    assert all(g.draws == 0 and g.kept == g.units - g.dead for g in result.channels.groups)
     with torch.no_grad():
         assert torch.allclose(result.model(x), model(x), rtol=0, atol=1e-12)
 
@@ -173,12 +179,12 @@ def test_drawing_with_a_promise_where_channels_are_many():
         net.get_parameter("2.bias").zero_()
     x = torch.ones(1, 1, dtype=torch.float64)
     result = prune_filters(net, x, method="filters-rand", eps=0.1, delta=0.05)
-    (group,) = result.groups
+    (group,) = result.channels.groups
     assert 0 < group.kept <= group.draws < 10_000 and not result.vacuous
     assert group.draws == sipp_theory.channel_bernstein_size(1.0, 0.1, 0.05, 2)
     assert abs(float((result.model(x) / net(x)).detach()) - 1) <= 0.1
     printed = prune_filters(net, x, method="filters-rand", eps=0.1, delta=0.05, bound="printed")
-    assert printed.groups[0].draws == sipp_theory.channel_size(1.0, 0.1, 0.05, 1)
+    assert printed.channels.groups[0].draws == sipp_theory.channel_size(1.0, 0.1, 0.05, 1)
     assert printed.claims == ("PF-1", "SP-1")
 
 
@@ -201,7 +207,7 @@ def test_looking_at_the_draws_before_their_number_is_settled_has_its_price():
     """In budget mode the promise holds for every number of draws that could have been chosen."""
     model, x = built("lenet-300-100")
     result = prune_filters(model, x, method="filters-rand", keep=0.5)
-    for group in result.groups:
+    for group in result.channels.groups:
         known = (group.sensitivity_sum, group.draws, result.delta)
         blind = sipp_theory.channel_bernstein_error(*known, group.events)
         assert blind < group.eps
@@ -214,8 +220,8 @@ def test_budgets_are_met_from_below(method, keep):
     model, x = built("lenet-300-100")
     result = prune_filters(model, x, method=method, keep=keep)
     assert result.kept <= keep
-    live = [g.units - g.dead for g in result.groups]
-    if method == "filters-det" and [g.kept for g in result.groups] != live:
+    live = [g.units - g.dead for g in result.channels.groups]
+    if method == "filters-det" and [g.kept for g in result.channels.groups] != live:
         # One more channel of the first layer has 784 + 100 weights.
         assert result.kept >= keep - 900 / 266_200
     assert all(layer.nnz_after <= layer.nnz_before for layer in result.layers)
@@ -228,13 +234,13 @@ def test_channels_alike_keeps_the_same_share_of_every_layer(keep):
     model = models.build("lenet-300-100")
     inputs = torch.rand(20, 784, generator=torch.Generator().manual_seed(0))
     found = prune_filters(model, inputs, method="filters-det", keep=keep, alike="channels")
-    shares = [group.kept / group.units for group in found.groups]
+    shares = [group.kept / group.units for group in found.channels.groups]
     assert len(shares) == 2
     # 100 neurons go in steps of .01, and one more removal would not have been needed.
     assert abs(shares[0] - shares[1]) <= 0.01 + 1e-9
     assert found.nnz_after <= keep * 266_200
     assert found.nnz_after > keep * 266_200 - 2 * 784 - 300 - 110
-    for group, report in zip(found.groups, found.layers, strict=False):
+    for group, report in zip(found.channels.groups, channel_reports(found), strict=False):
         order = np.argsort(-group.sensitivity, kind="stable")
         assert set(report.kept_filters) == set(order[: group.kept])
 
@@ -252,7 +258,7 @@ def test_same_seed_same_bits_and_the_model_untouched(channel_network):
         assert torch.equal(v, again.model.state_dict()[k])
     assert any(
         not np.array_equal(a.multiplier, b.multiplier)
-        for a, b in zip(first.layers, other.layers, strict=True)
+        for a, b in zip(channel_reports(first), channel_reports(other), strict=True)
     )
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     assert model.training and first.model.training
@@ -262,8 +268,8 @@ def test_same_seed_same_bits_and_the_model_untouched(channel_network):
 def test_residual_sums_keep_their_shape_and_say_so(channel_network):
     model, x = channel_network("residual", 0)
     result = prune_filters(model, x, method="filters-det", keep=0.5)
-    by_name = {layer.name: layer for layer in result.layers}
-    group = next(g for g in result.groups if g.frozen)
+    by_name = {layer.name: layer for layer in channel_reports(result)}
+    group = next(g for g in result.channels.groups if g.frozen)
     gone = group.units - group.kept
     assert gone > 0 and by_name["stem"].zeroed == by_name["outer"].zeroed == gone
     assert by_name["stem"].after == (6, 3) and by_name["outer"].after[0] == 6
@@ -276,10 +282,10 @@ def test_residual_sums_keep_their_shape_and_say_so(channel_network):
 def test_only_chosen_layers_change():
     model, x = built("lenet-5")
     result = prune_filters(model, x, method="filters-det", keep=0.7, layers=["fc*"])
-    assert {"conv1", "conv2"}.isdisjoint(result.shapes)
+    assert {"conv1", "conv2"}.isdisjoint(result.channels.shapes)
     left_out = weight_of(result.model.get_submodule("conv2"))
     assert torch.equal(left_out, model.get_parameter("conv2.weight"))
-    assert {g.producers for g in result.groups} == {("fc1",), ("fc2",)}
+    assert {g.producers for g in result.channels.groups} == {("fc1",), ("fc2",)}
 
 
 def test_certificates_work_on_the_smaller_model():
@@ -297,7 +303,9 @@ def test_the_summary_is_plain():
     model, x = built("lenet-300-100")
     result = prune_filters(model, x, method="filters-det", keep=0.5)
     told = json.loads(json.dumps(result.summary()))
-    assert told["kept"] == result.kept and told["shapes"]["fc3"] == list(result.shapes["fc3"])
+    assert told["kept"] == result.kept and told["shapes"]["fc3"] == list(
+        result.channels.shapes["fc3"]
+    )
     assert told["groups"][0]["producers"] == ["fc1"] and "fc3" in told["whole"]
     assert "with certainty" in result.holds_for
 
@@ -309,7 +317,7 @@ def test_dead_groups_and_half_precision():
         net.get_parameter("0.bias").zero_()
     for method in METHODS:
         result = prune_filters(net, torch.ones(4, 2), method=method, keep=1.0)
-        assert result.groups[0].kept == 1 and result.groups[0].dead == 2
+        assert result.channels.groups[0].kept == 1 and result.channels.groups[0].dead == 2
         assert torch.equal(result.model(torch.ones(4, 2)), net(torch.ones(4, 2)))
     net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).bfloat16()
     result = prune_filters(net, torch.rand(4, 4).bfloat16(), method="filters-rand", keep=0.5)

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from sipp_core.pruning.budget import RULES
 from torch import Tensor, nn
 
 from sipp_core import PruneResult, certify, load, prune
@@ -21,6 +20,7 @@ from sipp_core.pruning.plan import draw
 from sipp_core.runtime import files
 from sipp_core.runtime.files import write_atomically
 from sipp_core.runtime.numbers import generator
+from tests.core.conftest import PLANNED, for_method
 
 
 def dense(hidden: int = 9) -> nn.Module:
@@ -39,8 +39,7 @@ def inputs(n: int = 40, seed: int = 1) -> Tensor:
 def result(method: str = "sipp-hybrid", **settings: Any) -> PruneResult:
     settings = {"keep": 0.3} | settings
     x = inputs()
-    given = [(x, torch.arange(len(x)) % 4)] if method == "snip" else x
-    return prune(dense(), given, method=method, seed=3, **settings)
+    return prune(dense(), for_method(method, x), method=method, seed=3, **settings)
 
 
 def assert_same(first: PruneResult, second: PruneResult) -> None:
@@ -64,7 +63,7 @@ def assert_same(first: PruneResult, second: PruneResult) -> None:
 
 
 @pytest.mark.parametrize("masks", [False, True])
-@pytest.mark.parametrize("method", RULES)
+@pytest.mark.parametrize("method", PLANNED)
 def test_the_round_trip_is_exact(method: str, masks: bool, tmp_path: Path) -> None:
     for settings in ({"keep": 0.3}, {"keep": None, "eps": 0.5, "delta": 0.1}):
         if method == "random" and "eps" in settings:
