@@ -11,7 +11,6 @@ from scipy import stats
 from torch import Tensor, nn
 
 from sipp_core import calibrate, prune
-from sipp_core.methods import find_method
 from sipp_core.pruning.plan import LayerPlan, draw, expected_nonzeros
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import generator
@@ -53,7 +52,7 @@ def sums(table: Table, multiplier: np.ndarray | None = None) -> np.ndarray:
 def test_every_rule_spends_its_budget(method: str, fraction: float) -> None:
     group = layer_tables()
     size = np.rint(fraction * sum(t.weight.size for t in group))
-    plans = find_method(method).by_budget(group, float(size))
+    plans = PLANNED[method].by_budget(group, float(size))
     expected = sum(expected_nonzeros(plan) for plan in plans)
     pairs = sum(int((t.total > 0).sum()) for t in group)
     if method in ("sipp-det", "sipp-recentred", *MASKS):
@@ -72,7 +71,7 @@ def test_every_rule_spends_its_budget(method: str, fraction: float) -> None:
 @pytest.mark.parametrize("method", PLANNED)
 def test_a_budget_for_everything_promises_an_exact_network(method: str) -> None:
     group = layer_tables()
-    plans = find_method(method).by_budget(group, float(sum(t.weight.size for t in group)))
+    plans = PLANNED[method].by_budget(group, float(sum(t.weight.size for t in group)))
     if method.startswith("corenet"):
         return  # the paper's method draws whatever the budget is
     for table, plan in zip(group, plans, strict=True):
@@ -87,7 +86,7 @@ def test_a_budget_for_everything_promises_an_exact_network(method: str) -> None:
 def test_what_is_kept_for_certain_is_promised_at_every_point(method: str, bound: str) -> None:
     table = layer_table(12, 40, 30, 2, bound)
     for size in (10, 100, 300):
-        plan = find_method(method).by_budget([table], size)[0]
+        plan = PLANNED[method].by_budget([table], size)[0]
         z, kept = sums(table), sums(table, draw(plan, generator(0)))
         assert (np.abs(kept - z) <= plan.eps * z * (1 + 1e-12)).all()
         if method != "sipp-recentred":

@@ -1,0 +1,143 @@
+"""Arguments of `prune`: those without effect are refused by one message, the others recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from sipp_core import calibrate, load, prune
+from sipp_core.methods import Keep, Method, NetTrim, SippDet, Within, find_method
+from sipp_core.pruning.prune import make_request
+from sipp_theory import BOUNDS
+
+X = torch.rand(40, 8, generator=torch.Generator().manual_seed(0))
+
+
+class Unread:
+    """Inputs that must not be looked at."""
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        raise AssertionError("an input was read")
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "message"),
+    [
+        (
+            "nettrim",
+            {"keep": 0.5, "scope": "global", "bound": "kl", "coverage_factor": 2.0, "masks": True},
+            "method 'nettrim' does not use scope='global', bound='kl', coverage_factor=2.0, "
+            "masks=True; it takes eps, keep$",
+        ),
+        ("magnitude", {"keep": 0.5, "bound": "corenet"}, "takes bound='bernstein' or .*'corenet'"),
+        ("sipp-rand", {"keep": 0.5, "points": 9}, "looks at no activation rows; .*points=9"),
+        ("svd", {"keep": 0.5, "bound": "kl"}, "'svd' does not use bound='kl'; it takes cover"),
+        ("filters-det", {"keep": 0.5, "scope": "layer"}, "does not use scope='layer'; it takes"),
+        ("filters-rand", {"keep": 0.5, "bound": "bernstein"}, "does not use bound='bernstein'"),
+        (
+            "sipp-rand",
+            {"keep": 0.5, "bound": "corenet", "coverage_factor": 2.0},
+            "bound 'corenet' takes no coverage_factor.*found 2.0",
+        ),
+        ("corenet", {"keep": 0.5, "coverage_factor": 2.0}, "'corenet' takes no coverage_factor"),
+        (
+            "sipp-det",
+            {"eps": 0.5, "delta": 0.1, "scope": "global"},
+            "scope divides a budget: give it with keep=...; found 'global'",
+        ),
+        ("random", {"eps": 0.5, "delta": 0.1}, "does not use eps=0.5; it takes bound, "),
+    ],
+)
+def test_what_has_no_effect_is_refused(
+    method: str, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        prune(network(), Unread(), method=method, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("sipp-rand", {"keep": 0.5, "scope": "layer", "coverage_factor": 1.0, "masks": False}),
+        ("nettrim", {"keep": 0.5, "scope": "layer", "coverage_factor": 1.0, "masks": False}),
+        ("filters-det", {"keep": 0.5, "scope": "global", "coverage_factor": 1.0}),
+        ("sipp-det", {"eps": 0.5, "scope": "layer"}),
+        ("magnitude", {"keep": 0.5, "bound": "exact", "points": 9}),
+        ("corenet++", {"keep": 0.5, "points": 9}),
+    ],
+)
+def test_what_says_no_more_than_the_default_or_is_used_is_accepted(
+    method: str, arguments: dict[str, Any]
+) -> None:
+    assert prune(network(), X, method=method, **arguments).method == method
+
+
+@pytest.mark.parametrize("name", ["batch_size", "forward_size", "layers"])
+def test_what_a_ready_calibration_has_settled_is_refused(name: str) -> None:
+    net = network()
+    arguments: dict[str, Any] = {name: ["0"] if name == "layers" else 8}
+    with pytest.raises(ValueError, match=f"{name}= was settled when the calibration was made"):
+        prune(net, calibrate(net, X), method="sipp-det", keep=0.5, **arguments)
+
+
+def test_a_request_says_what_was_chosen() -> None:
+    rule = find_method("sipp-rand")
+    budget = make_request(rule, network(), keep=0.5)
+    assert budget.target == Keep(0.5, "layer") and not budget.guaranteed
+    assert (budget.delta, budget.seed, budget.points) == (0.05, 0, 0)
+    assert budget.bound is BOUNDS["bernstein"]
+    assert make_request(rule, network(), keep=0.5, scope="global").target == Keep(0.5, "global")
+    assert make_request(rule, network(), keep=0.5, bound="exact").points == 1024
+    promise = make_request(rule, network(), eps=0.2, delta=0.1, bound=BOUNDS["kl"])
+    assert promise.target == Within(0.2) and promise.guaranteed and promise.bound.name == "kl"
+    assert make_request(find_method("corenet"), network(), keep=0.5).bound.name == "corenet"
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "recorded"),
+    [
+        (
+            SippDet(rank="mean"),
+            {"layers": ["0"], "masks": True, "forward_size": 7},
+            {"rank": "mean", "points": None, "masks": True, "layers": "['0']", "forward_size": 7},
+        ),
+        (
+            "sipp-rand",
+            {"bound": "exact", "points": 9},
+            {"points": 9, "masks": False, "layers": None, "forward_size": None},
+        ),
+        (
+            "corenet++",
+            {},
+            {"points": 1024, "masks": False, "layers": None, "forward_size": None},
+        ),
+        (
+            NetTrim(),
+            {"layers": nn.Linear},
+            {
+                "cascade": False, "solver": "admm", "points": None, "masks": False,
+                "layers": repr(nn.Linear), "forward_size": None,
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_a_result_records_every_argument_and_keeps_them(
+    method: str | Method, given: dict[str, Any], recorded: dict[str, object], tmp_path: Path
+) -> None:
+    net = network()
+    result = prune(net, X, method=method, keep=0.5, seed=3, **given)
+    assert result.arguments == recorded
+    summary: Any = result.summary()
+    assert summary["arguments"] == recorded
+    again = load(result.save(tmp_path / "net"), net)
+    assert again.arguments == recorded and again.summary() == summary
