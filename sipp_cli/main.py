@@ -36,7 +36,8 @@ for _command in (
     prune, certify, compress, decompress, bounds, check, report, validate, generalize,
     bench,
 ):  # fmt: skip
-    app.command(_command.__name__.rpartition(".")[2])(_command.command)
+    _name = _command.__name__.rpartition(".")[2]
+    app.command(_name, cls=getattr(_command, "Command", None))(_command.command)
 
 
 def _show_version(wanted: bool) -> None:

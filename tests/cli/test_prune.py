@@ -68,6 +68,48 @@ def test_the_table_names_layers_and_promises(sipp: Call, base: Any) -> None:
         assert word in ended.out
 
 
+def test_parameters_of_a_method_are_set_by_name(sipp: Call, base: Any, tmp_path: Path) -> None:
+    words = (*base, "--data", "digits", "--method", "sipp-det", "--keep", 0.3, "--json",
+             "--calibration-size", 50)  # fmt: skip
+    usual = sipp(*words, "--out", tmp_path / "max")
+    mean = sipp(*words, "--set", "rank=mean", "--out", tmp_path / "mean")
+    assert (usual.code, mean.code, mean.err) == (0, 0, "")
+    assert usual.json["arguments"]["rank"] == "max" != mean.json["arguments"]["rank"] == "mean"
+    assert usual.json["nnz_after"] == mean.json["nnz_after"]
+    old = sipp(*words, "--ranking", "mean", "--out", tmp_path / "old")
+    assert old.code == 0
+    assert old.err.strip() == "note: --ranking goes in the next release; write --set rank=mean"
+    files = [(tmp_path / name).read_bytes() for name in ("max", "mean", "old")]
+    assert files[0] != files[1] == files[2]
+    other = sipp(*base, "--data", "digits", "--keep", 0.3, "--calibration-size", 50,
+                 "--ranking", "max")  # fmt: skip
+    assert other.code == 0 and "--set rank=max" in other.err
+
+
+def test_the_help_and_a_refusal_name_every_method(
+    sipp: Call, refused: Refused, base: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    listed = sipp("prune", "--help").out.partition("Methods: ")[2].partition(".")[0].split(", ")
+    assert tuple(name.strip() for name in listed) == sipp_core.METHODS
+    message = refused(*base, "--data", "digits", "--keep", 0.5, "--method", "magic")
+    assert ", ".join(sipp_core.METHODS) in message
+
+
+def test_net_trim_and_filters_are_methods_like_others(
+    sipp: Call, base: Any, tmp_path: Path
+) -> None:
+    words = (*base, "--data", "digits", "--calibration-size", 30)
+    ended = sipp(*words, "--method", "nettrim", "--eps", 0.3, "--json")
+    assert ended.code == 0 and ended.json["claims"] == ["NT-1", "NT-2"]
+    ended = sipp(*words, "--method", "filters-det", "--keep", 0.5, "--json",
+                 "--out", tmp_path / "net")  # fmt: skip
+    assert ended.code == 0 and ended.json["claims"] == ["PF-2", "SP-6"]
+    assert ended.json["scope"] == "global" and ended.json["shapes"]["fc3"][0] == 10
+    again = sipp_core.load(tmp_path / "net", models.build("digits-mlp"))
+    assert again.nnz_after == ended.json["nnz_after"] <= 0.5 * ended.json["nnz_before"]
+
+
 def test_a_vacuous_guarantee_is_told_by_the_exit_code(sipp: Call, base: Any) -> None:
     words = (*base, "--data", "digits", "--method", "corenet", "--eps", 0.1, "--delta", 0.05,
              "--calibration-size", 50)  # fmt: skip
@@ -157,6 +199,14 @@ def test_own_model_and_own_inputs(sipp: Call, own: Path, suffix: str) -> None:
         (("--eps", 0.1, "--bound", "magic"), "'magic'"),
         (("--keep", 0.5, "--scope", "magic"), "'magic'"),
         (("--keep", 0.5, "--points", 0), "points"),
+        (("--keep", 0.5, "--points", 9), "looks at no activation rows"),
+        (("--keep", 0.5, "--method", "svd", "--bound", "kl"), "does not use bound='kl'; it takes"),
+        (("--keep", 0.5, "--set", "rank"), "--set takes NAME=VALUE; found 'rank'"),
+        (("--keep", 0.5, "--set", "rank=mean"), "'sipp-poisson' has no parameter rank='mean'"),
+        (
+            ("--keep", 0.5, "--method", "sipp-det", "--set", "rank=median"),
+            "rank must be one of max, mean; found 'median'",
+        ),
         (("--keep", 0.5, "--seed", -1), "seed"),
         (("--keep", 0.5, "--device", "abacus"), "'abacus'"),
         (("--keep", 0.5, "--device", "meta"), "'meta'"),

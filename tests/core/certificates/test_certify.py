@@ -15,7 +15,9 @@ from scipy import stats
 from torch import Tensor, nn
 
 import sipp_theory
-from sipp_core import certify, load, output_errors, prune, sparsest
+from sipp_core import Calibration, calibrate, certify, load, output_errors, prune, sparsest
+from sipp_core.methods import Method, SippDet, find_method, registered
+from sipp_core.pruning import make_request
 from sipp_theory.certificates import certificates
 
 
@@ -276,9 +278,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         asked.append(keep)
         return FakeResult(Dial(keep))
 
-    home = sys.modules["sipp_core.sparsest"]
+    # `sipp_core.certificates.sparsest` is the function.
+    home = sys.modules["sipp_core.certificates.sparsest"]
     monkeypatch.setattr(home, "prune", fake_prune)
-    monkeypatch.setattr(home, "calibrate", lambda *given, **named: None)
+    monkeypatch.setattr(home, "calibrate_for", lambda *given, **named: None)
     return asked
 
 
@@ -322,6 +325,49 @@ def test_the_search_on_a_real_pruner_meets_its_target() -> None:
     assert found.result.keep == found.keeps[-1] or found.result.keep == found.keeps[-2]
 
 
+def labelled(method: str | Method, x: Tensor) -> Any:
+    return [(x, torch.arange(len(x)) % 3)] if find_method(method).name == "snip" else x
+
+
+SEARCHED = [name for name, method in registered().items() if "keep" in method.takes]
+
+
+@pytest.mark.parametrize("method", [*SEARCHED, SippDet(rank="mean")], ids=str)
+def test_the_search_serves_every_method_with_a_budget(method: str | Method) -> None:
+    model, held, rule = small(), inputs(60, 2), find_method(method)
+    needs = rule.needs(make_request(rule, model, keep=0.9))
+    ready = calibrate(
+        model, labelled(method, inputs(100, 1)), statistics=needs.statistics, inputs=needs.inputs,
+        validation_every=needs.held_out, points=1024 if needs.rows else 0,
+    )  # fmt: skip
+    both = [
+        sparsest(
+            model, calibration, held, eps=2.0, delta=0.1, confidence=0.95, method=method,
+            keeps=(0.9, 0.6),
+        )
+        for calibration in (labelled(method, inputs(100, 1)), ready)
+    ]  # fmt: skip
+    for found in both:
+        assert found.result is not None and found.result.method == rule.name
+        assert found.certificate is not None and found.violations[0] <= 1
+    first, second = (found.result.model.state_dict() for found in both if found.result)
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert both[0].violations == both[1].violations
+
+
+def test_a_calibration_is_made_once_and_one_of_another_network_is_refused() -> None:
+    model, calls = small(), []
+    calibration = iter(inputs(100, 1).split(50))  # it can be read once
+    found = sparsest(
+        model, calibration, inputs(60, 2), eps=2.0, delta=0.1, confidence=0.95,
+        keeps=(0.9, 0.8, 0.7), progress=lambda done, total, what: calls.append(what),
+    )  # fmt: skip
+    assert found.keeps == (0.9, 0.8, 0.7) and calls == ["keep 0.9", "keep 0.8", "keep 0.7"]
+    other: Calibration = calibrate(nn.Linear(6, 3), inputs(100, 1))
+    with pytest.raises(ValueError, match="calibration is of another network"):
+        sparsest(model, other, inputs(60, 2), eps=2.0, delta=0.1, confidence=0.95)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -333,6 +379,8 @@ def test_the_search_on_a_real_pruner_meets_its_target() -> None:
         ({"delta": 0.0}, "delta must be"),
         ({"confidence": 0.0}, "confidence must be"),
         ({"method": "best"}, "method must be one of"),
+        ({"method": "nettrim-cascade"}, "'nettrim-cascade' does not use keep=0.9; it takes eps"),
+        ({"method": "svd", "scope": "global"}, "'svd' does not use scope='global'; it takes"),
     ],
 )
 def test_bad_searches_are_refused(arguments: dict[str, Any], message: str) -> None:
