@@ -1,4 +1,4 @@
-"""Draw the packages and folders of the house from their imports; `make docs` runs it.
+"""Draw the packages and folders from their imports; `make docs` runs it.
 
 Writes what stands between the two marks of docs/architecture.md, a Mermaid graph and a table; with
 --check it writes nothing and fails where they are out of date.

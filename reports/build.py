@@ -37,8 +37,6 @@ class BuildResult:
             the calibration inputs, a worst case that was exceeded, a ledger with a refuted claim or
             a mutation that nothing noticed, benchmarks with a check that does not
             hold, or a paper's experiment in which a promise was broken.
-
-    Claim: none (plumbing).
     """
 
     index: Path
@@ -91,8 +89,6 @@ def build(
         TypeError: the seed is no integer.
         OSError: the folder cannot be written to (found before any work is done), or the data are
             missing.
-
-    Claim: none (plumbing).
 
     Example:
         >>> build("no such data", "out")

@@ -80,8 +80,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Raises:
         Nothing: whatever goes wrong is said on stderr and told by the exit code.
 
-    Claim: none (plumbing).
-
     Example:
         >>> run(["bounds", "--kind", "kl", "--sensitivity-sum", "1", "--eps", "0.1", "--json"])
         {...}

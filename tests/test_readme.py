@@ -58,3 +58,10 @@ def test_links_to_files_lead_somewhere(repository: Path, name: str) -> None:
     text = (repository / name).read_text("utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     assert [link for link in links if not (repository / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_paths_that_are_named_exist(repository: Path, name: str) -> None:
+    text = (repository / name).read_text("utf-8")
+    paths = re.findall(r"`(\w+/[\w/]*(?:\.\w+|/))`", text)
+    assert paths and [path for path in paths if not (repository / path).exists()] == []

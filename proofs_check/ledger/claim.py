@@ -43,8 +43,6 @@ class Claim:
         steps: of its proof.
         probabilistic: whether it promises a probability, so that it must have coverage.
         use_instead: id of a sharper claim for the same question, "" if none.
-
-    Claim: none (plumbing).
     """
 
     id: str

@@ -45,8 +45,6 @@ class Evidence:
         promised: what the bound asks for or promises, in its own unit; NaN if not measured.
         needed: what the truth needs, same unit; NaN if not measured.
         series: numbers behind a picture, by name.
-
-    Claim: none (plumbing).
     """
 
     claim: str

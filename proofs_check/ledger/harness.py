@@ -39,8 +39,6 @@ class LedgerRun:
         profile: "quick" or "full".
         seed: seed of everything.
         versions: of what it ran on.
-
-    Claim: none (plumbing).
     """
 
     entries: tuple[Entry, ...]
@@ -103,8 +101,6 @@ def run(
 
     Raises:
         ValueError: an unknown profile or claim, or a seed below 0.
-
-    Claim: none (plumbing).
 
     Example:
         >>> run(claims=["ES-9"])

@@ -58,8 +58,6 @@ class Coverage:
         points: which rows: "worst" (one, chosen before the trials), "each" (all of them, the one
             with most failures is shown, corrected for looking at all), "random" (one drawn for
             every trial: the probability is over input and draws).
-
-    Claim: none (plumbing).
     """
 
     claim: str
@@ -140,8 +138,6 @@ def power(trials: int, delta: float, confidence: float = CONFIDENCE) -> float:
     Raises:
         ValueError: an argument is out of range; the message names it and the value.
 
-    Claim: none (plumbing).
-
     Example:
         >>> power(1000, 0.05) > 0.99 > 0.5 > power(100, 0.05)
         True
@@ -167,8 +163,6 @@ def trials_for_power(delta: float, confidence: float = CONFIDENCE, wanted: float
 
     Raises:
         ValueError: an argument is out of range; the message names it and the value.
-
-    Claim: none (plumbing).
 
     Example:
         >>> 500 < trials_for_power(0.05) < 700 < 2500 < trials_for_power(0.01) < 3500

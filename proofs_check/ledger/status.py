@@ -32,8 +32,6 @@ class Entry:
         claim: the ledger's entry.
         status: what the evidence supports.
         evidence: of every check and mutation that was run.
-
-    Claim: none (plumbing).
     """
 
     claim: Claim

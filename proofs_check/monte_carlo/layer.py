@@ -38,8 +38,6 @@ class LayerCoverage:
         worst: the pair whose failures are least likely under its promise, None if none was tested.
         worst_pair: (sign index, neuron) of it.
         seed: seed of the trials.
-
-    Claim: none (plumbing).
     """
 
     name: str

@@ -32,8 +32,6 @@ class Needed:
         point: row of the shares, as given, that needs it.
         failures: failures counted at that size.
         trials: trials behind the count (rows, for dropping).
-
-    Claim: none (plumbing).
     """
 
     size: float

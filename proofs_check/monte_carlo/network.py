@@ -34,8 +34,6 @@ class NetworkCoverage:
         per_copy: (copies,) float64, share of the inputs at which each copy fails.
         errors: (n,) float64, mean over the copies of the relative output error at each input.
         copies: how many pruned copies.
-
-    Claim: none (plumbing).
     """
 
     coverage: Coverage

@@ -29,8 +29,6 @@ class Measured:
         target: what is asked for; None if nothing is.
         sense: "at least" or "at most" the target.
         note: what a reader must know besides.
-
-    Claim: none (plumbing).
     """
 
     family: str
@@ -83,8 +81,6 @@ class Curve:
         unit: of the cost: "s" or "MiB".
         series: the lines.
         note: what is fixed.
-
-    Claim: none (plumbing).
     """
 
     family: str
@@ -151,8 +147,6 @@ class BenchRun:
         curves: how costs grow.
         checks: what must be so.
         skipped: what was left out, and why.
-
-    Claim: none (plumbing).
     """
 
     scale: str

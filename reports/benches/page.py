@@ -31,8 +31,6 @@ def write_bench(summary: Json, folder: str | PathLike[str]) -> Path:
         ValueError: it is the summary of no run.
         OSError: the folder cannot be written to.
 
-    Claim: none (plumbing).
-
     Example:
         >>> import tempfile
         >>> from reports import bench

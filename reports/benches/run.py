@@ -72,8 +72,6 @@ def bench(
         FileNotFoundError: the folder lacks MNIST.
         RuntimeError: a process that measures on its own failed.
 
-    Claim: none (plumbing).
-
     Example:
         >>> run = bench(scale="tiny", only=["allocation"], threads=1)
         >>> run.violated, [m.what for m in run.measured][2]

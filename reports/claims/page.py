@@ -43,8 +43,6 @@ def write_claims(summary: Json, folder: str | PathLike[str]) -> Path:
         TypeError: the summary holds something that JSON does not know.
         OSError: the folder cannot be written to.
 
-    Claim: none (plumbing).
-
     Example:
         >>> import tempfile
         >>> nothing = {"profile": "quick", "seed": 0, "versions": {}, "refuted": [],

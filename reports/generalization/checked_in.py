@@ -85,8 +85,6 @@ def load(folder: str | Path | None = None) -> list[Generalization]:
         ValueError: a file that is damaged, no result, or without the one that belongs beside it.
         FileNotFoundError: no such folder.
 
-    Claim: none (plumbing).
-
     Example:
         >>> all(found.bound <= 1 for found in load())
         True

@@ -34,8 +34,6 @@ def write_generalization(results: Sequence[Generalization], folder: str | PathLi
         ValueError: no result was given, or two of the same network and data set.
         OSError: the folder cannot be written to.
 
-    Claim: none (plumbing).
-
     Example:
         >>> write_generalization([], "out")
         Traceback (most recent call last):

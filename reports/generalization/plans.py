@@ -59,12 +59,12 @@ PLANS: dict[tuple[str, str], Plan] = {
         Schedule(again=Recipe(5, 128, 4e-3), levels=Recipe(40, 128, 4e-3)),
     ),
 }  # fmt: skip
-"""Plans by network and data set. Claim: none (plumbing)."""
+"""Plans by network and data set."""
 
 # What the network of GN-1 is pruned by, and that of half the data where a plan prunes by nothing.
 ROUNDED, USUAL_METHOD = "sipp-det", "magnitude"
 USUAL = {"digits": "dense:64,10", "mnist": "compact:28,6,10"}
-"""Network of a data set if none is named. Claim: none (plumbing)."""
+"""Network of a data set if none is named."""
 
 
 def plan_of(net: str | None, data: str) -> Plan:

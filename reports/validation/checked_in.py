@@ -24,8 +24,6 @@ def load(folder: str | Path | None = None) -> list[Validation]:
         ValueError: a file is damaged, or no result.
         FileNotFoundError: no such folder.
 
-    Claim: none (plumbing).
-
     Example:
         >>> all(found.paper in PAPERS for found in load())
         True

@@ -15,7 +15,7 @@ from torch import Tensor
 import sipp_core
 from reports.site.methods import calibrations
 from reports.validation.corenet_lines import curves, lines
-from reports.validation.corenet_plans import METHODS, PLANS, Plan
+from reports.validation.corenet_plans import FIGURES, METHODS, PLANS, Plan
 from reports.validation.paper import Paper, Trained
 from reports.validation.subjects import Workshop
 from reports.validation.work import Task, cell, settings_of
@@ -97,5 +97,5 @@ class _Bench(Trained[Plan]):
 PAPER = Paper(
     "CoreNet",
     "Data-Dependent Coresets for Compressing Neural Networks (CoreNet), arXiv 1804.05345",
-    PLANS, says, tasks, lines, curves,
+    PLANS, FIGURES, says, tasks, lines, curves,
 )  # fmt: skip

@@ -77,3 +77,13 @@ PANELS = (
     ("corenet-drop", "drop", "accuracy lost", (*CORENET, *PEERS)),
     ("corenet-sipp", "error", "mean output error (relative)", ("corenet", *SIPP)),
 )
+# Title and caption of each figure; a name that ends in a dash goes on with a network's.
+FIGURES = {
+    "corenet-error": ("Output error, CoreNet and its peers",
+                      "Mean relative error of the outputs on test inputs, log axis; a network that "
+                      "always answers 0 has an error of 1."),
+    "corenet-drop": ("Accuracy lost, CoreNet and its peers",
+                     "Test accuracy of the trained network minus that of the pruned one."),
+    "corenet-sipp": ("Output error, SiPP's methods beside CoreNet",
+                     "Mean relative error of the outputs on test inputs, log axis."),
+}  # fmt: skip

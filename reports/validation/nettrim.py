@@ -11,7 +11,16 @@ from torch import Tensor, nn
 
 import sipp_core
 from reports.validation.nettrim_lines import curves, lines
-from reports.validation.nettrim_plans import BESIDE, DISCREPANCY, GAP, LINKS, PLANS, SEARCH, Plan
+from reports.validation.nettrim_plans import (
+    BESIDE,
+    DISCREPANCY,
+    FIGURES,
+    GAP,
+    LINKS,
+    PLANS,
+    SEARCH,
+    Plan,
+)
 from reports.validation.paper import Paper, Trained
 from reports.validation.sipp_plans import arguments
 from reports.validation.subjects import Workshop
@@ -154,5 +163,5 @@ PAPER = Paper(
     "Net-Trim",
     "Net-Trim: Convex Pruning of Deep Neural Networks with Performance Guarantee (Net-Trim), "
     "arXiv 1611.05162",
-    PLANS, says, tasks, lines, curves,
+    PLANS, FIGURES, says, tasks, lines, curves,
 )  # fmt: skip

@@ -93,3 +93,8 @@ PLANS: dict[str, tuple[Plan, ...]] = {
     "reduced": _big("reduced", 5, 2, 1000),
     "paper": _big("paper", 20, 3, 4000),
 }  # fmt: skip
+# Title and caption of each figure; a name that ends in a dash goes on with a network's.
+FIGURES = {
+    "nettrim-": ("Net-Trim along its radius, beside others",
+                "Without and with training again; stars are the published points."),
+}  # fmt: skip

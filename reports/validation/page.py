@@ -32,8 +32,6 @@ def write_validation(validations: Sequence[Validation], folder: str | PathLike[s
         ValueError: no result was given.
         OSError: the folder cannot be written to.
 
-    Claim: none (plumbing).
-
     Example:
         >>> write_validation([], "out")
         Traceback (most recent call last):

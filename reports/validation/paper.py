@@ -27,6 +27,8 @@ class Paper(Generic[P]):
         name: as readers know it.
         title: the paper's title and number.
         plans: what is run, by schedule.
+        figures: title and caption by a figure's name; one that ends in a dash goes on with a
+            network's.
         says: plans in words.
         tasks: every cell of a plan, from a seed on.
         lines: the table, from plans and rows.
@@ -36,6 +38,7 @@ class Paper(Generic[P]):
     name: str
     title: str
     plans: Mapping[str, Sequence[P]]
+    figures: Mapping[str, tuple[str, str]]
     says: Callable[[Sequence[P]], str]
     tasks: Callable[[P, Workshop, int], Iterator[Task]]
     lines: Callable[[Sequence[P], Sequence[Json]], list[Line]]

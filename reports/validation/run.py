@@ -130,7 +130,7 @@ def validate(
         FileNotFoundError: none of the data are at hand.
         OSError: the folder cannot be written to.
 
-    Claim: none (plumbing). Measurements and estimates, not guarantees.
+    Measurements and estimates, not guarantees.
 
     Example:
         >>> validate("no such paper")

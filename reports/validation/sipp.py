@@ -11,7 +11,7 @@ from torch import nn
 import sipp_core
 from reports.validation.paper import Paper, Trained
 from reports.validation.sipp_lines import curves, lines
-from reports.validation.sipp_plans import CONTROL, PLANS, Plan, arguments
+from reports.validation.sipp_plans import CONTROL, FIGURES, PLANS, Plan, arguments
 from reports.validation.subjects import Workshop, found, keep
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.network import random_like
@@ -142,5 +142,12 @@ class _Bench(Trained[Plan]):
 
 
 PAPER = Paper(
-    "SiPP", "SiPPing Neural Networks (SiPP), arXiv 1910.05422", PLANS, says, tasks, lines, curves
+    "SiPP",
+    "SiPPing Neural Networks (SiPP), arXiv 1910.05422",
+    PLANS,
+    FIGURES,
+    says,
+    tasks,
+    lines,
+    curves,
 )

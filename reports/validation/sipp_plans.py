@@ -116,3 +116,10 @@ PLANS: dict[str, tuple[Plan, ...]] = {
         _paper("resnet-20", "cifar10"),
     ),
 }  # fmt: skip
+# Title and caption of each figure; a name that ends in a dash goes on with a network's.
+FIGURES = {
+    "sipp-": ("Accuracy against weights kept",
+             "Pruned once, pruned once and trained again, and pruned and trained in steps. SiPP "
+             "det. by means and layers ranks by mean sensitivity and prunes every layer alike; the "
+             "others share the budget among all layers (Wanda: each neuron alike)."),
+}  # fmt: skip

@@ -36,8 +36,6 @@ class Line:
 
     Raises:
         ValueError: a verdict of no known kind.
-
-    Claim: none (plumbing).
     """
 
     what: str
@@ -70,8 +68,6 @@ class Validation:
         lines: the table.
         curves: what the pictures show: a list of panels, each with series of points.
         made: machine, date, command and time of the cells.
-
-    Claim: none (plumbing).
     """
 
     paper: str
@@ -103,8 +99,6 @@ def read(summary: Any) -> Validation:
 
     Raises:
         ValueError: it is none.
-
-    Claim: none (plumbing).
 
     Example:
         >>> made = Validation("sipp", "SiPP", "quick", "short", (), (), {})

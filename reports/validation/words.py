@@ -15,21 +15,7 @@ GROUPS = (
     ("yes", "Reproduced"), ("in part", "Reproduced in part, or undecided by so few seeds"),
     ("no", "Not reproduced"), ("not run", "Not run here"),
 )  # fmt: skip
-FIGURES = {
-    "corenet-error": ("Output error, CoreNet and its peers",
-                      "Mean relative error of the outputs on test inputs, log axis; a network that "
-                      "always answers 0 has an error of 1."),
-    "corenet-drop": ("Accuracy lost, CoreNet and its peers",
-                     "Test accuracy of the trained network minus that of the pruned one."),
-    "corenet-sipp": ("Output error, SiPP's methods beside CoreNet",
-                     "Mean relative error of the outputs on test inputs, log axis."),
-    "sipp-": ("Accuracy against weights kept",
-             "Pruned once, pruned once and trained again, and pruned and trained in steps. SiPP "
-             "det. by means and layers ranks by mean sensitivity and prunes every layer alike; the "
-             "others share the budget among all layers (Wanda: each neuron alike)."),
-    "nettrim-": ("Net-Trim along its radius, beside others",
-                "Without and with training again; stars are the published points."),
-}  # fmt: skip
+FIGURES = {name: words for paper in PAPERS.values() for name, words in paper.figures.items()}
 RULES = (
     "A statement that one method is better than another agrees if the 95% interval of the paired "
     "difference over seeds lies on the paper's side of zero, disagrees if it lies on the other, "

@@ -1,1 +1,3 @@
-"""One small module a command; each has a function `command`."""
+"""The commands, one file each."""
+
+__all__: list[str] = []

@@ -25,10 +25,10 @@ def _list(option: str, words: str | None, read: Callable[[str], T]) -> list[T] |
 
 
 def _show_bounds(rows: list[Json], delta: float) -> None:
-    from reports.generalization.words import sure
+    from reports.generalization import words
 
     render.show_table(
-        f"Upper bounds on the share of new inputs that are got wrong, each {sure(delta)} sure",
+        f"Upper bounds on the share of new inputs got wrong, each {words.sure(delta)} sure",
         ("<bound", "<claim", "prior before the data", "prior from half of them", "<speaks of"),
         (
             (row["name"], row["claim"], row["all"] or "-", row["half"] or "-", row["subject"])
@@ -38,11 +38,11 @@ def _show_bounds(rows: list[Json], delta: float) -> None:
 
 
 def _show_errors(facts: Json, network: str, train: int, tests: int) -> None:
-    from reports.generalization.words import rate
+    from reports.generalization import words
 
     render.show(
-        f"{network}: {rate(train, facts['n'])} of {facts['n']:,} training inputs wrong, "
-        f"{rate(tests, facts['test_n'])} of {facts['test_n']:,} test inputs."
+        f"{network}: {words.rate(train, facts['n'])} of {facts['n']:,} training inputs wrong, "
+        f"{words.rate(tests, facts['test_n'])} of {facts['test_n']:,} test inputs."
     )
 
 

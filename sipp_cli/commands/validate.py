@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def _show(found: Validation, summary: dict[str, Any]) -> None:
-    from reports.validation.words import headline, interval
+    from reports.validation import words
 
     render.show(f"{found.title}. Schedule {found.schedule}: {found.says}.")
     render.show_table(
         f"{found.paper}, {found.schedule}: what the paper says and what we get",
         ("<what", "<paper says", "<we get", "<interval", "<agrees"),
         (
-            (line["what"], line["paper"], line["ours"], interval(line) or "-", line["agrees"])
+            (line["what"], line["paper"], line["ours"], words.interval(line) or "-", line["agrees"])
             for line in summary["lines"]
         ),
     )
@@ -30,7 +30,7 @@ def _show(found: Validation, summary: dict[str, Any]) -> None:
             render.show(f"not run: {line.what}: {line.why}")
     for line in found.violated:
         render.show(f"VIOLATED: {line.what}: {line.ours}")
-    render.show(headline(summary))
+    render.show(words.headline(summary))
 
 
 def command(

@@ -23,8 +23,6 @@ def exact_scores(model: nn.Module, inputs: Tensor, batch_size: int = 1000) -> Te
     Returns:
         (n, classes) float64 tensor on the CPU.
 
-    Claim: none (plumbing).
-
     Example:
         >>> exact_scores(nn.Identity(), torch.eye(2)).dtype
         torch.float64
@@ -57,7 +55,7 @@ def count_errors(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: 
     Raises:
         ValueError: no inputs, or another number of targets.
 
-    Claim: none (plumbing). A count on the given inputs.
+    A count on the given inputs.
 
     Example:
         >>> scores = torch.tensor([[0.0, 1.0], [2.0, 2.0]])
@@ -81,8 +79,6 @@ def wrong(scores: Tensor, targets: Tensor) -> Tensor:
 
     Returns:
         (n,) bool tensor.
-
-    Claim: none (plumbing).
 
     Example:
         >>> wrong(torch.tensor([[0.0, 1.0], [2.0, 2.0]]), torch.tensor([1, 0])).tolist()

@@ -62,7 +62,7 @@ _FAMILIES = {name: _family(network) for name, network in NETWORKS.items()} | {
     ),
 }  # fmt: skip
 FAMILIES = dict(sorted(_FAMILIES.items(), key=lambda item: item[1].number))
-"""Every family by its name, in the order of their numbers. Claim: none (plumbing)."""
+"""Every family by its name, in the order of their numbers."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,6 @@ class Architecture:
     Attributes:
         name: of the family, a key of `FAMILIES`.
         sizes: its whole parameters.
-
-    Claim: none (plumbing).
     """
 
     name: str

@@ -30,7 +30,7 @@ CRC_BYTES = 4
 LONGEST_LENGTH = 5
 State = dict[str, Tensor]
 Source = bytes | bytearray | memoryview | str | PathLike[str]
-"""A file: its bytes, or where it is. Claim: none (plumbing)."""
+"""A file: its bytes, or where it is."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,6 @@ class Compressed:
         sections: (layer, part, bits) in the order of the file; the bits add up to `bits`, exactly.
             A part's bits are those of its decisions' probabilities, rounded to 2**-20; "rounding"
             is what the stream takes beyond them. The layer is "" where a part is of no layer.
-
-    Claim: none (plumbing).
     """
 
     content: bytes
@@ -173,8 +171,6 @@ def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed
         ValueError: an unknown architecture, one that the model is not of, or a state_dict with
             something other than dense tensors.
 
-    Claim: none (plumbing).
-
     Example:
         >>> net = nn.Sequential(nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 10))
         >>> for p in net.parameters(): _ = p.data.mul_(8).round_().div_(8)
@@ -225,8 +221,6 @@ def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
         ValueError: a damaged, truncated or foreign file, a template that is missing or of another
             architecture, or one that the file has no need of.
 
-    Claim: none (plumbing).
-
     Example:
         >>> decompress(b"something else")
         Traceback (most recent call last):
@@ -261,8 +255,6 @@ def named_in(source: Source) -> Architecture | None:
     Raises:
         FileNotFoundError: no such file.
         ValueError: a damaged, truncated or foreign file.
-
-    Claim: none (plumbing).
 
     Example:
         >>> from sipp_core.zoo import models

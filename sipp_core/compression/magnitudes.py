@@ -151,9 +151,9 @@ def alike(
 MAGNITUDES: tuple[Callable[..., Numbers], ...] = (
     stepwise, partial(hinted, trust=1.0), partial(hinted, trust=0.1), lengthwise,
 )  # fmt: skip
-"""Every way to say magnitudes, in the order of their numbers. Claim: none (plumbing)."""
+"""Every way to say magnitudes, in the order of their numbers."""
 
 SIGNS: tuple[Callable[..., Numbers], ...] = (
     fair, alike, learnt,
 )  # fmt: skip
-"""Every way to say signs, in the order of their numbers. Claim: none (plumbing)."""
+"""Every way to say signs, in the order of their numbers."""

@@ -66,8 +66,6 @@ def sort_neurons(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: a model or layer of another kind.
 
-    Claim: none (plumbing).
-
     Example:
         >>> net = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> net[0].bias.data = torch.tensor([3.0, -1.0])

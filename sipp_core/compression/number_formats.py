@@ -61,7 +61,7 @@ FORMATS = (
     _ieee("float32", ">f", ">I", 31),
     _ieee("float64", ">d", ">Q", 63),
 )
-"""Every format, in the order of their numbers in a file. Claim: none (plumbing)."""
+"""Every format, in the order of their numbers in a file."""
 
 
 def shortest(values: list[float]) -> int:

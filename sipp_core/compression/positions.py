@@ -88,4 +88,4 @@ def hinted(coder: Coder, book: Book, mask: Mask, layout: Layout, trust: float) -
 WAYS: tuple[Callable[..., Mask], ...] = (
     dense, partial(hinted, trust=1.0), partial(hinted, trust=0.1), gaps, enumerative,
 )  # fmt: skip
-"""Every way, in the order of their numbers in a file. Claim: none (plumbing)."""
+"""Every way, in the order of their numbers in a file."""

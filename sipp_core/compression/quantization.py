@@ -26,7 +26,7 @@ from sipp_core.runtime.arguments import whole
 __all__ = ["Codebook", "learning_levels"]
 
 Codebook = Literal["grid", "table"]
-"""Kinds of levels: whole multiples of a step, or any. Claim: none (plumbing)."""
+"""Kinds of levels: whole multiples of a step, or any."""
 
 # Bits behind the leading one: a file holds a step in seven bits, an entry of a table in eight.
 STEP_BITS, TABLE_BITS = 2, 3
@@ -248,7 +248,7 @@ def learning_levels(
             than float32 or float64, one that two modules share, or a mask of a wrong shape. The
             model is as it was then.
 
-    Claim: none (plumbing). Source: Esser et al. 2020, arXiv 1902.08153 (learnt steps); Han et al.
+    Source: Esser et al. 2020, arXiv 1902.08153 (learnt steps); Han et al.
         2016, arXiv 1510.00149 (k-means); Chou et al. 1989 (entropy-constrained quantization).
 
     Example:

@@ -41,7 +41,7 @@ RULES_BITS = 32.0
 constants were settled while networks of the very data sets were looked at; 2**32 is more variants
 than were tried. Claim: GN-3."""
 UNPRUNED = "none"
-"""Method of a candidate that keeps every weight. Claim: none (plumbing)."""
+"""Method of a candidate that keeps every weight."""
 # Whole neurons go by and by too: this many halvings, or what is left of them, at a time.
 NARROWING = 0.5
 
@@ -57,8 +57,6 @@ class Setting:
         codebook: "grid" or "table".
         filters: fraction of the weights that is left when whole neurons and filters go first, the
             same share of each layer, in (0, 1].
-
-    Claim: none (plumbing).
     """
 
     method: str
@@ -79,8 +77,6 @@ class Schedule:
             descending; each is pruned to and trained again.
         rate: price of a bit in squared steps; see `learning_levels`.
         inputs: calibration inputs of a pruning method.
-
-    Claim: none (plumbing).
     """
 
     again: Recipe
@@ -108,8 +104,6 @@ def candidates(
 
     Raises:
         ValueError: none is left, or a fraction outside (0, 1].
-
-    Claim: none (plumbing).
 
     Example:
         >>> [c.codebook for c in candidates(["none"], [0.5, 0.1], [4, 5], ["grid", "table"])]

@@ -30,8 +30,6 @@ class FilterReport:
         eps: promised |z^ - z| <= eps z~ for its pre-activations (0: exact; >= 1: vacuous).
         multiply_adds_before: of one input.
         multiply_adds_after: likewise.
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -69,8 +67,6 @@ class GroupReport:
         events: pre-activations (filters, signs, patches) that the promise is for at one input.
         eps: worst promise of its consumers.
         frozen: why its channels keep their place, as zeros; empty if they were removed.
-
-    Claim: none (plumbing).
     """
 
     producers: tuple[str, ...]
@@ -105,8 +101,6 @@ class Channels:
         parameters_after: likewise.
         multiply_adds_before: of all Linear and Conv layers for one input.
         multiply_adds_after: likewise; zeros that keep their place count.
-
-    Claim: none (plumbing).
     """
 
     groups: tuple[GroupReport, ...]

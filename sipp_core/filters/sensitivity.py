@@ -53,8 +53,6 @@ class ChannelCalibration:
         statistics: as they were asked for: by (name of the layer, number of the group).
         inputs: number of inputs seen.
         digests: fingerprints of the inputs.
-
-    Claim: none (plumbing).
     """
 
     statistics: dict[tuple[str, int], ChannelStatistics]

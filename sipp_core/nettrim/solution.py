@@ -75,8 +75,6 @@ def feasible(program: Program, weights: Tensor) -> bool:
     Raises:
         RuntimeError: weights of another shape.
 
-    Claim: none (plumbing).
-
     Example:
         >>> from sipp_core.nettrim.program import layer_program
         >>> one = layer_program(torch.eye(2), None, torch.eye(2), eps=0.0)

@@ -27,8 +27,6 @@ def multiply_adds(model: nn.Module, example: Tensor) -> dict[str, int]:
     Raises:
         ValueError: the model cannot run on the example.
 
-    Claim: none (plumbing).
-
     Example:
         >>> import torch
         >>> multiply_adds(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), torch.ones(1, 1, 5, 5))

@@ -23,8 +23,6 @@ def nonzeros(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
     Returns:
         For each name a bool tensor of the weight's shape, False at its zeros.
 
-    Claim: none (plumbing).
-
     Example:
         >>> net = nn.Linear(2, 1); _ = net.weight.data.copy_(torch.tensor([[0.0, 3.0]]))
         >>> nonzeros(net, [""])[""].tolist()
@@ -42,8 +40,6 @@ def random_like(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
 
     Returns:
         Masks of the same shapes and counts.
-
-    Claim: none (plumbing).
 
     Example:
         >>> random_like({"a": torch.tensor([True, False, True])}, seed=1)["a"].sum().item()
@@ -131,8 +127,6 @@ def unmask(model: nn.Module) -> nn.Module:
 
     Raises:
         Nothing.
-
-    Claim: none (plumbing).
 
     Example:
         >>> from torch.nn.utils.prune import l1_unstructured

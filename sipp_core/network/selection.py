@@ -16,8 +16,6 @@ class Except:
 
     Attributes:
         what: as one entry of `layers=`; the text "!head" is short for Except("head").
-
-    Claim: none (plumbing).
     """
 
     what: str | type[nn.Module]

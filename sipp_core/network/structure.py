@@ -135,8 +135,6 @@ def narrow(model: Model, shapes: Shapes) -> Model:
         TypeError: a name of another kind of module, or counts that are no integers.
         ValueError: an unknown name, or a count out of range.
 
-    Claim: none (plumbing).
-
     Example:
         >>> narrow(nn.Sequential(nn.Linear(3, 4)), {"0": (2, 3)})[0].weight.shape
         torch.Size([2, 3])

@@ -34,8 +34,6 @@ class Facts:
         family: "sipp", "corenet", "baseline" (drawn beside both) or "peer" (a panel of its own).
         note: one or two sentences on how it chooses weights.
         source: paper, or [OWN].
-
-    Claim: none (plumbing).
     """
 
     label: str
@@ -54,8 +52,6 @@ class Needs:
         held_out: every k-th input is set aside; 0 for none.
         inputs: whether the inputs themselves are held.
         targets: whether the calibration is (input, target) pairs.
-
-    Claim: none (plumbing).
     """
 
     statistics: frozenset[str] = frozenset()
@@ -72,8 +68,6 @@ class Promise:
     Attributes:
         claims: THEORY ids that the promise rests on.
         holds_for: which inputs it speaks of, and with what probability.
-
-    Claim: none (plumbing).
     """
 
     claims: tuple[str, ...]
@@ -93,8 +87,6 @@ class Pruned:
         structure: changes of structure.
         notes: what a reader should know.
         channels: what became of whole channels, where a method removes them.
-
-    Claim: none (plumbing).
     """
 
     model: nn.Module
@@ -113,8 +105,6 @@ class Method(ABC):
     `name`, `facts` and what is below are class attributes; parameters, if it has any, are the
     fields of a frozen dataclass. `takes` names the optional arguments of `prune` that have an
     effect: of keep, eps, scope, bound, coverage_factor and masks; the others are refused.
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -168,8 +158,6 @@ def register(method: Registered) -> Registered:
     Raises:
         ValueError: the name is taken.
 
-    Claim: none (plumbing).
-
     Example:
         >>> from sipp_core.methods import Magnitude
         >>> register(Magnitude)
@@ -189,8 +177,6 @@ def registered() -> dict[str, Method]:
 
     Returns:
         The methods, by family and within one in the order of registration.
-
-    Claim: none (plumbing).
 
     Example:
         >>> from sipp_core.methods import SippDet
@@ -212,8 +198,6 @@ def find_method(method: str | Method) -> Method:
 
     Raises:
         ValueError: no method of that name.
-
-    Claim: none (plumbing).
 
     Example:
         >>> from sipp_core.methods import Wanda
@@ -241,8 +225,6 @@ def variant(method: Method, settings: Mapping[str, object]) -> Method:
 
     Raises:
         ValueError: a parameter that it does not have, or a value that it refuses.
-
-    Claim: none (plumbing).
 
     Example:
         >>> from sipp_core.methods import SippDet
@@ -279,8 +261,6 @@ def bounds_of(method: Method) -> tuple[str, ...]:
 
     Returns:
         Names of `sipp_theory.BOUNDS`, the default one among them.
-
-    Claim: none (plumbing).
 
     Example:
         >>> from sipp_core.methods import SippPoisson

@@ -36,8 +36,6 @@ class LayerPlan:
         coupled: whether inclusion is pivotal (fixed count, same probabilities) and not independent.
         joint: whether all draws are from the whole matrix, in proportion to scores; `draws` is then
             one number throughout, and `probability` and `scale` have no say.
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -167,19 +165,7 @@ def draw_many(plan: LayerPlan, seed: int, layer: int, copies: int) -> Iterator[F
 def expected_nonzeros(plan: LayerPlan) -> float:
     """Expected number of weights that a draw of the plan keeps.
 
-    Args:
-        plan: how the layer is kept.
-
-    Returns:
-        Expected nonzeros.
-
     Claim: SP-1, SP-8. Source: [SP] arXiv 1910.05422, [OWN].
-
-    Example:
-        >>> one = np.ones((1, 2)); zero = np.zeros((2, 1)); no = zero.astype(bool)
-        >>> plan = LayerPlan("a", one, one > 0, one > 0, one, zero, zero, no, no, zero + 1)
-        >>> expected_nonzeros(plan)
-        2.0
     """
     total = 0.0
     for index in (0, 1):

@@ -28,8 +28,6 @@ class Planned(Method):
     """A method that says before any draw how each weight will be kept.
 
     A subclass gives `by_budget` and, if it has a guarantee mode, `by_eps`.
-
-    Claim: none (plumbing).
     """
 
     @abstractmethod

@@ -22,8 +22,6 @@ class Keep:
     Attributes:
         fraction: in (0, 1].
         scope: "layer" keeps the fraction of every layer, "global" of all together.
-
-    Claim: none (plumbing).
     """
 
     fraction: float
@@ -36,8 +34,6 @@ class Within:
 
     Attributes:
         eps: relative error, in (0, 1).
-
-    Claim: none (plumbing).
     """
 
     eps: float
@@ -57,8 +53,6 @@ class Request:
         points: activation rows to keep per layer where the bound or the method looks at them.
         masks: whether the new model shall carry weight_orig and weight_mask.
         progress: callback, or None.
-
-    Claim: none (plumbing).
     """
 
     model: nn.Module

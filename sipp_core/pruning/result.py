@@ -66,8 +66,6 @@ class LayerReport:
         removed: neurons removed with their edges (CoreNet+).
         vacuous_neurons: neurons whose promise is 1 or more.
         channels: what became of its channels, where a method removes whole ones.
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -128,8 +126,6 @@ class PruneResult:
         arguments: the other arguments of the call, the parameters of the method among them; empty
             for a file of an older release.
         channels: what became of whole channels, where the method removes them; not in the file.
-
-    Claim: none (plumbing).
     """
 
     model: nn.Module
@@ -211,8 +207,6 @@ def save(result: PruneResult, path: str | PathLike[str]) -> Path:
 
     Raises:
         OSError: the place cannot be written to.
-
-    Claim: none (plumbing).
 
     Example:
         >>> import tempfile; from sipp_core import methods, prune
@@ -311,8 +305,6 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
     Raises:
         FileNotFoundError: no such file.
         ValueError: a truncated, altered or foreign file, or a model whose parameters differ.
-
-    Claim: none (plumbing).
 
     Example:
         >>> load("no/such/file", nn.Linear(1, 1))

@@ -31,8 +31,6 @@ class Table:
         eta: number of neurons of the network.
         eta_star: widest layer, the input width included.
         dice: the user's seed and the layer's place, for what is chosen at random while planning.
-
-    Claim: none (plumbing).
     """
 
     statistics: LayerStatistics
@@ -109,8 +107,6 @@ def make_table(
 
     Returns:
         The table.
-
-    Claim: none (plumbing).
 
     Example:
         >>> import torch; from torch import nn; from sipp_core import calibrate

@@ -19,8 +19,6 @@ def compiled(function: F) -> F:
     Returns:
         The compiled function.
 
-    Claim: none (plumbing).
-
     Example:
         >>> @compiled
         ... def total(values):

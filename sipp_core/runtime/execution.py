@@ -24,8 +24,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     Returns:
         A context manager.
 
-    Claim: none (plumbing).
-
     Example:
         >>> net = nn.Sequential(nn.Dropout())
         >>> with evaluating(net):
@@ -95,8 +93,6 @@ def some_threads(count: int) -> Iterator[None]:
     Returns:
         A context manager; the thread count is put back.
 
-    Claim: none (plumbing).
-
     Example:
         >>> with some_threads(2):
         ...     torch.get_num_threads()
@@ -118,8 +114,6 @@ def one_thread() -> AbstractContextManager[None]:
     Returns:
         A context manager; the thread count is put back.
 
-    Claim: none (plumbing).
-
     Example:
         >>> with one_thread():
         ...     torch.get_num_threads()
@@ -136,8 +130,6 @@ def model_device(model: nn.Module) -> torch.device:
 
     Returns:
         The device its inputs must be on.
-
-    Claim: none (plumbing).
 
     Example:
         >>> model_device(nn.Linear(1, 1))

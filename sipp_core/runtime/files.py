@@ -21,8 +21,6 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> Path:
     Raises:
         OSError: the folder cannot be made or written to; no partial file is left behind.
 
-    Claim: none (plumbing).
-
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -125,8 +125,6 @@ def shuffled(
     Returns:
         The drawn inputs and their targets (numbers from 0 if none were given).
 
-    Claim: none (plumbing).
-
     Example:
         >>> shuffled(torch.arange(5.0), 2, seed=0)[0].shape
         torch.Size([2])

@@ -22,8 +22,6 @@ def generator(seed: int, *stream: int) -> np.random.Generator:
     Raises:
         ValueError: a negative seed.
 
-    Claim: none (plumbing).
-
     Example:
         >>> bool(generator(0, 1).random() == generator(0, 1).random())
         True

@@ -48,8 +48,6 @@ class Processes:
         rank: of this process, from 0.
         size: how many there are.
         device: where the group's backend takes tensors from.
-
-    Claim: none (plumbing).
     """
 
     rank: int
@@ -170,8 +168,6 @@ def processes() -> Processes | None:
 
     Returns:
         The group; one of a single process counts.
-
-    Claim: none (plumbing).
 
     Example:
         >>> processes() is None

@@ -31,8 +31,6 @@ def fingerprint(model: nn.Module) -> str:
     Returns:
         64 hexadecimal digits; they depend on names, shapes, dtypes and values.
 
-    Claim: none (plumbing).
-
     Example:
         >>> import copy; net = nn.Linear(2, 2); fingerprint(net) == fingerprint(copy.deepcopy(net))
         True
@@ -77,8 +75,6 @@ def digests(batch: Tensor) -> list[bytes]:
     Returns:
         n fingerprints of 8 bytes; equal inputs give equal ones whatever float type carries them.
 
-    Claim: none (plumbing).
-
     Example:
         >>> a, b = digests(torch.tensor([[1.0], [1.0]])); a == b
         True
@@ -94,8 +90,6 @@ def versions() -> dict[str, str]:
 
     Returns:
         Package name to version, for sipp-theory, torch and numpy.
-
-    Claim: none (plumbing).
 
     Example:
         >>> sorted(versions())

@@ -43,8 +43,6 @@ class Calibration:
             that they came on; None unless calibrate(inputs=True) kept them.
         validation: statistics-free activation rows of the inputs set aside (CoreNet++'s T), per
             layer name; empty when none were.
-
-    Claim: none (plumbing).
     """
 
     layers: tuple[LayerStatistics, ...]

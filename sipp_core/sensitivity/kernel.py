@@ -33,8 +33,6 @@ class Accumulator:
         argmax: (out, fan_in) int64 index of the input that set the maximum (-1: none), or None.
         live: (2, out) number of rows with z^s > 0, positive sign first.
         rows: number of non-negative rows seen.
-
-    Claim: none (plumbing).
     """
 
     maximum: Tensor

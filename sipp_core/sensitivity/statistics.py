@@ -44,8 +44,6 @@ class LayerStatistics:
         energy: "energy": (groups, fan_in) float64 sum of a_j^2 over the rows, or None.
         saliency: "gradients": (out, fan_in) float64 |w dL/dw|, L the mean loss, or None.
         values: of each further statistic that was registered and measured, its value by its name.
-
-    Claim: none (plumbing).
     """
 
     layer: PrunableLayer
@@ -78,8 +76,6 @@ class MeasuredLayer:
         blocks: the weights of each group, made ready for the kernel.
         biases: (out/groups,) bias of each group, zeros if there is none.
         accumulators: the kernel's running statistics of each group.
-
-    Claim: none (plumbing).
     """
 
     def __init__(self, layer: PrunableLayer, held: int = HELD) -> None:
@@ -125,8 +121,6 @@ class Rows:
         batch: index of the batch in the stream.
         origins: first row here among those of the call, rows an input has, and index of the call's
             first input in the stream.
-
-    Claim: none (plumbing).
     """
 
     layer: MeasuredLayer
@@ -174,8 +168,6 @@ class Statistic(ABC):
             inputs are then refused.
         gradients: whether it needs the loss's gradients; the calibration is then (input, target)
             pairs.
-
-    Claim: none (plumbing).
     """
 
     name: ClassVar[str]
@@ -220,8 +212,6 @@ def register_statistic(kind: Kind) -> Kind:
 
     Raises:
         ValueError: a name that is taken.
-
-    Claim: none (plumbing).
 
     Example:
         >>> @register_statistic

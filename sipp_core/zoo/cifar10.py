@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-"""Classes in the order of their numbers. Claim: none (plumbing)."""
+"""Classes in the order of their numbers."""
 
 ARCHIVE = "cifar10-jpeg.zip"
 SIZE = 32

@@ -40,8 +40,6 @@ class Dataset:
         num_classes: number of classes.
         description: what the data are and where they came from.
 
-    Claim: none (plumbing).
-
     Example:
         >>> data = load("digits")
         >>> tuple(data.train_inputs.shape), tuple(data.test_targets.shape)
@@ -75,8 +73,6 @@ class Source:
         folders: where in a folder of data sets it is looked for; none for embedded data.
         openml: its name at OpenML, if it is fetched from there.
         calibration: inputs to calibrate on where nobody says how many and all would take hours.
-
-    Claim: none (plumbing).
     """
 
     name: str
@@ -275,10 +271,10 @@ SOURCES: dict[str, Source] = {
         ),
     )
 }  # fmt: skip
-"""Every data set by its name. Claim: none (plumbing)."""
+"""Every data set by its name."""
 
 NAMES: tuple[str, ...] = tuple(SOURCES)
-"""Names that `load` knows. Claim: none (plumbing)."""
+"""Names that `load` knows."""
 
 
 def load(
@@ -308,8 +304,6 @@ def load(
         ValueError: unknown name, seed out of range, or a file that is damaged or inconsistent.
         TypeError: the seed is no integer.
         FileNotFoundError: the files are missing and cannot be fetched; says what to do.
-
-    Claim: none (plumbing).
 
     Example:
         >>> data = load("digits", flat=False)

@@ -15,7 +15,7 @@ from sipp_core.zoo.networks import NETWORKS, Network
 __all__ = ["NAMES", "build", "compact", "dense", "input_shape", "pretrained"]
 
 NAMES: tuple[str, ...] = tuple(NETWORKS)
-"""Names that `build` knows. Claim: none (plumbing)."""
+"""Names that `build` knows."""
 
 
 def _known(name: str) -> Network:
@@ -56,8 +56,6 @@ def input_shape(name: str) -> tuple[int, ...]:
     Raises:
         ValueError: the name is not one of `NAMES`.
 
-    Claim: none (plumbing).
-
     Example:
         >>> input_shape("lenet-300-100")
         (784,)
@@ -89,8 +87,6 @@ def build(name: str, seed: int = 0) -> nn.Module:
         ValueError: the name is unknown, or the seed is out of range.
         TypeError: the seed is no integer.
 
-    Claim: none (plumbing).
-
     Example:
         >>> model = build("digits-mlp", seed=3)
         >>> [name for name, _ in model.named_children()]
@@ -117,8 +113,6 @@ def dense(widths: Sequence[int], seed: int = 0) -> nn.Module:
     Raises:
         ValueError: fewer than two widths, a width below 1, or a seed out of range.
         TypeError: a width or the seed is no integer.
-
-    Claim: none (plumbing).
 
     Example:
         >>> a, b = dense((784, 300, 100, 10), seed=1), build("lenet-300-100", seed=1)
@@ -149,8 +143,6 @@ def compact(sizes: Sequence[int], seed: int = 0) -> nn.Module:
             room for, or a seed out of range.
         TypeError: a size or the seed is no integer.
 
-    Claim: none (plumbing).
-
     Example:
         >>> sum(p.numel() for p in compact((28, 8, 12), seed=1).parameters())
         1446
@@ -178,8 +170,6 @@ def pretrained(name: str) -> nn.Module:
     Raises:
         ValueError: no weights come with this model, or their file is damaged.
         FileNotFoundError: the file of weights is missing.
-
-    Claim: none (plumbing).
 
     Example:
         >>> pretrained("lenet-5").training

@@ -84,4 +84,4 @@ NETWORKS: dict[str, Network] = {
         Network("vit-tiny", 6, _COLOUR, architectures.vit_tiny),
     )
 }  # fmt: skip
-"""Every reference network by its name. Claim: none (plumbing)."""
+"""Every reference network by its name."""

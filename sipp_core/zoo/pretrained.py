@@ -20,7 +20,7 @@ from sipp_core.zoo.schedules import Recipe
 __all__ = ["DATASETS", "Shipped", "facts", "state"]
 
 DATASETS = {name: one.pretrained for name, one in NETWORKS.items() if one.pretrained}
-"""Models that come with weights, and the data set that these learnt. Claim: none (plumbing)."""
+"""Models that come with weights, and the data set that these learnt."""
 
 Folder = str | PathLike[str] | None
 
@@ -43,7 +43,7 @@ class Shipped:
         processor: kind of processor that it was made on; another may round otherwise.
         sha256: of the file of weights, 64 hexadecimal digits.
 
-    Claim: none (plumbing). Accuracies are measurements on given samples, not guarantees.
+    Accuracies are measurements on given samples, not guarantees.
     """
 
     model: str
@@ -84,8 +84,6 @@ def facts(name: str, folder: Folder = None) -> Shipped:
         ValueError: no weights come with this model, or the file is damaged.
         FileNotFoundError: the file is missing.
 
-    Claim: none (plumbing).
-
     Example:
         >>> facts("lenet-5").dataset
         'mnist'
@@ -120,8 +118,6 @@ def state(name: str, folder: Folder = None) -> dict[str, Tensor]:
     Raises:
         ValueError: no weights come with this model, or a file is damaged.
         FileNotFoundError: a file is missing.
-
-    Claim: none (plumbing).
 
     Example:
         >>> tuple(state("lenet-5")["conv1.weight"].shape)

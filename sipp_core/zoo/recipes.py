@@ -8,7 +8,7 @@ from sipp_core.zoo.schedules import Recipe, learning_rate
 __all__ = ["SCHEDULES", "Recipe", "learnable", "learning_rate", "recipe"]
 
 SCHEDULES = ("short", "paper")
-"""Kinds of recipe that `recipe` knows. Claim: none (plumbing)."""
+"""Kinds of recipe that `recipe` knows."""
 
 
 def recipe(model_name: str, dataset_name: str, schedule: str = "short") -> Recipe:
@@ -32,7 +32,7 @@ def recipe(model_name: str, dataset_name: str, schedule: str = "short") -> Recip
         ValueError: there is none, because the model does not fit the data set, or an unknown
             schedule.
 
-    Claim: none (plumbing). Source: [SP] arXiv 1910.05422 (schedules); He et al. 2016, arXiv
+    Source: [SP] arXiv 1910.05422 (schedules); He et al. 2016, arXiv
         1512.03385 (crops and mirroring).
 
     Example:
@@ -69,8 +69,6 @@ def learnable(model_name: str) -> tuple[str, ...]:
 
     Raises:
         TypeError: a name that cannot be looked up.
-
-    Claim: none (plumbing).
 
     Example:
         >>> learnable("lenet-5"), learnable("vit-tiny")

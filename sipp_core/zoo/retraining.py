@@ -23,7 +23,7 @@ from sipp_core.zoo.training import TrainResult, accuracy, train
 __all__ = ["Round", "Sparsify", "cascade", "one_round", "retrain", "rewound"]
 
 Sparsify = Callable[[nn.Module, float], PruneResult]
-"""Makes a pruned network of a fraction. Claim: none (plumbing)."""
+"""Makes a pruned network of a fraction."""
 
 
 def retrain(
@@ -53,7 +53,7 @@ def retrain(
     Raises:
         ValueError: a mask of another shape, or what `train` refuses.
 
-    Claim: none (plumbing). Accuracies are measurements, not guarantees.
+    Accuracies are measurements, not guarantees.
 
     Example:
         >>> import torch
@@ -81,7 +81,7 @@ def rewound(start: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     Raises:
         ValueError: a mask whose shape is not its weight's.
 
-    Claim: none (plumbing). Source: Frankle, Carbin 2019, arXiv 1803.03635.
+    Source: Frankle, Carbin 2019, arXiv 1803.03635.
 
     Example:
         >>> import torch
@@ -108,7 +108,7 @@ class Round:
         model: the network after it; the next round starts from it.
         layers: names of the layers that were pruned.
 
-    Claim: none (plumbing). Accuracies are measurements, not guarantees.
+    Accuracies are measurements, not guarantees.
     """
 
     keep: float
@@ -148,8 +148,6 @@ def one_round(
 
     Raises:
         ValueError: what pruning and training refuse.
-
-    Claim: none (plumbing).
 
     Example:
         >>> from sipp_core.pruning import prune
@@ -200,7 +198,7 @@ def cascade(
     Raises:
         ValueError: fractions that do not descend, or what pruning and training refuse.
 
-    Claim: none (plumbing). Source: [SP] arXiv 1910.05422 (iterative prune + retrain).
+    Source: [SP] arXiv 1910.05422 (iterative prune + retrain).
 
     Example:
         >>> from sipp_core.pruning import prune

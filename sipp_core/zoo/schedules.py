@@ -35,8 +35,6 @@ class Recipe:
         ValueError: a value out of range, or one that does not go with the others.
         TypeError: a value of a wrong type.
 
-    Claim: none (plumbing).
-
     Example:
         >>> Recipe(epochs=20, batch_size=64, lr=0.002).optimizer
         'adam'
@@ -101,8 +99,6 @@ def learning_rate(recipe: Recipe, step: int, per_epoch: int) -> float:
 
     Raises:
         TypeError: a step that is no number.
-
-    Claim: none (plumbing).
 
     Example:
         >>> tenfold = Recipe(182, 128, 0.1, warm_up=0.0, milestones=(91, 136))

@@ -37,7 +37,7 @@ class TrainResult:
         seed: the seed it ran with.
         seconds: wall time; takes no part in comparisons.
 
-    Claim: none (plumbing). These are measurements on given samples, not guarantees.
+    These are measurements on given samples, not guarantees.
 
     Example:
         >>> TrainResult(1.0, 0.98, 0.01, Recipe(1, 8, 0.1), 0, 2.5).test_accuracy
@@ -70,7 +70,7 @@ def accuracy(model: nn.Module, inputs: Tensor, targets: Tensor, batch_size: int 
         ValueError: no inputs, counts that disagree, or a batch size below 1.
         TypeError: the batch size is no integer.
 
-    Claim: none (plumbing). A measurement on the given sample, not a guarantee.
+    A measurement on the given sample, not a guarantee.
 
     Example:
         >>> accuracy(nn.Identity(), torch.eye(4), torch.tensor([0, 1, 2, 0]))
@@ -148,7 +148,7 @@ def augmented(images: Tensor, crop: int, flip: bool, generator: torch.Generator)
 
     Shapes: images (n, channels, height, width), crop zeros on every side of them; returns the same.
 
-    Claim: none (plumbing). Source: He et al. 2016, arXiv 1512.03385, section 4.2.
+    Source: He et al. 2016, arXiv 1512.03385, section 4.2.
 
     Example:
         >>> augmented(torch.ones(2, 1, 4, 4), 0, True, torch.Generator()).sum().item()
@@ -269,7 +269,7 @@ def train(
         RuntimeError: the loss ceased to be finite.
         OSError: the checkpoint cannot be written.
 
-    Claim: none (plumbing). Accuracies are measurements, not guarantees.
+    Accuracies are measurements, not guarantees.
 
     Example:
         >>> from sipp_core.zoo import datasets, models

@@ -38,8 +38,6 @@ class Neuron:
         coverage_factor: C with g_j(x) <= C s_j, >= 1; broadcasts.
         eta: number of neurons of the network.
         eta_star: widest layer, the input width included.
-
-    Claim: none (plumbing).
     """
 
     sensitivity_sum: ArrayLike | None = None
@@ -150,8 +148,6 @@ def register_bound(bound: type[B]) -> type[B]:
 
     Raises:
         ValueError: another bound has that name.
-
-    Claim: none (plumbing).
 
     Example:
         >>> register_bound(type(BOUNDS["kl"])) is type(BOUNDS["kl"])

@@ -80,12 +80,7 @@ def dropped_share_bound(
 
 
 def charged(total: Float, terms: int) -> Float:
-    """Charge the rounding of at most `terms` shares, their sum and a factor; at most all of z.
-
-    Example:
-        >>> charged(np.array([0.0, 2.0]), 3).tolist()
-        [0.0, 1.0]
-    """
+    """Charge the rounding of at most `terms` shares, their sum and a factor; at most all of z."""
     # Below 2**-1022 the relative charge rounds away, and so may half a unit of the factor.
     raised = np.maximum(total * (1.0 + 4 * (terms + 4) * UNIT), numeric.up(total))
     return np.minimum(np.where(total > 0, raised, 0.0), 1.0)
@@ -195,8 +190,6 @@ def keep_most_sensitive(sensitivity: ArrayLike, size: ArrayLike) -> NDArray[np.b
 
     Raises:
         ValueError: a size out of range or not whole, a negative sensitivity.
-
-    Claim: none (plumbing).
 
     Example:
         >>> keep_most_sensitive([0.2, 0.9, 0.2], 2).tolist()

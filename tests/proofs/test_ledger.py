@@ -21,6 +21,9 @@ from proofs_check.ledger.sequential import run_serially, verdict
 
 SECTIONS = {"ES": 6, "SP": 10, "NW": 7, "AL": 2, "CT": 4, "PF": 2, "NT": 4, "MS": 5, "GN": 4}
 IDS = {f"{family}-{n}" for family, last in SECTIONS.items() for n in range(1, last + 1)} | {"SP-5x"}
+# In the theory, not yet in the code; a claim that enters the ledger leaves this list.
+PLANNED = {"AL-3", "AL-4", "AL-5", "AL-6", "CT-5", "CT-6", "CT-7", "CT-8", "SP-11", "SP-12",
+           "SP-13"}  # fmt: skip
 ASSUMPTIONS = {"A1", "A2", "A-iid", "A-held-out", "A-nonnegative"}
 CLAIM_IDS = re.compile(r"\b(?:ES|SP|NW|AL|CT|PF|NT|MS|GN)-\d+x?\b")
 
@@ -43,7 +46,9 @@ def test_the_theory_file_names_no_other_claim(repository: Path) -> None:
     numbered = set(re.findall(r"^- \*\*((?:ES|SP|NW|AL|CT)-\d+x?)\*\*", text, re.MULTILINE))
     numbered |= set(re.findall(r"^- \*\*((?:NT|PF|GN)-\d+)\*\*", rest, re.MULTILINE))
     # PF-2 is our own, and section 10 gives no ids.
-    assert numbered == {name for name in IDS if name != "PF-2" and not name.startswith("MS")}
+    ours = {name for name in IDS if name != "PF-2" and not name.startswith("MS")}
+    assert numbered - ours == PLANNED
+    assert ours <= numbered
 
 
 @pytest.mark.parametrize("name", sorted(LEDGER))

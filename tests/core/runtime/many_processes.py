@@ -229,7 +229,7 @@ def main(folder: Path, size: int, rank: int) -> None:
     torch.set_num_threads(1)
     seen: dict[str, Any] = {}
     if size:
-        start(folder, size, rank, "first", 120)
+        start(folder, size, rank, "first", 1200)
     for name, run in scenarios(folder, rank, size).items():
         seen[name] = outcome(run)
     file = folder / f"seen-{size}-{rank}.json"
