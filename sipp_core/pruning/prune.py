@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from dataclasses import replace
 
@@ -112,7 +113,7 @@ def prune(
     if isinstance(calibration, Calibration):
         stats = _ready(
             calibration, rule, request, layers=layers, batch_size=batch_size,
-            forward_size=forward_size,
+            forward_size=forward_size, points=None if points == calibration.points else points,
         )  # fmt: skip
     else:
         group = processes()
@@ -159,11 +160,16 @@ def prune(
         digests=stats.digests,
         structure=new.structure,
         arguments={
-            **rule.settings(), "points": request.points or None, "masks": masks,
-            "layers": None if layers is None else repr(layers), "forward_size": forward_size,
+            **rule.settings(), "points": stats.points if request.points else None, "masks": masks,
+            "layers": None if layers is None else _in_words(layers), "forward_size": forward_size,
         },
         channels=new.channels,
     )  # fmt: skip
+
+
+def _in_words(layers: LayerChoice) -> str:
+    """A choice of layers as it is written, the same in every process: no address of a function."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(layers))
 
 
 def _ranked(method: Method, ranking: str | None) -> Method:

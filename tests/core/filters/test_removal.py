@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 import sipp_theory
 from sipp_core import PruneResult, certify, prune_filters
-from sipp_core.filters.graph import ChannelGroup, channel_graph, example_of
-from sipp_core.filters.groups import GroupTable, draw_sequence, drawn
+from sipp_core.filters.graph import channel_graph, example_of
 from sipp_core.filters.result import Channels, FilterReport
 from sipp_core.filters.sensitivity import channel_sensitivity
 from sipp_core.network.layers import PrunableLayer, weight_of
@@ -192,21 +191,6 @@ def test_drawing_with_a_promise_where_channels_are_many():
     printed = prune_filters(net, x, method="filters-rand", eps=0.1, delta=0.05, bound="printed")
     assert channels(printed).groups[0].draws == sipp_theory.channel_size(1.0, 0.1, 0.05, 1)
     assert printed.claims == ("PF-1", "SP-1")
-
-
-def group_table(shares: np.ndarray) -> GroupTable:
-    units = len(shares)
-    group = ChannelGroup(units, ("a",), {"a": np.arange(units)}, {"b": np.arange(units)}, ())
-    return GroupTable(group, {"b": shares}, 8, 4, 0.05, 1.0, "bernstein")
-
-
-def test_draws_are_right_on_average():
-    """The mean multiplier of a channel over many seeds is 1 within 5 standard errors."""
-    table = group_table(np.array([0.9, 0.5, 0.0, 0.1, 0.02]))
-    many = np.array([drawn(table, draw_sequence(table, s, 0), 20).multiplier for s in range(2000)])
-    spread = many.std(axis=0, ddof=1) / np.sqrt(len(many))
-    assert (many[:, 2] == 0).all()
-    assert (np.abs(many.mean(axis=0) - 1)[[0, 1, 3, 4]] <= 5 * spread[[0, 1, 3, 4]]).all()
 
 
 def test_looking_at_the_draws_before_their_number_is_settled_has_its_price():

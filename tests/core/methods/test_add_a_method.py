@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,21 +62,34 @@ class Middling(KeepLargest):
 '''
 
 
+def example(repository: Path) -> str:
+    """The class that CONTRIBUTING shows, below the imports of a method of its kind."""
+    text = (repository / "CONTRIBUTING.md").read_text("utf-8").partition("## Add a method")[2]
+    shown = text[text.index("    @register") :].partition("\n1. ")[0]
+    source = (repository / "sipp_core" / "methods" / "magnitude.py").read_text("utf-8")
+    return source.partition("@register")[0] + textwrap.dedent(shown)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A second folder of `sipp_core.methods`, with the method's one file."""
+def folder(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Path]:
+    """A second folder of `sipp_core.methods`, with one file a method."""
     place, package = tmp_path_factory.mktemp("methods"), sipp_core.methods
-    (place / "middling.py").write_text(FILE, encoding="utf-8")
+    files = {"middling": FILE, "largest_input": example(repository)}
     package.__path__.append(str(place))
-    importlib.invalidate_caches()
+    known = set(registered())
     try:
-        importlib.import_module("sipp_core.methods.middling")
+        for name, text in files.items():
+            (place / f"{name}.py").write_text(text, encoding="utf-8")
+            importlib.invalidate_caches()
+            importlib.import_module(f"sipp_core.methods.{name}")
         yield place
     finally:
         package.__path__.remove(str(place))
-        registry._REGISTRY.pop("middling", None)
-        sys.modules.pop("sipp_core.methods.middling", None)
-        vars(package).pop("middling", None)
+        for name in set(registered()) - known:
+            del registry._REGISTRY[name]
+        for name in files:
+            sys.modules.pop(f"sipp_core.methods.{name}", None)
+            vars(package).pop(name, None)
 
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -174,8 +188,18 @@ def test_the_report_draws_it_with_its_own_words(
         assert "Middling" in legend_of(figure(results, narrow=False))
 
 
+def test_the_example_of_contributing_is_a_method(tmp_path: Path) -> None:
+    model, x = network(), inputs(50, 0)
+    result = prune(model, x, method="largest-input", keep=0.5, layers=["0"])
+    columns = result.masks["0"].all(dim=0)
+    assert columns.sum() == 3 and not result.masks["0"][:, ~columns].any()
+    assert columns[x.amax(dim=0).argsort()[-3:]].all() and result.claims[-1] == "SP-6"
+    assert load(result.save(tmp_path / "net"), model).summary() == result.summary()
+
+
 def test_no_other_file_was_edited(repository: Path, folder: Path) -> None:
-    assert [path.name for path in folder.glob("*.py")] == ["middling.py"]
+    assert {path.name for path in folder.glob("*.py")} == {"middling.py", "largest_input.py"}
     for package in ("sipp_theory", "sipp_core", "proofs_check", "reports", "sipp_cli"):
         for source in (repository / package).rglob("*.py"):
-            assert "middling" not in source.read_text("utf-8").lower(), source
+            text = source.read_text("utf-8").lower()
+            assert "middling" not in text and "largest-input" not in text, source

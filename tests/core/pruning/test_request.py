@@ -90,6 +90,27 @@ def test_what_a_ready_calibration_has_settled_is_refused(name: str) -> None:
         prune(net, calibrate(net, X), method="sipp-det", keep=0.5, **arguments)
 
 
+def test_the_rows_that_a_ready_calibration_kept_are_the_ones_recorded() -> None:
+    net = network()
+    ready = calibrate(net, X, points=9)
+    for points in (None, 9):
+        result = prune(net, ready, method="sipp-det", keep=0.5, bound="exact", points=points)
+        assert result.arguments["points"] == 9
+    with pytest.raises(ValueError, match="points= was settled when the calibration was made"):
+        prune(net, ready, method="sipp-det", keep=0.5, bound="exact", points=20)
+    assert prune(net, ready, method="sipp-det", keep=0.5).arguments["points"] is None
+
+
+def test_a_predicate_is_recorded_without_its_address(tmp_path: Path) -> None:
+    net = network()
+    files = []
+    for k in "ab":
+        result = prune(net, X, method="sipp-det", keep=0.5, layers=lambda name, _: name == "0")
+        assert "<lambda>" in str(result.arguments["layers"])
+        files.append(result.save(tmp_path / k).read_bytes())
+    assert files[0] == files[1]
+
+
 def test_a_request_says_what_was_chosen() -> None:
     rule = find_method("sipp-rand")
     budget = make_request(rule, network(), keep=0.5)
