@@ -160,20 +160,3 @@ def draw_many(plan: LayerPlan, seed: int, layer: int, copies: int) -> Iterator[F
     """
     for copy in range(copies):
         yield draw(plan, generator(seed, layer, copy))
-
-
-def expected_nonzeros(plan: LayerPlan) -> float:
-    """Expected number of weights that a draw of the plan keeps.
-
-    Claim: SP-1, SP-8. Source: [SP] arXiv 1910.05422, [OWN].
-    """
-    total = 0.0
-    for index in (0, 1):
-        drawn = plan.draws[index] > 0
-        q = plan.draw_probabilities(index)
-        with np.errstate(divide="ignore"):
-            kept = -np.expm1(plan.draws[index][:, None] * np.log1p(-np.minimum(q, 1.0)))
-        mask = plan.sign(index)
-        total += float(np.where(mask & drawn[:, None], kept, 0.0).sum())
-        total += float(np.where(mask & ~drawn[:, None], plan.probability, 0.0).sum())
-    return total

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from sipp_core import PruneResult, calibrate, prune
 from sipp_core.pruning.method import registered
+from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.planned import Planned
 from sipp_core.pruning.table import Table, make_table
 from sipp_core.zoo import datasets, models, training
@@ -201,3 +203,17 @@ def trained_lenet(mnist_dir: Path) -> tuple[nn.Module, datasets.Dataset]:
     model = models.build("lenet-300-100", seed=0)
     training.train(model, data, training.Recipe(2, 128, 2e-3))
     return model, data
+
+
+def expected_nonzeros(plan: LayerPlan) -> float:
+    """Expected number of weights that a draw of the plan keeps (SP-1, SP-8)."""
+    total = 0.0
+    for index in (0, 1):
+        drawn = plan.draws[index] > 0
+        q = plan.draw_probabilities(index)
+        with np.errstate(divide="ignore"):
+            kept = -np.expm1(plan.draws[index][:, None] * np.log1p(-np.minimum(q, 1.0)))
+        mask = plan.sign(index)
+        total += float(np.where(mask & drawn[:, None], kept, 0.0).sum())
+        total += float(np.where(mask & ~drawn[:, None], plan.probability, 0.0).sum())
+    return total

@@ -17,9 +17,10 @@ import sipp_theory
 from sipp_core import calibrate, load, prune
 from sipp_core.methods import Entrywise, entrywise
 from sipp_core.pruning import promise
-from sipp_core.pruning.plan import LayerPlan, draw, draw_many, expected_nonzeros
+from sipp_core.pruning.plan import LayerPlan, draw, draw_many
 from sipp_core.pruning.table import Table, make_table
 from sipp_core.runtime.numbers import generator
+from tests.core.conftest import expected_nonzeros
 
 WEIGHT = np.array([[0.9, -0.3, 0.4], [-0.6, 0.0, 0.5]])
 METHODS = {method.name: method for method in map(Entrywise, sipp_theory.ENTRY_KINDS)}

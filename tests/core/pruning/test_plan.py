@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sipp_core.pruning.plan import LayerPlan, draw, draw_counts, draw_many, expected_nonzeros
+from sipp_core.pruning.plan import LayerPlan, draw, draw_counts, draw_many
 from sipp_core.runtime.numbers import generator
+from tests.core.conftest import expected_nonzeros
 
 OUT, FAN_IN = 4, 30
 

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from sipp_core import calibrate, prune
-from sipp_core.pruning.plan import LayerPlan, draw, expected_nonzeros
+from sipp_core.pruning.plan import LayerPlan, draw
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import generator
 from sipp_core.zoo import datasets
@@ -20,6 +20,7 @@ from tests.core.conftest import (
     EPS,
     MASKS,
     PLANNED,
+    expected_nonzeros,
     layer_table,
     layer_tables,
     promised,

@@ -15,9 +15,8 @@ from torch.nn.utils import prune as torch_prune
 from torch.utils.data import DataLoader, TensorDataset
 
 from sipp_core import PruneResult, calibrate, prune
-from sipp_core.pruning.plan import expected_nonzeros
 from sipp_core.zoo import models
-from tests.core.conftest import PLANNED, for_method
+from tests.core.conftest import PLANNED, expected_nonzeros, for_method
 
 CERTAIN = ("sipp-det", "magnitude", "wanda", "snip")
 # They choose without looking at the data, so they may keep what no input reaches.
