@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sipp_theory
 from proofs_check.allocation import symbolic
+from proofs_check.allocation import symbolic_network as network
 from proofs_check.ledger.claim import Claim, Step
+from sipp_core.methods import SippNetwork
+from sipp_core.pruning import refit
+from sipp_core.sensitivity import LayerSensitivity, output_sensitivity
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -59,6 +63,76 @@ CLAIMS: tuple[Claim, ...] = (
                  symbolic.same_multiplier),
             Step(r"There is a $\mu$ at which the sum of errors is $E$.",
                  why_not="intermediate value theorem, cited; the oracles look at the sizes found"),
+        ),
+    ),
+    Claim(
+        "AL-4", "Sensitivity of the network's output",
+        "Let $h$ be the outputs of the network, minus their mean over classes where they are "
+        r"scores of classes, and $J_i(x) = \partial h/\partial z_i$. Taking a share $t$ of weight "
+        r"$w_{ij}$ away changes $h(x)$ by $t |w_{ij} a_j(x)| \|J_i(x)\|/\|h(x)\|$ of itself, up to "
+        r"$O(t^2)$. The score is $\Lambda_{ij} = |w_{ij}| \sqrt{c_i A_j^2 + u_i V_j}$ with $u_i$ "
+        r"the mean over inputs of $\sum_p \|J_{ip}\|^2/\|h\|^2$ over the positions $p$ of a "
+        r"convolution, $c_i$ that of $\|\sum_p J_{ip}\|^2/\|h\|^2$, and $A_j$, $V_j$ mean and "
+        "variance of $a_j$ over inputs and patches; where the bias is solved for again, $A_j$ "
+        "costs nothing and counts as 0. For a dense layer and one input it is the first-order "
+        "change itself. Over many inputs it is an approximation, not a bound: of the root mean "
+        "square change, by marginals.",
+        "A weight matters by how much the network's output would change without it, which is one "
+        "scale for all layers.",
+        "derived here", computes=(output_sensitivity, LayerSensitivity),
+        steps=(
+            Step(r"$\|h(z - t w a) - h(z)\|^2/(t \|h\|)^2 \to w^2 a^2 \|J\|^2/\|h\|^2$ as "
+                 r"$t \to 0$ (Taylor).", network.first_order_step),
+            Step("Over patches that are uncorrelated given the layer, means add up coherently and "
+                 "deviations do not; a bias that is solved for takes the mean.",
+                 network.positions_and_patches),
+            Step("The norm of centred scores from one gradient an output, or, without bias, from "
+                 "random signs.", network.centred_scores),
+            Step("The mean of the product misses the product of the means by a covariance, which "
+                 "is 0 for one input.", network.marginals),
+            Step("Inputs and gradients are taken as uncorrelated, and a whole weight for a small "
+                 "share of it.", why_not="an approximation; nothing is promised by it"),
+        ),
+    ),
+    Claim(
+        "AL-5", "Refit of the kept weights",
+        r"With the kept set $K_i$ of neuron $i$ fixed, its weights and bias minimise $\frac{1}{n} "
+        r"\|\hat{A} w + b - z\|^2 + \lambda \|w - w_0\|^2$ over $w$ with support in $K_i$: "
+        r"$\hat{A}$ ($n$ rows) enters the layer of the pruned network, refitted up to there, $z$ "
+        "leaves the layer of the dense network, $w_0$ are the weights before. They solve "
+        r"$(G + \lambda I) w = c + \lambda w_0$ with $G$ and $c$ the centred moments of the kept "
+        r"inputs, and $b = \bar{z} - w \cdot \bar{a}$; without a bias, the moments are about 0. "
+        r"$\lambda$ is the strength of the ridge times the mean variance of the layer's inputs "
+        "(their mean square without a bias). "
+        "Nothing is promised of other inputs.",
+        "Once it is settled which weights stay, the best values for them are those of a least "
+        "squares fit to what the layer gave before.",
+        "derived here (ridge regression)", computes=(refit,),
+        steps=(
+            Step(r"Where the normal equations hold, a change $v$ of $w$ raises the objective by "
+                 r"$\|\hat{A} v\|^2 + \lambda \|v\|^2 \geq 0$: the solution is the only one.",
+                 network.normal_equations),
+            Step(r"For each $w$ the best bias is $\bar{z} - w \cdot \bar{a}$, and what is left is "
+                 "the objective of centred rows.", network.intercept_by_centring),
+        ),
+    ),
+    Claim(
+        "AL-6", "Weights on no live path",
+        r"Where SiPP network ranks by AL-4, a weight into a neuron with $J_i(x) = 0$ at all inputs "
+        r"(as where all weights that leave it are 0) has $\Lambda_{ij} = 0$ exactly; so has, where "
+        "biases are solved for again, a weight whose input does not vary, as where all weights "
+        "into the neuron before it are 0. On the inputs, and to first order, dropping it costs "
+        "nothing. Such a weight is never kept: the budget of the round goes to the others. What "
+        "the last round cuts off is not looked at again.",
+        "A weight that no longer connects the input with the output is not counted as kept; its "
+        "place goes to one that does.",
+        "derived here, after the code of arXiv 1910.05422", depends=("AL-4", "AL-5"),
+        computes=(output_sensitivity, SippNetwork),
+        steps=(
+            Step(r"$J_i = \phi' \sum_k w_{ki} J_k = 0$ where all $w_{ki}$ are 0; a constant input "
+                 "has $V_j = 0$ and moves into the bias.", network.weights_on_no_path),
+            Step("A round keeps the largest scores, and none that is 0.",
+                 why_not="a property of the code; an oracle prunes networks with dead paths"),
         ),
     ),
 )  # fmt: skip

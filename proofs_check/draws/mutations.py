@@ -133,6 +133,11 @@ MUTATIONS = (
 SIZE = sipp_theory.corenet_size
 
 
+def _printed(original: Function) -> Function:
+    """The error falls as 1/sqrt(m) throughout."""
+    return lambda total, m, *rest: original(total, 1e12, *rest) * np.sqrt(1e12 / np.asarray(m))
+
+
 def corenet_formula(
     *, constant: float = 8.0, with_factor: bool = True, with_neurons: bool = True
 ) -> Function:
@@ -171,6 +176,8 @@ CORENET_MUTATIONS = (
              corenet_formula(constant=4.0), (oracles.corenet_at_50_digits,)),
     Mutation("SP-2", "corenet_error_halved", "The error that SP-2 promises, halved.",
              sipp_theory.corenet_error, scaled(0.5), (oracles.corenet_at_50_digits,)),
+    Mutation("SP-2", "corenet_printed_above_one", "The printed error from 1 on, where it is none.",
+             sipp_theory.corenet_error, _printed, (oracles.corenet_at_50_digits,)),
 )  # fmt: skip
 
 MUTATIONS = (*MUTATIONS, *CORENET_MUTATIONS)  # fmt: skip

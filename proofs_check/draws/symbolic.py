@@ -7,6 +7,8 @@ the schoolbook step from the sign of a derivative to the sign of the function.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sympy as sp
 
 from proofs_check.kinds.symbolic import equal, holds
@@ -27,7 +29,7 @@ def starts_flat(function: sp.Expr, variable: sp.Symbol, order: int, step: str) -
 
 def no_minus(expression: sp.Expr, step: str) -> None:
     """Derive that a polynomial in positive symbols is >= 0: none of its coefficients is below 0."""
-    terms = sp.expand(expression).as_ordered_terms()
+    terms: Any = sp.expand(expression).as_ordered_terms()
     if bad := [term for term in terms if not term.is_nonnegative]:
         raise Refuted(f"{step}: {sp.expand(expression)} has the term {bad[0]}")
 

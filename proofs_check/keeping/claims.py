@@ -5,6 +5,7 @@ from __future__ import annotations
 import sipp_theory
 from proofs_check.keeping import symbolic
 from proofs_check.ledger.claim import Claim, Step
+from sipp_core.pruning import measured_errors
 
 SIPP = "SiPP, arXiv 1910.05422, SIAM J. Math. Data Sci. 2022"
 CORENET = "CoreNet, arXiv 1804.05345, ICLR 2019"
@@ -54,7 +55,8 @@ CLAIMS: tuple[Claim, ...] = (
         r"z^-$. With errors $\varepsilon_1$ and $\varepsilon_2"
         r"$ it is at most $\left(\max(\varepsilon_1, \varepsilon_2) \frac{\Delta + 1}{2} + "
         r"\min(\varepsilon_1, \varepsilon_2) \frac{\Delta - 1}{2}\right) |z|$. The failure "
-        "probabilities of the signs add up.",
+        r"probabilities of the signs add up; where $a$ has both signs, those of its halves $a^+$ "
+        "and $a^-$ in each sign do too.",
         plain="What the positive and the negative weights of a neuron get wrong adds up, "
         "measured against both parts together and not against their difference.",
         source=HERE, computes=(sipp_theory.combine_signs,),
@@ -94,5 +96,32 @@ CLAIMS: tuple[Claim, ...] = (
                  why_not="it is ES-6: symmetry of a joint law under permutations"),
         ),
         probabilistic=True,
+    ),
+    Claim(
+        id="SP-12", name="The error measured after the draw",
+        statement=r"For a finite set $S$ of rows and weights $\hat{w}$ as their dtype stores them, "
+        r"$\varepsilon_i = \max_{x \in S} |\hat{z}_i(x) - z_i(x)|/\tilde{z}_i(x)$ gives "
+        r"$|\hat{z}_i(x) - z_i(x)| \leq \varepsilon_i \tilde{z}_i(x)$ at each row of $S$ with "
+        "certainty, however the weights were chosen: rates, seeds, the best of many draws and "
+        r"weights that were solved for included. Here $\hat{z}_i - z_i = \sum_j (\hat{w}_{ij} - "
+        r"w_{ij}) a_j + \hat{b}_i - b_i$ and $\tilde{z}_i = \sum_j |w_{ij} a_j|$, both of the "
+        "layer's input in the dense network; the number computed is never below the exact one. "
+        "It says nothing of other rows.",
+        plain="Once the weights are there, their worst error on the calibration inputs can simply "
+        "be measured, and holds there for certain; of new inputs it says nothing.",
+        source=HERE, computes=(sipp_theory.measured_error, measured_errors),
+        steps=(
+            Step("the maximum covers each row, and no probability enters",
+                 symbolic.maximum_over_rows),
+            Step(r"what rounding hides is at most $\gamma \sum_j |(\hat{w}_{ij} - w_{ij}) a_j|$, "
+                 r"which is at most $\gamma \tilde{z}_i \max_j |\hat{w}_{ij}/w_{ij} - 1|$; added "
+                 "to the error and taken from the denominator, the quotient is no smaller",
+                 symbolic.charge_for_rounding),
+            Step(r"a sum of $k$ products errs by at most $\gamma$ times the sum of magnitudes, "
+                 r"$\gamma = (k + 4) u/(1 - (k + 4) u)$",
+                 why_not="the model of floating-point arithmetic (Higham 2002, chapter 3), cited; "
+                 "where products may underflow, the least number is charged for each; "
+                 "the oracles look at exact rationals"),
+        ),
     ),
 )  # fmt: skip

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
+from torch import nn
 
 import sipp_theory
 from proofs_check.instances import subjects
@@ -16,9 +18,11 @@ from proofs_check.ledger.registry import Setting, coverage
 from proofs_check.monte_carlo.failures import estimates_at
 from proofs_check.monte_carlo.neuron import TIE
 from proofs_check.monte_carlo.pair import Pair, make_pair
-from sipp_core.pruning import Table
+from sipp_core.methods import SippPoisson
+from sipp_core.pruning import Table, draw, prune
+from sipp_core.runtime import generator
 
-SIGNS_STREAM, NEEDED_STREAM = 53, 54
+SIGNS_STREAM, NEEDED_STREAM, HALVES_STREAM = 53, 54, 55
 NEEDED_TRIALS = 20_000
 
 
@@ -140,6 +144,30 @@ def both_signs(setting: Setting) -> list[Experiment]:
                       signed, (eps, eps), delta, setting.seed, (2, place, layer))
             )  # fmt: skip
     return found
+
+
+@coverage("SP-9")
+def signed_input(setting: Setting) -> Experiment:
+    """An input of both signs is two rows, so a neuron of one sign has two promises to keep there.
+
+    Every neuron of the layer is the same one, pruned on its own: each is a trial.
+    """
+    eps, delta, copies = 0.2, 0.1, 200
+    inputs = torch.tensor([[0.951, 0.049, -0.951, -0.049]])
+    layer = nn.Linear(4, copies, bias=False)
+    nn.init.ones_(layer.weight)
+    plan = prune(layer, inputs, method=SippPoisson(), eps=eps, delta=delta, bound="exact").plans[0]
+    row = inputs[0].double().numpy()
+
+    def misses(block: int, trials: int) -> int:
+        failures = 0
+        for first in range(0, trials, copies):
+            dice = generator(setting.seed, HALVES_STREAM, block, first)
+            error = np.abs((draw(plan, dice) - 1) @ row)[: trials - first]
+            failures += int((error > (eps + TIE) * np.abs(row).sum()).sum())
+        return failures
+
+    return Experiment("weights of 1 at (.951, .049, -.951, -.049), SP-5x", delta, misses, most=4000)
 
 
 def network_neuron(table: Table, neuron: int, eps: float, delta: float) -> tuple[Signed, float]:

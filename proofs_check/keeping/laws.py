@@ -1,4 +1,4 @@
-"""Laws of SP-6, SP-7, SP-9 and SP-10 on adversarial instances."""
+"""Laws of SP-6, SP-7, SP-9, SP-10 and SP-12 on adversarial instances."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import sipp_theory
 from proofs_check.instances.strategies import layers, share_rows
+from proofs_check.keeping.oracles_measured import complaint, exact_errors
 from proofs_check.kinds.laws import hold
 from proofs_check.ledger.evidence import Found
 from proofs_check.ledger.registry import Setting, law
@@ -155,3 +156,26 @@ def best_of_tau_laws(setting: Setting) -> Found:
         assert rate >= sipp_theory.dead_neuron_violation(points + 1, delta, number)
 
     return hold(setting, law, counts, examples=50)
+
+
+@law("SP-12")
+def never_below_the_maximum(setting: Setting) -> Found:
+    """The measured error covers the exact maximum over rows, however they are stored."""
+
+    @given(layers(signed_activations=True), st.sampled_from([np.float32, np.float64]),
+           st.lists(st.sampled_from([0.0, 1.0, 1 / 0.7, -1.0, 1 + 2.0**-50]), min_size=24,
+                    max_size=24),
+           st.sampled_from([0.0, 1e-3, -7.0]), st.integers(-8, 8))  # fmt: skip
+    def law(layer: tuple[np.ndarray, np.ndarray], dtype: type, factors: list[float], moved: float,
+            power: int) -> None:  # fmt: skip
+        weights, rows = layer
+        drawn = weights * np.array(factors[: weights.size]).reshape(weights.shape)
+        stored, shift = drawn.astype(dtype).astype(np.float64), np.full(len(weights), moved)
+        got = sipp_theory.measured_error(weights, stored, rows, shift)
+        assert not complaint(got, exact_errors(weights, stored, rows, shift))
+        scale = 2.0**power
+        again = sipp_theory.measured_error(weights * scale, stored * scale, rows, shift * scale)
+        assert np.array_equal(again, got)
+        assert not sipp_theory.measured_error(weights, weights, rows).any()
+
+    return hold(setting, law, examples=60)

@@ -1,18 +1,30 @@
-"""Weakened copies of SP-6, SP-7, SP-9 and SP-10."""
+"""Weakened copies of SP-6, SP-7, SP-9, SP-10 and SP-12."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
+from torch import Tensor, nn
 
 import sipp_theory
-from proofs_check.keeping import coverage, coverage_best_of, laws, oracles, oracles_best_of
+from proofs_check.keeping import (
+    coverage,
+    coverage_best_of,
+    laws,
+    oracles,
+    oracles_best_of,
+    oracles_measured,
+)
 from proofs_check.kinds.mutations import divided, fields_scaled, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from sipp_core.methods import corenet
-from sipp_core.pruning import LayerPlan, draw, promise
+from sipp_core.pruning import LayerPlan, draw, measured_errors, promise, table
 from sipp_core.runtime import generator
 
 
@@ -79,6 +91,50 @@ def _one_candidate(original: Function) -> Function:
     return best
 
 
+def _mean_of_rows(original: Function) -> Function:
+    """The mean over the rows in place of the maximum."""
+
+    def mean(weight: ArrayLike, stored: ArrayLike, rows: ArrayLike,
+             shift: ArrayLike = 0.0) -> np.ndarray:  # fmt: skip
+        each = [original(weight, stored, row[None], shift) for row in np.asarray(rows)]
+        return np.mean(each, axis=0)
+
+    return mean
+
+
+def _uncharged(original: Function) -> Function:
+    """The formula as float64 computes it."""
+
+    def plain(weight: ArrayLike, stored: ArrayLike, rows: ArrayLike,
+              shift: ArrayLike = 0.0) -> np.ndarray:  # fmt: skip
+        old, new, a = (np.asarray(x, dtype=np.float64) for x in (weight, stored, rows))
+        error, size = np.abs(a @ (new - old).T + np.asarray(shift)), np.abs(a) @ np.abs(old).T
+        infinite = np.where(error > 0, np.inf, 0.0)
+        return np.divide(error, size, out=infinite, where=size > 0).max(axis=0)
+
+    return plain
+
+
+def _unrounded(original: Function) -> Function:
+    """The error of the weights as they were computed, before a dtype held them."""
+
+    def before_storing(dense: nn.Module, pruned: nn.Module, layers: Sequence[Any],
+                       stream: Iterable[Tensor]) -> dict[str, np.ndarray]:  # fmt: skip
+        exact = copy.deepcopy(pruned).double()
+        for layer in layers:
+            weight = exact.get_submodule(layer.name).get_parameter("weight").data
+            kept = weight != 0
+            weight.copy_(torch.where(kept, layer.weight.double() * oracles_measured.FACTOR, weight))
+        return original(dense, exact, layers, stream)
+
+    return before_storing
+
+
+def _signs_only(original: Function) -> Function:
+    """Delta is shared by the signs of a neuron, and not by the halves of its input."""
+    return lambda statistics, fires: fires.any(axis=2).sum(axis=0)
+
+
 RECENTRED = (oracles.recentring_digits, laws.promise_on_every_row)
 
 MUTATIONS = (
@@ -100,6 +156,8 @@ MUTATIONS = (
              sipp_theory.deterministic_error, _without_cover, (oracles.recentring_digits,)),
     Mutation("SP-6", "network_promise_halved", "The pruner promises half of the share dropped.",
              promise.dropped_errors, scaled(0.5), (oracles.network_keeps_the_promise,)),
+    Mutation("SP-6", "rounding_forgotten", "What the dtype rounds of new weights is not promised.",
+             promise.rounding_errors, scaled(0.0), (oracles.stored_weights_keep_the_promise,)),
     Mutation("SP-7", "larger_taken", "The hybrid takes the method that promises more.",
              sipp_theory.hybrid_error, _larger, (oracles.hybrid_grid, laws.takes_the_smaller)),
     Mutation("SP-7", "other_named", "The smaller promise is taken, but the other method is used.",
@@ -112,6 +170,9 @@ MUTATIONS = (
     Mutation("SP-9", "smaller_for_larger", "The smaller error goes with the larger part of z.",
              sipp_theory.combine_signs, _smaller_sign_first,
              (oracles.signs_by_cases, coverage.both_signs)),
+    Mutation("SP-9", "halves_not_counted",
+             "Delta is shared by the signs alone, not by a+ and a- as well.", table.live_parts,
+             _signs_only, (coverage.signed_input,)),
     Mutation("SP-10", "half_the_candidates",
              "Half of the candidates, without Chebyshev's better law.", sipp_theory.candidates,
              divided(2), (coverage_best_of.markov_attained,)),
@@ -142,4 +203,13 @@ MUTATIONS = (
              (coverage_best_of.removed_neuron_wakes,)),
     Mutation("SP-10", "first_for_best", "CoreNet++ keeps its first candidate.", corenet.best_of,
              _one_candidate, (oracles_best_of.best_of_takes_the_least,)),
+    Mutation("SP-12", "mean_over_rows_measured", "The mean over the inputs is measured.",
+             sipp_theory.measured_error, _mean_of_rows,
+             (oracles_measured.exact_maximum, oracles_measured.pruned_networks)),
+    Mutation("SP-12", "rounding_not_charged", "What float64 loses is not added.",
+             sipp_theory.measured_error, _uncharged,
+             (oracles_measured.exact_maximum, laws.never_below_the_maximum)),
+    Mutation("SP-12", "unrounded_weights",
+             "The weights are measured as they were computed, not as they are stored.",
+             measured_errors, _unrounded, (oracles_measured.stored_weights,)),
 )  # fmt: skip

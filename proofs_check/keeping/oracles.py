@@ -8,6 +8,8 @@ from typing import Any
 
 import mpmath
 import numpy as np
+import torch
+from torch import nn
 
 import sipp_theory
 from proofs_check.instances import subjects
@@ -15,7 +17,7 @@ from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.methods import SippDet, SippRecentred
-from sipp_core.pruning import draw
+from sipp_core.pruning import draw, prune
 from sipp_core.runtime import generator
 
 STREAM = 61
@@ -30,11 +32,13 @@ def recentring_digits(setting: Setting) -> Found:
         with mpmath.workdps(DIGITS):
             half = mpmath.mpf(share) / 2
             close(float(got.factor), 1 / (1 - half), {"G": share})
-            close(float(got.error), half / (1 - half), {"G": share}, safe="above")
 
             def worst(factor: Any, lost: Any = 2 * half) -> Any:
                 return max(abs(factor * (1 - lost) - 1), abs(factor - 1))
 
+            # Of the factor as rounded: a G too small to move it from 1 is not halved.
+            close(float(got.error), worst(mpmath.mpf(float(got.factor))), {"G": share},
+                  safe="above")  # fmt: skip
             for step in range(-200, 201):
                 factor = (1 + mpmath.mpf(step) / 400) / (1 - half)
                 if worst(factor) < half / (1 - half) * (1 - mpmath.mpf(10) ** -15):
@@ -44,7 +48,10 @@ def recentring_digits(setting: Setting) -> Found:
                 found = float(sipp_theory.deterministic_error(share, cover, recentred))
                 with mpmath.workdps(DIGITS):
                     lost = min(mpmath.mpf(1), mpmath.mpf(share) * mpmath.mpf(cover))
-                    truth = lost / (2 - lost) if recentred else lost
+                    covered = float(sipp_theory.deterministic_error(share, cover))
+                    rounded = mpmath.mpf(float(sipp_theory.recentring(covered).factor))
+                    worse = max(rounded - 1, 1 - rounded * (1 - lost))
+                    truth = max(worse, lost / (2 - lost)) if recentred else lost
                     at = {"G": share, "C": cover, "recentred": recentred}
                     close(found, truth, at, safe="above")
     return Found(cases=len(SHARES) * 407)
@@ -128,6 +135,30 @@ def network_keeps_the_promise(setting: Setting) -> Found:
         "maximum over inputs",
         cases, promised=float(np.median(sums)), needed=float(np.median(truths)),
     )  # fmt: skip
+
+
+@oracle("SP-6")
+def stored_weights_keep_the_promise(setting: Setting) -> Found:
+    """What a dtype rounds of recentred weights is promised too, by exact sums over each input."""
+    dtypes, cases = (torch.bfloat16, torch.float16, torch.float32), 0
+    for dtype, fan_in in itertools.product(dtypes, (3, 40)):
+        dice = torch.Generator().manual_seed(setting.seed)
+        rows = torch.rand(6, fan_in, generator=dice).to(dtype)
+        layer = nn.Linear(fan_in, 8, bias=False, dtype=dtype)
+        layer.weight.data = torch.randn(8, fan_in, generator=dice).to(dtype)
+        result = prune(layer, rows, method=SippRecentred(), keep=0.8, bound="exact")
+        new = result.model.get_parameter("weight")
+        for neuron, eps in enumerate(result.layers[0].eps_neuron.tolist()):
+            old, held = ([Fraction(w) for w in net[neuron].tolist()] for net in (layer.weight, new))
+            for x in rows.tolist():
+                a = [Fraction(v) for v in x]
+                terms = [(abs(w * b), (v - w) * b) for w, v, b in zip(old, held, a, strict=True)]
+                size, moved = (sum(part, Fraction(0)) for part in zip(*terms, strict=True))
+                if abs(moved) > Fraction(eps) * size:
+                    raise Refuted(f"{dtype}, fan-in {fan_in}, neuron {neuron}: error "
+                                  f"{float(abs(moved) / size)!r}, promised {eps!r}")  # fmt: skip
+                cases += 1
+    return Found(cases=cases)
 
 
 @oracle("SP-7")

@@ -1,4 +1,4 @@
-"""The algebra behind SP-6, SP-7, SP-9 and SP-10: dropping, joining promises, best of several."""
+"""The algebra behind SP-6, SP-7, SP-9, SP-10 and SP-12: dropping, joined promises, measuring."""
 
 from __future__ import annotations
 
@@ -165,3 +165,31 @@ def union_over_candidates(setting: Setting) -> None:
     union = (tau * delta - t) + delta - both
     equal((tau + 1) * delta - union, t + both, "one candidate more adds at most delta")
     holds(t + both >= 0, "so the sum stays above")
+
+
+@symbolic("SP-12")
+def charge_for_rounding(setting: Setting) -> None:
+    """What float64 may hide is added to the error and taken from z~: the quotient is no smaller."""
+    exact, size, sums, gamma = sp.symbols("e z s gamma", positive=True)
+    # The computed error is e - u gamma s, and the computed z~ is z (1 + v gamma), u, v in [-1, 1].
+    hidden, other = sp.symbols("x y", nonnegative=True)
+    charged = exact - (1 - hidden) * gamma * sums + gamma * sums
+    equal(charged - exact, hidden * gamma * sums, "the charged error is no less than e")
+    below = size - size * (1 + (1 - other) * gamma) * (1 - gamma)
+    equal(below, size * (gamma**2 + other * gamma * (1 - gamma)), "z~ (1 - gamma) is no more")
+    # The sum s of the magnitudes of the terms, by the largest ratio R = |d_j/w_j| + t_j.
+    ratio, w1, w2, a1, a2 = sp.symbols("R w1 w2 a1 a2", nonnegative=True)
+    t1, t2 = sp.symbols("t1 t2", nonnegative=True)
+    terms = (ratio - t1) * w1 * a1 + (ratio - t2) * w2 * a2
+    spare = ratio * (w1 * a1 + w2 * a2) - terms
+    equal(spare, t1 * w1 * a1 + t2 * w2 * a2, "sum |d_j a_j| <= R z~")
+    holds(t1 * w1 * a1 + t2 * w2 * a2 >= 0, "by terms that are not negative")
+
+
+@symbolic("SP-12")
+def maximum_over_rows(setting: Setting) -> None:
+    """The largest of the rows' errors holds at each row, whichever weights are looked at."""
+    row, more, size = sp.symbols("r t z", nonnegative=True)
+    worst = row + more
+    equal(worst * size - row * size, more * size, "eps z~ - |z^ - z| = t z~")
+    holds(more * size >= 0, "where the row's own error r is t below the largest")

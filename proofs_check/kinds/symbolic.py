@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sympy as sp
 
 from proofs_check.ledger.evidence import Refuted, Unproved
@@ -15,7 +17,7 @@ def equal(left: sp.Expr, right: sp.Expr, step: str) -> None:
     free = sorted(difference.free_symbols, key=str)
     for number in range(1, 6):
         # Rational points of mixed size; symbols that must be whole or positive are at all of them.
-        point = {s: number + 2 * i if s.is_integer else sp.Rational(number, 3) + i
+        point: dict[Any, Any] = {s: number + 2 * i if s.is_integer else sp.Rational(number, 3) + i
                  for i, s in enumerate(free)}  # fmt: skip
         gap = sp.N(difference.subs(point), 30)
         if gap.is_number and abs(gap) > sp.Float("1e-20"):

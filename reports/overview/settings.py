@@ -14,11 +14,11 @@ DRAWN = ("sipp-rand", "sipp-poisson")
 
 
 def compared() -> tuple[str, ...]:
-    """Methods that one calibration serves; the others look at the inputs again, for minutes."""
+    """Methods with a budget mode, but for peers that look at the inputs again, for minutes."""
     return tuple(
         name
         for name, method in registered().items()
-        if "keep" in method.takes and not needs(method).inputs
+        if "keep" in method.takes and not (method.facts.family == "peer" and needs(method).inputs)
     )
 
 

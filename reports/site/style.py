@@ -32,7 +32,8 @@ class Look:
 FAMILIES = dict(
     sipp=(
         Look(SKY, "s", (0, (5, 1.5))), Look(PURPLE, "v", (0, (5, 1.5, 1, 1.5))),
-        Look(GREEN, "^", (0, (3, 1, 1, 1))), Look(VERMILLION, "D"), Look(ORANGE, "o"),
+        Look(GREEN, "^", (0, (3, 1, 1, 1))), Look(BLACK, "P"), Look(VERMILLION, "D"),
+        Look(ORANGE, "o"),
     ),
     corenet=(
         Look(BLUE, "o"), Look(PURPLE, "s", (0, (5, 1.5))), Look(BLACK, "^", (0, (3, 1, 1, 1))),

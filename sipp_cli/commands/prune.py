@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sipp_core import PruneResult
-    from sipp_core.methods import Method
+    from sipp_core.methods import Method, Needs
     from sipp_core.zoo import Dataset
+
+
+# Calibration inputs of a method that holds them in memory, where the data set does not say.
+HELD_INPUTS = 512
+# Accuracy that a pruned network may lose before the first line of the output warns of it.
+BROKEN = 0.2
 
 
 class Command(TyperCommand):
@@ -59,14 +65,14 @@ def _method(name: str, settings: list[str], ranking: str | None) -> Method:
     return variant(rule, values)
 
 
-def _looks_at_targets(rule: Method, model: nn.Module, arguments: dict[str, Any]) -> bool:
+def _needs(rule: Method, model: nn.Module, arguments: dict[str, Any]) -> Needs:
     """Let `prune` check its arguments before minutes are spent on training: it reads no input."""
     from sipp_core.pruning import make_request, prune
 
     with contextlib.suppress(_AllRight):
         prune(model, _NoInputs(), method=rule, **arguments)
     request = make_request(rule, model, **arguments)
-    return rule.needs(request).targets
+    return rule.needs(request)
 
 
 def _measured(network: networks.Network, result: PruneResult, data: Dataset | None) -> Any:
@@ -87,13 +93,33 @@ def _promise(result: PruneResult) -> str:
         return "Promised: nothing; the bound is vacuous and lets no live weight go."
     empty = sum(layer.vacuous_neurons for layer in result.layers)
     neurons = sum(layer.shape[0] for layer in result.layers)
+    if empty == neurons and not result.vacuous:
+        return f"Promised: {result.holds_for}."
     if empty == neurons:
         return "Promised: nothing; at this budget every neuron's eps is 1 or more (vacuous)."
     but = f" Nothing for {empty:,} of {neurons:,} neurons, whose eps is 1 or more." if empty else ""
     return f"Promised (delta = {result.delta:g}): {result.holds_for}.{but}"
 
 
+def _worst(result: PruneResult) -> float | None:
+    """Largest measured error of all layers, None where it is not known of each."""
+    errors = [layer.measured for layer in result.layers]
+    return None if None in errors else max(filter(None, errors), default=0.0)
+
+
+def _broken(measured: dict[str, float] | None) -> str | None:
+    """Say that a network is of no use, where test inputs say so."""
+    if measured is None or measured["after"] > measured["before"] - BROKEN:
+        return None
+    return (
+        f"This network is broken: test accuracy fell from {measured['before']:.1%} to "
+        f"{measured['after']:.1%}. Keep more weights, or take --method sipp-network."
+    )
+
+
 def _show(result: PruneResult, measured: dict[str, float] | None, out: Path | None) -> None:
+    if (warning := _broken(measured)) is not None:
+        render.show(warning)
     rows = [
         (
             layer.name,
@@ -101,13 +127,24 @@ def _show(result: PruneResult, measured: dict[str, float] | None, out: Path | No
             render.number(layer.nnz_after),
             f"{layer.nnz_after / max(1, math.prod(layer.shape)):.1%}",
             render.number(layer.eps),
+            "-" if layer.measured is None else render.number(layer.measured),
             render.number(layer.whole),
             render.number(layer.dead),
             render.number(layer.vacuous_neurons),
         )
         for layer in result.layers
     ]
-    columns = ("<layer", "before", "after", "kept", "worst eps", "whole", "dead", "vacuous")
+    columns = (
+        "<layer",
+        "before",
+        "after",
+        "kept",
+        "worst eps",
+        "measured",
+        "whole",
+        "dead",
+        "vacuous",
+    )
     render.show_table(f"{result.method}, bound {result.bound}, seed {result.seed}", columns, rows)
     render.show(
         f"{result.nnz_after:,} of {result.nnz_before:,} weights are left "
@@ -119,6 +156,11 @@ def _show(result: PruneResult, measured: dict[str, float] | None, out: Path | No
             "(measured, not promised)."
         )
     render.show(_promise(result))
+    if (worst := _worst(result)) is not None:
+        render.show(
+            f"Measured on the calibration inputs, of the weights as stored: every neuron within "
+            f"{render.number(worst)} of z~ at each row, given its layer's input (SP-12)."
+        )
     for line in result.notes:
         render.show(f"Note: {line}")
     if out is not None:
@@ -137,8 +179,11 @@ def command(
         ),
     ],
     method: Annotated[
-        str, typer.Option(help="Pruning method; all are named below.")
-    ] = "sipp-poisson",
+        str | None,
+        typer.Option(
+            help="Pruning method, named below; sipp-network with --keep, sipp-poisson with --eps."
+        ),
+    ] = None,
     keep: Annotated[
         float | None, typer.Option(help="Budget mode: fraction of weights to keep.")
     ] = None,
@@ -166,6 +211,9 @@ def command(
         list[str] | None,
         typer.Option("--set", help="Parameter of the method, NAME=VALUE; repeatable: rank=mean."),
     ] = None,
+    refit: Annotated[
+        bool, typer.Option(help="Solve for the kept weights again on the calibration inputs.")
+    ] = False,
     ranking: Annotated[
         str | None, typer.Option(help="Until the next release; write --set rank=mean.")
     ] = None,
@@ -192,7 +240,8 @@ def command(
             inputs.refuse_unwritable(path, folder=False)
     named = inputs.is_dataset(data)
     network = networks.build(model, seed, networks.device(ranks.device(device)), images)
-    rule = _method(method, setting or [], ranking)
+    usual_method = "sipp-poisson" if keep is None else "sipp-network"
+    rule = _method(method or usual_method, setting or [], ranking)
     arguments = {
         "keep": keep,
         "eps": eps,
@@ -201,9 +250,10 @@ def command(
         "bound": bound,
         "coverage_factor": coverage_factor,
         "points": points,
+        "refit": refit,
         "seed": seed,
     }
-    targets = _looks_at_targets(rule, network.model, arguments)
+    needs = _needs(rule, network.model, arguments)
     data_set = inputs.dataset(data, data_dir, network.flat) if named else None
     given = inputs.tensor(Path(data)) if data_set is None else data_set.train_inputs
     given = inputs.fitted(given, network.model, data)
@@ -211,9 +261,10 @@ def command(
         from sipp_core.zoo import datasets
 
         usual = datasets.SOURCES[data_set.name].calibration
+        usual = HELD_INPUTS if usual is None and (needs.inputs or refit) else usual
         calibration_size = None if usual is None else min(usual, len(given))
     given = inputs.some(given, calibration_size, seed, "--calibration-size")
-    if targets and data_set is not None:
+    if needs.targets and data_set is not None:
         given = [(given, inputs.some(data_set.train_targets, calibration_size, seed, ""))]
     ranks.join()
     ranks.only_first(

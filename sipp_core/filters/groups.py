@@ -31,6 +31,7 @@ class GroupTable:
         delta: failure probability for the group at one input.
         coverage_factor: C with g_c <= C s_c.
         bound: "bernstein" (PF-2) or "printed" (PF-1).
+        unit: largest share of a weight that the consumers' dtypes round away; 0 for float64.
     """
 
     group: ChannelGroup
@@ -40,6 +41,7 @@ class GroupTable:
     delta: float
     coverage_factor: float
     bound: str
+    unit: float = 0.0
 
     @property
     def sensitivity(self) -> Float:
@@ -56,25 +58,33 @@ class GroupTable:
         """Error that so many draws promise every consumer, one of so many sizes looked at."""
         if self.bound == "printed":
             eps = sipp_theory.channel_error(
-                self.total, draws, self.delta / sizes, self.eta_star, self.coverage_factor
+                self.total, draws, self._printed_delta(sizes), self.eta_star, self.coverage_factor
             )
         else:
             eps = sipp_theory.channel_bernstein_error(
                 self.total, draws, self.delta, self.events * sizes, self.coverage_factor
             )
-        return float(eps)
+        return float(eps + self.unit * (1 + eps))
 
     def draw_size(self, eps: float) -> float:
-        """Draws that promise every consumer this error."""
+        """Draws that promise every consumer this error; +inf where rounding alone passes it."""
+        if eps <= self.unit:
+            return math.inf
+        eps = (eps - self.unit) / (1 + self.unit)
         if self.bound == "printed":
             size = sipp_theory.channel_size(
-                self.total, eps, self.delta, self.eta_star, self.coverage_factor
+                self.total, eps, self._printed_delta(1), self.eta_star, self.coverage_factor
             )
         else:
             size = sipp_theory.channel_bernstein_size(
                 self.total, eps, self.delta, self.events, self.coverage_factor
             )
         return float(size)
+
+    def _printed_delta(self, sizes: int) -> float:
+        """Delta, or the largest for which PF-1 covers all events: N <= 32 eta*^3/delta^2."""
+        most = math.sqrt(32 * self.eta_star**3 / self.events) * (1 - 1e-15)
+        return min(self.delta / sizes, most)
 
 
 @dataclass(frozen=True, eq=False)

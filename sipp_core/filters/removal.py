@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from sipp_core.filters import result as reporting
@@ -16,7 +18,7 @@ from sipp_core.filters.rebuild import Ends, ends, left, nonzeros, rebuild
 from sipp_core.filters.result import Channels, FilterReport
 from sipp_core.filters.sensitivity import ChannelCalibration, measure_channels
 from sipp_core.network.cost import multiply_adds, parameter_count
-from sipp_core.network.layers import PrunableLayer
+from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.network.structure import channel_shape
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.numbers import Bool
@@ -113,6 +115,7 @@ def _tables(
     factor: float, bound: str,
 ) -> list[GroupTable]:  # fmt: skip
     eta_star = max(channel_shape(model.get_submodule(n))[0] for g in graph.groups for n in g.inputs)
+    feeding = Counter(name for group in graph.groups for name in group.inputs)
     found = []
     for index, group in enumerate(graph.groups):
         stats = {name: measured.statistics[name, index] for name in group.inputs}
@@ -121,8 +124,19 @@ def _tables(
             for name, each in stats.items()
         )
         shares = {name: each.sensitivity for name, each in stats.items()}
-        found.append(GroupTable(group, shares, max(1, events), eta_star, delta, factor, bound))
+        # A layer that several groups feed is promised delta, and each group can fail.
+        share = delta / max(feeding[name] for name in group.inputs)
+        unit = max(_rounding_unit(model.get_submodule(name)) for name in group.inputs)
+        found.append(
+            GroupTable(group, shares, max(1, events), eta_star, share, factor, bound, unit)
+        )
     return found
+
+
+def _rounding_unit(module: nn.Module) -> float:
+    """Share of a weight that its dtype may round away; none in float64, as bounds have guards."""
+    dtype = weight_of(module).dtype
+    return 0.0 if dtype == torch.float64 else torch.finfo(dtype).eps / 2
 
 
 def _within_budget(

@@ -19,6 +19,7 @@ from sipp_core.methods.nettrim import NetTrim
 from sipp_core.methods.random_mask import RandomMask
 from sipp_core.methods.sipp_det import SippDet, SippRecentred
 from sipp_core.methods.sipp_hybrid import SippHybrid
+from sipp_core.methods.sipp_network import SippNetwork
 from sipp_core.methods.sipp_poisson import SippPoisson
 from sipp_core.methods.sipp_rand import SippRand
 from sipp_core.methods.snip import Snip
@@ -48,7 +49,7 @@ __all__ = [
     "CoreNet", "CoreNetPlus", "CoreNetPlusPlus", "DrawInProportion", "Entrywise", "Facts",
     "Filters", "Keep", "KeepLargest", "LowRank", "Magnitude", "Method", "Needs", "NetTrim",
     "Planned", "Promise", "Pruned", "RandomMask", "Request", "Rewrite", "Rewriting", "SippDet",
-    "SippHybrid", "SippPoisson", "SippRand", "SippRecentred", "Snip", "Uniform", "Wanda",
-    "Within", "bounds_of", "corenet", "entrywise", "find_method", "prune_filters", "register",
-    "registered", "variant",
+    "SippHybrid", "SippNetwork", "SippPoisson", "SippRand", "SippRecentred", "Snip", "Uniform",
+    "Wanda", "Within", "bounds_of", "corenet", "entrywise", "find_method", "prune_filters",
+    "register", "registered", "variant",
 ]  # fmt: skip

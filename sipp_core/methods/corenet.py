@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -13,9 +13,11 @@ from sipp_core.pruning import planning, promise
 from sipp_core.pruning.method import Facts, Needs, Promise, Pruned, register
 from sipp_core.pruning.plan import LayerPlan, draw
 from sipp_core.pruning.planned import Planned, fractions
+from sipp_core.pruning.report import per_neuron
 from sipp_core.pruning.request import Keep, Request
+from sipp_core.pruning.result import LayerReport
 from sipp_core.pruning.table import Table
-from sipp_core.runtime.numbers import Float, generator
+from sipp_core.runtime.numbers import Bool, Float, generator
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.statistics import LayerStatistics
 
@@ -65,6 +67,46 @@ def dead_neurons(model: nn.Module, calibration: Calibration) -> dict[str, Tensor
     return dead
 
 
+def failing_premises(
+    model: nn.Module, tables: Sequence[Table], delta: float, points: int
+) -> list[str]:
+    """Say which premises of CoreNet's network theorem a network and its calibration do not meet.
+
+    A1 and A2, which no calibration can show, are not among them.
+
+    Claim: NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
+    """
+    layers, failing = [table.statistics for table in tables], []
+    others = [s.name for s in layers if not isinstance(s.layer.module, nn.Linear)]
+    if others:
+        failing.append(f"these layers are not dense: {', '.join(others)}")
+    if not _is_relu_chain(model, {s.name for s in layers}):
+        failing.append("the model is no nn.Sequential of pruned nn.Linear layers with ReLU between")
+    signed = [s.name or "the layer" for s in layers if bool(s.peaks[1].any())]
+    if signed:
+        failing.append(f"activations below 0 enter {', '.join(signed)}")
+    needed = int(sipp_theory.calibration_size(tables[0].eta, tables[0].eta_star, delta))
+    if points < needed:
+        failing.append(f"it needs {needed} calibration inputs (ES-4), and {points} were measured")
+    return failing
+
+
+def _is_relu_chain(model: nn.Module, names: Set[str]) -> bool:
+    """Whether a model is dense layers with ReLU between; what comes before the first may be any."""
+    chain = [("", model)] if isinstance(model, nn.Linear) else _chain(model)
+    chain = [(n, m) for n, m in chain if not isinstance(m, nn.Identity | nn.Dropout)]
+    dense = [isinstance(module, nn.Linear) for _, module in chain]
+    if True not in dense:
+        return False
+    chain = chain[dense.index(True) :]
+    return all(
+        (isinstance(module, nn.Linear) and name in names)
+        if place % 2 == 0
+        else isinstance(module, nn.ReLU)
+        for place, (name, module) in enumerate(chain)
+    )
+
+
 def keeps_all(request: Request) -> bool:
     """Whether a budget leaves every weight where it is."""
     return isinstance(request.target, Keep) and request.target.fraction == 1
@@ -75,7 +117,8 @@ class CoreNet(Planned):
     """The same eps for all neurons of a scope, so draws in proportion to S_sum.
 
     Guarantee mode is NW-5's: sample sizes for the whole network, taken as the chain of its layers,
-    so that its output is within eps entrywise with probability 1 - delta.
+    so that its output is within eps entrywise with probability 1 - delta. Where a premise of the
+    theorem fails, its sizes are taken all the same, and only each neuron is promised anything.
 
     Claim: SP-2, NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
     """
@@ -137,20 +180,31 @@ class CoreNet(Planned):
         """In guarantee mode NW-5's sizes, with every factor that went into them as a note."""
         if isinstance(request.target, Keep):
             return super().plans(request, tables, calibration)
-        eps, delta, eta, eta_star = (
-            request.target.eps, request.delta, tables[0].eta, tables[0].eta_star,
-        )  # fmt: skip
-        hats = [
-            sipp_theory.delta_hat(t.statistics.cancellation.cpu().numpy(), eta, eta_star, delta)
-            for t in tables
-        ]
-        totals = [t.total for t in tables]
-        size = sipp_theory.corenet_network_size(totals, hats, eps, delta, eta, eta_star)
+        size = _network_size(tables, request.target.eps)
         plans = [
             planning.as_plan(t, t.sensitivity, np.asarray(m))
             for t, m in zip(tables, size.sizes, strict=True)
         ]
-        return plans, [_network_note(tables, size, delta)]
+        return plans, [_network_note(tables, size)]
+
+    def run(self, request: Request, calibration: Calibration) -> Pruned:
+        """In guarantee mode NW-5 is not claimed where one of its premises fails."""
+        new = super().run(request, calibration)
+        if isinstance(request.target, Keep):
+            return new
+        tables = self.tables(request, calibration)
+        aside = calibration.inputs // (self.needs(request).held_out or calibration.inputs + 1)
+        failing = failing_premises(
+            request.model, tables, request.delta, calibration.distinct - aside
+        )
+        if not failing:
+            return new
+        why = f"NW-5 is not claimed of the network's output, as {'; '.join(failing)}"
+        claims = tuple(claim for claim in self.promise(request).claims if claim != "NW-5")
+        holds_for = f"{per_neuron(request, self.certain)}; {why}"
+        return replace(
+            new, vacuous=True, notes=(*new.notes, why), promise=Promise(claims, holds_for)
+        )
 
     def claims(self, request: Request) -> tuple[str, ...]:
         """SP-1, the bound's claim, and NW-5 or AL-1."""
@@ -194,19 +248,46 @@ class CoreNetPlus(CoreNet):
         )
 
     def run(self, request: Request, calibration: Calibration) -> Pruned:
-        """Count the neurons that were removed with their edges."""
+        """Count the neurons that were removed with their edges, and what that costs them."""
         new = super().run(request, calibration)
         dead = {} if keeps_all(request) else dead_neurons(request.model, calibration)
+        seen = {
+            layer.name: (layer.sensitivity.amax(dim=1) > 0).cpu().numpy()
+            for layer in calibration.layers
+        }
+        gone = {name: mask.cpu().numpy() for name, mask in dead.items()}
+        lost = {name: int((mask & seen[name]).sum()) for name, mask in gone.items()}
         reports = tuple(
-            replace(r, removed=int(dead[r.name].sum())) if r.name in dead else r
+            _with_removed(r, gone[r.name], seen[r.name]) if r.name in gone else r
             for r in new.reports
         )
-        return replace(new, reports=reports)
+        notes = new.notes
+        if any(lost.values()):
+            notes += (
+                "neurons whose output was 0 at every calibration input were removed although their "
+                "pre-activation was not 0: it is 0 now, so that their eps is 1; the next layer "
+                f"reads nothing of them, which changes nothing at those inputs: {lost}",
+            )
+        return replace(new, reports=reports, notes=notes)
 
     def claims(self, request: Request) -> tuple[str, ...]:
         """CoreNet's, and SP-10 before what speaks of the network."""
         *neuron, last = super().claims(request)
         return (*neuron, "SP-10", last)
+
+
+def _with_removed(report: LayerReport, dead: Bool, seen: Bool) -> LayerReport:
+    """Report neurons that were removed: where something reached one, it is 0 now, which is eps 1.
+
+    Shapes: dead, seen (out,).
+
+    Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet+).
+    """
+    eps = np.where(dead & seen, 1.0, report.eps_neuron)
+    return replace(
+        report, removed=int(dead.sum()), dead=int((~seen).sum()), eps_neuron=eps,
+        eps=float(eps.max(initial=0.0)), vacuous_neurons=int((eps >= 1).sum()),
+    )  # fmt: skip
 
 
 @register
@@ -234,6 +315,11 @@ class CoreNetPlusPlus(CoreNetPlus):
     def needs(self, request: Request) -> Needs:
         """Inputs set aside, and their activation rows."""
         return Needs(rows=True, held_out=VALIDATION_EVERY)
+
+    def tables(self, request: Request, calibration: Calibration) -> list[Table]:
+        """Each candidate has delta/tau to fail with, so that the chosen one has delta."""
+        tau = float(sipp_theory.candidates(request.delta))
+        return super().tables(replace(request, delta=request.delta / tau), calibration)
 
     def multipliers(
         self, request: Request, plans: Sequence[LayerPlan], tables: Sequence[Table],
@@ -282,19 +368,9 @@ class CoreNetPlusPlus(CoreNetPlus):
         tau = int(sipp_theory.candidates(request.delta))
         return [
             f"the best of tau = {tau} candidates per neuron and sign was chosen on held-out inputs "
-            "(SP-10); at a fresh input the failure probability of the choice is up to tau times "
-            "that of one candidate"
+            "(SP-10); it fails with up to tau times the probability of one candidate, so each is "
+            "promised at delta/tau"
         ]
-
-    def promise(self, request: Request) -> Promise:
-        """CoreNet's, of one candidate."""
-        promise = super().promise(request)
-        if request.guaranteed:
-            return promise
-        return replace(
-            promise,
-            holds_for=f"{promise.holds_for}, for one candidate (see notes on the choice among tau)",
-        )
 
 
 def _chosen(
@@ -311,12 +387,27 @@ def _chosen(
     ]  # fmt: skip
 
 
-def _network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize, delta: float) -> str:
+def _network_size(tables: Sequence[Table], eps: float) -> sipp_theory.NetworkSize:
+    """CoreNet's sample sizes for the whole network.
+
+    Claim: NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
+    """
+    delta, eta, eta_star = tables[0].failure, tables[0].eta, tables[0].eta_star
+    hats = [
+        sipp_theory.delta_hat(t.statistics.cancellation.cpu().numpy(), eta, eta_star, delta)
+        for t in tables
+    ]
+    return sipp_theory.corenet_network_size(
+        [t.total for t in tables], hats, eps, delta, eta, eta_star
+    )
+
+
+def _network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize) -> str:
     """Say what CoreNet's network theorem asks for, layer by layer with the factors that make it.
 
     Claim: NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
     """
-    added = float(sipp_theory.kappa(tables[0].eta, tables[0].eta_star, delta))
+    added = float(sipp_theory.kappa(tables[0].eta, tables[0].eta_star, tables[0].failure))
     parts = []
     for table, draws, eps in zip(tables, size.sizes, size.errors, strict=True):
         worst = float(table.statistics.cancellation.max())

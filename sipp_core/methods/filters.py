@@ -135,8 +135,7 @@ class Filters(Method):
             else f"every input at which no channel's share exceeds {factor:g} times its sensitivity"
         )
         chance = (
-            f"with probability {1 - request.delta:g} over the draws at each input, a group at a "
-            "time"
+            f"with probability {1 - request.delta:g} over the draws at each input"
             if self.drawn
             else "with certainty"
         )
@@ -192,7 +191,7 @@ def prune_filters(
         method: "filters-det" or "filters-rand".
         keep: fraction of the prunable weights to keep, in (0, 1].
         eps: relative error of each layer that loses inputs, in (0, 1).
-        delta: failure probability of a group at one input, in (0, 1); 0.05 in budget mode unless
+        delta: failure probability of a layer at one input, in (0, 1); 0.05 in budget mode unless
             given.
         bound: of filters-rand, "bernstein" (PF-2) or "printed" (PF-1).
         alike: what is alike in all groups in budget mode: "errors", or, of filters-det, "channels".

@@ -90,7 +90,9 @@ class NetTrim(Method):
         return Promise(
             ("NT-1", "NT-3" if self.cascade else "NT-2"),
             "||Y^ - Y||_F <= eps ||Y||_F over the calibration inputs, for each layer's own program "
-            "(NT-1); nothing is left to chance, and no neuron is promised anything by itself",
+            "(NT-1) before its weights are rounded to their dtype; of the stored weights the notes "
+            "say what it is; nothing is left to chance, and no neuron is promised anything by "
+            "itself",
         )
 
 

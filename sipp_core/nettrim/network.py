@@ -17,7 +17,7 @@ import sipp_theory
 from sipp_core.nettrim.program import Program, layer_program
 from sipp_core.nettrim.reference import solve_cvxpy
 from sipp_core.nettrim.relu import followed_by_relu
-from sipp_core.nettrim.solution import Trimmed
+from sipp_core.nettrim.solution import Trimmed, as_stored
 from sipp_core.nettrim.solver import solve, trim_to
 from sipp_core.network.layers import prunable_layers, weight_of, write_weight
 from sipp_core.network.selection import LayerChoice
@@ -126,10 +126,12 @@ def retrim(
             targets=_outputs(place, before[name], with_relu) if later else None,
             gamma=gamma if later else None,
         )  # fmt: skip
-        found[name] = _solved(program, eps, keep, later, solver, tolerance)
-        write_weight(name, weight_of(trimmed[name]), found[name].weight)
-        if (bias := found[name].bias) is not None:
-            write_weight(name, trimmed[name].get_parameter("bias"), bias)
+        done = _solved(program, eps, keep, later, solver, tolerance)
+        weight = write_weight(name, weight_of(trimmed[name]), done.weight)
+        bias = done.bias
+        if bias is not None:
+            bias = write_weight(name, trimmed[name].get_parameter("bias"), bias)
+        found[name] = as_stored(program, done, weight, bias)
         if progress is not None:
             progress(len(found), len(follows), "net-trim")
     chained = _chained(before, follows, original)
@@ -220,5 +222,8 @@ def _promised(
         float(torch.linalg.matrix_norm(weight_of(modules[name]).detach().double(), 2))
         for name in list(found)[1:]
     ]
-    promised = sipp_theory.cascade_error(own[0], [gamma] * len(norms), norms)
+    # Rounded weights may lie outside the radius that gamma gives.
+    passed = [max(1.0, one.constraint / one.eps) if one.eps > 0 else 1.0 for one in done[1:]]
+    gammas = [gamma * share**2 for share in passed]
+    promised = sipp_theory.cascade_error(own[0], gammas, norms)
     return tuple(np.asarray(promised).tolist())

@@ -7,7 +7,7 @@ certified: `nettrim.solve` by the duality gap, `solve_cvxpy` by its solver's sta
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,7 +31,8 @@ class Trimmed:
         objective: sum of absolute values, the bias counted if it is penalised.
         gap: objective minus a certified lower bound of it, relative to the objective (0 where both
             are 0); NaN from a solver that gives no multipliers.
-        constraint: ||U X - Y||_F over the ball's entries, at most eps (1 + 1e-6).
+        constraint: ||U X - Y||_F over the ball's entries, at most eps (1 + 1e-6) before the weights
+            are rounded to the layer's dtype.
         overshoot: ||max(U X - V, 0)||_F over the others, at most 1e-6 ||Y||_F.
         primal: primal residual of ADMM where it stopped, relative; NaN if it did not run.
         dual: dual residual likewise.
@@ -141,6 +142,20 @@ def answer(
         solver=solver,
         state=state,
     )
+
+
+def as_stored(program: Program, done: Trimmed, weight: Tensor, bias: Tensor | None) -> Trimmed:
+    """The record of a solution whose weights were rounded to a layer's dtype."""
+    rounded = weight.detach().to(done.weight)
+    weights = rounded
+    if bias is not None:
+        bias = bias.detach().to(rounded)
+        weights = torch.cat([rounded, bias[:, None]], dim=1)
+    inside, above = violations(program.at(done.eps), weights)
+    return replace(
+        done, weight=rounded, bias=bias, constraint=inside, overshoot=above,
+        nnz=int((rounded != 0).sum()),
+    )  # fmt: skip
 
 
 def cleaned(weights: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,10 @@ class PrunableLayer:
     def weight(self) -> Tensor:
         """The weight as an (out, fan_in) view, detached."""
         return weight_of(self.module).detach().flatten(1)
+
+    def within(self, model: nn.Module) -> PrunableLayer:
+        """The layer of the same name in a copy of the model."""
+        return replace(self, module=model.get_submodule(self.name))
 
 
 def weight_of(module: nn.Module) -> Tensor:

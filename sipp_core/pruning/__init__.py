@@ -1,10 +1,12 @@
 """One call of `prune`: request, tables, promises, plans, draws, the written result."""
 
-from sipp_core.pruning import promise
+from sipp_core.pruning import promise, table
+from sipp_core.pruning.measured import measured_errors
 from sipp_core.pruning.method import Method, find_method, registered
 from sipp_core.pruning.pivotal import pivotal
 from sipp_core.pruning.plan import LayerPlan, draw, draw_counts, draw_many
 from sipp_core.pruning.prune import make_request, prune
+from sipp_core.pruning.refit import refit
 from sipp_core.pruning.request import DEFAULT_POINTS
 from sipp_core.pruning.result import LayerReport, PruneResult, load, save
 from sipp_core.pruning.table import Table, make_table
@@ -12,5 +14,5 @@ from sipp_core.pruning.table import Table, make_table
 __all__ = [
     "DEFAULT_POINTS", "LayerPlan", "LayerReport", "Method", "PruneResult", "Table", "draw",
     "draw_counts", "draw_many", "find_method", "load", "make_request", "make_table",
-    "pivotal", "promise", "prune", "registered", "save",
+    "measured_errors", "pivotal", "promise", "prune", "refit", "registered", "save", "table",
 ]  # fmt: skip

@@ -82,21 +82,23 @@ class Pruned:
         model: the new model.
         reports: one report a layer.
         masks: bool masks of the weights that are left, by name of each layer that kept its shape.
-        vacuous: whether the promises say nothing.
+        vacuous: whether the promises say nothing; None where what is measured decides (SP-12).
         plans: how each layer was drawn; empty where a method writes new weights.
         structure: changes of structure.
         notes: what a reader should know.
         channels: what became of whole channels, where a method removes them.
+        promise: what is promised, where the calibration does not bear out what the method promises.
     """
 
     model: nn.Module
     reports: tuple[LayerReport, ...]
     masks: dict[str, Tensor]
-    vacuous: bool
+    vacuous: bool | None
     plans: tuple[LayerPlan, ...] = ()
     structure: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     channels: Channels | None = None
+    promise: Promise | None = None
 
 
 class Method(ABC):
@@ -104,7 +106,7 @@ class Method(ABC):
 
     `name`, `facts` and what is below are class attributes; parameters, if it has any, are the
     fields of a frozen dataclass. `takes` names the optional arguments of `prune` that have an
-    effect: of keep, eps, scope, bound, coverage_factor and masks; the others are refused.
+    effect: of keep, eps, scope, bound, coverage_factor, masks and refit; the others are refused.
     """
 
     name: str
@@ -112,7 +114,9 @@ class Method(ABC):
     random: bool = True  # another seed gives another network
     certain: bool = False  # the promise needs no probability
     redraws: bool = True  # the plans of a result can be drawn again
-    takes: frozenset[str] = frozenset({"keep", "eps", "scope", "bound", "coverage_factor", "masks"})
+    takes: frozenset[str] = frozenset(
+        {"keep", "eps", "scope", "bound", "coverage_factor", "masks", "refit"}
+    )
     default_bound: str = "bernstein"
     default_scope: Literal["layer", "global"] = "layer"
 

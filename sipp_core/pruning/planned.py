@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from sipp_core.pruning import allocation, planning
+from sipp_core.network.layers import weight_of
+from sipp_core.pruning import allocation, planning, promise
 from sipp_core.pruning.method import Method, Promise, Pruned
 from sipp_core.pruning.plan import LayerPlan, draw
+from sipp_core.pruning.refit import REFITTED, refit
 from sipp_core.pruning.report import is_vacuous, layer_report, per_neuron
 from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.table import Table, make_tables
-from sipp_core.pruning.writing import write_multipliers
+from sipp_core.pruning.writing import (
+    measured_promise,
+    rewrite,
+    rewrites_of,
+    write_multipliers,
+)
 from sipp_core.runtime.numbers import Float, generator
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.statistics import LayerStatistics
@@ -42,9 +50,17 @@ class Planned(Method):
         """Claims behind the promise, besides ES-1 and SP-9."""
         return ()
 
+    def rescales(self) -> bool:
+        """Whether weights that are kept are multiplied, and so rounded to their dtype anew."""
+        return True
+
     def statistics(self, request: Request, calibration: Calibration) -> tuple[LayerStatistics, ...]:
         """Statistics of all layers as the method looks at them."""
         return calibration.layers
+
+    def tables(self, request: Request, calibration: Calibration) -> list[Table]:
+        """Planning numbers of all layers as the method looks at them."""
+        return make_tables(request, self.statistics(request, calibration))
 
     def plans(
         self, request: Request, tables: Sequence[Table], calibration: Calibration
@@ -56,7 +72,10 @@ class Planned(Method):
         for index, table in enumerate(tables):
             if request.progress is not None:
                 request.progress(index, len(tables), "allocate")
-            plans.append(self.by_eps(table, request.target.eps))
+            eps = request.target.eps
+            if self.rescales():
+                eps = promise.before_rounding(table, eps)
+            plans.append(self.by_eps(table, eps))
         return plans, []
 
     def within_budget(self, tables: Sequence[Table], shares: Sequence[float]) -> list[LayerPlan]:
@@ -89,18 +108,28 @@ class Planned(Method):
 
         Claim: SP-1 to SP-10, AL-1. Source: [SP] arXiv 1910.05422, [CN] arXiv 1804.05345, [OWN].
         """
-        tables = make_tables(request, self.statistics(request, calibration))
+        tables = self.tables(request, calibration)
         plans, notes = self.plans(request, tables, calibration)
         multipliers = self.multipliers(request, plans, tables, calibration)
         notes += self.notes(request, tables, plans, multipliers)
         names = [layer.name for layer in calibration.layers]
         model, masks = write_multipliers(request.model, names, multipliers, request.masks)
-        reports = tuple(map(layer_report, tables, plans, masks.values()))
+        if request.refit:
+            assert calibration.held_inputs is not None
+            layers = [layer.layer for layer in calibration.layers]
+            refit(request.model, model, layers, masks, calibration.held_inputs,
+                  progress=request.progress)  # fmt: skip
+            new = rewrite(request, calibration, rewrites_of(model, calibration))
+            return replace(new, notes=(*notes, REFITTED), vacuous=None)
+        stored = [weight_of(model.get_submodule(name)).detach().flatten(1) for name in names]
+        reports = tuple(map(layer_report, tables, plans, multipliers, stored))
         vacuous = is_vacuous(plans, reports, request.guaranteed)
         return Pruned(model, reports, masks, vacuous, tuple(plans), notes=tuple(notes))
 
     def promise(self, request: Request) -> Promise:
         """What SP-1 to SP-10 say of each neuron, given its layer's input."""
+        if request.refit:
+            return measured_promise()
         claims = ("ES-1", "SP-9", *self.claims(request))
         return Promise(claims, per_neuron(request, self.certain))
 
@@ -121,6 +150,10 @@ class KeepLargest(Planned):
     random = False
     certain = True
     recentred: bool = False
+
+    def rescales(self) -> bool:
+        """Kept weights are multiplied where they are recentred."""
+        return self.recentred
 
     @abstractmethod
     def scores(self, table: Table) -> Float:

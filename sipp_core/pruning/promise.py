@@ -7,6 +7,7 @@ Instance-exact bounds look at the activation rows kept by calibration.
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 import sipp_theory
 from sipp_core.pruning.table import Table
@@ -102,6 +103,59 @@ def inclusion_errors(table: Table, rates: Float) -> Float:
             coverage_factor=table.coverage_factor,
         )  # fmt: skip
     return eps
+
+
+def changed_errors(table: Table, ratio: Float) -> Float:
+    """Error that each pair has when weights w_j become w_j (1 + ratio_j).
+
+    z moves by sum_j ratio_j g_j z, between -N z and P z for P and N the sums of |ratio_j| s_j over
+    the weights that grow and that shrink: max(P, N) C, and no more than max_j |ratio_j| over the
+    weights that ever fired.
+
+    Shapes: ratio (out, fan_in); returns (2, out) float64, rounded up.
+
+    Claim: SP-6 for any multiplier. Source: [OWN].
+    """
+    eps = np.zeros_like(table.total)
+    # Each s_j, and a sum of fan_in of them, is off by less than fan_in units in the last place.
+    unit = torch.finfo(table.statistics.sensitivity.dtype).eps
+    charge = 1 + (ratio.shape[1] + 4) * unit
+    for sign in (0, 1):
+        part = np.where(table.sign(sign) & (table.sensitivity > 0), ratio, 0.0)
+        moved = np.stack([np.maximum(part, 0.0), np.maximum(-part, 0.0)])
+        sums = (moved * table.sensitivity).sum(axis=2).max(axis=0) * table.coverage_factor
+        eps[sign] = np.minimum(sums * charge, np.abs(part).max(axis=1, initial=0.0))
+    return eps * (1 + (ratio.shape[1] + 4) * np.finfo(np.float64).eps)
+
+
+def rounding_errors(table: Table, multiplier: Float, stored: Float) -> Float:
+    """Error that each pair has because its dtype holds other weights than w times the multiplier.
+
+    Shapes: multiplier, stored (out, fan_in) float64; returns (2, out) float64.
+
+    Claim: SP-6 for any multiplier. Source: [OWN].
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = (stored - table.weight * multiplier) / table.weight
+    return changed_errors(table, np.where(table.weight != 0, ratio, 0.0))
+
+
+def before_rounding(table: Table, eps: float) -> float:
+    """Error that may be promised of exact multiples of weights, so that their dtype's keep eps.
+
+    A rounding moves each weight by a share u at most, and so z^ <= (1 + eps) z. What float64 rounds
+    is within the guards of the bounds.
+
+    Claim: SP-6 for any multiplier. Source: [OWN].
+    """
+    dtype = table.statistics.layer.weight.dtype
+    unit = 0.0 if dtype == torch.float64 else torch.finfo(dtype).eps / 2
+    if eps <= unit:
+        raise ValueError(
+            f"layer {table.statistics.name!r}: eps={eps!r} is no more than what rounding weights "
+            f"to {dtype} may cost ({unit:.2g}); give a larger eps, or convert the model first"
+        )
+    return eps if unit == 0 else float((eps - unit) / (1 + unit))
 
 
 def dropped_errors(table: Table, kept: Bool) -> Float:

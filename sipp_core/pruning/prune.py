@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 
 from sipp_core.network.selection import LayerChoice
+from sipp_core.pruning.measured import measured_errors
 from sipp_core.pruning.method import Method, bounds_of, find_method, variant
-from sipp_core.pruning.report import notes_on
+from sipp_core.pruning.report import notes_on, nothing_holds, with_measured
 from sipp_core.pruning.request import DEFAULT_DELTA, DEFAULT_POINTS, Keep, Request, Within
 from sipp_core.pruning.result import PruneResult
+from sipp_core.pruning.table import refuse_coverage
 from sipp_core.runtime import provenance
 from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.execution import Progress
-from sipp_core.runtime.inputs import Inputs
+from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.processes import processes
 from sipp_core.runtime.provenance import Provenance, fingerprint, remember
 from sipp_core.sensitivity.calibrate import Calibration, calibrate
@@ -42,6 +45,7 @@ def prune(
     batch_size: int | None = None,
     forward_size: int | None = None,
     masks: bool = False,
+    refit: bool = False,
     progress: Progress | None = None,
 ) -> PruneResult:
     """Prune a trained model, with a promise for every neuron.
@@ -69,8 +73,9 @@ def prune(
             argument below that it does not use is refused.
         keep: fraction of prunable weights to keep, in (0, 1].
         eps: relative error of each neuron, in (0, 1); of the network's output for CoreNet.
-        delta: failure probability, in (0, 1): per neuron and input, shared by its two signs; of the
-            network for CoreNet's own bound. Budget mode: 0.05 unless given.
+        delta: failure probability, in (0, 1): per neuron and input, shared by its two signs, and by
+            the parts above and below 0 of an input that has both; of the network for CoreNet's own
+            bound. Budget mode: 0.05 unless given.
         scope: "layer" (default) keeps the fraction of every layer, "global" of all together.
         bound: a name of `sipp_theory.BOUNDS`, or a bound; default bernstein, for CoreNet methods
             corenet. cramer and exact use kept activation rows.
@@ -84,6 +89,8 @@ def prune(
         batch_size: inputs between two calls of `progress`; changes no bit of the result.
         forward_size: inputs a calibration forward pass, where memory is short (see `calibrate`).
         masks: add torch.nn.utils.prune-style weight_orig and weight_mask to the new model.
+        refit: solve for the kept weights and biases again on the calibration inputs, layer by layer
+            (AL-5); nothing is promised of them before, `measured` says what they do.
         progress: callback (done, total, what).
 
     Returns:
@@ -107,7 +114,8 @@ def prune(
     rule = _ranked(find_method(method), ranking)
     request = make_request(
         rule, model, keep=keep, eps=eps, delta=delta, scope=scope, bound=bound,
-        coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, progress=progress,
+        coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, refit=refit,
+        progress=progress,
     )  # fmt: skip
     group = None
     if isinstance(calibration, Calibration):
@@ -122,7 +130,7 @@ def prune(
                 {
                     "method": repr((rule.name, rule.settings())),
                     "target": repr(request.target),
-                    "delta": request.delta,
+                    "(delta, refit)": (request.delta, refit),
                     "(bound, coverage_factor)": (request.bound.name, request.coverage_factor),
                 }
             )
@@ -131,14 +139,20 @@ def prune(
             batch_size=256 if batch_size is None else batch_size, forward_size=forward_size,
         )  # fmt: skip
     new = rule.run(request, stats)
+    reports = new.reports
+    seen = _seen_again(calibration, stats, forward_size)
+    if seen is not None:
+        of = [layer.layer for layer in stats.layers]
+        measured = measured_errors(model, new.model, of, seen, group)
+        reports = tuple(with_measured(report, measured.get(report.name)) for report in reports)
     if group is not None:
         # One seed, one set of statistics: every rank draws the same mask, or none goes on.
         group.agree({"pruned network": fingerprint(new.model)})
     remember(new.model, Provenance(stats.digests, request.seed))
-    promise, target = rule.promise(request), request.target
+    promise, target = new.promise or rule.promise(request), request.target
     return PruneResult(
         model=new.model,
-        layers=new.reports,
+        layers=reports,
         method=rule.name,
         seed=request.seed,
         keep=keep,
@@ -149,7 +163,7 @@ def prune(
         coverage_factor=request.coverage_factor,
         inputs=stats.inputs,
         distinct=stats.distinct,
-        vacuous=new.vacuous,
+        vacuous=nothing_holds(reports) if new.vacuous is None else new.vacuous,
         holds_for=promise.holds_for,
         notes=(*new.notes, *notes_on(request, stats, new.reports)),
         claims=promise.claims,
@@ -161,6 +175,7 @@ def prune(
         structure=new.structure,
         arguments={
             **rule.settings(), "points": stats.points if request.points else None, "masks": masks,
+            "refit": refit,
             "layers": None if layers is None else _in_words(layers), "forward_size": forward_size,
         },
         channels=new.channels,
@@ -170,6 +185,17 @@ def prune(
 def _in_words(layers: LayerChoice) -> str:
     """A choice of layers as it is written, the same in every process: no address of a function."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(layers))
+
+
+def _seen_again(
+    calibration: Inputs | Calibration, stats: Calibration, size: int | None
+) -> Iterator[Tensor] | None:
+    """The calibration inputs once more, if they can be had; a stream is gone once it was read."""
+    if stats.held_inputs is not None:
+        return batches(stats.held_inputs, size)
+    if isinstance(calibration, Calibration | Iterator):
+        return None
+    return batches(calibration, size)
 
 
 def _ranked(method: Method, ranking: str | None) -> Method:
@@ -208,6 +234,7 @@ def make_request(
     seed: int = 0,
     points: int | None = None,
     masks: bool = False,
+    refit: bool = False,
     progress: Progress | None = None,
 ) -> Request:
     """Validate the arguments of `prune`, and refuse those that the method does not use.
@@ -224,6 +251,7 @@ def make_request(
         seed: of every draw.
         points: activation rows a layer.
         masks: whether the new model shall carry masks.
+        refit: whether kept weights are solved for again.
         progress: callback.
 
     Returns:
@@ -260,16 +288,13 @@ def make_request(
         bound=None if bound is None else chosen.name,
         coverage_factor=None if coverage_factor == 1 else coverage_factor,
         masks=masks or None,
+        refit=refit or None,
     )
     if eps is not None and delta is None and not method.certain:
         raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
     if eps is not None and scope not in (None, method.default_scope):
         raise ValueError(f"scope divides a budget: give it with keep=...; found {scope!r}")
-    if not chosen.takes_coverage and coverage_factor != 1:
-        raise ValueError(
-            f"bound {chosen.name!r} takes no coverage_factor: it speaks of calibration rows only, "
-            f"or has CoreNet's K built in; found {coverage_factor!r}"
-        )
+    refuse_coverage(chosen, coverage_factor)
     if keep is not None:
         target = Keep(float(keep), "global" if scope == "global" else method.default_scope)
     else:
@@ -284,8 +309,11 @@ def make_request(
         seed=whole("seed", seed, 0),
         points=0,
         masks=masks,
+        refit=refit,
         progress=progress,
     )
+    if masks and refit:
+        raise ValueError("refit=True writes new weights, not masks; leave masks=False")
     method.check(request)
     rows = chosen.knows == "shares" or method.needs(request).rows
     if points is not None and not rows:
@@ -348,7 +376,7 @@ def calibrate_for(
         points=request.points,
         statistics=needs.statistics,
         validation_every=needs.held_out,
-        inputs=needs.inputs,
+        inputs=needs.inputs or request.refit,
         seed=request.seed,
         progress=request.progress,
     )
@@ -374,7 +402,7 @@ def _ready(
     lacking = [f"statistics={set(missing)!r}"] if missing else []
     if request.points and not calibration.points:
         lacking.append(f"points={request.points}")
-    if needs.inputs and calibration.held_inputs is None:
+    if (needs.inputs or request.refit) and calibration.held_inputs is None:
         lacking.append("inputs=True")
     if needs.held_out and not calibration.validation:
         lacking.append(f"validation_every={needs.held_out}")

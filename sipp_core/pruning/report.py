@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sipp_core.pruning import promise
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.request import Request
 from sipp_core.pruning.result import LayerReport
 from sipp_core.pruning.table import Table
+from sipp_core.runtime.numbers import Float
 from sipp_core.sensitivity.calibrate import Calibration
 
 
-def layer_report(table: Table, plan: LayerPlan, mask: Tensor) -> LayerReport:
-    """Report what pruning did to one layer.
+def layer_report(table: Table, plan: LayerPlan, multiplier: Float, stored: Tensor) -> LayerReport:
+    """Report what pruning did to one layer, with what its weights' dtype rounds.
+
+    Shapes: multiplier, stored (out, fan_in).
 
     Claim: SP-9 (a neuron's promise is the worse of its signs'). Source: [SP] arXiv 1910.05422.
     """
-    kept = mask.flatten(1).cpu().numpy()
-    live = table.total > 0
-    eps = np.where(live, plan.eps, 0.0).max(axis=0)
+    held = stored.double().cpu().numpy()
+    kept, live = held != 0, table.total > 0
+    rounding = promise.rounding_errors(table, multiplier, held)
+    eps = np.where(rounding > 0, np.nextafter(plan.eps + rounding, np.inf), plan.eps)
+    eps = np.where(live, eps, 0.0).max(axis=0)
     neurons = live.any(axis=0)
     return LayerReport(
         name=plan.name,
@@ -90,6 +97,26 @@ def per_neuron(request: Request, certain: bool) -> str:
     if request.bound.knows == "shares":
         where = "each calibration row kept for the bound"
     elif factor > 1:
-        where = f"each input at which every share g_j is at most {factor:g} times its sensitivity"
+        where = (
+            f"each input at which every share g_j is at most {factor:g} times its sensitivity and "
+            "no activation has a sign that it had at no calibration input"
+        )
     text = f"|z^ - z| <= eps z~ at {where}, per neuron given the layer's input"
-    return text if certain else f"{text}, with probability 1 - delta over the draws"
+    if certain:
+        return text
+    return (
+        f"{text}, with probability 1 - delta over the draws; where a layer reads an input as "
+        "several rows (patches or tokens), at each row by itself"
+    )
+
+
+def with_measured(report: LayerReport, errors: Float | None) -> LayerReport:
+    """The report with what was measured of the delivered weights (SP-12), if it was."""
+    if errors is None:
+        return report
+    return replace(report, measured=float(errors.max(initial=0.0)), measured_neuron=errors)
+
+
+def nothing_holds(reports: Sequence[LayerReport]) -> bool:
+    """Whether some layer's measured error is 1 or more, or was not measured."""
+    return any(report.measured is None or report.measured >= 1 for report in reports)

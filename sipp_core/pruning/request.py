@@ -52,6 +52,7 @@ class Request:
         seed: of every draw, >= 0.
         points: activation rows to keep per layer where the bound or the method looks at them.
         masks: whether the new model shall carry weight_orig and weight_mask.
+        refit: whether the kept weights are solved for again (AL-5).
         progress: callback, or None.
     """
 
@@ -63,6 +64,7 @@ class Request:
     seed: int
     points: int
     masks: bool
+    refit: bool
     progress: Progress | None
 
     @property

@@ -33,6 +33,8 @@ FORMAT = "sipp-theory pruned network 1"
 PLAN_FIELDS = ("scores", "positive", "nonzero", "probability", "draws", "eps", "dead", "whole",
                "scale")  # fmt: skip
 REPORT_ARRAYS = ("eps_neuron", "budgets", "draws", "sensitivity_sum")
+# Not in every file.
+OPTIONAL_ARRAYS = ("measured_neuron",)
 SCALARS = ("method", "seed", "keep", "scope", "eps", "delta", "bound", "coverage_factor", "inputs",
            "distinct", "vacuous", "holds_for", "versions", "original")  # fmt: skip
 
@@ -65,6 +67,10 @@ class LayerReport:
             is exact on that set.
         removed: neurons removed with their edges (CoreNet+).
         vacuous_neurons: neurons whose promise is 1 or more.
+        measured: worst |z^ - z|/z~ over the neurons and over all rows of the calibration set, of
+            the weights as stored (SP-12): certain there, and nothing is said of other inputs; None
+            where the inputs could not be run again or the layer has another shape.
+        measured_neuron: (out,) float64, the same per neuron.
         channels: what became of its channels, where a method removes whole ones.
     """
 
@@ -81,6 +87,8 @@ class LayerReport:
     dead: int
     removed: int
     vacuous_neurons: int
+    measured: float | None = None
+    measured_neuron: Float | None = None
     channels: FilterReport | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -88,7 +96,7 @@ class LayerReport:
 
     def summary(self) -> dict[str, object]:
         """Numbers of the report that fit a line, ready for JSON."""
-        left_out = (*REPORT_ARRAYS, "channels", "shape")
+        left_out = (*REPORT_ARRAYS, *OPTIONAL_ARRAYS, "channels", "shape")
         parts: dict[str, object] = {k: v for k, v in vars(self).items() if k not in left_out}
         return parts | {"shape": list(self.shape)}
 
@@ -225,7 +233,8 @@ def save(result: PruneResult, path: str | PathLike[str]) -> Path:
         for name in PLAN_FIELDS:
             tensors[f"plan/{plan.name}/{name}"] = torch.from_numpy(np.asarray(getattr(plan, name)))
     for report in result.layers:
-        for name in REPORT_ARRAYS:
+        known = (n for n in OPTIONAL_ARRAYS if getattr(report, n) is not None)
+        for name in (*REPORT_ARRAYS, *known):
             array = np.asarray(getattr(report, name))
             tensors[f"report/{report.name}/{name}"] = torch.from_numpy(array)
     marks = np.frombuffer(b"".join(sorted(result.digests)), dtype=np.uint8).reshape(-1, 8)
@@ -342,7 +351,10 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
     layers, plans = [], []
     for entry in report["layers"]:
         name = entry["name"]
-        arrays: dict[str, Any] = {f: tensors[f"report/{name}/{f}"].numpy() for f in REPORT_ARRAYS}
+        known = (f for f in OPTIONAL_ARRAYS if f"report/{name}/{f}" in tensors)
+        arrays: dict[str, Any] = {
+            f: tensors[f"report/{name}/{f}"].numpy() for f in (*REPORT_ARRAYS, *known)
+        }
         entry["shape"] = (entry["shape"][0], entry["shape"][1])
         layers.append(LayerReport(**entry, **arrays))
         if f"plan/{name}/scores" not in tensors:

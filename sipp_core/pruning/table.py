@@ -25,7 +25,8 @@ class Table:
         total: (2, out) S_sum per sign, 0 for a pair that never fired.
         support: (2, out) weights with s > 0.
         failure: failure probability of a neuron at one input; of the network for bound corenet.
-        delta: (2, out) failure probability of each sign: `failure` shared by the live signs.
+        delta: (2, out) failure probability of each sign at one non-negative row: `failure` shared
+            by what can fail at one input, see `live_parts`.
         coverage_factor: C.
         bound: the bound that promises.
         eta: number of neurons of the network.
@@ -63,9 +64,8 @@ class Table:
 
     def neuron(self, sums: Float) -> Neuron:
         """What a bound that knows sums is told of all pairs. Shapes: sums (2, out)."""
-        if self.bound.knows == "network":
-            return Neuron(sensitivity_sum=sums, eta=self.eta, eta_star=self.eta_star)
-        return Neuron(sensitivity_sum=sums, coverage_factor=self.coverage_factor)
+        widths = (self.eta, self.eta_star) if self.bound.knows == "network" else ()
+        return Neuron(sums, None, None, self.coverage_factor, *widths)
 
     def sign(self, index: int) -> Bool:
         """Mask of the nonzero weights of a sign."""
@@ -99,7 +99,7 @@ def make_table(
     Args:
         statistics: what calibration learnt of the layer.
         delta: failure probability of one neuron at one input, in (0, 1).
-        coverage_factor: C with g_j <= C s_j, >= 1.
+        coverage_factor: C with g_j <= C s_j, >= 1; 1 for a bound that takes none.
         bound: a name of `sipp_theory.BOUNDS`, or a bound.
         eta: number of neurons of the network.
         eta_star: widest layer, the input width included.
@@ -107,6 +107,9 @@ def make_table(
 
     Returns:
         The table.
+
+    Raises:
+        ValueError: a coverage factor that the bound does not take.
 
     Example:
         >>> import torch; from torch import nn; from sipp_core import calibrate
@@ -116,6 +119,8 @@ def make_table(
         >>> table.total.shape
         (2, 3)
     """
+    bound = BOUNDS[bound] if isinstance(bound, str) else bound
+    refuse_coverage(bound, coverage_factor)
     weight = statistics.layer.weight.double().cpu().numpy()
     s = statistics.sensitivity.double().cpu().numpy()
     signs = (weight > 0, weight < 0)
@@ -123,7 +128,7 @@ def make_table(
     support = np.stack([(mask & (s > 0)).sum(axis=1) for mask in signs]).astype(np.float64)
     # ES-2 says a live pair has S_sum >= 1; rounding of single shares may leave it just below.
     total = np.where(total > 0, np.maximum(total, 1.0), 0.0)
-    live = np.maximum((total > 0).sum(axis=0), 1)
+    live = np.maximum(live_parts(statistics, np.stack(signs) & (s > 0)), 1)
     return Table(
         statistics=statistics,
         weight=weight,
@@ -133,11 +138,35 @@ def make_table(
         failure=delta,
         delta=np.broadcast_to(delta / live, total.shape),
         coverage_factor=coverage_factor,
-        bound=BOUNDS[bound] if isinstance(bound, str) else bound,
+        bound=bound,
         eta=eta,
         eta_star=eta_star,
         dice=dice,
     )
+
+
+def refuse_coverage(bound: Bound, coverage_factor: float) -> None:
+    """Refuse a coverage factor that a bound would ignore: it would be promised all the same."""
+    if coverage_factor != 1 and not bound.takes_coverage:
+        raise ValueError(
+            f"bound {bound.name!r} takes no coverage_factor: it speaks of calibration rows only, "
+            f"or has CoreNet's K built in; found {coverage_factor!r}"
+        )
+
+
+def live_parts(statistics: LayerStatistics, fires: Bool) -> NDArray[np.intp]:
+    """Count of each neuron what can fail at one input: signs times halves a+ and a- that fire.
+
+    An input of both signs is two non-negative rows, and each sign of a neuron has a promise at both
+    of them. Signs and halves that no calibration input has do not count.
+
+    Shapes: fires (2, out, fan_in) bool, weights of each sign that ever fired; returns (out,).
+
+    Claim: SP-9. Source: [OWN].
+    """
+    seen = statistics.peaks.cpu().numpy() > 0
+    rows = np.repeat(seen, fires.shape[1] // seen.shape[1], axis=1)
+    return np.sum([(fires & half).any(axis=2).sum(axis=0) for half in rows], axis=0)
 
 
 def make_tables(request: Request, layers: Sequence[LayerStatistics]) -> list[Table]:

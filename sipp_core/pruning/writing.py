@@ -1,9 +1,8 @@
 """New weights in a copy of the model: multiplied ones, or ones that a method computed.
 
 Where a method writes new weights, no draw and no mask says what became of a weight. What can still
-be promised is a worst case over the calibration inputs. With D = W^ - W, neuron i and sign s lose
-sum_j D_ij a_j = sum_j (D_ij/w_ij) g_j z_i^s, which lies between -N z and P z for P and N the sums
-of |D_ij/w_ij| s_j over the weights that grow and that shrink.
+be promised is a worst case over the calibration inputs: with D = W^ - W, the pre-activation of
+neuron i and sign s moves by sum_j D_ij a_j = sum_j (D_ij/w_ij) g_j z_i^s.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from sipp_core.network.layers import weight_of, write_weight
 from sipp_core.network.structure import Change, restructure
+from sipp_core.pruning import promise
 from sipp_core.pruning.method import Method, Promise, Pruned
 from sipp_core.pruning.report import is_vacuous, per_neuron
 from sipp_core.pruning.request import Request
@@ -72,30 +72,31 @@ class Rewrite:
 def rewritten_errors(table: Table, weight: Float) -> Float:
     """Error promised to each pair when its weights become others.
 
-    max(P, N) C as above, and no more than C' = max_j |D_ij/w_ij| over the weights that ever fired;
-    dropping weights is D = -W on them, and gives SP-6. A weight that was 0 and no longer is has no
-    share that the calibration bounds: nothing is promised to its neuron, unless its input never
-    fired.
+    See `promise.changed_errors`; dropping weights is D = -W on them, and gives SP-6. A weight that
+    was 0 and no longer is has no share that the calibration bounds: nothing is promised to its
+    neuron, unless its input never fired.
 
     Shapes: weight (out, fan_in) float64; returns (2, out) float64.
 
     Claim: SP-6 for any multiplier. Source: [OWN].
     """
-    eps = np.zeros_like(table.total)
     old = table.weight
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.where((old != 0) & (table.sensitivity > 0), (weight - old) / old, 0.0)
-    for sign in (0, 1):
-        part = np.where(table.sign(sign), ratio, 0.0)
-        moved = np.stack([np.maximum(part, 0.0), np.maximum(-part, 0.0)])
-        sums = (moved * table.sensitivity).sum(axis=2).max(axis=0) * table.coverage_factor
-        eps[sign] = np.minimum(sums, np.abs(part).max(axis=1, initial=0.0))
     fires = table.statistics.input_peak.double().cpu().numpy() > 0
     fires = np.repeat(fires, len(old) // len(fires), axis=0)
     unbounded = ((old == 0) & (weight != 0) & fires).any(axis=1)
-    # A pair sum of fan_in rounded products is off by less than fan_in units in the last place.
-    raised = eps * (1 + (old.shape[1] + 4) * np.finfo(np.float64).eps)
-    return np.where(unbounded, np.inf, raised)
+    return np.where(unbounded, np.inf, promise.changed_errors(table, ratio))
+
+
+def measured_promise() -> Promise:
+    """What can be said of weights that were solved for: what is measured of them (SP-12)."""
+    return Promise(
+        ("AL-5", "SP-12"),
+        "nothing is promised before weights are solved for; what is measured, |z^ - z| <= measured "
+        "z~ per neuron given the layer's input, holds at each row of each calibration input, "
+        "with certainty (SP-12)",
+    )
 
 
 class Rewriting(Method):
@@ -148,6 +149,22 @@ def rewrite(request: Request, calibration: Calibration, rewrites: Sequence[Rewri
     vacuous = is_vacuous((), reports, request.guaranteed)
     notes = tuple(note for r in rewrites for note in r.notes)
     return Pruned(new, reports, masks, vacuous, structure=changes, notes=notes)
+
+
+def rewrites_of(model: nn.Module, calibration: Calibration) -> list[Rewrite]:
+    """The weights and biases that the layers of a pruned copy have now."""
+    rewrites = []
+    for layer in calibration.layers:
+        module = model.get_submodule(layer.name)
+        bias = module.bias
+        rewrites.append(
+            Rewrite(
+                layer.name,
+                weight_of(module).detach().flatten(1).double().cpu().numpy(),
+                bias=bias.detach().double().cpu().numpy() if isinstance(bias, Tensor) else None,
+            )
+        )
+    return rewrites
 
 
 def _parts(model: nn.Module, rewrite: Rewrite) -> list[nn.Module]:

@@ -114,24 +114,25 @@ class Support(Statistic):
         return counts, int(argmax[argmax >= 0].unique().numel())
 
 
-class InputPeak(Statistic):
-    """The largest |a_j| of every input."""
+class Peaks(Statistic):
+    """The largest a_j and the largest -a_j of every input, 0 where there is none above 0."""
 
-    name = "input_peak"
-    attributes = ("input_peak",)
+    name = "peaks"
+    attributes = ("peaks",)
 
     def start(self, layer: MeasuredLayer) -> None:
-        self.peak = layer.like_inputs()
+        self.peaks = torch.stack([layer.like_inputs()] * 2)
 
     def add(self, rows: Rows) -> None:
-        sizes = rows.values.abs() if rows.signed else rows.values
-        self.peak = torch.maximum(self.peak, sizes.amax(dim=1))
+        self.peaks[0] = torch.maximum(self.peaks[0], rows.values.amax(dim=1))
+        if rows.signed:
+            self.peaks[1] = torch.maximum(self.peaks[1], -rows.values.amin(dim=1))
 
     def merge(self, group: Processes) -> None:
-        self.peak = group.maximum(self.peak)
+        self.peaks = group.maximum(self.peaks)
 
     def value(self) -> Tensor:
-        return self.peak
+        return self.peaks
 
 
 class Summed(Statistic):

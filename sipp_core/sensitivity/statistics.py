@@ -32,7 +32,7 @@ class LayerStatistics:
         sensitivity: (out, fan_in) max of g over the rows, in [0, 1].
         live: (2, out) int64, rows with z^s > 0, positive sign first.
         rows: non-negative rows seen (a signed row counts twice).
-        input_peak: (groups, fan_in) largest |a_j| seen, to find inputs that never fire.
+        peaks: (2, groups, fan_in) largest a_j and largest -a_j seen, at least 0.
         cancellation: (out,) mean of Delta_i = max(1, z~/|z + b|) over the rows (+inf where a
             pre-activation is 0); the exact bias moves the denominator.
         points: (groups, n, fan_in) float64 activation rows kept for instance-exact bounds, on the
@@ -50,7 +50,7 @@ class LayerStatistics:
     sensitivity: Tensor
     live: Tensor
     rows: int
-    input_peak: Tensor
+    peaks: Tensor
     cancellation: Tensor
     points: Tensor
     complete: bool
@@ -65,6 +65,11 @@ class LayerStatistics:
     def name(self) -> str:
         """Qualified name of the layer in the model."""
         return self.layer.name
+
+    @property
+    def input_peak(self) -> Tensor:
+        """(groups, fan_in) largest |a_j| seen, to find inputs that never fire."""
+        return self.peaks.amax(dim=0)
 
 
 class MeasuredLayer:

@@ -19,7 +19,7 @@ from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.processes import Processes
 from sipp_core.runtime.provenance import digests
 from sipp_core.sensitivity.buffer import HELD
-from sipp_core.sensitivity.measures import Cancellation, InputPeak, Sample, Shares
+from sipp_core.sensitivity.measures import Cancellation, Peaks, Sample, Shares
 from sipp_core.sensitivity.operands import extreme
 from sipp_core.sensitivity.origins import refuse_mixed, refuse_uneven
 from sipp_core.sensitivity.statistics import STATISTICS, LayerStatistics, MeasuredLayer, Rows
@@ -45,7 +45,7 @@ class Watcher:
         self.sample, self.aside = Sample(points, seed), Sample(points, seed + 1)
         chosen = [STATISTICS[name]() for name in names]
         # The maxima come last, as the kernel writes over the denominators.
-        self.statistics = [self.sample, InputPeak(), Cancellation(), *chosen, Shares()]
+        self.statistics = [self.sample, Peaks(), Cancellation(), *chosen, Shares()]
         for statistic in (*self.statistics, self.aside):
             statistic.start(self.measured)
         self.gradients = [each for each in chosen if each.gradients]

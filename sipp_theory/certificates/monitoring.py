@@ -20,6 +20,7 @@ from sipp_theory.numeric import checks as numeric
 from sipp_theory.numeric.checks import Float
 
 EPSILON = float(np.finfo(np.float64).eps)
+SMALLEST_TAIL = 1e-280  # scipy's incomplete beta keeps its digits down to here
 
 
 def _prior(prior: tuple[float, float]) -> tuple[Float, Float]:
@@ -61,18 +62,41 @@ def log_e_value(
     k, trials = binomial.counts(violations, n)
     rate = numeric.probability("delta", delta)
     a, b = _prior(prior)
-    tail = special.betaincc if alternative == "above" else special.betainc
+    above = alternative == "above"
     with np.errstate(divide="ignore"):
         parts = [
             special.betaln(a + k, b + trials - k),
-            np.log(tail(a + k, b + trials - k, rate)),
+            _log_tail(a + k, b + trials - k, rate, above),
             -special.betaln(a, b),
-            -np.log(tail(a, b, rate)),
+            -_log_tail(a, b, rate, above),
             -special.xlogy(k, rate),
             -special.xlog1py(trials - k, -rate),
         ]
     slack = binomial.log_slack(a + k, b + trials - k, parts)
     return np.where(trials == 0, 0.0, sum(parts, np.zeros(())) - slack)[()]
+
+
+def _log_tail(a: Float, b: Float, rate: Float, above: bool) -> Float:
+    """Log of the chance of a beta law above or below a rate, where it underflows too.
+
+    There I_x(a, b) = x^a (1-x)^b/(a B(a, b)) sum_n prod_{i < n} x (a+b+i)/(a+1+i), all terms of one
+    sign and falling.
+    """
+    a, b, rate = (np.asarray(value, np.float64) for value in np.broadcast_arrays(a, b, rate))
+    direct = (special.betaincc if above else special.betainc)(a, b, rate)
+    small = direct < SMALLEST_TAIL
+    result = np.array(np.log(np.where(small, 1.0, direct)))
+    if small.any():
+        first, second = (b[small], a[small]) if above else (a[small], b[small])
+        logs = np.log(rate[small]), np.log1p(-rate[small])
+        near, far = logs[::-1] if above else logs
+        term, total, step = np.ones(first.shape), np.ones(first.shape), 0
+        while (term > 1e-17 * total).any():
+            term = term * np.exp(near) * (first + second + step) / (first + 1 + step)
+            total, step = total + term, step + 1
+        scale = first * near + second * far - np.log(first) - special.betaln(first, second)
+        result[small] = scale + np.log(total)
+    return result
 
 
 def e_value(

@@ -32,13 +32,15 @@ def corenet_error(
     """Error that CoreNet's printed sample size promises for m draws.
 
     eps = sqrt(8 S K ln(8 eta/delta) / m), K = ln(eta eta*), with probability 1 - 3 delta/(8 eta).
+    The paper says it of eps < 1; from 1 on it may be too small for few draws, and SP-3's error at
+    the same probability is promised where that is larger.
 
     Args:
         sensitivity_sum: S_sum of one sign of one neuron, 0 or >= 1, any shape, no unit.
         m: number of draws with replacement, >= 0, broadcasts.
         delta: failure probability of the whole network, in (0, 1).
-        eta: number of neurons of the network (layers 1..L), >= 1.
-        eta_star: widest layer, the input width included, with eta * eta_star > 1.
+        eta: number of neurons of the network (layers 1..L), whole, >= 1.
+        eta_star: widest layer, the input width included, whole, with eta * eta_star > 1.
 
     Returns:
         float64 relative error, rounded up; +inf for m = 0; 0 for a dead neuron. Vacuous if >= 1.
@@ -57,18 +59,22 @@ def corenet_error(
     draws = nm.at_least("m", m, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         eps = np.sqrt(scale / draws) * SLACK
+    neuron = 3 * nm.probability("delta", delta) / (8 * np.asarray(eta, np.float64))
+    tiny = np.finfo(np.float64).tiny
+    sure = bernstein_error(total, draws, np.maximum(neuron, tiny))
+    eps = np.where(eps >= 1, np.where(neuron < tiny, np.inf, np.maximum(eps, sure)), eps)
     return np.where(total == 0, 0.0, np.where(draws == 0, np.inf, nm.up(eps)))[()]
 
 
 def _corenet_log(delta: ArrayLike, eta: ArrayLike, eta_star: ArrayLike) -> Float:
     """K ln(8 eta/delta) with K = ln(eta eta*)."""
     failure = nm.probability("delta", delta)
-    neurons = nm.at_least("eta", eta, 1.0)
-    widest = nm.at_least("eta_star", eta_star, 1.0)
+    neurons = nm.integer_at_least("eta", eta, 1.0)
+    widest = nm.integer_at_least("eta_star", eta_star, 1.0)
     edges = neurons * widest
     if (edges <= 1).any():
         raise ValueError("eta * eta_star must exceed 1: CoreNet's K = ln(eta eta*) would be 0")
-    return np.log(edges) * np.log(8 * neurons / failure)
+    return np.log(edges) * nm.log_over(8 * neurons, failure)
 
 
 def corenet_size(
@@ -87,8 +93,8 @@ def corenet_size(
         sensitivity_sum: S_sum of one sign of one neuron, 0 or >= 1, any shape, no unit.
         eps: relative error, in (0, 1), broadcasts.
         delta: failure probability of the whole network, in (0, 1).
-        eta: number of neurons of the network (layers 1..L), >= 1.
-        eta_star: widest layer, the input width included, with eta * eta_star > 1.
+        eta: number of neurons of the network (layers 1..L), whole, >= 1.
+        eta_star: widest layer, the input width included, whole, with eta * eta_star > 1.
 
     Returns:
         float64 whole number of draws; 0 for a dead neuron.
@@ -155,7 +161,7 @@ def bernstein_error(
         True
     """
     span = nm.draw_range(sensitivity_sum, coverage_factor)
-    log = np.log(2 / nm.probability("delta", delta))
+    log = nm.log_over(2.0, nm.probability("delta", delta))
     draws = nm.at_least("m", m, 0.0)
     linear = np.maximum(span - 1, 1.0) * log / 3
     variance = 2 * np.maximum(span - 1, 0.0) * log
@@ -191,7 +197,7 @@ def bernstein_size(
     """
     span = nm.draw_range(sensitivity_sum, coverage_factor)
     target = nm.probability("eps", eps)
-    log = np.log(2 / nm.probability("delta", delta))
+    log = nm.log_over(2.0, nm.probability("delta", delta))
     spread = np.maximum(span - 1, 0.0)
     guess = (2 * spread + (2 / 3) * np.maximum(spread, 1.0) * target) * log / target**2
     size = nm.least_integer(

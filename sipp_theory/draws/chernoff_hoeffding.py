@@ -88,7 +88,7 @@ def kl_error(
         True
     """
     span = nm.draw_range(sensitivity_sum, coverage_factor)
-    log = np.log(2 / nm.probability("delta", delta)) * SLACK
+    log = nm.log_over(2.0, nm.probability("delta", delta)) * SLACK
     span, log, draws = np.broadcast_arrays(span, log, nm.at_least("m", m, 0.0))
     live = np.where(span == 0, 1.0, span)
     # Beyond M - 1 above and 1 below, a deviation has probability 0: the bound holds trivially.
@@ -129,7 +129,7 @@ def kl_size(
     """
     span = nm.draw_range(sensitivity_sum, coverage_factor)
     target = nm.probability("eps", eps)
-    log = np.log(2 / nm.probability("delta", delta))
+    log = nm.log_over(2.0, nm.probability("delta", delta))
     live = np.where(span == 0, 1.0, span)
     guess = log / bernoulli_divergence(live, target)
     size = nm.least_integer(

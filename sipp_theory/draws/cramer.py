@@ -79,7 +79,7 @@ def cramer_row_errors(instance: Instance, m: float, delta: float) -> Float:
     Claim: SP-5. Source: Cramer 1938; [OWN] in this use.
     """
     variance, _ = draw_moments(instance)
-    exponent = np.full_like(variance, np.log(2 / delta) / m)
+    exponent = np.full_like(variance, nm.log_over(2.0, delta) / m)
     deviation = instance.shares / instance.probabilities - 1
     # Rows that are constant up to rounding carry no error; their variance is rounding dust.
     variance = np.where(np.abs(deviation).max(axis=1, initial=0.0) < 1e-13, 0.0, variance)

@@ -24,7 +24,7 @@ def bernstein_row_errors(instance: Instance, m: float, delta: float) -> Float:
     Claim: SP-3 (per input). Source: Bernstein 1946.
     """
     variance, largest = draw_moments(instance)
-    log = np.log(2 / delta)
+    log = nm.log_over(2.0, delta)
     linear = largest * log / 3
     return nm.up((linear + np.sqrt(linear**2 + 2 * variance * log * m)) / m * (1 + 1e-12))
 
@@ -40,7 +40,7 @@ def bernstein_start(instance: Instance, eps: float, delta: float) -> float:
         36.0
     """
     variance, largest = draw_moments(instance)
-    needed = (2 * variance + 2 / 3 * largest * eps) * np.log(2 / delta) / eps**2
+    needed = (2 * variance + 2 / 3 * largest * eps) * nm.log_over(2.0, delta) / eps**2
     return float(np.ceil(needed.max() + 1))
 
 

@@ -31,7 +31,7 @@ def _scale(
     """S K ln(4 eta*/delta)."""
     failure = nm.probability("delta", delta)
     widest = nm.at_least("eta_star", eta_star, 1.0)
-    return nm.draw_range(sensitivity_sum, coverage_factor) * np.log(4 * widest / failure)
+    return nm.draw_range(sensitivity_sum, coverage_factor) * nm.log_over(4 * widest, failure)
 
 
 def channel_error(

@@ -101,7 +101,7 @@ class Weights:
     @property
     def log(self) -> float:
         """ln(2/delta): two sides."""
-        return float(np.log(2 / self.delta))
+        return float(nm.log_over(2.0, self.delta))
 
 
 class Checked(Inclusion):

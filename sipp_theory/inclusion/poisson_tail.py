@@ -64,7 +64,7 @@ def _convolution_error(values: Float, p: Float, delta: float) -> float:
 def _screen(instance: Instance, delta: float) -> Float:
     """Bernstein with each input's own variance: an upper bound of every instance-exact error."""
     values, p = instance.shares / instance.probabilities, instance.probabilities
-    log = np.log(2 / delta)
+    log = nm.log_over(2.0, delta)
     linear = values.max(axis=1, initial=0.0) * log / 3
     variance = values**2 @ (p * (1 - p))
     return nm.up((linear + np.sqrt(linear**2 + 2 * variance * log)) * (1 + 1e-12))
@@ -153,7 +153,7 @@ class Cramer(AtInputs):
         """Error at each input by the Chernoff bound, delta/2 a side."""
         values, p = part.shares / part.probabilities, part.probabilities
         variance = values**2 @ (p * (1 - p))
-        exponent = np.full(variance.size, np.log(2 / delta))
+        exponent = np.full(variance.size, nm.log_over(2.0, delta))
         above = inverse_rate(
             inclusion_log_mgf(part, 1.0), variance, exponent, (values * (1 - p)).sum(1)
         )

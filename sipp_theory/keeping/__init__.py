@@ -1,4 +1,4 @@
-"""Weights kept by rule, joined promises, the best of several candidates (SP-6, 7, 9, 10)."""
+"""Weights kept by rule, joined promises, the best of several candidates (SP-6, 7, 9, 10, 12)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from sipp_theory.keeping.deterministic import (
     recentring,
 )
 from sipp_theory.keeping.hybrid_and_signs import HybridChoice, combine_signs, hybrid_error
+from sipp_theory.keeping.measured import measured_error
 
 __all__ = [
     "BestOfTau", "HybridChoice", "Recentring", "best_of_tau", "candidates", "combine_signs",
     "dead_neuron_violation", "deterministic_error", "deterministic_size", "dropped_share",
     "dropped_share_bound", "hybrid_error", "keep_most_sensitive", "mean_error_bound",
-    "recentring", "selected_violation",
+    "measured_error", "recentring", "selected_violation",
 ]  # fmt: skip

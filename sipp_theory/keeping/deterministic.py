@@ -122,7 +122,8 @@ def recentring(dropped: ArrayLike) -> Recentring:
     """Rescale the kept weights so that the worst error is the same on either side.
 
     z^ in [(1-G) z, z], times 1/(1 - G/2), lies within (G/2)/(1 - G/2) = G/(2-G) of z, relatively.
-    No other factor does better when all of [(1-G) z, z] can occur.
+    No other factor does better when all of [(1-G) z, z] can occur. The error is that of the factor
+    as rounded: where G is so small that it is 1, G and not half of it.
 
     Args:
         dropped: G in [0, 1], no unit, a bound on the dropped share; any shape.
@@ -142,7 +143,10 @@ def recentring(dropped: ArrayLike) -> Recentring:
     """
     share = numeric.in_unit("dropped", dropped)
     factor = 1.0 / (1.0 - share / 2)
-    error = np.minimum(np.where(share > 0, numeric.up(numeric.up(share / (2.0 - share))), 0.0), 1.0)
+    # z^/z - 1 lies between (1-G) factor - 1 and factor - 1; factor - 1 is exact.
+    below = numeric.up(numeric.up(numeric.up(factor * share)) - (factor - 1.0))
+    worst = np.maximum(np.maximum(below, factor - 1.0), numeric.up(share / (2.0 - share)))
+    error = np.minimum(np.where(share > 0, numeric.up(worst), 0.0), 1.0)
     return Recentring(factor[()], error[()])
 
 

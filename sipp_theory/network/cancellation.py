@@ -45,12 +45,28 @@ def delta_ratio(positive: ArrayLike, negative: ArrayLike, bias: ArrayLike = 0.0)
     plus = numeric.at_least("positive", positive, 0.0)
     minus = numeric.at_least("negative", negative, 0.0)
     shift = numeric.finite("bias", bias)
-    parts, total = plus + minus, np.abs(plus - minus + shift)
+    parts, total = plus + minus, np.abs(_sum_of_three(plus, -minus, shift))
     parts, total = np.broadcast_arrays(parts, total)
     with np.errstate(over="ignore"):
         ratio = np.divide(parts, total, out=np.full(parts.shape, np.inf), where=total > 0)
     ratio = np.where(parts > 0, ratio * (1 + 4 * UNIT), 1.0)
     return np.maximum(ratio, 1.0)[()]
+
+
+def _sum_of_three(first: Float, second: Float, third: Float) -> Float:
+    """Sum to a few units in its own last place, however much of it cancels."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        pair, lost = _with_rest(first, second)
+        total, also_lost = _with_rest(pair, third)
+        rest = lost + also_lost
+    return total + np.where(np.isfinite(rest), rest, 0.0)
+
+
+def _with_rest(first: Float, second: Float) -> tuple[Float, Float]:
+    """A rounded sum, and exactly what the rounding took off (Knuth)."""
+    total = first + second
+    part = total - first
+    return total, (first - (total - part)) + (second - part)
 
 
 def kappa(eta: ArrayLike, eta_star: ArrayLike, delta: ArrayLike) -> Float:

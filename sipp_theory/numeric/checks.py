@@ -91,7 +91,33 @@ def in_unit(name: str, value: ArrayLike) -> Float:
 def draw_range(total: ArrayLike, coverage_factor: ArrayLike) -> Float:
     """M = C S_sum, the largest value of one draw on the coverage event; 0 for a dead neuron."""
     factor = at_least("coverage_factor", coverage_factor, 1.0)
-    return sensitivity_sum(total) * factor
+    # M - 1 may be far smaller than M: a product rounded down would lose much of it.
+    return product_up(sensitivity_sum(total), factor)
+
+
+def product_up(first: Float, second: Float) -> Float:
+    """Product, never rounded down; exact where float64 holds it (Veltkamp, Dekker 1971)."""
+    product = first * second
+    with np.errstate(over="ignore", invalid="ignore"):
+        (a, b), (c, d) = (_halves(factor) for factor in (first, second))
+        lost = ((a * c - product) + a * d + b * c) + b * d
+    return np.where(lost <= 0, product, up(product))
+
+
+def _halves(value: Float) -> tuple[Float, Float]:
+    """Two numbers of half the digits that add up to one."""
+    big = value * (2.0**27 + 1)
+    high = big - (big - value)
+    return high, value - high
+
+
+def log_over(top: ArrayLike, delta: ArrayLike) -> Float:
+    """ln(top/delta), also where the quotient leaves the range of float64."""
+    share = np.asarray(delta, np.float64)
+    tiny = share < 1e-307 * np.asarray(top)
+    # The guards of the bounds are wider than what either form rounds.
+    usual = np.log(top / np.where(tiny, 1.0, share))
+    return np.where(tiny, np.log(top) - np.log(share), usual)[()]
 
 
 def dead_is_free(span: Float, size: Float) -> Float:

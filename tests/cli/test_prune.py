@@ -68,6 +68,52 @@ def test_the_table_names_layers_and_promises(sipp: Call, base: Any) -> None:
         assert word in ended.out
 
 
+def test_the_method_follows_from_the_mode(sipp: Call, base: Any) -> None:
+    words = (*base, "--data", "digits", "--calibration-size", 50, "--json")
+    budget, guarantee = sipp(*words, "--keep", 0.2), sipp(*words, "--eps", 0.9, "--delta", 0.1)
+    assert budget.json["method"] == "sipp-network" and budget.json["nnz_after"] == 3405
+    assert budget.json["scope"] == "global"
+    assert guarantee.json["method"] == "sipp-poisson"
+    chosen = sipp(*words, "--keep", 0.2, "--method", "sipp-poisson")
+    assert chosen.json["method"] == "sipp-poisson"
+
+
+def test_methods_that_hold_inputs_take_512(sipp: Call, base: Any) -> None:
+    words = (*base, "--data", "digits", "--json", "--keep", 0.5)
+    assert sipp(*words, "--method", "magnitude", "--refit").json["inputs"] == 512
+    assert sipp(*words, "--method", "magnitude").json["inputs"] == 1437
+    assert sipp(*words).json["inputs"] == 512
+
+
+def test_what_is_measured_is_shown(sipp: Call, base: Any) -> None:
+    words = (*base, "--data", "digits", "--keep", 0.3, "--calibration-size", 50)
+    ended = sipp(*words)
+    assert ended.code == 0 and "measured" in ended.out and "(SP-12)" in ended.out
+    assert "every neuron within" in ended.out and "This network is broken" not in ended.out
+    layers = sipp(*words, "--json").json["layers"]
+    assert all(layer["measured"] > 0 for layer in layers)
+    low_rank = sipp(*words, "--method", "svd")
+    assert low_rank.code == 0 and "every neuron within" not in low_rank.out
+    # What is promised of a draw says nothing of weights that were solved for.
+    assert "Promised: nothing is promised before weights are solved for" in ended.out
+
+
+def test_the_refit_is_asked_for_by_name(sipp: Call, base: Any, tmp_path: Path) -> None:
+    words = (*base, "--data", "digits", "--keep", 0.05, "--calibration-size", 100, "--json",
+             "--method", "magnitude", "--scope", "global")  # fmt: skip
+    plain, refitted = sipp(*words), sipp(*words, "--refit", "--out", tmp_path / "net")
+    assert refitted.code == 0 and refitted.json["arguments"]["refit"] is True
+    assert refitted.json["accuracy"]["after"] > plain.json["accuracy"]["after"] + 0.1
+    assert sipp_core.load(tmp_path / "net", models.build("digits-mlp")).nnz_after == 851
+
+
+def test_the_first_line_says_that_a_network_is_broken(sipp: Call, base: Any) -> None:
+    words = (*base, "--data", "digits", "--keep", 0.02, "--calibration-size", 50)
+    ended = sipp(*words, "--method", "magnitude")
+    first = ended.out.splitlines()[0]
+    assert ended.code == 0 and first.startswith("This network is broken: test accuracy fell from ")
+
+
 def test_parameters_of_a_method_are_set_by_name(sipp: Call, base: Any, tmp_path: Path) -> None:
     words = (*base, "--data", "digits", "--method", "sipp-det", "--keep", 0.3, "--json",
              "--calibration-size", 50)  # fmt: skip
@@ -201,8 +247,9 @@ def test_own_model_and_own_inputs(sipp: Call, own: Path, suffix: str) -> None:
         (("--keep", 0.5, "--points", 0), "points"),
         (("--keep", 0.5, "--points", 9), "looks at no activation rows"),
         (("--keep", 0.5, "--method", "svd", "--bound", "kl"), "does not use bound='kl'; it takes"),
+        (("--keep", 0.5, "--refit"), "'sipp-network' does not use refit=True; it takes keep"),
         (("--keep", 0.5, "--set", "rank"), "--set takes NAME=VALUE; found 'rank'"),
-        (("--keep", 0.5, "--set", "rank=mean"), "'sipp-poisson' has no parameter rank='mean'"),
+        (("--keep", 0.5, "--set", "rank=mean"), "'sipp-network' has no parameter rank='mean'"),
         (
             ("--keep", 0.5, "--method", "sipp-det", "--set", "rank=median"),
             "rank must be one of max, mean; found 'median'",

@@ -80,4 +80,4 @@ def test_own_inputs_go_with_the_weights_that_come_with_a_network(
     ended = sipp(*words, "--method", "sipp-det", "--ranking", "mean")
     assert ended.code == 0 and "ranked by their mean" in ended.out
     ended = sipp(*words, "--ranking", "mean")
-    assert ended.code == 2 and "'sipp-poisson' has no parameter rank='mean'" in ended.err
+    assert ended.code == 2 and "'sipp-network' has no parameter rank='mean'" in ended.err

@@ -141,7 +141,7 @@ print(json.dumps({"file": proofs_check.__file__, "ids": list(proofs_check.LEDGER
 """)  # fmt: skip
     assert Path(told["file"]).is_relative_to(house)
     ids = told["ids"]
-    assert ids.index("GN-4") < ids.index("TY-1") < ids.index("A1") and len(set(ids)) == 51
+    assert ids.index("GN-4") < ids.index("TY-1") < ids.index("A1") and len(set(ids)) == 55
     (entry,) = told["claims"]
     assert entry["status"] == "proved" and not told["survived"]
     assert entry["computes"] == ["proofs_check.coins.bound.coin_error"]

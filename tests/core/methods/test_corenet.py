@@ -101,14 +101,15 @@ def test_keeping_everything_removes_nothing() -> None:
 
 @pytest.mark.parametrize("method", ["corenet", "corenet+", "corenet++"])
 def test_the_network_bound_is_vacuous_and_says_why(method: str) -> None:
-    net, x = network(), inputs()
+    net, x = network(), inputs(100)
     result = prune(net, x, method=method, eps=0.3, delta=0.1)
     assert result.vacuous and result.bound == "corenet"
     note = next(note for note in result.notes if note.startswith("NW-5"))
     assert note.startswith("NW-5 vacuous:") and "ask for more draws than weights" in note
     for report in result.layers:
         assert f"{report.name}: worst mean Delta" in note
-        assert (report.draws == 0).all() and report.eps == 0
+        assert (report.draws == 0).all()
+        assert np.flatnonzero(report.eps_neuron).size <= report.removed
     assert "eps_l" in note and "draws for 20 weights a neuron" in note
     assert "A1 and A2" in result.holds_for and "NW-5" in result.claims
 
@@ -188,3 +189,83 @@ def test_corenet_draws_in_proportion_to_the_sensitivity_sum() -> None:
     # ceil(scale S): one common scale fits all pairs.
     assert ((plan.draws[live] - 1) / table.total[live]).max() < scale.min() * (1 + 1e-9)
     assert not plan.whole.any()
+
+
+def premises(net: nn.Module, x: Tensor, method: str = "corenet") -> str:
+    """What keeps NW-5 from being claimed; "" if it is."""
+    result = prune(net, x, method=method, eps=0.3, delta=0.1)
+    claimed = "NW-5" in result.claims
+    assert claimed == ("under assumptions A1 and A2" in result.holds_for)
+    why = [note for note in result.notes if note.startswith("NW-5 is not claimed")]
+    if claimed:
+        assert not why
+        return ""
+    assert result.vacuous and result.holds_for.endswith(why[0])
+    assert "each calibration input, per neuron" in result.holds_for
+    assert result.claims[:4] == ("ES-1", "SP-9", "SP-1", "SP-2")
+    return why[0]
+
+
+@pytest.mark.parametrize("method", ["corenet", "corenet+", "corenet++"])
+def test_the_network_theorem_is_claimed_with_its_premises_only(method: str) -> None:
+    net, x = network(), inputs(100)
+    assert premises(net, x, method) == ""
+    needed = int(sipp_theory.calibration_size(27, 20, 0.1))
+    assert f"it needs {needed} calibration inputs" in premises(net, x[:-40], method)
+    assert "activations below 0 enter 0" in premises(net, x - 0.3, method)
+    alone = nn.Linear(20, 4).double()
+    assert premises(alone, x, method) == ""
+    before = nn.Sequential(nn.Sigmoid(), nn.Linear(20, 4).double(), nn.ReLU(), nn.Dropout())
+    assert premises(before, x, method) == ""
+
+
+def test_all_premises_that_fail_are_named_at_once() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv1d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(24, 4), nn.Tanh(), nn.Linear(4, 2)
+    )
+    why = premises(net, torch.randn(5, 2, 10))
+    for part in (
+        "not dense: 0", "no nn.Sequential", "below 0 enter 0, 3, 5", "5 were measured",
+    ):  # fmt: skip
+        assert part in why
+    half = nn.Sequential(nn.Linear(20, 6), nn.ReLU(), nn.Sequential(nn.Softmax(1), nn.Linear(6, 2)))
+    assert "with ReLU between" in premises(half.double(), inputs(100))
+    left_out = prune(
+        network(), inputs(100), method="corenet", eps=0.3, delta=0.1, layers=["0", "3"]
+    )
+    assert "NW-5" not in left_out.claims
+
+
+@pytest.mark.parametrize("method", ["corenet+", "corenet++"])
+def test_a_removed_neuron_that_something_reached_is_promised_nothing(method: str) -> None:
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).double()
+    with torch.no_grad():
+        net.get_parameter("0.weight").copy_(torch.ones(3, 4))
+        net.get_parameter("0.bias").copy_(torch.tensor([0.0, -9.0, 0.0]))
+        net.get_parameter("0.weight")[2] = 0
+    x = torch.rand(20, 4).double()
+    report = prune(net, x, method=method, keep=0.9, delta=0.1).layers[0]
+    # The second is off because of its bias; nothing ever reached the third.
+    assert (report.removed, report.dead) == (2, 1)
+    assert report.eps_neuron[1] == 1 and report.eps_neuron[2] == 0
+    assert report.eps >= 1 and report.vacuous_neurons >= 1
+
+
+def test_the_chosen_candidate_is_promised_at_delta_over_tau() -> None:
+    """At a fresh input the choice fails up to tau times as often as one candidate (SP-10)."""
+    net, x = network(), inputs()
+    delta = 0.05
+    tau = float(sipp_theory.candidates(delta))
+    given = {"keep": 0.3, "bound": "bernstein", "seed": 4}
+    result = prune(net, x, method="corenet++", delta=delta, **given)
+    for plan, report in zip(result.plans, result.layers, strict=True):
+        parts = (report.sensitivity_sum > 0).sum(axis=0)
+        assert (plan.dead == (report.sensitivity_sum == 0)).all()
+        live = (plan.draws > 0) & ~plan.whole
+        eps = sipp_theory.bernstein_error(
+            report.sensitivity_sum, np.maximum(plan.draws, 1),
+            delta / tau / np.broadcast_to(np.maximum(parts, 1), live.shape),
+        )  # fmt: skip
+        assert live.any()
+        np.testing.assert_array_equal(plan.eps[live], np.asarray(eps)[live])

@@ -67,7 +67,7 @@ def test_a_ready_calibration_makes_the_same_file(
     request = make_request(rule, model, seed=2, **mode)
     needs = rule.needs(request)
     ready = calibrate(
-        model, x, statistics=needs.statistics, points=request.points, inputs=needs.inputs,
+        model, x, statistics=needs.statistics, points=request.points, inputs=True,
         validation_every=needs.held_out, seed=2,
     )  # fmt: skip
     first, second = (prune(model, given, method=rule, seed=2, **mode) for given in (x, ready))

@@ -281,3 +281,24 @@ def test_the_fewest_weights_in_score_order_meet_eps(method: str) -> None:
             assert scores[kept].min() >= scores[mine & ~kept].max(initial=0.0)
             next_out = np.flatnonzero(kept)[np.argmin(scores[kept])]
             assert lost + sensitivity[neuron, next_out] > 0.4 * (1 - 1e-8)
+
+
+def test_a_promise_is_for_each_patch_of_an_input_by_itself() -> None:
+    """SP-13: with a live channel a patch, some of 64 patches fails nearly always, a given one not.
+
+    The filters are copies of one another, so that each is a trial.
+    """
+    copies, delta = 50, 0.5
+    net = nn.Conv2d(64, copies, 1, bias=False)
+    nn.init.ones_(net.weight)
+    image = torch.eye(64).reshape(1, 64, 8, 8)
+    result = prune(net, image, method="sipp-rand", bound="kl", keep=0.985, delta=delta)
+    assert result.holds_for.endswith("at each row by itself")
+    eps = result.layers[0].eps
+    failures = np.concatenate(
+        [np.abs(draw(result.plans[0], generator(3, trial)) - 1) > eps for trial in range(20)]
+    )
+    each, some = failures.mean(axis=0), failures.any(axis=1).mean()
+    assert each.max() <= delta and each.mean() > 0.02 and some > 0.9
+    certain = prune(net, image, method="sipp-det", keep=0.985)
+    assert certain.holds_for.endswith("per neuron given the layer's input")

@@ -114,11 +114,10 @@ def test_budget_mode(kind: str, method: str, keep: float, scope: str) -> None:
             assert report.budgets[sign].tolist() == ((new != 0) & mask).sum(1).tolist()
         if method in (*CERTAIN, "random"):
             assert torch.equal(new[new != 0], old[new != 0])
-        assert (
-            report.eps
-            == report.eps_neuron.max()
-            == np.where(report.sensitivity_sum > 0, plan.eps, 0).max()
-        )
+        planned = np.where(report.sensitivity_sum > 0, plan.eps, 0).max()
+        # What float32 rounds of the new weights comes on top.
+        rounding = 0 if method in (*CERTAIN, "random") else 2**-24 * (1 + planned)
+        assert planned <= report.eps == report.eps_neuron.max() <= planned + rounding
     assert (result.keep, result.scope, result.method, result.seed) == (keep, scope, method, 3)
     assert (result.nnz_before, result.inputs) == (sum(sizes), len(x))
     assert result.kept == result.nnz_after / sum(sizes)

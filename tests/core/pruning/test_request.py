@@ -130,24 +130,27 @@ def test_a_request_says_what_was_chosen() -> None:
         (
             SippDet(rank="mean"),
             {"layers": ["0"], "masks": True, "forward_size": 7},
-            {"rank": "mean", "points": None, "masks": True, "layers": "['0']", "forward_size": 7},
+            {
+                "rank": "mean", "points": None, "masks": True, "refit": False,
+                "layers": "['0']", "forward_size": 7,
+            },
         ),
         (
             "sipp-rand",
             {"bound": "exact", "points": 9},
-            {"points": 9, "masks": False, "layers": None, "forward_size": None},
+            {"points": 9, "masks": False, "refit": False, "layers": None, "forward_size": None},
         ),
         (
             "corenet++",
             {},
-            {"points": 1024, "masks": False, "layers": None, "forward_size": None},
+            {"points": 1024, "masks": False, "refit": False, "layers": None, "forward_size": None},
         ),
         (
             NetTrim(),
             {"layers": nn.Linear},
             {
                 "cascade": False, "solver": "admm", "points": None, "masks": False,
-                "layers": repr(nn.Linear), "forward_size": None,
+                "refit": False, "layers": repr(nn.Linear), "forward_size": None,
             },
         ),
     ],

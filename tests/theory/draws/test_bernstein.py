@@ -1,7 +1,9 @@
 """SP-2 to SP-4: degenerate neurons, sizes past the integers, refusals."""
 
+import mpmath
 import numpy as np
 import pytest
+from scipy import stats
 
 from sipp_theory.draws.bernstein import (
     bernstein_error,
@@ -64,3 +66,50 @@ def test_what_is_no_number_is_a_type_error():
         kl_size(2.0, 0.1, "small")
     with pytest.raises(TypeError, match="eps must be real numbers; found dtype complex"):
         kl_size(2.0, 0.1j, 0.1)
+
+
+def test_corenet_promises_no_error_above_one_that_fails_more_often():
+    """Two draws of a thousand equal weights, each the whole output at an input of its own."""
+    total, m, delta, eta = 1000.0, 2, 1e-3, 10
+    eps = corenet_error(total, m, delta, eta, 10)
+    promised = 3 * delta / (8 * eta)
+    # z^/z is 500 with one draw of the live weight, which happens in .002; 1000 with two.
+    assert stats.binom.sf(0, m, 1 / total) > promised
+    assert eps >= total - 1 and eps >= bernstein_error(total, m, promised)
+    draws = np.arange(1, 200_000, 37)
+    errors = corenet_error(total, draws, delta, eta, 10)
+    printed = np.sqrt(8 * total * np.log(100) * np.log(8 * eta / delta) / draws)
+    assert (np.diff(errors) < 0).all() and (errors >= printed).all()
+    assert corenet_error(total, 10**9, delta, eta, 10) == pytest.approx(
+        np.sqrt(8e-6 * np.log(100) * np.log(8 * eta / delta)), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("width", [1.01, 0.5, np.nan])
+def test_corenet_counts_whole_neurons(width):
+    for eta, eta_star in ((1, width), (width, 2), (1, 1)):
+        with pytest.raises(ValueError, match="eta"):
+            corenet_size(9, 0.1, 0.05, eta, eta_star)
+
+
+@pytest.mark.parametrize("total", [1 + 1e-9, 1.0, 1.3, 1e7 / 3])
+@pytest.mark.parametrize("factor", [1.0, 1 + 1e-7, 1.1, 3.0])
+def test_a_product_of_factor_and_sum_is_not_rounded_down(total, factor):
+    m, delta = 1e6, 0.01
+    with mpmath.workdps(50):
+        span = mpmath.mpf(total) * mpmath.mpf(factor)
+        log = mpmath.log(2 / mpmath.mpf(delta))
+        linear = max(span - 1, 1) * log / 3
+        truth = (linear + mpmath.sqrt(linear**2 + 2 * (span - 1) * log * m)) / m
+        found = bernstein_error(total, m, delta, factor)
+        assert truth <= found <= truth * (1 + mpmath.mpf(10) ** -12) + 1e-12
+        assert kl_error(total, m, delta, factor) <= found
+
+
+def test_the_smallest_failure_probabilities():
+    for delta in (5e-324, 1e-310, 1e-291, 1e-289):
+        log = np.log(2) - float(mpmath.log(mpmath.mpf(delta)))
+        assert bernstein_error(1.0, 1e9, delta) == pytest.approx(2 * log / 3e9, rel=1e-12)
+        assert bernstein_size(1.0, 0.5, delta) == np.ceil(2 * log / 3 / 0.5)
+        assert kl_error(1.0, 2, delta) == 0 and np.isfinite(kl_error(9.0, 1e9, delta))
+        assert np.isfinite(corenet_error(1.0, 1e9, delta, 1e30, 10))

@@ -1,5 +1,7 @@
 """NW-1 to NW-5: infinite cancellation, vacuous sizes, arguments. The ledger has the rest."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,18 @@ def test_network_size_vacuous_dead_and_instance_independent():
 def test_bad_input_is_refused_by_name(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_cancellation_with_a_bias_that_cancels_too():
+    assert delta_ratio(1.0, 2.0**-54, -1 + 2.0**-53) == pytest.approx(2.0**54)
+    rng = np.random.default_rng(0)
+    plus, minus = rng.random(2000), rng.random(2000) * 2.0 ** rng.integers(-60, 1, 2000)
+    bias = -(plus - minus) * (1 + rng.integers(-3, 4, 2000) * 2.0**-52)
+    for row in zip(plus, minus, bias, strict=True):
+        found = float(delta_ratio(*row))
+        p, m, b = map(Fraction, row)
+        if p - m + b == 0:
+            assert found == np.inf
+        else:
+            truth = max(Fraction(1), (p + m) / abs(p - m + b))
+            assert truth <= Fraction(found) <= truth * (1 + Fraction(1, 10**15))

@@ -1,0 +1,86 @@
+"""SP-12: what the delivered weights do on the calibration set, measured after the draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import sipp_theory
+from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.network.patches import tiles
+from sipp_core.runtime.execution import forward, model_device, watching
+from sipp_core.runtime.numbers import Float
+from sipp_core.runtime.processes import Processes
+
+
+def measured_errors(
+    dense: nn.Module, pruned: nn.Module, layers: Iterable[PrunableLayer],
+    stream: Iterable[Tensor], group: Processes | None = None,
+) -> dict[str, Float]:  # fmt: skip
+    """Largest relative error of each neuron over all rows of the inputs, (out,) by layer name.
+
+    Rows are those of the dense network, so that each layer is given its own input; the weights are
+    those that `pruned` holds. A layer that has another shape there is left out. In a group of
+    processes the batches are shared out.
+
+    Args:
+        dense: the network before pruning.
+        pruned: its pruned copy.
+        layers: the layers of `dense` to look at, as `calibrate(...).layers[k].layer`.
+        stream: batches of inputs.
+        group: the processes that share the batches out, None for this one alone.
+
+    Returns:
+        (out,) errors by layer name, certain for every row that was seen.
+
+    Claim: SP-12. Source: [OWN].
+
+    Example:
+        >>> dense, pruned = nn.Linear(2, 1), nn.Linear(2, 1)
+        >>> _ = pruned.load_state_dict(
+        ...     {"weight": torch.tensor([[1.0, 0.0]]), "bias": torch.zeros(1)}
+        ... )
+        >>> _ = dense.load_state_dict({"weight": torch.ones(1, 2), "bias": torch.zeros(1)})
+        >>> layer = PrunableLayer("", dense, groups=1)
+        >>> errors = measured_errors(dense, pruned, [layer], [torch.tensor([[3.0, 1.0]])])
+        >>> errors[""].round(12).tolist()
+        [0.25]
+    """
+    known: dict[str, tuple[PrunableLayer, list[Float], list[Float], Float]] = {}
+    errors: dict[str, Float] = {}
+    for layer in (each.within(dense) for each in layers):
+        module = pruned.get_submodule(layer.name)
+        old = layer.weight.double().cpu().numpy()
+        if not isinstance(getattr(module, "weight", None), Tensor):
+            continue
+        new = weight_of(module).detach().flatten(1).double().cpu().numpy()
+        if new.shape != old.shape:
+            continue
+        bias = [m.bias.detach().double().cpu().numpy() if isinstance(m.bias, Tensor) else 0.0
+                for m in (layer.module, module)]  # fmt: skip
+        shift = np.broadcast_to(np.asarray(bias[1] - bias[0]), old.shape[:1])
+        split = [np.split(part, layer.groups) for part in (old, new)]
+        known[layer.name] = layer, split[0], split[1], shift.reshape(layer.groups, -1)
+        errors[layer.name] = np.zeros(len(old))
+
+    def see(name: str, given: Tensor) -> None:
+        layer, old, new, shift = known[name]
+        for tile in tiles(layer, given.detach()):
+            rows = tile.double().cpu().numpy()
+            worst = [
+                sipp_theory.measured_error(old[g], new[g], rows[g], shift[g])
+                for g in range(layer.groups)
+            ]
+            errors[name] = np.maximum(errors[name], np.concatenate(worst))
+
+    device = model_device(dense)
+    with watching(dense, {name: each[0].module for name, each in known.items()}, see):
+        for number, batch in enumerate(stream):
+            if group is None or group.mine(number):
+                forward(dense, batch.to(device), "calibration")
+    if group is not None:
+        errors = {n: group.maximum(torch.from_numpy(e)).cpu().numpy() for n, e in errors.items()}
+    return errors
