@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import warnings
@@ -22,7 +23,7 @@ from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.processes import processes
-from sipp_core.runtime.provenance import Provenance, fingerprint, remember
+from sipp_core.runtime.provenance import Provenance, digests, fingerprint, remember
 from sipp_core.sensitivity.calibrate import Calibration, calibrate
 from sipp_theory import BOUNDS, Bound
 
@@ -142,9 +143,10 @@ def prune(
     reports = new.reports
     seen = _seen_again(calibration, stats, forward_size)
     if seen is not None:
-        of = [layer.layer for layer in stats.layers]
-        measured = measured_errors(model, new.model, of, seen, group)
-        reports = tuple(with_measured(report, measured.get(report.name)) for report in reports)
+        of, marks = [layer.layer for layer in stats.layers], set[bytes]()
+        measured = measured_errors(model, new.model, of, _marked(seen, marks), group)
+        if marks == stats.digests:
+            reports = tuple(with_measured(report, measured.get(report.name)) for report in reports)
     if group is not None:
         # One seed, one set of statistics: every rank draws the same mask, or none goes on.
         group.agree({"pruned network": fingerprint(new.model)})
@@ -196,6 +198,14 @@ def _seen_again(
     if isinstance(calibration, Calibration | Iterator):
         return None
     return batches(calibration, size)
+
+
+def _marked(stream: Iterator[Tensor], marks: set[bytes]) -> Iterator[Tensor]:
+    """The stream, its fingerprints gathered: read again, a loader may give others, or none."""
+    with contextlib.suppress(TypeError, ValueError):
+        for batch in stream:
+            marks.update(digests(batch))
+            yield batch
 
 
 def _ranked(method: Method, ranking: str | None) -> Method:

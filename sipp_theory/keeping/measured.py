@@ -61,7 +61,7 @@ def measured_error(
         ratio = np.where(difference == 0, 0.0, np.abs(difference / old)).max(axis=1, initial=0.0)
         sizes = [np.abs(x[x != 0]) for x in (a, old, difference, moved)]
         usual = all(((x > SMALL) & (x < 1 / SMALL)).all() for x in sizes)
-        wide = ~np.isfinite(ratio) | (not usual)
+        wide = ~np.isfinite(ratio) | (error == 0).all(axis=0) | (not usual)
         spread = total * np.where(wide, 0.0, ratio)
         if wide.any():
             spread[:, wide] = np.abs(a) @ np.abs(difference[wide]).T

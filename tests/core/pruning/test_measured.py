@@ -187,6 +187,45 @@ def test_a_stream_that_is_gone_is_not_measured() -> None:
     assert None not in measured(refitted)
 
 
+class Once(Stream):
+    """Batches that are gone once they were read, in a class that does not say so."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        while self.batches:
+            yield self.batches.pop(0)
+
+
+class Noisy(Stream):
+    """Other inputs each time they are read."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (batch + torch.rand(batch.shape) for batch in self.batches)
+
+
+class Longer(Stream):
+    """One input more each time they are read."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        self.batches.append(torch.rand(1, 7))
+        return iter(list(self.batches))
+
+
+@pytest.mark.parametrize("stream", [Once, Noisy, Longer])
+def test_other_inputs_than_those_calibrated_on_are_not_measured(stream: type[Stream]) -> None:
+    """SP-12 speaks of the calibration set, and a loader may give another one the second time."""
+    result = prune(relu_network(), stream(list(rows().split(7))), method="sipp-det", keep=0.5)
+    assert measured(result) == [None] * 3 and result.inputs >= 40
+
+
+def test_dropping_dead_weights_measures_nothing() -> None:
+    """A promise of 0 is met to the last bit."""
+    result = prune(relu_network(), rows(), method="sipp-det", keep=0.5)
+    for report in result.layers:
+        assert report.measured_neuron is not None
+        assert (report.measured_neuron[report.eps_neuron == 0] == 0).all()
+    assert (result.layers[2].eps_neuron == 0).any()
+
+
 def test_layers_of_another_shape_are_not_measured() -> None:
     model, x = relu_network(), rows()
     assert measured(prune(model, x, method="svd", keep=0.5)) == [None] * 3

@@ -120,6 +120,8 @@ def test_products_that_underflow_or_overflow_never_hide_an_error(instance):
         ([[0, 0]], [[1, 0]], [[0, 3]], 0, 0.0),
         # Everything dropped.
         ([[1, 5]], [[0, 0]], [[1, 3], [0, 0]], 0, 1.0),
+        # What goes never fires.
+        ([[1, 5, 2]], [[1, 0, 0]], [[1, 0, 0], [3, 0, 0]], 0, 0.0),
         # No rows, no inputs.
         ([[1, 5]], [[0, 0]], np.zeros((0, 2)), 0, 0.0),
         (np.zeros((1, 0)), np.zeros((1, 0)), np.zeros((3, 0)), 0, 0.0),
@@ -128,6 +130,14 @@ def test_products_that_underflow_or_overflow_never_hide_an_error(instance):
 def test_by_hand(weight, stored, rows, shift, expected):
     (value,) = measured_error(weight, stored, rows, shift)
     assert expected <= value <= expected * (1 + 1e-13) + 1e-14
+
+
+def test_weights_whose_inputs_never_fire_are_exactly_nothing():
+    weight, rows = np.random.default_rng(0).normal(size=(2, 4, 50))
+    rows[:, 10:30] = 0
+    stored = weight.copy()
+    stored[:, 12:28] = 0
+    assert (measured_error(weight, stored, rows) == 0).all()
 
 
 def test_nothing_changed_is_exactly_nothing():
