@@ -1,33 +1,39 @@
 """Prune trained PyTorch networks with guarantees: sensitivities, samplers, methods, baselines."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
-from sipp_core import methods, nettrim
-from sipp_core.certificates import Certificate, SparsestResult, certify, output_errors, sparsest
-from sipp_core.compression import (
-    Codebook,
-    Compressed,
-    compress,
-    decompress,
-    learning_levels,
-    neuron_order,
-    rate_control,
-)
-from sipp_core.filters import Channels, FilterReport, GroupReport
-from sipp_core.methods import prune_filters, registered
-from sipp_core.network import Except, multiply_adds, narrow
-from sipp_core.pruning import LayerReport, PruneResult, load, prune, save
-from sipp_core.sensitivity import (
-    Calibration,
-    LayerStatistics,
-    calibrate,
-    empirical_sensitivity,
-    kernel,
-)
-from sipp_core.zoo import datasets, models, recipes, retraining, training
-from sipp_core.zoo import pretrained as shipped
+from sipp_core.runtime.lazy import lazily
 
-METHODS = tuple(registered())
+if TYPE_CHECKING:
+    from sipp_core import methods, nettrim
+    from sipp_core.certificates import Certificate, SparsestResult, certify, output_errors, sparsest
+    from sipp_core.compression import (
+        Codebook,
+        Compressed,
+        compress,
+        decompress,
+        learning_levels,
+        neuron_order,
+        rate_control,
+    )
+    from sipp_core.filters import Channels, FilterReport, GroupReport
+    from sipp_core.methods import prune_filters
+    from sipp_core.network import Except, multiply_adds, narrow
+    from sipp_core.pruning import LayerReport, PruneResult, load, prune, save
+    from sipp_core.sensitivity import (
+        Calibration,
+        LayerStatistics,
+        calibrate,
+        empirical_sensitivity,
+        kernel,
+    )
+    from sipp_core.zoo import datasets, models, recipes, retraining, training
+    from sipp_core.zoo import pretrained as shipped
+
+    METHODS: tuple[str, ...]
 
 __all__ = [
     "METHODS", "Calibration", "Certificate", "Channels", "Codebook", "Compressed", "Except",
@@ -39,14 +45,35 @@ __all__ = [
     "training",
 ]  # fmt: skip
 
+# Whoever wants one part (`sipp_core.svm` needs no torch) does not wait for the others.
+_resolve = lazily(
+    __name__,
+    {
+        "": "methods nettrim",
+        "certificates": "Certificate SparsestResult certify output_errors sparsest",
+        "compression": "Codebook Compressed compress decompress learning_levels neuron_order "
+        "rate_control",
+        "filters": "Channels FilterReport GroupReport",
+        "methods": "prune_filters",
+        "network": "Except multiply_adds narrow",
+        "pruning": "LayerReport PruneResult load prune save",
+        "sensitivity": "Calibration LayerStatistics calibrate empirical_sensitivity kernel",
+        "zoo": "datasets models recipes retraining training pretrained",
+    },
+)
+
 
 def __getattr__(name: str) -> object:
-    """`FilterResult` until the next release: there is one result for weights and filters."""
-    if name != "FilterResult":
-        raise AttributeError(f"module 'sipp_core' has no attribute {name!r}")
-    warnings.warn(
-        "FilterResult goes in the next release; prune_filters returns a PruneResult",
-        DeprecationWarning,
-        stacklevel=2,
-    )
-    return PruneResult
+    """A public name on first use; `FilterResult` until the next release."""
+    if name == "METHODS":
+        from sipp_core.methods import registered
+
+        return tuple(registered())
+    if name == "FilterResult":
+        warnings.warn(
+            "FilterResult goes in the next release; prune_filters returns a PruneResult",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return _resolve("PruneResult")
+    return _resolve({"shipped": "pretrained"}.get(name, name))

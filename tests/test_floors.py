@@ -170,7 +170,9 @@ def f():
     assert imported(source, "sipp_core") == {"reports", "sipp_cli", "sipp_core", "torch"}
 
 
-@pytest.mark.parametrize("module", ["sipp_theory", "sipp_cli.main"])
+@pytest.mark.parametrize(
+    "module", ["sipp_theory", "sipp_core", "sipp_core.runtime", "sipp_cli.main"]
+)
 def test_torch_stays_unloaded(repository: Path, module: str) -> None:
     code = f"import sys, {module}; print(sorted(m for m in sys.modules if m == 'torch'))"
     done = subprocess.run(

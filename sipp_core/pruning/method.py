@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 
 from torch import Tensor, nn
 
+import sipp_core
 from sipp_core.network.structure import Change
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.request import Request
@@ -187,6 +188,7 @@ def registered() -> dict[str, Method]:
         >>> registered()[SippDet.name].facts.family
         'sipp'
     """
+    _ = sipp_core.methods  # loading it registers them
     methods = sorted(_REGISTRY.values(), key=lambda method: FAMILIES.index(method.facts.family))
     return {method.name: method for method in methods}
 

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-from sipp_core.runtime.arguments import whole
-from sipp_core.runtime.compiling import compiled
-from sipp_core.runtime.execution import Progress, evaluating, model_device, one_thread, some_threads
-from sipp_core.runtime.files import write_atomically
-from sipp_core.runtime.inputs import shuffled
-from sipp_core.runtime.numbers import Bool, Float, generator
-from sipp_core.runtime.processes import Processes, processes
-from sipp_core.runtime.provenance import digests, fingerprint, versions
+from typing import TYPE_CHECKING
+
+from sipp_core.runtime.lazy import lazily
+
+if TYPE_CHECKING:
+    from sipp_core.runtime.arguments import whole
+    from sipp_core.runtime.compiling import compiled
+    from sipp_core.runtime.execution import (
+        Progress,
+        evaluating,
+        model_device,
+        one_thread,
+        some_threads,
+    )
+    from sipp_core.runtime.files import write_atomically
+    from sipp_core.runtime.inputs import shuffled
+    from sipp_core.runtime.numbers import Bool, Float, generator
+    from sipp_core.runtime.processes import Processes, processes
+    from sipp_core.runtime.provenance import digests, fingerprint, versions
 
 __all__ = [
     "Bool", "Float", "Processes", "Progress", "compiled", "digests", "evaluating",
-    "fingerprint", "generator", "model_device", "one_thread", "processes", "shuffled",
+    "fingerprint", "generator", "lazily", "model_device", "one_thread", "processes", "shuffled",
     "some_threads", "versions", "whole", "write_atomically",
 ]  # fmt: skip
+
+# sipp_core.svm writes files and draws numbers without torch.
+__getattr__ = lazily(
+    __name__,
+    {
+        "arguments": "whole",
+        "compiling": "compiled",
+        "execution": "Progress evaluating model_device one_thread some_threads",
+        "files": "write_atomically",
+        "inputs": "shuffled",
+        "numbers": "Bool Float generator",
+        "processes": "Processes processes",
+        "provenance": "digests fingerprint versions",
+    },
+)
