@@ -109,4 +109,68 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         probabilistic=True,
     ),
+    Claim(
+        "CT-5", "The whole curve: every error and every share at once",
+        r"Let $b_r = \mathrm{BetaInv}(\alpha'; r, n-r+1)$ with the largest $\alpha'$ for which "
+        r"uniform order statistics have $\Pr(U_{(r)} \geq b_r$ for all $r) \geq 1-\alpha$. With "
+        r"confidence $1-\alpha$, $\Pr(e > e_{(r)}) \leq 1 - b_r$ for every $r$ at once, for any "
+        r"law of $e$: $\epsilon$ or $\delta$ may be chosen after looking.",
+        "One certificate for every error and every share of inputs together, so that nobody has "
+        "to say beforehand which of them matters.",
+        "Berk and Jones, Z. Wahrscheinlichkeitstheorie 47 (1979); Noe, Ann. Math. Stat. 43 (1972)",
+        assumptions=("A-held-out",), depends=("CT-1",),
+        computes=(sipp_theory.simultaneous_band, sipp_core.certify),
+        steps=(
+            Step(r"$e = F^{-1}(U)$ for uniform $U$, and then $\Pr(e > e_{(r)}) \leq 1 - U_{(r)}$, "
+                 "with equality for a continuous law.",
+                 why_not="the quantile transform; holds for laws with atoms too"),
+            Step(TAIL, symbolic.tail_is_beta),
+            Step(r"$U_{(r)} \geq b_r$ for all $r$ if and only if the count of points below $b_r$ "
+                 r"never reaches $r$; given its total the count of a Poisson process is that of "
+                 r"uniform points, for $n \leq 4$ as polynomials in the boundaries.",
+                 symbolic.pinned_poisson),
+            Step(r"A union over the $n$ boundaries allows $\alpha' = \alpha/n$, one boundary "
+                 r"allows $\alpha' = \alpha$: the level lies between.", symbolic.union_of_levels),
+        ),
+        probabilistic=True,
+    ),
+    Claim(
+        "CT-6", "Accuracy, and the accuracy that pruning costs",
+        r"Of $n$ i.i.d. held-out points with labels the original has $k_{10}$ right that the "
+        r"pruned network has wrong, and $k_{01}$ are the other way round. With confidence "
+        r"$1-\alpha$ the drop in accuracy is at most $U(k_{10}; \alpha/2) - L(k_{01}; \alpha/2)$ "
+        "(ends of CT-1's intervals), and with that confidence the pruned network's accuracy is at "
+        "least CT-1's lower limit for its right answers.",
+        "How much accuracy pruning can have cost on fresh inputs, and how accurate the pruned "
+        "network is at least.",
+        "derived here; Clopper and Pearson, Biometrika 26 (1934)", assumptions=("A-held-out",),
+        depends=("CT-1",),
+        computes=(sipp_theory.accuracy_drop, sipp_theory.accuracy_bound, sipp_core.certify),
+        steps=(
+            Step("The accuracies differ by the chance of a broken input less that of a mended one.",
+                 symbolic.drop_is_a_difference),
+            Step(COUNT, why_not="the definition of i.i.d. and of the binomial law"),
+            Step(r"If the bound fails, one of two limits has failed, each with probability at "
+                 r"most $\alpha/2$.", symbolic.one_of_two_limits),
+        ),
+        probabilistic=True,
+    ),
+    Claim(
+        "CT-7", "Groups, scores and laws of corruption: a family at once",
+        r"Statements by CT-1, CT-2, CT-5 or CT-6 for each of $G$ groups (classes, or labels of the "
+        r"user's), scores or laws of corruption, each made at confidence $1-\alpha/G$, all hold "
+        r"at once with confidence $1-\alpha$. A group of so few points that it proves nothing at "
+        "that level is named.",
+        "What pruning does to each class, or under each kind of noise, with one confidence for "
+        "all of it.",
+        "Bonferroni (1936)", assumptions=("A-held-out",), depends=("CT-1", "CT-2", "CT-5", "CT-6"),
+        computes=(sipp_theory.family_confidence, sipp_core.certify),
+        steps=(
+            Step("Given the labels, the points of a group are i.i.d. draws of that group, and the "
+                 "number of groups is fixed.", why_not="conditional independence, by definition"),
+            Step(r"The chance that any of $G$ statements fails is at most the sum of their "
+                 r"levels, $G \alpha/G$.", symbolic.union_of_levels),
+        ),
+        probabilistic=True,
+    ),
 )  # fmt: skip

@@ -1,6 +1,8 @@
-"""CT-1 to CT-4 on drawn counts: monotone, consistent with each other, indifferent to order."""
+"""CT-1 to CT-7 on drawn counts: monotone, consistent with each other, indifferent to order."""
 
 from __future__ import annotations
+
+from fractions import Fraction
 
 import numpy as np
 from hypothesis import given
@@ -191,3 +193,76 @@ def sequence_contains_the_rate(setting: Setting) -> Found:
         assert (k < n) or inner[1] == 1
 
     return hold(setting, law, examples=40)
+
+
+@law("CT-5")
+def band_lies_between(setting: Setting) -> Found:
+    """The band is no sharper than one rank by itself and no looser than a union over the ranks."""
+
+    @given(st.integers(1, 300), CONFIDENCES, RATES)
+    def law(n: int, confidence: float, delta: float) -> None:
+        band = sipp_theory.simultaneous_band(n, confidence)
+        assert (np.diff(band.shares) < 0).all() and band.shares[-1] > 0 and band.shares[0] <= 1
+        assert (band.ranks == np.arange(1, n + 1)).all()
+        alone = sipp_theory.violation_bound(n - band.ranks, n, confidence)
+        assert (band.shares >= alone * (1 - 1e-9)).all()
+        union = sipp_theory.violation_bound(n - band.ranks, n, 1 - (1 - confidence) / n)
+        assert (band.shares <= union * (1 + 1e-9) + 1e-9).all()
+        rank = band.rank(delta)
+        single = int(sipp_theory.tolerance_rank(n, delta, confidence))
+        assert rank == 0 or 0 < single <= rank
+        assert rank == 0 or band.share(rank) <= delta
+        assert band.share(rank - 1 if rank else n) > delta
+
+    return hold(setting, law, examples=40)
+
+
+@law("CT-5")
+def band_widens_with_confidence(setting: Setting) -> Found:
+    """A higher confidence moves every share up; more points move the share of the largest down."""
+
+    @given(st.integers(1, 200), st.lists(CONFIDENCES, min_size=2, max_size=2, unique=True))
+    def law(n: int, levels: list[float]) -> None:
+        low, high = (sipp_theory.simultaneous_band(n, c) for c in sorted(levels))
+        assert (low.shares <= high.shares * (1 + 1e-9)).all()
+        more = sipp_theory.simultaneous_band(n + 1, min(levels))
+        assert more.shares[-1] < low.shares[-1] or min(levels) < 0.5
+
+    return hold(setting, law, examples=30)
+
+
+@law("CT-6")
+def accuracy_is_monotone(setting: Setting) -> Found:
+    """More broken inputs raise the drop, more mended ones lower it; it covers what was seen."""
+
+    @given(COUNTS, st.floats(0, 1), st.sampled_from([0.5, 0.9, 0.99, 1 - 1e-9]))
+    def law(count: tuple[int, int], part: float, confidence: float) -> None:
+        total, n = count
+        broken = int(part * total)
+        mended = total - broken
+        drop = sipp_theory.accuracy_drop(broken, mended, n, confidence)
+        assert (broken - mended) / n <= drop <= 1
+        assert drop >= sipp_theory.accuracy_drop(max(broken - 1, 0), mended, n, confidence)
+        assert drop >= sipp_theory.accuracy_drop(broken, mended + 1, n + 1, confidence) or n < 20
+        assert sipp_theory.accuracy_drop(broken, 0, n, confidence) >= drop
+        low = sipp_theory.accuracy_bound(n - total, n, confidence)
+        assert 0 <= low <= (n - total) / n
+        assert (low == 0) == (total == n) and low <= sipp_theory.accuracy_bound(n, n, confidence)
+
+    return hold(setting, law, examples=80)
+
+
+@law("CT-7")
+def levels_add_up(setting: Setting) -> Found:
+    """G levels of a family sum to no more than alpha, lose next to nothing, and fall with G."""
+
+    @given(st.integers(1, 5000), st.sampled_from([0.5, 0.75, 0.9, 0.95, 0.99, 1 - 1e-9]))
+    def law(statements: int, confidence: float) -> None:
+        each = sipp_theory.family_confidence(confidence, statements)
+        spent = Fraction(statements) * (1 - Fraction(each))
+        alpha = 1 - Fraction(confidence)
+        # A level is a multiple of 2^-53.
+        assert alpha - Fraction(2 * statements, 2**53) <= spent <= alpha
+        assert each <= sipp_theory.family_confidence(confidence, statements + 1)
+
+    return hold(setting, law, examples=80)

@@ -1,4 +1,4 @@
-"""Weakened copies of CT-1 to CT-4."""
+"""Weakened copies of CT-1 to CT-7."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from scipy import special
 
 import sipp_core
 import sipp_theory
-from proofs_check.certificates import coverage, laws, oracles, oracles_monitoring
+from proofs_check.certificates import (
+    coverage,
+    coverage_curve,
+    laws,
+    oracles,
+    oracles_curve,
+    oracles_monitoring,
+)
 from proofs_check.ledger.mutation import Function, Mutation
 from sipp_theory import clopper_pearson
 
@@ -77,6 +84,27 @@ def _flipped(e_value: Function) -> Function:
 
 def _less_confident(certify: Function) -> Function:
     return lambda *given, **named: certify(*given, **named | {"confidence": 0.3})
+
+
+def _pointwise(band: Function) -> Function:
+    """Every boundary at the whole level: right for one rank chosen before, not for all."""
+
+    def wrong(n: int, confidence: float) -> Any:
+        found = band(n, confidence)
+        shares = sipp_theory.violation_bound(n - found.ranks, n, confidence)
+        return replace(found, level=1 - confidence, shares=shares)
+
+    return wrong
+
+
+def _shifted(band: Function) -> Function:
+    """Every share given to the rank below."""
+
+    def wrong(n: int, confidence: float) -> Any:
+        found = band(n, confidence)
+        return replace(found, shares=np.append(found.shares[1:], found.shares[-1] / 2))
+
+    return wrong
 
 
 # The judge of coverage itself looks at log_e_value: copies of that one go to the oracles.
@@ -148,4 +176,40 @@ MUTATIONS = (
              sipp_theory.confidence_sequence,
              lambda f: lambda k, n, confidence, *rest, **prior: f(k, n, 2 * confidence - 1),
              (oracles_monitoring.sequence_over_all_paths,)),
+    Mutation("CT-5", "one_rank_at_a_time",
+             "CT-2's level at every rank: the curve of somebody who looks and then chooses.",
+             sipp_theory.simultaneous_band, _pointwise,
+             (coverage_curve.curves, oracles_curve.crossing_in_fractions,
+              oracles_curve.rank_by_monte_carlo)),
+    Mutation("CT-5", "one_rank_further", "Each share is given to the next lower rank.",
+             sipp_theory.simultaneous_band, _shifted,
+             (coverage_curve.curves, oracles_curve.crossing_in_fractions)),
+    Mutation("CT-5", "band_level_doubled", "The band at twice alpha.",
+             sipp_theory.simultaneous_band,
+             lambda f: lambda n, confidence: f(n, max(2 * confidence - 1, confidence / 2)),
+             (oracles_curve.crossing_in_fractions, coverage_curve.curves)),
+    Mutation("CT-6", "observed_drop", "The observed drop in the place of its bound.",
+             sipp_theory.accuracy_drop,
+             lambda f: lambda lost, won, n, confidence: (np.asarray(lost) - won) / n,
+             (coverage_curve.drops, oracles_curve.drop_by_enumeration)),
+    Mutation("CT-6", "mended_not_bounded", "The observed share of mended points, not its limit.",
+             sipp_theory.accuracy_drop,
+             lambda f: lambda lost, won, n, confidence: (
+                 clopper_pearson(lost, n, confidence)[1] - np.asarray(won) / n),
+             (oracles_curve.drop_by_enumeration,)),
+    Mutation("CT-6", "drop_level_doubled", "Both limits at three times their level.",
+             sipp_theory.accuracy_drop,
+             lambda f: lambda lost, won, n, confidence: f(lost, won, n, 1 - 3 * (1 - confidence)),
+             (coverage_curve.drops, oracles_curve.drop_by_enumeration)),
+    Mutation("CT-6", "observed_accuracy", "The observed accuracy in the place of its bound.",
+             sipp_theory.accuracy_bound,
+             lambda f: lambda correct, n, confidence: np.asarray(correct) / n,
+             (coverage_curve.drops, oracles_curve.accuracy_at_every_rate)),
+    Mutation("CT-7", "family_not_charged", "Every group at the confidence of the whole family.",
+             sipp_theory.family_confidence, lambda f: lambda confidence, statements: confidence,
+             (coverage_curve.groups, oracles_curve.family_in_fractions, laws.levels_add_up)),
+    Mutation("CT-7", "one_statement_forgotten", "A family of G charged as G - 1.",
+             sipp_theory.family_confidence,
+             lambda f: lambda confidence, statements: f(confidence, max(statements - 1, 1)),
+             (oracles_curve.family_in_fractions, laws.levels_add_up)),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The algebra behind CT-1 to CT-4: binomial tails and beta laws, fixed sequences, e-processes."""
+"""The algebra of CT-1 to CT-7: binomial tails and beta laws, sequences, e-processes, bands."""
 
 from __future__ import annotations
 
@@ -182,3 +182,60 @@ def untruncated_fails(setting: Setting) -> Found:
     if not found < 1:
         raise Refuted(f"e_value(0, {trials}, 0.1) = {found!r}: evidence without a violation")
     return Found(f"mean {float(mean):.0f} at p = 0, n = 100, delta = 0.1; truncated {found:.2g}")
+
+
+@symbolic("CT-5")
+def pinned_poisson(setting: Setting) -> Found:
+    """The recursion over counts is Pr(U_(r) >= b_r for all r), as polynomials, for n up to 4."""
+    cases = 0
+    for trials in range(1, 5):
+        bounds = sp.symbols(f"b1:{trials + 1}", positive=True)
+        points = sp.symbols(f"u1:{trials + 1}", positive=True)
+        # Ordered points u1 < ... < un, each above its boundary; integrated from the last one down.
+        inside: sp.Expr = sp.Integer(1)
+        volume = sp.factorial(trials)
+        for r in range(trials):  # u_r from b_r to u_(r+1), the last one to 1
+            upper = points[r + 1] if r + 1 < trials else sp.Integer(1)
+            inside = sp.expand(sp.integrate(inside, (points[r], bounds[r], upper)))
+        # Counts: n! times the Poisson masses, whose exponentials multiply to one factor e^-n.
+        mass: dict[int, sp.Expr] = {0: sp.Integer(1)}
+        last = sp.Integer(0)
+        for r, bound in enumerate((*bounds, sp.Integer(1))):
+            step, most = bound - last, trials if r == trials else r
+            mass = {
+                count: sum((mass[j] * step ** (count - j) / sp.factorial(count - j)
+                            for j in mass if j <= count), sp.Integer(0))
+                for count in range(most + 1)
+            }  # fmt: skip
+            last = bound
+        equal(sp.expand(volume * mass[trials]), sp.expand(volume * inside), f"n = {trials}")
+        cases += 1
+    return Found(cases=cases)
+
+
+@symbolic("CT-5", "CT-7")
+def union_of_levels(setting: Setting) -> None:
+    """Levels alpha/G of G statements add up to alpha, whatever G, and each is at most alpha."""
+    alpha, one, more = sp.symbols("alpha i m", positive=True)
+    count = sp.Symbol("G", integer=True, positive=True)
+    total: Any = sp.Sum(alpha / count, (one, 1, count)).doit()
+    equal(total, alpha, "the sum of the levels")
+    equal(alpha - alpha / (1 + more), alpha * more / (1 + more), "what a larger family takes away")
+    holds(alpha * more / (1 + more) > 0, "a family of more than one costs something")
+
+
+@symbolic("CT-6")
+def drop_is_a_difference(setting: Setting) -> None:
+    """Accuracy before minus accuracy after is Pr(right, wrong) - Pr(wrong, right)."""
+    both, lost, won = _symbols("p11 p10 p01")
+    equal((both + lost) - (both + won), lost - won, "inputs that both get right cancel")
+
+
+@symbolic("CT-6")
+def one_of_two_limits(setting: Setting) -> None:
+    """p10 <= U and p01 >= L give p10 - p01 <= U - L, and the two failures have alpha together."""
+    lost, won, spare, room, alpha = sp.symbols("p10 p01 s r alpha", positive=True)
+    upper, lower = lost + spare, won - room
+    equal((upper - lower) - (lost - won), spare + room, "U - L less the drop")
+    holds(spare + room > 0, "the bound is above the drop where both limits hold")
+    equal(alpha / 2 + alpha / 2, alpha, "levels")

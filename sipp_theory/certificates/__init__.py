@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sipp_theory.certificates.accuracy import accuracy_bound, accuracy_drop, family_confidence
+from sipp_theory.certificates.band import Band, simultaneous_band
 from sipp_theory.certificates.certificates import (
     FixedSequence,
     clopper_pearson,
@@ -14,6 +16,7 @@ from sipp_theory.certificates.certificates import (
 from sipp_theory.certificates.monitoring import confidence_sequence, e_value, log_e_value
 
 __all__ = [
-    "FixedSequence", "clopper_pearson", "confidence_sequence", "e_value", "error_quantile",
-    "fixed_sequence", "log_e_value", "points_needed", "tolerance_rank", "violation_bound",
+    "Band", "FixedSequence", "accuracy_bound", "accuracy_drop", "clopper_pearson",
+    "confidence_sequence", "e_value", "error_quantile", "family_confidence", "fixed_sequence",
+    "log_e_value", "points_needed", "simultaneous_band", "tolerance_rank", "violation_bound",
 ]  # fmt: skip
