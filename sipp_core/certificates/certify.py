@@ -10,6 +10,7 @@ import sipp_theory
 from sipp_core.certificates.certificate import Certificate, make_certificate
 from sipp_core.runtime.execution import evaluating, forward, model_device
 from sipp_core.runtime.inputs import Inputs, batches
+from sipp_core.runtime.isolation import isolated
 from sipp_core.runtime.provenance import digests, recall
 
 
@@ -33,6 +34,7 @@ def _check_models(model: object, pruned: object) -> None:
             )
 
 
+@isolated
 def output_errors(
     model: nn.Module, pruned: nn.Module, inputs: Inputs, *, forward_size: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -114,6 +116,7 @@ def gathered(inputs: Inputs) -> Inputs:
     return list(inputs)
 
 
+@isolated
 def certify(
     model: nn.Module,
     pruned: nn.Module,

@@ -15,8 +15,9 @@ from sipp_core.certificates.certify import gathered, output_errors, refuse_reuse
 from sipp_core.pruning.method import Method, find_method
 from sipp_core.pruning.prune import calibrate_for, make_request, prune
 from sipp_core.pruning.result import PruneResult
-from sipp_core.runtime.execution import Progress
+from sipp_core.runtime.execution import Progress, uncompiled
 from sipp_core.runtime.inputs import Inputs
+from sipp_core.runtime.isolation import isolated
 from sipp_core.sensitivity.calibrate import Calibration
 
 KEEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02)
@@ -48,6 +49,7 @@ class SparsestResult:
     delta: float
 
 
+@isolated
 def sparsest(
     model: nn.Module,
     calibration: Inputs | Calibration,
@@ -106,6 +108,7 @@ def sparsest(
         raise ValueError(
             f"keeps must be strictly decreasing and not empty, within (0, 1]; found {ratios!r}"
         )
+    model = uncompiled(model)
     needed = int(sipp_theory.points_needed(delta, confidence))
     held = gathered(holdout)
     rule = find_method(method)

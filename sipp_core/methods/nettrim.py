@@ -83,7 +83,10 @@ class NetTrim(Method):
         rewrites = [Rewrite(n, t.weight.cpu().numpy(), bias=_numbers(t.bias)) for n, t in trimmed]
         new = rewrite(request, calibration, rewrites)
         whole = all(report.nnz_after == report.nnz_before for report in new.reports)
-        return replace(new, notes=(*new.notes, _note(done)), vacuous=request.guaranteed and whole)
+        constant = [r.name for r in new.reports if r.nnz_before and not r.nnz_after]
+        notes = (*new.notes, _note(done), *map(_constant, constant))
+        vacuous = whole if request.guaranteed else bool(constant)
+        return replace(new, notes=notes, vacuous=vacuous)
 
     def promise(self, request: Request) -> Promise:
         """NT-1 for each layer's own program, composed by NT-2 or NT-3."""
@@ -103,6 +106,13 @@ for _solver in SOLVERS:
 
 def _numbers(bias: Tensor | None) -> Float | None:
     return None if bias is None else bias.double().cpu().numpy()
+
+
+def _constant(name: str) -> str:
+    return (
+        f"layer {name!r} has no weight left, so that its output does not depend on its inputs; "
+        "keep more weights, or take a smaller eps"
+    )
 
 
 def _note(done: Retrimmed) -> str:

@@ -17,13 +17,14 @@ import sipp_theory
 from sipp_core.nettrim.program import Program, layer_program
 from sipp_core.nettrim.reference import solve_cvxpy
 from sipp_core.nettrim.relu import followed_by_relu
-from sipp_core.nettrim.solution import Trimmed, as_stored
+from sipp_core.nettrim.solution import Trimmed, Unsolved, as_stored
 from sipp_core.nettrim.solver import solve, trim_to
 from sipp_core.network.layers import prunable_layers, weight_of, write_weight
 from sipp_core.network.selection import LayerChoice
 from sipp_core.runtime.arguments import positive
-from sipp_core.runtime.execution import Progress, forward, model_device, watching
+from sipp_core.runtime.execution import Progress, forward, model_device, uncompiled, watching
 from sipp_core.runtime.inputs import Inputs, batches
+from sipp_core.runtime.isolation import isolated
 
 Solver = Literal["admm", "cvxpy"]
 
@@ -52,6 +53,7 @@ class Retrimmed:
     chained: bool
 
 
+@isolated
 def retrim(
     model: nn.Module,
     inputs: Inputs,
@@ -92,7 +94,7 @@ def retrim(
 
     Raises:
         TypeError, ValueError: a layer that is no nn.Linear, or arguments out of range.
-        RuntimeError: a program was not solved.
+        Unsolved: a program was not solved.
 
     Claim: NT-2, NT-3. Source: [NT] arXiv 1611.05162, algorithms 1 and 2.
 
@@ -103,6 +105,7 @@ def retrim(
         (['0', '2'], False)
     """
     _checked(eps, keep, cascade, gamma, solver)
+    model = uncompiled(model)
     chosen = prunable_layers(model, layers)
     for layer in chosen:
         if not isinstance(layer.module, nn.Linear):
@@ -126,7 +129,10 @@ def retrim(
             targets=_outputs(place, before[name], with_relu) if later else None,
             gamma=gamma if later else None,
         )  # fmt: skip
-        done = _solved(program, eps, keep, later, solver, tolerance)
+        try:
+            done = _solved(program, eps, keep, later, solver, tolerance)
+        except Unsolved as error:
+            raise Unsolved(f"layer {name!r}: {error}") from error
         weight = write_weight(name, weight_of(trimmed[name]), done.weight)
         bias = done.bias
         if bias is not None:

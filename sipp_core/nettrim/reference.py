@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from sipp_core.nettrim.program import Program
-from sipp_core.nettrim.solution import Trimmed, answer
+from sipp_core.nettrim.scaling import scaled
+from sipp_core.nettrim.solution import Trimmed, Unsolved, answer
 
 SOLVERS = ("CLARABEL", "SCS")
 
@@ -27,7 +28,7 @@ def solve_cvxpy(program: Program, *, solver: str = "CLARABEL") -> Trimmed:
 
     Raises:
         ValueError: an unknown solver.
-        RuntimeError: the solver failed, or its status is not "optimal"; the message has the status.
+        Unsolved: the solver failed, or its status is not "optimal"; the message has the status.
 
     Claim: NT-1, NT-3. Source: [NT] arXiv 1611.05162, eq. 5 and 8.
 
@@ -41,13 +42,14 @@ def solve_cvxpy(program: Program, *, solver: str = "CLARABEL") -> Trimmed:
         raise ValueError(f"solver must be one of {', '.join(SOLVERS)}; found {solver!r}")
     import cvxpy as cp
 
-    inside = program.inside.cpu().numpy()
-    x, y, v = (t.cpu().numpy() for t in (program.inputs, program.targets, program.ceilings))
+    other = scaled(program)
+    one, inside = other.program, program.inside.cpu().numpy()
+    x, y, v = (t.cpu().numpy() for t in (one.inputs, one.targets, one.ceilings))
     weights = cp.Variable(tuple(program.start.shape))
     made = weights @ x.T
     limits: list[cp.Constraint] = []
     if inside.any():
-        limits.append(cp.norm(made[inside] - y[inside]) <= program.eps)
+        limits.append(cp.norm(made[inside] - y[inside]) <= one.eps)
     if not inside.all():
         limits.append(made[~inside] <= v[~inside])
     prices = np.broadcast_to(program.prices.cpu().numpy(), program.start.shape)
@@ -55,10 +57,10 @@ def solve_cvxpy(program: Program, *, solver: str = "CLARABEL") -> Trimmed:
     try:
         problem.solve(solver=solver)
     except cp.SolverError as error:
-        raise RuntimeError(f"cvxpy's solver {solver} failed: {error}") from error
+        raise Unsolved(f"cvxpy's solver {solver} failed: {error}") from error
     if problem.status != cp.OPTIMAL or weights.value is None:
-        raise RuntimeError(
+        raise Unsolved(
             f"cvxpy's solver {solver} found no optimum: its status is {problem.status!r}"
         )
     found = torch.from_numpy(np.asarray(weights.value, np.float64)).to(program.inputs.device)
-    return answer(program, found, math.nan, solver=solver)
+    return answer(program, other.back(found), math.nan, solver=solver)

@@ -20,6 +20,10 @@ FEASIBLE = 1e-6
 NOTHING = 1e-7
 
 
+class Unsolved(ValueError, RuntimeError):
+    """A program whose solution was not reached as near as was asked for."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trimmed:
     """One trimmed layer, and what certifies it.
@@ -99,7 +103,7 @@ def certified(program: Program, weights: Tensor, multipliers: Tensor) -> tuple[T
         >>> certified(one, one.start, torch.eye(2, dtype=torch.float64))[1]
         0.0
     """
-    weights = cleaned(weights)
+    weights = cleaned(program, weights)
     if not feasible(program, weights):
         return weights, math.inf
     value = objective(program, weights)
@@ -123,7 +127,7 @@ def answer(
         >>> answer(one, one.start, 0.0).nnz
         2
     """
-    weights = cleaned(weights)
+    weights = cleaned(program, weights)
     weight = weights[:, :-1] if program.biased else weights
     inside, above = violations(program, weights)
     return Trimmed(
@@ -158,6 +162,17 @@ def as_stored(program: Program, done: Trimmed, weight: Tensor, bias: Tensor | No
     )  # fmt: skip
 
 
-def cleaned(weights: Tensor) -> Tensor:
-    """Set what is below 1e-7 of the largest weight to 0, an interior point's distance from it."""
-    return torch.where(weights.abs() > NOTHING * weights.abs().max(), weights, 0.0)
+def cleaned(program: Program, weights: Tensor) -> Tensor:
+    """Set what is below 1e-7 of the largest weight to 0, an interior point's distance from it.
+
+    A bias has another unit than the weights: it is no measure of theirs, nor they of it.
+
+    Shapes: weights (M, N); returns (M, N).
+    """
+    size = weights.abs()
+    large = torch.zeros_like(size)
+    last = size.shape[1] - program.biased
+    for part in (slice(0, last), slice(last, None)):
+        if size[:, part].numel():
+            large[:, part] = size[:, part].max()
+    return torch.where(size > NOTHING * large, weights, 0.0)

@@ -12,7 +12,8 @@ from torch import Tensor
 from sipp_core.nettrim.admm import State, factorise, initial, iterate
 from sipp_core.nettrim.interior_point import Point, solve_restricted
 from sipp_core.nettrim.program import Program, layer_program
-from sipp_core.nettrim.solution import Trimmed, answer, certified, feasible
+from sipp_core.nettrim.scaling import centred, scaled
+from sipp_core.nettrim.solution import Trimmed, Unsolved, answer, certified, feasible
 from sipp_core.runtime.arguments import positive, whole
 
 # ADMM goes only so far before the exact solver takes over; less far does not name the candidates.
@@ -40,7 +41,7 @@ def solve(
         The solution: feasible to 1e-6, with a gap of at most `tolerance`.
 
     Raises:
-        RuntimeError: the gap was not reached; the message says how near it came.
+        Unsolved: the gap was not reached; the message says how near it came.
 
     Claim: NT-1, NT-3. Source: [NT] arXiv 1611.05162; the solver is [OWN].
 
@@ -53,26 +54,29 @@ def solve(
     tolerance, most = positive("tolerance", tolerance), whole("iterations", iterations, 1)
     zero = torch.zeros_like(program.start)
     if feasible(program, zero):
-        return answer(program, zero, 0.0, state or initial(program), 0)
+        return answer(program, zero, 0.0, state or initial(scaled(program).program), 0)
     if program.eps == 0:
         raise ValueError(
             "eps is 0: the program is an equation, whose solutions no interior-point method "
             "approaches; give a positive eps, or keep the layer as it is"
         )
-    inverse = factorise(program)
-    now = state if state is not None else initial(program)
+    other = scaled(program)
+    inverse = factorise(other.program)
+    now = state if state is not None else initial(other.program)
     goal, newton, spent, best = FIRST, 0, 0, math.inf
     while spent < most:
         before = now.iterations
-        now = iterate(program, now, inverse, iterations=min(500, most - spent), tolerance=goal)
+        now = iterate(
+            other.program, now, inverse, iterations=min(500, most - spent), tolerance=goal
+        )
         spent += now.iterations - before
-        point, weights, gap = _finish(program, now, tolerance)
+        point, weights, gap = _finish(other.program, now, tolerance)
         newton += point.iterations
         if gap <= tolerance:
-            return answer(program, weights, gap, now, newton)
+            return answer(program, other.back(weights), gap, now, newton)
         best = min(best, gap)
         goal /= 10
-    raise RuntimeError(
+    raise Unsolved(
         f"Net-Trim's solver reached a relative gap of {best:.1e}, not {tolerance:.1e}, in {spent} "
         "iterations; allow more iterations, or a larger tolerance"
     )
@@ -93,7 +97,7 @@ def _finish(program: Program, state: State, tolerance: float) -> tuple[Point, Te
         slopes = (point.multipliers @ program.inputs).abs()
         above = (point.weights @ program.inputs.T - program.ceilings) * outside
         more_weights = ~weights & (slopes > 1 + tolerance / 100)
-        more_ceilings = ~ceilings & (above > 1e-9 * float(program.targets.max()))
+        more_ceilings = ~ceilings & (above > 1e-9 * float(program.targets.abs().max()))
         if gap <= tolerance or not (more_weights.any() or more_ceilings.any()):
             break
         # The worst of each neuron are enough, ties by index: the others follow, or come next.
@@ -154,7 +158,7 @@ def trim(
 
     Raises:
         ValueError: arguments that do not fit; see `layer_program`.
-        RuntimeError: the gap was not reached.
+        Unsolved: the gap was not reached.
 
     Claim: NT-1, NT-3. Source: [NT] arXiv 1611.05162; the solver is [OWN].
 
@@ -183,7 +187,7 @@ def path(program: Program, radii: Sequence[float], *, tolerance: float = 1e-5) -
 
     Raises:
         ValueError: a radius that is not above 0.
-        RuntimeError: a gap was not reached.
+        Unsolved: a gap was not reached.
 
     Claim: NT-1. Source: [NT] arXiv 1611.05162.
 
@@ -204,16 +208,19 @@ def trim_to(program: Program, keep: int, *, steps: int = 12, tolerance: float = 
     """Find the eps on the path whose number of nonzero weights is just within a budget.
 
     Bisection on ln eps between 1e-3 ||Y||_F and ||Y||_F, with warm starts. The number of nonzeros
-    does not always fall as eps grows; the best solution seen is returned.
+    does not always fall as eps grows; the best solution seen is returned. Where the budget is not
+    spent at the least eps, which is so if the bias is most of the output, the search goes on with a
+    free bias and eps relative to what no bias accounts for.
 
     Args:
         program: the program; its own eps is not used.
         keep: most nonzero weights, the bias not counted, >= 0.
-        steps: solutions looked at, >= 1.
+        steps: solutions looked at in each search, >= 1.
         tolerance: largest relative gap of each.
 
     Returns:
-        The solution with the most nonzeros that are not more than `keep`; U = 0 if none is.
+        The solution with the most nonzeros that are not more than `keep`, of several the one with
+        the least error; U = 0 if there is none.
 
     Raises:
         TypeError, ValueError: keep or steps out of range.
@@ -226,21 +233,47 @@ def trim_to(program: Program, keep: int, *, steps: int = 12, tolerance: float = 
         1
     """
     budget, turns = whole("keep", keep, 0), whole("steps", steps, 1)
-    size = float(torch.where(program.inside, program.targets, 0.0).norm())
+    size = _ball_norm(program)
     if size == 0 or budget == 0:
         return solve(program.at(max(size, 1e-300) * (1 + 1e-9)))
+    best, spent = _searched(program, budget, turns, tolerance)
+    if spent or not program.biased:
+        return best
+    other = centred(program)
+    if _ball_norm(other.program) <= 1e-9 * size:  # a constant, to the rounding of its numbers
+        return best
+    found, _ = _searched(other.program, budget, turns, tolerance)
+    weights = found.weight if found.bias is None else torch.column_stack([found.weight, found.bias])
+    back = answer(program.at(found.eps), other.back(weights), found.gap, found.state, found.newton)
+    return max(best, back, key=_rank)
+
+
+def _searched(program: Program, budget: int, turns: int, tolerance: float) -> tuple[Trimmed, bool]:
+    """The best solution of a bisection, and whether some eps asked for more than the budget."""
+    size = _ball_norm(program)
     low, high = math.log(1e-3 * size), math.log(size)
     best = solve(program.at(size * (1 + 1e-9)), tolerance=tolerance)
     state: State | None = None
+    spent = False
     for _ in range(turns):
         middle = (low + high) / 2
         found = solve(program.at(math.exp(middle)), tolerance=tolerance, state=state)
         state = found.state
+        spent = spent or found.nnz >= budget
         if found.nnz > budget:
             low = middle
         else:
             high = middle
-            best = max(best, found, key=lambda one: one.nnz)
+            best = max(best, found, key=_rank)
         if found.nnz == budget:
             break
-    return best
+    return best, spent
+
+
+def _ball_norm(program: Program) -> float:
+    return float(torch.where(program.inside, program.targets, 0.0).norm())
+
+
+def _rank(found: Trimmed) -> tuple[int, float]:
+    """More weights are better, and of as many a smaller error."""
+    return found.nnz, -math.hypot(found.constraint, found.overshoot)

@@ -20,14 +20,16 @@ from sipp_core.pruning.result import PruneResult
 from sipp_core.pruning.table import refuse_coverage
 from sipp_core.runtime import provenance
 from sipp_core.runtime.arguments import whole
-from sipp_core.runtime.execution import Progress
+from sipp_core.runtime.execution import Progress, uncompiled
 from sipp_core.runtime.inputs import Inputs, batches
+from sipp_core.runtime.isolation import isolated
 from sipp_core.runtime.processes import processes
 from sipp_core.runtime.provenance import Provenance, digests, fingerprint, remember
 from sipp_core.sensitivity.calibrate import Calibration, calibrate
 from sipp_theory import BOUNDS, Bound
 
 
+@isolated
 def prune(
     model: nn.Module,
     calibration: Inputs | Calibration,
@@ -112,6 +114,7 @@ def prune(
         >>> (result.nnz_before, result.nnz_after)
         (40, 20)
     """
+    model = uncompiled(model)
     rule = _ranked(find_method(method), ranking)
     request = make_request(
         rule, model, keep=keep, eps=eps, delta=delta, scope=scope, bound=bound,
@@ -214,7 +217,7 @@ def _ranked(method: Method, ranking: str | None) -> Method:
         return method
     made = variant(method, {"rank": ranking})
     text = f"ranking= goes in the next release; write method=sipp_core.methods.{made!r}"
-    warnings.warn(text, DeprecationWarning, stacklevel=3)
+    warnings.warn(text, DeprecationWarning, stacklevel=4)
     return made
 
 

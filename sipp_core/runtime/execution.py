@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from sipp_core.runtime.isolation import as_the_user_has_it, isolation
+
+Model = TypeVar("Model")
 
 # Called with (done, total or 0 where unknown, what is being done).
 Progress = Callable[[int, int, str], None]
@@ -32,6 +38,38 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         >>> net.training
         True
     """
+    with isolation(), eagerly(model):
+        yield from _evaluated(model)
+
+
+@contextmanager
+def eagerly(model: nn.Module) -> Iterator[None]:
+    """Run a block in which compiled modules run as they were written, their hooks with them.
+
+    A compiled graph knows nothing of hooks that came later: it would run past them.
+    """
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is None:  # nothing has been compiled
+        yield
+    elif hasattr(dynamo, "set_stance"):
+        with dynamo.set_stance("force_eager"):
+            yield
+    else:
+        for name, module in model.named_modules():
+            if getattr(module, "_compiled_call_impl", None) or hasattr(module, "_orig_mod"):
+                raise ValueError(
+                    f"module {name!r} is compiled, and this torch cannot run it otherwise; give "
+                    "the module that torch.compile was given"
+                )
+        yield
+
+
+def uncompiled(model: Model) -> Model:
+    """The module that torch.compile was given, and any other module as it is."""
+    return getattr(model, "_orig_mod", model)
+
+
+def _evaluated(model: nn.Module) -> Iterator[None]:
     flags = [(module, module.training) for module in model.modules()]
     buffers = [
         (module._buffers, name, value, value.clone())
@@ -60,26 +98,46 @@ def watching(
 ) -> Iterator[None]:  # fmt: skip
     """Run a block as `evaluating` does, and call see(name, input) whenever a module is called.
 
-    With outputs=True `see` is given what the module returns. The hooks are always removed.
+    With outputs=True `see` is given what the module returns. The hooks are always removed. A call
+    of a module's `forward`, which no hook sees, is refused.
     """
+    called: dict[str, int] = dict.fromkeys(modules, 0)
+
+    def counted(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(forward)
+        def count(*given: Any, **named: Any) -> Any:
+            called[name] -= 1
+            if called[name] < 0:
+                raise ValueError(
+                    f"layer {name!r} is called by its forward(), where no hook sees its inputs; "
+                    "call the module itself, or leave it out with layers=[...]"
+                )
+            return forward(*given, **named)
+
+        return count
 
     def hook(name: str) -> Callable[..., None]:
         def before(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
             value = given[0] if given else named.get("input")
             if not isinstance(value, Tensor):
                 raise TypeError(f"layer {name!r} was called without a tensor")
+            called[name] += 1
             see(name, value)
 
         return (lambda _, given, out: see(name, out)) if outputs else before
 
     with ExitStack() as stack:
+        stack.enter_context(evaluating(model))
         for name, module in modules.items():
             if outputs:
                 handle = module.register_forward_hook(hook(name))
             else:
                 handle = module.register_forward_pre_hook(hook(name), with_kwargs=True)
             stack.callback(handle.remove)
-        stack.enter_context(evaluating(model))
+        for name, module in modules.items():
+            if not outputs and "forward" not in vars(module):
+                vars(module)["forward"] = counted(name, module.forward)
+                stack.callback(vars(module).pop, "forward")
         yield
 
 
@@ -146,7 +204,8 @@ def forward(model: nn.Module, batch: Tensor, name: str) -> Any:
     Shapes: batch (n, ...).
     """
     try:
-        return model(batch)
+        with as_the_user_has_it():
+            return model(batch)
     except RuntimeError as error:
         if type(error) is not RuntimeError:  # out of memory and its like are what they are
             raise

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from sipp_core.network.layers import other_matrices, prunable_layers
 from sipp_core.network.selection import LayerChoice
 from sipp_core.runtime.arguments import whole
-from sipp_core.runtime.execution import Progress
+from sipp_core.runtime.execution import Progress, uncompiled
 from sipp_core.runtime.inputs import Inputs, labelled
+from sipp_core.runtime.isolation import isolated
 from sipp_core.runtime.processes import processes
 from sipp_core.runtime.provenance import fingerprint
 from sipp_core.sensitivity import buffer
@@ -67,10 +68,11 @@ def _deprecated(flags: Mapping[str, bool]) -> list[str]:
     for flag in given:
         new = f"statistics={{{FLAGS[flag]!r}}}"
         message = f"calibrate({flag}=True) is deprecated; write {new}"
-        warnings.warn(message, DeprecationWarning, stacklevel=3)
+        warnings.warn(message, DeprecationWarning, stacklevel=4)
     return [FLAGS[flag] for flag in given]
 
 
+@isolated
 def calibrate(
     model: nn.Module,
     calibration: Inputs,
@@ -169,6 +171,7 @@ def calibrate(
     names = sorted({*checked_names(statistics), *_deprecated(old)})
     if isinstance(layers, Iterable) and not isinstance(layers, str | type):
         layers = list(layers)  # a one-shot iterator is read twice below
+    model = uncompiled(model)
     prunable = prunable_layers(model, layers)
     held = buffer.HELD // len(prunable)
     watchers = [Watcher(layer, names, points, seed * 2, held) for layer in prunable]
