@@ -21,6 +21,7 @@ BELOW = {
 FLOORS = {
     "runtime": 1,
     "network": 2,
+    "svm": 2,
     "sensitivity": 3,
     "nettrim": 4,
     "filters": 4,
@@ -30,7 +31,7 @@ FLOORS = {
     "certificates": 7,
     "compression": 8,
 }
-TORCH_FREE = {"sipp_theory"}
+TORCH_FREE = {"sipp_theory", "sipp_core/svm"}
 
 
 def imports(source: str, package: str) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -171,7 +172,7 @@ def f():
 
 
 @pytest.mark.parametrize(
-    "module", ["sipp_theory", "sipp_core", "sipp_core.runtime", "sipp_cli.main"]
+    "module", ["sipp_theory", "sipp_core", "sipp_core.runtime", "sipp_core.svm", "sipp_cli.main"]
 )
 def test_torch_stays_unloaded(repository: Path, module: str) -> None:
     code = f"import sys, {module}; print(sorted(m for m in sys.modules if m == 'torch'))"

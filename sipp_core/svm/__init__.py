@@ -1,0 +1,7 @@
+"""Support vector machines on a few points, with a certificate of suboptimality; no torch (SV)."""
+
+from __future__ import annotations
+
+from sipp_core.svm.certify import certify_svm
+
+__all__ = ["certify_svm"]

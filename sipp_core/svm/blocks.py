@@ -1,0 +1,210 @@
+"""Points as blocks of rows: arrays, sparse matrices, memory maps and streams, read the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from sipp_theory.numeric.checks import Float
+
+Matrix = Any  # (n, d) float64 array, or CSR of it
+# Entries of one block: 8 MB of float64.
+ENTRIES = 2**20
+LEAST_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows with labels -1 and 1 and weights."""
+
+    X: Matrix
+    y: Float
+    weight: Float
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return len(self.y)
+
+
+def block_rows(d: int) -> int:
+    """Rows of a block, by the number of columns alone, so that no cut of a stream moves a bit."""
+    return max(LEAST_ROWS, ENTRIES // max(d, 1))
+
+
+def row_norms(X: Matrix) -> Float:
+    """(n,) Euclidean norms."""
+    if sparse.issparse(X):
+        return np.sqrt(np.asarray(X.multiply(X).sum(axis=1), np.float64).ravel())
+    return np.sqrt(np.einsum("ij,ij->i", X, X))
+
+
+def squares_dot(X: Matrix, weight: Float) -> Float:
+    """(n,) sum_j weight_j x_ij^2."""
+    if sparse.issparse(X):
+        return np.asarray(X.multiply(X) @ weight, np.float64).ravel()
+    return (X * X) @ weight
+
+
+def rows_of(X: Matrix, index: np.ndarray) -> Matrix:
+    """Some rows, in float64."""
+    return double(X[index])
+
+
+def double(X: Matrix) -> Matrix:
+    """The same rows in float64; CSR stays CSR."""
+    if sparse.issparse(X):
+        return sparse.csr_matrix(X, dtype=np.float64)
+    return np.ascontiguousarray(X, np.float64)
+
+
+def stack(parts: list[Matrix]) -> Matrix:
+    """One matrix of several."""
+    if any(sparse.issparse(part) for part in parts):
+        return sparse.csr_matrix(sparse.vstack(parts))
+    return np.concatenate(parts)
+
+
+def dense(X: Matrix) -> Float:
+    """The rows as an array."""
+    return np.asarray(X.todense() if sparse.issparse(X) else X, np.float64)
+
+
+def check_rows(X: Any, first: int, columns: int | None) -> Matrix:
+    """Refuse rows that are no numbers, not finite or of another width; names the row."""
+    if sparse.issparse(X):
+        found: Any = X.tocsr()
+    else:
+        found = np.asarray(X)
+        if found.dtype.kind not in "fiub":
+            raise ValueError(f"X must be real numbers; found dtype {found.dtype}")
+    if found.ndim != 2 or found.shape[1] == 0:
+        raise ValueError(f"X must have rows and columns; found shape {found.shape}")
+    if columns is not None and found.shape[1] != columns:
+        raise ValueError(
+            f"rows from {first} on have {found.shape[1]} columns, those before {columns}; all "
+            "chunks must have the same"
+        )
+    values = found.data if sparse.issparse(found) else found
+    if not np.isfinite(values.sum(dtype=np.float64)):
+        bad = ~np.isfinite(dense(found))
+        if bad.any():
+            row, column = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"X holds {float(dense(found)[row, column])!r} in row {first + row}, column "
+                f"{column}; remove or impute it"
+            )
+    return found
+
+
+def check_weight(weight: Any, rows: int, first: int) -> Float:
+    """(n,) float64 weights >= 0; None is 1."""
+    if weight is None:
+        return np.ones(rows)
+    found = np.asarray(weight, np.float64)
+    if found.ndim == 0:
+        found = np.full(rows, float(found))
+    if found.shape != (rows,):
+        raise ValueError(f"sample_weight must have {rows} entries; found shape {found.shape}")
+    bad = ~(np.isfinite(found) & (found >= 0))
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(
+            f"sample_weight must be at least 0 and finite; found {float(found[at])!r} at index "
+            f"{first + at}"
+        )
+    return found
+
+
+def signs(y: Any, classes: Any, first: int) -> Float:
+    """(n,) -1 and 1 for the first and second of two classes."""
+    labels = np.asarray(y)
+    if labels.ndim != 1:
+        raise ValueError(f"y must be one label a row; found shape {labels.shape}")
+    low, high = classes
+    found = np.where(labels == high, 1.0, -1.0)
+    wrong = (labels != high) & (labels != low)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise ValueError(
+            f"y must be {low!r} or {high!r}; found {labels[at]!r} at index {first + at}; name "
+            "other labels with classes=(negative, positive)"
+        )
+    return found
+
+
+def two_classes(y: Any, given: Any) -> tuple[Any, Any]:
+    """(negative, positive): as given, else -1 and 1 or 0 and 1 or the two labels there are."""
+    if given is not None:
+        if len(given) != 2 or given[0] == given[1]:
+            raise ValueError(f"classes must be two labels, negative and positive; found {given!r}")
+        return given[0], given[1]
+    labels = np.unique(np.asarray(y))
+    for pair in ((-1, 1), (0, 1)):
+        if labels.dtype.kind in "fiub" and np.isin(labels, pair).all():
+            return pair
+    if len(labels) != 2:
+        raise ValueError(
+            f"y must have two classes; found {len(labels)}: {', '.join(map(repr, labels[:5]))}; "
+            "name them with classes=(negative, positive) where a chunk lacks one"
+        )
+    return labels[0], labels[1]
+
+
+def array_blocks(X: Matrix, y: Float, weight: Float) -> Iterator[Block]:
+    """Blocks of whole arrays that were checked; views until they are turned into float64."""
+    size = block_rows(X.shape[1])
+    for start in range(0, X.shape[0], size):
+        part = slice(start, start + size)
+        yield Block(double(X[part]), y[part], weight[part])
+
+
+def stream_blocks(chunks: Iterable[Any], classes: Any = None) -> Iterator[Block]:
+    """Blocks of a stream of (X, y) or (X, y, sample_weight); how it is cut moves no bit."""
+    held: list[Block] = []
+    columns: int | None = None
+    first = count = 0
+    pair: tuple[Any, Any] | None = classes
+    for number, chunk in enumerate(chunks):
+        if not isinstance(chunk, tuple | list) or len(chunk) not in (2, 3):
+            raise ValueError(
+                f"chunk {number} must be (X, y) or (X, y, sample_weight); found "
+                f"{type(chunk).__name__}"
+            )
+        X = check_rows(chunk[0], first, columns)
+        pair = pair or two_classes(chunk[1], None)
+        y = signs(chunk[1], pair, first)
+        if len(y) != X.shape[0]:
+            raise ValueError(f"chunk {number} has {X.shape[0]} rows and {len(y)} labels")
+        weight = check_weight(chunk[2] if len(chunk) == 3 else None, len(y), first)
+        columns, first, count = X.shape[1], first + len(y), count + len(y)
+        held.append(Block(double(X), y, weight))
+        size = block_rows(X.shape[1])
+        if count >= size:
+            whole = _joined(held)
+            cut = count - count % size
+            for start in range(0, cut, size):
+                yield _part(whole, start, start + size)
+            held, count = [_part(whole, cut, count)], count - cut
+    if first == 0:
+        raise ValueError("the stream holds no rows; it may have been read before")
+    if count:
+        yield _joined(held)
+
+
+def _joined(held: list[Block]) -> Block:
+    if len(held) == 1:
+        return held[0]
+    return Block(
+        stack([one.X for one in held]),
+        np.concatenate([one.y for one in held]),
+        np.concatenate([one.weight for one in held]),
+    )
+
+
+def _part(block: Block, start: int, end: int) -> Block:
+    return Block(block.X[start:end], block.y[start:end], block.weight[start:end])

@@ -1,0 +1,116 @@
+"""certify_svm: arrays, CSR, memory maps and streams say the same; bad input is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.linear_model import SGDClassifier
+from sklearn.svm import LinearSVC
+
+from sipp_core.svm import certify_svm
+from sipp_theory.svm import solve_svm
+
+N, D, C = 3000, 5, 0.01
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(N) < 0.4, 1, -1)
+    X = rng.normal(size=(N, D))
+    X[:, 0] += y
+    return X, y
+
+
+def test_anybodys_solution(data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    best = solve_svm(X, y, C)
+    models: list[Any] = [
+        LinearSVC(loss="hinge", C=C, max_iter=20_000, random_state=0),
+        SGDClassifier(alpha=1 / (C * N), random_state=0),
+    ]
+    for model in models:
+        model.fit(X, y)
+        got = certify_svm(model.coef_, model.intercept_, X, y, C=C)
+        assert got.dual <= best.primal
+        assert got.eps == pytest.approx(got.primal / best.primal - 1, rel=1e-4, abs=1e-8)
+
+
+def test_a_small_band_is_still_below_the_optimum(data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    best = solve_svm(X, y, C)
+    w, b = best.w + 0.01, best.b
+    exact = certify_svm(w, b, X, y, C=C).eps
+    for band in (0, 10, 300):
+        got = certify_svm(w, b, X, y, C=C, band=band)
+        assert got.dual <= best.primal and got.eps >= exact * (1 - 1e-6)
+        assert got.groups <= band + 100
+
+
+def test_however_it_comes(data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    X, y = data
+    weight = np.random.default_rng(1).integers(0, 3, N).astype(float)
+    w, b = np.full(D, 0.2), 0.1
+    want = certify_svm(w, b, X, y, C=C, sample_weight=weight, band=100)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    chunks = [(X[a : a + 700], y[a : a + 700], weight[a : a + 700]) for a in range(0, N, 700)]
+    same = [
+        certify_svm(w, b, mapped, y, C=C, sample_weight=weight, band=100),
+        certify_svm(w, b, iter(chunks), C=C, band=100),
+        certify_svm(w, b, X, np.where(y > 0, "b", "a"), C=C, sample_weight=weight, band=100),
+    ]
+    for got in same:
+        assert (got.primal, got.dual, got.eps) == (want.primal, want.dual, want.eps)
+    rare = certify_svm(w, b, sparse.csr_array(X), y, C=C, sample_weight=weight, band=100)
+    assert rare.eps == pytest.approx(want.eps, rel=1e-6)
+    repeated = np.repeat(np.arange(N), weight.astype(int))
+    again = certify_svm(w, b, X[repeated], y[repeated], C=C, band=100)
+    assert again.primal == pytest.approx(want.primal, rel=1e-12)
+    single = certify_svm(w, b, X.astype(np.float32), y, C=C, sample_weight=weight, band=100)
+    assert single.eps == pytest.approx(want.eps, rel=1e-3)
+
+
+def with_nan(X: np.ndarray) -> np.ndarray:
+    found = X.copy()
+    found[7, 2] = np.nan
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: (with_nan(X), y), "holds nan in row 7, column 2"),
+        (lambda X, y: (X, np.ones(N)), "two classes with weight above 0"),
+        (lambda X, y: (X, np.arange(N)), "y must have two classes; found 3000"),
+        (lambda X, y: (X[:-1], y), "X has 2999 rows, y has 3000 labels"),
+        (lambda X, y: ([(X, y), (X[:, :3], y)], None), "rows from 3000 on have 3 columns"),
+        (lambda X, y: (iter([]), None), "the stream holds no rows"),
+        (lambda X, y: ([X], None), r"chunk 0 must be \(X, y\)"),
+        (lambda X, y: (X, None), "y must be given with an array X"),
+        (lambda X, y: ([(X, y, -np.ones(N))], None), "sample_weight must be at least 0"),
+        (lambda X, y: (X.astype(str), y), "X must be real numbers"),
+        (lambda X, y: (X[:, :4], y), "w must have 4 entries"),
+    ],
+)
+def test_bad_input_is_refused_by_name(
+    data: tuple[np.ndarray, np.ndarray], change: Callable[..., Any], message: str
+) -> None:
+    X, y = change(*data)
+    with pytest.raises(ValueError, match=message):
+        certify_svm(np.ones(D), 0.0, X, y, C=C)
+
+
+def test_bad_arguments_are_refused(data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    with pytest.raises(ValueError, match="C must be above 0; found -1"):
+        certify_svm(np.ones(D), 0.0, X, y, C=-1)
+    with pytest.raises(ValueError, match="band must be a whole number"):
+        certify_svm(np.ones(D), 0.0, X, y, C=1, band=-1)
+    with pytest.raises(ValueError, match="one hyperplane"):
+        certify_svm(np.ones((2, D)), [0.0, 1.0], X, y, C=1)
