@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from sipp_core.runtime import Batch
     from sipp_core.zoo import Dataset
+
+Chosen = TypeVar("Chosen", "Tensor", "Tensor | Batch")
 
 SUFFIXES = (".npz", ".npy", ".pt")
 # Names under which the inputs of an archive of several arrays are looked for.
 INPUT_NAMES = ("inputs", "x", "X")
+# Names of what the network should answer.
+TARGET_NAMES = ("targets", "y", "Y", "labels")
 # Held-out inputs must stay held out whatever the seed of a run: the split has a seed of its own.
 SPLIT_SEED = 0
 
 
 def _member(names: list[str], path: Path) -> str:
-    """Name of the array to take from an archive or a dictionary."""
+    """Name of the array to take from an archive where one is meant."""
     if len(names) == 1:
         return names[0]
     for name in INPUT_NAMES:
@@ -36,67 +42,128 @@ def _member(names: list[str], path: Path) -> str:
     )
 
 
-def array(path: Path) -> np.ndarray[Any, Any]:
-    """Read one array from a .npy file, or from a .npz file that says which one is meant."""
+def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Every array of a .npz file by name; that of a .npy file under ""."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
         with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return found
-            held = {name: found[name] for name in found.files}
+            held = np.load(file, allow_pickle=False)
+            if isinstance(held, np.ndarray):
+                return {"": held}
+            return {name: held[name] for name in held.files}
     except (EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is truncated, no NumPy file, or holds Python objects, which are not loaded"
         ) from error
+
+
+def array(path: Path) -> np.ndarray[Any, Any]:
+    """Read one array from a .npy file, or from a .npz file that says which one is meant."""
+    held = _arrays(path)
     return held[_member(list(held), path)]
 
 
-def _pt(path: Path) -> Tensor:
+def _numbers(values: np.ndarray[Any, Any], path: Path) -> Tensor:
+    """An array as a tensor of its own memory and byte order."""
+    import torch
+
+    if values.dtype.kind not in "fiub":
+        raise TypeError(f"{path} must hold real numbers; found dtype {values.dtype}")
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
+        values = values.astype(np.float64)
+    return torch.from_numpy(np.array(values, values.dtype.newbyteorder("="), order="C"))
+
+
+def _pt(path: Path) -> Any:
     import torch
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise ValueError(
             f"{path} is truncated, no torch file, or holds more than tensors, which is not loaded"
         ) from error
-    if isinstance(found, dict):
-        found = found[_member([str(name) for name in found], path)]
-    elif isinstance(found, tuple | list) and found:
-        found = found[0]
-    if not isinstance(found, torch.Tensor):
-        raise TypeError(f"{path} must hold a tensor of inputs; found {type(found).__name__}")
-    return found.detach()
 
 
-def tensor(path: Path) -> Tensor:
-    """Read inputs (n, ...) from a .npz, .npy or .pt file and refuse what no network can take."""
+def _named(fields: dict[str, Tensor], path: Path, model: nn.Module | None) -> dict[str, Tensor]:
+    """What arrays of an archive are, by their names: forward's own, or inputs and targets."""
+    known = set() if model is None else set(inspect.signature(model.forward).parameters)
+    if set(fields) - set(TARGET_NAMES) <= known:
+        renamed = dict(fields)
+    else:
+        renamed = {"inputs": fields.pop(_member(sorted(set(fields) - set(TARGET_NAMES)), path))}
+        renamed |= fields
+    targets = [name for name in TARGET_NAMES if name in renamed and name not in known]
+    if len(targets) > 1:
+        raise ValueError(f"{path} names targets twice ({', '.join(targets)}); keep one of them")
+    if targets:
+        renamed["targets"] = renamed.pop(targets[0])
+    strange = sorted(set(renamed) - {"inputs", "targets"} - known)
+    if strange:
+        raise ValueError(
+            f"{path} holds {', '.join(map(repr, strange))} beside the inputs, which forward does "
+            f"not take; it takes {', '.join(sorted(known))}; targets are named {TARGET_NAMES[0]!r}"
+        )
+    return renamed
+
+
+def read(path: Path, model: nn.Module | None = None) -> Tensor | Batch:
+    """Read inputs (n, ...) from a .npz, .npy or .pt file and refuse what no network can take.
+
+    A list in a .pt file is batches, all of them; arrays of several names are what the model's
+    forward takes by these names, or inputs and targets.
+    """
     import torch
+
+    from sipp_core.runtime import read_whole
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    if path.suffix == ".pt":
-        found = _pt(path)
-    else:
-        values = array(path)
-        if values.dtype.kind not in "fiub":
-            raise TypeError(f"{path} must hold real numbers; found dtype {values.dtype}")
-        if values.dtype.kind == "f" and values.dtype.itemsize > 8:
-            values = values.astype(np.float64)
-        found = torch.from_numpy(np.array(values, values.dtype.newbyteorder("="), order="C"))
-    if found.ndim == 0 or found.numel() == 0:
-        raise ValueError(f"{path} holds no inputs: its shape is {tuple(found.shape)}")
-    if not found.is_floating_point():
-        raise TypeError(
-            f"{path} holds {found.dtype} numbers; save the inputs as floats, scaled as in training"
+    held: Any = _pt(path) if path.suffix == ".pt" else _arrays(path)
+    if isinstance(held, dict):
+        held = {
+            str(name): value if isinstance(value, torch.Tensor) else _plain(value, path)
+            for name, value in held.items()
+        }
+        if len(held) == 1:
+            held = next(iter(held.values()))
+    if isinstance(held, torch.Tensor) and held.ndim == 0:
+        raise ValueError(f"{path} holds no inputs: its shape is {tuple(held.shape)}")
+    # A list is batches; two tensors of other shapes, one entry an input each, are a pair.
+    pair = isinstance(held, tuple) and len(held) == 2 and _shape(held[0]) != _shape(held[1])
+    batches = held if isinstance(held, list | tuple) and not pair else [held]
+    try:
+        inputs = read_whole(
+            [_named(dict(b), path, model) if isinstance(b, dict) else b for b in batches], str(path)
         )
-    bad = ~torch.isfinite(found)
+    except TypeError as error:
+        raise TypeError(
+            f"{path} must hold a tensor of inputs, or batches of them: {error}"
+        ) from error
+    for values in (inputs,) if isinstance(inputs, torch.Tensor) else inputs.tensors:
+        _refuse_useless(values, path)
+    return inputs
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    return tuple(getattr(value, "shape", ())) or None
+
+
+def _plain(value: Any, path: Path) -> Any:
+    return _numbers(value, path) if isinstance(value, np.ndarray) else value
+
+
+def _refuse_useless(values: Tensor, path: Path) -> None:
+    """Refuse no numbers at all, and numbers that are not finite."""
+    if values.ndim == 0 or values.numel() == 0:
+        raise ValueError(f"{path} holds no inputs: its shape is {tuple(values.shape)}")
+    if values.is_complex():
+        raise TypeError(f"{path} must hold real numbers; found dtype {values.dtype}")
+    bad = ~values.isfinite()
     if bad.any():
         index = tuple(int(i) for i in bad.nonzero()[0])
-        raise ValueError(f"{path} holds {found[index].item()} at index {index}; repair that input")
-    return found
+        raise ValueError(f"{path} holds {values[index].item()} at index {index}; repair that input")
 
 
 def data_folder(data_dir: Path | None) -> Path | str | None:
@@ -125,7 +192,7 @@ def is_dataset(source: str) -> bool:
     return False
 
 
-def some(inputs: Tensor, count: int | None, seed: int, option: str) -> Tensor:
+def some(inputs: Chosen, count: int | None, seed: int, option: str) -> Chosen:
     """Take a seeded random choice of the inputs, in their order; all of them if count is None."""
     import torch
 
@@ -137,27 +204,46 @@ def some(inputs: Tensor, count: int | None, seed: int, option: str) -> Tensor:
     return inputs[order[:count].sort().values]
 
 
-def fitted(inputs: Tensor, model: nn.Module, source: str) -> Tensor:
+def fitted(inputs: Tensor | Batch, model: nn.Module, source: str) -> Tensor | Batch:
     """Give inputs the model's float type and see that the model takes one of them."""
     import torch
 
-    from sipp_core.runtime import evaluating
+    from sipp_core.runtime import Batch, evaluating, forward
 
     first = next((p for p in model.parameters() if p.is_floating_point()), None)
-    if first is not None:
-        inputs = inputs.to(first.dtype)
+
+    kind = inputs.dtype if isinstance(inputs, torch.Tensor) else None
+
+    def suited(values: Tensor) -> Tensor:
+        if values.is_floating_point():
+            return values if first is None else values.to(first.dtype)
+        return values if values.dtype in (torch.bool, torch.int32) else values.to(torch.int64)
+
+    inputs = inputs.each(suited) if isinstance(inputs, Batch) else suited(inputs)
     one = inputs[:1]
+    given = one.without_targets() if isinstance(one, Batch) else one
     try:
         with evaluating(model):
-            model(one if first is None else one.to(first.device))
+            forward(model, given if first is None else given.to(first.device, copy=True), source)
     except (RuntimeError, ValueError, IndexError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
+        hint = (
+            f" ({source} holds {kind} numbers; save inputs that are no token ids as floats, scaled "
+            "as in training)"
+            if kind is not None and not kind.is_floating_point
+            else ""
+        )
+        shape = tuple(given.shape[1:]) if isinstance(given, torch.Tensor) else repr(given)
         raise ValueError(
-            f"the model does not take inputs of shape {tuple(one.shape[1:])} as {source} gives "
-            f"them: {error}"
+            f"the model does not take inputs of shape {shape} as {source} gives them{hint}: {error}"
         ) from error
     return inputs
+
+
+def position(output: str | None) -> str | int | None:
+    """Read --output: a position where it is a number, else a name."""
+    return int(output) if output is not None and output.lstrip("-").isdigit() else output
 
 
 def refuse_unwritable(path: Path, *, folder: bool) -> None:

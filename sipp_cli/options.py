@@ -36,6 +36,23 @@ Images = Annotated[
 Weights = Annotated[
     Path | None, typer.Option(help="The model's trained weights: a safetensors file (state_dict).")
 ]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layers",
+        help="Layers to prune, by name or glob pattern; !NAME leaves out; repeatable.",
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        help="What counts of an answer that is no tensor: a name (logits) or a position (0)."
+    ),
+]
+Mask = Annotated[
+    str | None,
+    typer.Option(help="Name of the array that says which token positions count: attention_mask."),
+]
 Train = Annotated[
     str | None,
     typer.Option(

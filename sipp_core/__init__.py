@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sipp_core.methods import prune_filters
     from sipp_core.network import Except, multiply_adds, narrow
     from sipp_core.pruning import LayerReport, PruneResult, load, prune, save
+    from sipp_core.runtime import Batch
     from sipp_core.sensitivity import (
         Calibration,
         LayerStatistics,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     METHODS: tuple[str, ...]
 
 __all__ = [
-    "METHODS", "Calibration", "Certificate", "Channels", "Codebook", "Compressed", "Except",
-    "FilterReport", "GroupReport", "LayerReport", "LayerStatistics", "PruneResult",
+    "METHODS", "Batch", "Calibration", "Certificate", "Channels", "Codebook", "Compressed",
+    "Except", "FilterReport", "GroupReport", "LayerReport", "LayerStatistics", "PruneResult",
     "SparsestResult", "calibrate", "certify", "compress", "datasets", "decompress",
     "empirical_sensitivity", "kernel", "learning_levels", "load", "methods", "models",
     "multiply_adds", "narrow", "nettrim", "neuron_order", "output_errors", "prune",
@@ -57,6 +58,7 @@ _resolve = lazily(
         "methods": "prune_filters",
         "network": "Except multiply_adds narrow",
         "pruning": "LayerReport PruneResult load prune save",
+        "runtime": "Batch",
         "sensitivity": "Calibration LayerStatistics calibrate empirical_sensitivity kernel",
         "zoo": "datasets models recipes retraining training pretrained",
     },

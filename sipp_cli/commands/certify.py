@@ -66,6 +66,8 @@ def command(
     allow_repeats: Annotated[
         bool, typer.Option("--allow-repeats", help="Accept inputs equal to calibration inputs.")
     ] = False,
+    output: options.Output = None,
+    mask: options.Mask = None,
     data_dir: options.DataDir = None,
     images: options.Images = False,
     json: options.Json = False,
@@ -96,7 +98,7 @@ def command(
     if seed is None and network.built_in:
         network = networks.build(network.name, result.seed, where)
     data_set = inputs.dataset(data, data_dir, network.flat) if named else None
-    held_out = inputs.tensor(Path(data)) if data_set is None else data_set.test_inputs
+    held_out = inputs.read(Path(data), network.model) if data_set is None else data_set.test_inputs
     held_out = inputs.fitted(held_out, network.model, data)
     start = result.seed if seed is None else seed
     networks.give_weights(network, weights, data_set, train, data_dir, start)
@@ -109,6 +111,8 @@ def command(
         confidence=confidence,
         eps=eps,
         allow_repeats=allow_repeats,
+        output=inputs.position(output),
+        mask=mask,
     )
     if json:
         render.show_json(certificate.summary() | {"sentence": certificate.sentence()})

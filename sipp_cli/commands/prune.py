@@ -65,12 +65,14 @@ def _method(name: str, settings: list[str], ranking: str | None) -> Method:
     return variant(rule, values)
 
 
-def _needs(rule: Method, model: nn.Module, arguments: dict[str, Any]) -> Needs:
+def _needs(
+    rule: Method, model: nn.Module, arguments: dict[str, Any], layers: list[str] | None
+) -> Needs:
     """Let `prune` check its arguments before minutes are spent on training: it reads no input."""
     from sipp_core.pruning import make_request, prune
 
     with contextlib.suppress(_AllRight):
-        prune(model, _NoInputs(), method=rule, **arguments)
+        prune(model, _NoInputs(), method=rule, layers=layers, **arguments)
     request = make_request(rule, model, **arguments)
     return rule.needs(request)
 
@@ -217,6 +219,9 @@ def command(
     ranking: Annotated[
         str | None, typer.Option(help="Until the next release; write --set rank=mean.")
     ] = None,
+    layers: options.Layers = None,
+    output: options.Output = None,
+    mask: options.Mask = None,
     weights: options.Weights = None,
     train: options.Train = None,
     data_dir: options.DataDir = None,
@@ -252,10 +257,12 @@ def command(
         "points": points,
         "refit": refit,
         "seed": seed,
+        "output": inputs.position(output),
     }
-    needs = _needs(rule, network.model, arguments)
+    needs = _needs(rule, network.model, arguments, layers or None)
     data_set = inputs.dataset(data, data_dir, network.flat) if named else None
-    given = inputs.tensor(Path(data)) if data_set is None else data_set.train_inputs
+    given: Any
+    given = inputs.read(Path(data), network.model) if data_set is None else data_set.train_inputs
     given = inputs.fitted(given, network.model, data)
     if calibration_size is None and data_set is not None:
         from sipp_core.zoo import datasets
@@ -275,7 +282,10 @@ def command(
     import sipp_core
 
     with render.progress() if ranks.rank() == 0 else contextlib.nullcontext() as progress:
-        result = sipp_core.prune(network.model, given, method=rule, **arguments, progress=progress)
+        result = sipp_core.prune(
+            network.model, given, method=rule, **arguments, layers=layers or None, mask=mask,
+            progress=progress,
+        )  # fmt: skip
 
     def finish() -> None:
         if save_weights is not None:

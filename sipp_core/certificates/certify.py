@@ -8,22 +8,35 @@ from torch import Tensor, nn
 
 import sipp_theory
 from sipp_core.certificates.certificate import Certificate, make_certificate
+from sipp_core.runtime.batch import Batch, Given
 from sipp_core.runtime.execution import evaluating, forward, model_device
 from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.isolation import isolated
+from sipp_core.runtime.outputs import Output, refuse_other_count, refuse_unbatched, scores
+from sipp_core.runtime.padding import Mask, padding_mask
 from sipp_core.runtime.provenance import digests, recall
 
 
-def _outputs(model: nn.Module, batch: Tensor) -> Tensor:
-    output = forward(model, batch.to(model_device(model)), "inputs")
-    if not isinstance(output, Tensor):
-        raise TypeError(f"the model must return one tensor; found {type(output).__name__}")
-    if output.ndim == 0 or output.shape[0] != batch.shape[0]:
+def _outputs(model: nn.Module, batch: Given, choice: Output, padding: Tensor | None) -> Tensor:
+    """Scores of a batch, (n, ...) float64; 0 at positions that are padding."""
+    answer = forward(model, batch.to(model_device(model), copy=True), "inputs")
+    output = scores(answer, choice)
+    refuse_other_count(output, batch, "inputs")
+    if output.ndim == 0:
         raise ValueError(
-            f"the model must answer each of {batch.shape[0]} inputs; found an output of shape "
-            f"{tuple(output.shape)}"
+            f"the model must answer each of {len(batch)} inputs; found an output of shape ()"
         )
-    return output.detach().double().cpu().reshape(batch.shape[0], -1)
+    output = output.detach().double().cpu()
+    if padding is not None:
+        if output.shape[: padding.ndim] != padding.shape:
+            raise ValueError(
+                f"mask= of shape {tuple(padding.shape)} does not fit outputs of shape "
+                f"{tuple(output.shape)}: it tells positions of the output apart here"
+            )
+        output = output.masked_fill(
+            ~padding.cpu().reshape(padding.shape + (1,) * (output.ndim - padding.ndim)), 0.0
+        )
+    return output
 
 
 def _check_models(model: object, pruned: object) -> None:
@@ -36,7 +49,13 @@ def _check_models(model: object, pruned: object) -> None:
 
 @isolated
 def output_errors(
-    model: nn.Module, pruned: nn.Module, inputs: Inputs, *, forward_size: int | None = None
+    model: nn.Module,
+    pruned: nn.Module,
+    inputs: Inputs,
+    *,
+    forward_size: int | None = None,
+    output: Output = None,
+    mask: Mask = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Relative L2 output error and change of the predicted class, input by input.
 
@@ -45,14 +64,17 @@ def output_errors(
     Args:
         model: the original.
         pruned: the pruned one.
-        inputs: a tensor (n, ...), or an iterable of batches or pairs.
+        inputs: a tensor (n, ...), a dict of forward's arguments by name, or an iterable of batches
+            of these, of pairs or of `Batch`.
         forward_size: inputs a forward pass, where memory is short; by default as in `calibrate`.
+        output: what counts of the model's answer, as in `prune`.
+        mask: which positions of the output count, as in `prune`; the others' errors do not.
 
     Returns:
-        ((n,) float64 errors, (n,) bool class changed, (0,) for models of one output).
+        ((n,) float64 errors, (n,) bool class changed, (0,) for outputs that are not (n, classes)).
 
     Raises:
-        TypeError: a model that returns no tensor.
+        TypeError: a model that returns several tensors, none of which is chosen.
         ValueError: no inputs, outputs of different shapes, or outputs that are not finite.
 
     Claim: none (plumbing, the score of THEORY section 5).
@@ -66,7 +88,10 @@ def output_errors(
     errors, changed = [], []
     with evaluating(model), evaluating(pruned):
         for batch in batches(inputs, forward_size, "inputs"):
-            before, after = _outputs(model, batch), _outputs(pruned, batch)
+            padding = padding_mask(mask, batch)
+            before, after = (_outputs(m, batch, output, padding) for m in (model, pruned))
+            if not errors and _few_numbers(batch):
+                refuse_unbatched(model, batch.to(model_device(model), copy=True), "inputs")
             _compare(before, after, errors, changed, sum(len(e) for e in errors))
     return np.concatenate(errors), np.concatenate([*changed, np.zeros(0, dtype=bool)])
 
@@ -78,6 +103,9 @@ def _compare(
         raise ValueError(
             f"the models answer in different shapes: {tuple(before.shape)} and {tuple(after.shape)}"
         )
+    # Scores of positions (pixels, tokens) are no classes of the input.
+    classes = before.ndim == 2 and before.shape[1] > 1
+    before, after = (output.reshape(len(output), -1) for output in (before, after))
     for name, output in (("model", before), ("pruned", after)):
         bad = ~torch.isfinite(output).all(dim=1)
         if bad.any():
@@ -87,8 +115,13 @@ def _compare(
     distance, size = (after - before).norm(dim=1), before.norm(dim=1)
     ratio = torch.where(distance == 0, torch.zeros_like(distance), distance / size)
     errors.append(ratio.numpy())
-    if before.shape[1] > 1:
+    if classes:
         changed.append((before.argmax(1) != after.argmax(1)).numpy())
+
+
+def _few_numbers(batch: Given) -> bool:
+    """Whether a batch may be one input without a batch dimension: a row, an image, a volume."""
+    return isinstance(batch, Tensor) and batch.is_floating_point() and batch.ndim in (1, 2, 3, 4)
 
 
 def refuse_reuse(pruned: nn.Module, inputs: Inputs, allow_repeats: bool) -> None:
@@ -111,7 +144,7 @@ def refuse_reuse(pruned: nn.Module, inputs: Inputs, allow_repeats: bool) -> None
 
 def gathered(inputs: Inputs) -> Inputs:
     """Keep a one-shot iterator for the two passes that certifying makes."""
-    if hasattr(inputs, "__len__") or not hasattr(inputs, "__iter__"):
+    if isinstance(inputs, Batch) or hasattr(inputs, "__len__") or not hasattr(inputs, "__iter__"):
         return inputs
     return list(inputs)
 
@@ -126,6 +159,8 @@ def certify(
     confidence: float = 0.99,
     eps: float | None = None,
     allow_repeats: bool = False,
+    output: Output = None,
+    mask: Mask = None,
 ) -> Certificate:
     """Certify a pruned network on held-out inputs, with no assumption but that they are i.i.d.
 
@@ -136,12 +171,17 @@ def certify(
         model: the original network.
         pruned: the pruned one (any method; a `PruneResult.model`).
         inputs: held-out inputs, i.i.d. from the population and independent of the choice of
-            `pruned`: a tensor (n, ...), or an iterable of batches or pairs.
+            `pruned`: a tensor (n, ...), a dict of forward's arguments by name, or an iterable of
+            batches of these, of pairs or of `Batch`.
         delta: share of fresh inputs that may exceed eps, in (0, 1); with eps given, the share that
             decides whether the certificate is vacuous is 1.
         confidence: 1 - alpha, in (0, 1).
         eps: fixed relative error > 0, chosen before looking at the inputs, or None.
         allow_repeats: accept inputs that equal calibration inputs (fresh draws that repeat).
+        output: what counts of the model's answer where that is no tensor: a name, a position, or a
+            function that makes one tensor (n, ...) of it.
+        mask: which positions of the output count: the name of a tensor (n, positions) of the batch,
+            such as "attention_mask", or a function of the batch that makes one.
 
     Returns:
         The certificate; vacuous (eps = +inf) with the n that is needed where n is too small.
@@ -164,7 +204,7 @@ def certify(
     needed = int(sipp_theory.points_needed(delta, confidence))
     held = gathered(inputs)
     refuse_reuse(pruned, held, allow_repeats)
-    errors, changed = output_errors(model, pruned, held)
+    errors, changed = output_errors(model, pruned, held, output=output, mask=mask)
     origin = recall(pruned)
     seed = None if origin is None else origin.seed
     if eps is None:

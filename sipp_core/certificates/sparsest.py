@@ -18,6 +18,8 @@ from sipp_core.pruning.result import PruneResult
 from sipp_core.runtime.execution import Progress, uncompiled
 from sipp_core.runtime.inputs import Inputs
 from sipp_core.runtime.isolation import isolated
+from sipp_core.runtime.outputs import Output
+from sipp_core.runtime.padding import Mask
 from sipp_core.sensitivity.calibrate import Calibration
 
 KEEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02)
@@ -63,6 +65,8 @@ def sparsest(
     scope: str | None = None,
     seed: int = 0,
     allow_repeats: bool = False,
+    output: Output = None,
+    mask: Mask = None,
     progress: Progress | None = None,
 ) -> SparsestResult:
     """Find the sparsest pruned network that provably meets a target on fresh inputs.
@@ -82,6 +86,8 @@ def sparsest(
         scope: as in `prune`.
         seed: as in `prune`.
         allow_repeats: as in `certify`.
+        output: as in `prune` and `certify`.
+        mask: as in `prune` and `certify`.
         progress: callback (done, total, what).
 
     Returns:
@@ -112,21 +118,23 @@ def sparsest(
     needed = int(sipp_theory.points_needed(delta, confidence))
     held = gathered(holdout)
     rule = find_method(method)
-    first = make_request(rule, model, keep=ratios[0], scope=scope, seed=seed)
+    first = make_request(rule, model, keep=ratios[0], scope=scope, seed=seed, output=output)
     measured = (
         calibration
         if isinstance(calibration, Calibration)
-        else calibrate_for(rule, first, calibration)
+        else calibrate_for(rule, first, calibration, mask=mask)
     )
     best: tuple[PruneResult, np.ndarray, np.ndarray] | None = None
     counts: list[int] = []
     for index, keep in enumerate(ratios):
         if progress is not None:
             progress(index, len(ratios), f"keep {keep:g}")
-        candidate = prune(model, measured, method=rule, keep=keep, scope=scope, seed=seed)
+        candidate = prune(
+            model, measured, method=rule, keep=keep, scope=scope, seed=seed, output=output
+        )
         if index == 0:
             refuse_reuse(candidate.model, held, allow_repeats)
-        errors, changed = output_errors(model, candidate.model, held)
+        errors, changed = output_errors(model, candidate.model, held, output=output, mask=mask)
         counts.append(int((errors > eps).sum()))
         tested = sipp_theory.fixed_sequence(counts, len(errors), delta, confidence)
         if tested.last != index:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, fx, nn
 
 from sipp_core.filters.coupling import NOBODY, Flow, Labels, Units, root
 from sipp_core.filters.flow import Operation, function_name, through_function, through_module
 from sipp_core.network.layers import SUPPORTED, prunable_layers
 from sipp_core.network.selection import LayerChoice
+from sipp_core.runtime.batch import Given, joined
 from sipp_core.runtime.execution import evaluating, forward, model_device
 
 Norm = nn.modules.batchnorm._BatchNorm
@@ -206,7 +206,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
             delattr(model, name)
 
 
-def channel_graph(model: nn.Module, example: Tensor, layers: LayerChoice = None) -> ChannelGraph:
+def channel_graph(model: nn.Module, example: Given, layers: LayerChoice = None) -> ChannelGraph:
     """Find the channels of a network that can be removed, and what keeps the others.
 
     A channel goes through elementwise operations, pooling, BatchNorm, depthwise convolutions,
@@ -270,9 +270,9 @@ def _group(
     return ChannelGroup(len(ids), producers, outputs, inputs, frozen)
 
 
-def example_of(batch: Tensor) -> Tensor:
+def example_of(batch: Given) -> Given:
     """Two inputs of a batch, enough to tell its axes apart.
 
     Shapes: batch (n, ...); returns (2, ...).
     """
-    return batch[:2] if len(batch) > 1 else torch.cat([batch, batch])
+    return batch[:2] if len(batch) > 1 else joined([batch, batch])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sipp_core.filters import result as reporting
 from sipp_core.filters.graph import ChannelGraph, channel_graph, example_of
@@ -20,6 +20,7 @@ from sipp_core.filters.sensitivity import ChannelCalibration, measure_channels
 from sipp_core.network.cost import multiply_adds, parameter_count
 from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.network.structure import channel_shape
+from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.numbers import Bool
 
@@ -46,7 +47,7 @@ class Removal:
 
 def remove_channels(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Given,
     prunable: Sequence[PrunableLayer],
     *,
     random: bool,

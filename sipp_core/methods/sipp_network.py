@@ -17,7 +17,9 @@ from sipp_core.pruning.refit import REFITTED, RIDGE, refit
 from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.writing import measured_promise, rewrite, rewrites_of
 from sipp_core.runtime.arguments import positive, whole
+from sipp_core.runtime.batch import Given
 from sipp_core.runtime.numbers import Float
+from sipp_core.runtime.outputs import Output
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.output import output_sensitivity
 
@@ -81,7 +83,7 @@ class SippNetwork(Method):
                 request.progress(number - 1, self.rounds, "rounds")
             layers = [layer.within(new) for layer in dense]
             budget = max(1.0, float(np.rint(size * keep ** (number / self.rounds))))
-            masks = self._masks(new, layers, inputs, budget, request.seed)
+            masks = self._masks(new, layers, inputs, budget, request.seed, request.output)
             refit(request.model, new, dense, masks, inputs, ridge=self.ridge)
         pruned = rewrite(request, calibration, rewrites_of(new, calibration))
         notes = (*pruned.notes, REFITTED) if keep < 1 else pruned.notes
@@ -92,23 +94,28 @@ class SippNetwork(Method):
         return measured_promise()
 
     def _scores(
-        self, model: nn.Module, layers: list[PrunableLayer], inputs: Tensor, seed: int
+        self,
+        model: nn.Module,
+        layers: list[PrunableLayer],
+        inputs: Given,
+        seed: int,
+        output: Output,
     ) -> list[Float]:
         weights = [layer.weight.double().cpu().numpy() for layer in layers]
         if self.score == "magnitude":
             return [np.abs(weight) for weight in weights]
-        known = output_sensitivity(model, inputs, layers, seed)
+        known = output_sensitivity(model, inputs, layers, seed, output)
         return [
             known[layer.name].scores(weight, isinstance(layer.module.bias, Tensor))
             for layer, weight in zip(layers, weights, strict=True)
         ]
 
     def _masks(
-        self, model: nn.Module, layers: list[PrunableLayer], inputs: Tensor, budget: float,
-        seed: int,
+        self, model: nn.Module, layers: list[PrunableLayer], inputs: Given, budget: float,
+        seed: int, output: Output,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Keep the largest of all layers in the model itself; bool masks by name, (out, fan_in)."""
-        scores = self._scores(model, layers, inputs, seed)
+        scores = self._scores(model, layers, inputs, seed, output)
         masks = {}
         for layer, kept in zip(layers, largest(scores, budget), strict=True):
             weight = weight_of(layer.module)

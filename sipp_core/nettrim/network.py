@@ -22,6 +22,7 @@ from sipp_core.nettrim.solver import solve, trim_to
 from sipp_core.network.layers import prunable_layers, weight_of, write_weight
 from sipp_core.network.selection import LayerChoice
 from sipp_core.runtime.arguments import positive
+from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import Progress, forward, model_device, uncompiled, watching
 from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.isolation import isolated
@@ -177,7 +178,7 @@ def _solved(
     return solve_cvxpy(program) if solver == "cvxpy" else solve(program, tolerance=tolerance)
 
 
-def _activations(model: nn.Module, stream: list[Tensor], names: list[str]) -> dict[str, Tensor]:
+def _activations(model: nn.Module, stream: list[Given], names: list[str]) -> dict[str, Tensor]:
     """What enters each of the layers, (P, N) float64."""
     rows: dict[str, list[Tensor]] = {name: [] for name in names}
     modules = dict(model.named_modules())

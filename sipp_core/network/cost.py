@@ -7,10 +7,11 @@ import math
 from torch import Tensor, nn
 
 from sipp_core.network.layers import SUPPORTED
+from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import forward, model_device, watching
 
 
-def multiply_adds(model: nn.Module, example: Tensor) -> dict[str, int]:
+def multiply_adds(model: nn.Module, example: Given) -> dict[str, int]:
     """Count the multiply-adds of each Linear and Conv layer in one forward pass.
 
     A Linear layer takes out * in for each row, a convolution out * in/groups * kernel for each
@@ -19,7 +20,8 @@ def multiply_adds(model: nn.Module, example: Tensor) -> dict[str, int]:
 
     Args:
         model: any module; left as it was.
-        example: (n, ...) inputs, on any device; the counts are of all of them together.
+        example: (n, ...) inputs, or a `Batch` of them, on any device; the counts are of all of them
+            together.
 
     Returns:
         Multiply-adds by name of the layer, in the order of `named_modules`; 0 for one not called.

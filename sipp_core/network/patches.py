@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sipp_core.network.layers import PrunableLayer
+from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.runtime.padding import unpadded
 
 # Float32 elements of one tile (float64: half as many): patches, and what is computed of each. 2**22
 # are 16 MiB, and about ten temporaries of that size live at once in the kernel.
@@ -34,6 +35,18 @@ def row_count(layer: PrunableLayer, inputs: Tensor) -> int:
     if isinstance(layer.module, nn.Linear):
         return _tokens(layer, inputs).shape[0]
     return math.prod(_Geometry(layer, inputs).positions)
+
+
+def is_unbatched(layer: PrunableLayer, inputs: Tensor) -> bool:
+    """Whether a layer was called with a single input that has no batch dimension."""
+    if isinstance(layer.module, nn.Linear):
+        return inputs.ndim == 1
+    return inputs.ndim == weight_of(layer.module).ndim - 1
+
+
+def masked(layer: PrunableLayer, inputs: Tensor, mask: Tensor | None) -> Tensor:
+    """What a layer receives, without the rows that a mask leaves out; patches are all kept."""
+    return unpadded(inputs, mask) if isinstance(layer.module, nn.Linear) else inputs
 
 
 def tiles(layer: PrunableLayer, inputs: Tensor) -> Iterator[Tensor]:

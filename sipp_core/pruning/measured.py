@@ -10,15 +10,18 @@ from torch import Tensor, nn
 
 import sipp_theory
 from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.network.patches import masked as rows_kept
 from sipp_core.network.patches import tiles
+from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import forward, model_device, watching
 from sipp_core.runtime.numbers import Float
+from sipp_core.runtime.padding import Mask, padding_mask
 from sipp_core.runtime.processes import Processes
 
 
 def measured_errors(
     dense: nn.Module, pruned: nn.Module, layers: Iterable[PrunableLayer],
-    stream: Iterable[Tensor], group: Processes | None = None,
+    stream: Iterable[Given], group: Processes | None = None, mask: Mask = None,
 ) -> dict[str, Float]:  # fmt: skip
     """Largest relative error of each neuron over all rows of the inputs, (out,) by layer name.
 
@@ -32,6 +35,7 @@ def measured_errors(
         layers: the layers of `dense` to look at, as `calibrate(...).layers[k].layer`.
         stream: batches of inputs.
         group: the processes that share the batches out, None for this one alone.
+        mask: which positions of the inputs count, as in `calibrate`.
 
     Returns:
         (out,) errors by layer name, certain for every row that was seen.
@@ -68,7 +72,7 @@ def measured_errors(
 
     def see(name: str, given: Tensor) -> None:
         layer, old, new, shift = known[name]
-        for tile in tiles(layer, given.detach()):
+        for tile in tiles(layer, rows_kept(layer, given.detach(), padding[0])):
             rows = tile.double().cpu().numpy()
             worst = [
                 sipp_theory.measured_error(old[g], new[g], rows[g], shift[g])
@@ -76,10 +80,12 @@ def measured_errors(
             ]
             errors[name] = np.maximum(errors[name], np.concatenate(worst))
 
+    padding: list[Tensor | None] = [None]
     device = model_device(dense)
     with watching(dense, {name: each[0].module for name, each in known.items()}, see):
         for number, batch in enumerate(stream):
             if group is None or group.mine(number):
+                padding[0] = padding_mask(mask, batch)
                 forward(dense, batch.to(device), "calibration")
     if group is not None:
         errors = {n: group.maximum(torch.from_numpy(e)).cpu().numpy() for n, e in errors.items()}

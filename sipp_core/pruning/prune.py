@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import nn
 
 from sipp_core.network.selection import LayerChoice
 from sipp_core.pruning.measured import measured_errors
@@ -20,9 +20,12 @@ from sipp_core.pruning.result import PruneResult
 from sipp_core.pruning.table import refuse_coverage
 from sipp_core.runtime import provenance
 from sipp_core.runtime.arguments import whole
+from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import Progress, uncompiled
 from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.isolation import isolated
+from sipp_core.runtime.outputs import Output
+from sipp_core.runtime.padding import LEFT_OUT, Mask
 from sipp_core.runtime.processes import processes
 from sipp_core.runtime.provenance import Provenance, digests, fingerprint, remember
 from sipp_core.sensitivity.calibrate import Calibration, calibrate
@@ -49,6 +52,8 @@ def prune(
     forward_size: int | None = None,
     masks: bool = False,
     refit: bool = False,
+    output: Output = None,
+    mask: Mask = None,
     progress: Progress | None = None,
 ) -> PruneResult:
     """Prune a trained model, with a promise for every neuron.
@@ -69,9 +74,9 @@ def prune(
 
     Args:
         model: nn.Module with Linear or Conv layers; never changed.
-        calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs (snip
-            needs the targets); or what `calibrate` made of them, to prune many times for one
-            measurement.
+        calibration: a tensor (n, ...), a dict of forward's arguments by name, or an iterable of
+            batches: tensors, dicts, (input, target) pairs (snip needs the targets) or `Batch`; or
+            what `calibrate` made of them, to prune many times for one measurement.
         method: one of METHODS, or a method, such as `sipp_core.methods.SippDet(rank="mean")`. An
             argument below that it does not use is refused.
         keep: fraction of prunable weights to keep, in (0, 1].
@@ -94,6 +99,9 @@ def prune(
         masks: add torch.nn.utils.prune-style weight_orig and weight_mask to the new model.
         refit: solve for the kept weights and biases again on the calibration inputs, layer by layer
             (AL-5); nothing is promised of them before, `measured` says what they do.
+        output: what counts of the model's answer where that is no tensor: a name, a position, or a
+            function that makes one tensor (n, ...) of it.
+        mask: which positions of token inputs are measured and promised (see `calibrate`).
         progress: callback (done, total, what).
 
     Returns:
@@ -119,13 +127,14 @@ def prune(
     request = make_request(
         rule, model, keep=keep, eps=eps, delta=delta, scope=scope, bound=bound,
         coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, refit=refit,
-        progress=progress,
+        output=output, progress=progress,
     )  # fmt: skip
     group = None
     if isinstance(calibration, Calibration):
         stats = _ready(
             calibration, rule, request, layers=layers, batch_size=batch_size,
             forward_size=forward_size, points=None if points == calibration.points else points,
+            mask=mask,
         )  # fmt: skip
     else:
         group = processes()
@@ -141,13 +150,14 @@ def prune(
         stats = calibrate_for(
             rule, request, calibration, layers=layers,
             batch_size=256 if batch_size is None else batch_size, forward_size=forward_size,
+            mask=mask,
         )  # fmt: skip
     new = rule.run(request, stats)
     reports = new.reports
     seen = _seen_again(calibration, stats, forward_size)
     if seen is not None:
         of, marks = [layer.layer for layer in stats.layers], set[bytes]()
-        measured = measured_errors(model, new.model, of, _marked(seen, marks), group)
+        measured = measured_errors(model, new.model, of, _marked(seen, marks), group, stats.mask)
         if marks == stats.digests:
             reports = tuple(with_measured(report, measured.get(report.name)) for report in reports)
     if group is not None:
@@ -169,7 +179,7 @@ def prune(
         inputs=stats.inputs,
         distinct=stats.distinct,
         vacuous=nothing_holds(reports) if new.vacuous is None else new.vacuous,
-        holds_for=promise.holds_for,
+        holds_for=promise.holds_for + (f"; {LEFT_OUT}" if stats.mask is not None else ""),
         notes=(*new.notes, *notes_on(request, stats, new.reports)),
         claims=promise.claims,
         versions=provenance.versions(),
@@ -182,19 +192,24 @@ def prune(
             **rule.settings(), "points": stats.points if request.points else None, "masks": masks,
             "refit": refit,
             "layers": None if layers is None else _in_words(layers), "forward_size": forward_size,
+            **{
+                name: _in_words(value)
+                for name, value in (("output", output), ("mask", stats.mask))
+                if value is not None
+            },
         },
         channels=new.channels,
     )  # fmt: skip
 
 
-def _in_words(layers: LayerChoice) -> str:
-    """A choice of layers as it is written, the same in every process: no address of a function."""
+def _in_words(layers: object) -> str:
+    """A setting as it is written, the same in every process: no address of a function."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(layers))
 
 
 def _seen_again(
     calibration: Inputs | Calibration, stats: Calibration, size: int | None
-) -> Iterator[Tensor] | None:
+) -> Iterator[Given] | None:
     """The calibration inputs once more, if they can be had; a stream is gone once it was read."""
     if stats.held_inputs is not None:
         return batches(stats.held_inputs, size)
@@ -203,7 +218,7 @@ def _seen_again(
     return batches(calibration, size)
 
 
-def _marked(stream: Iterator[Tensor], marks: set[bytes]) -> Iterator[Tensor]:
+def _marked(stream: Iterator[Given], marks: set[bytes]) -> Iterator[Given]:
     """The stream, its fingerprints gathered: read again, a loader may give others, or none."""
     with contextlib.suppress(TypeError, ValueError):
         for batch in stream:
@@ -248,6 +263,7 @@ def make_request(
     points: int | None = None,
     masks: bool = False,
     refit: bool = False,
+    output: Output = None,
     progress: Progress | None = None,
 ) -> Request:
     """Validate the arguments of `prune`, and refuse those that the method does not use.
@@ -265,6 +281,7 @@ def make_request(
         points: activation rows a layer.
         masks: whether the new model shall carry masks.
         refit: whether kept weights are solved for again.
+        output: what counts of the model's answer.
         progress: callback.
 
     Returns:
@@ -324,6 +341,7 @@ def make_request(
         masks=masks,
         refit=refit,
         progress=progress,
+        output=output,
     )
     if masks and refit:
         raise ValueError("refit=True writes new weights, not masks; leave masks=False")
@@ -377,6 +395,7 @@ def calibrate_for(
     layers: LayerChoice = None,
     batch_size: int = 256,
     forward_size: int | None = None,
+    mask: Mask = None,
 ) -> Calibration:
     """Measure what a method needs for a request."""
     needs = method.needs(request)
@@ -391,6 +410,8 @@ def calibrate_for(
         validation_every=needs.held_out,
         inputs=needs.inputs or request.refit,
         seed=request.seed,
+        output=request.output,
+        mask=mask,
         progress=request.progress,
     )
 

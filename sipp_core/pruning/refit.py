@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer, weight_of, write_weight
 from sipp_core.network.patches import tiles
+from sipp_core.runtime.batch import Given, run
 from sipp_core.runtime.execution import Progress, model_device, watching
 from sipp_core.runtime.inputs import inputs_a_forward
 
@@ -34,7 +35,7 @@ class _Reached(BaseException):
 
 def refit(
     dense: nn.Module, pruned: nn.Module, layers: Sequence[PrunableLayer],
-    masks: Mapping[str, Tensor], inputs: Tensor, *, ridge: float = RIDGE,
+    masks: Mapping[str, Tensor], inputs: Given, *, ridge: float = RIDGE,
     progress: Progress | None = None,
 ) -> None:  # fmt: skip
     """Refit the kept weights of all layers of `pruned` in place, in the order of the forward pass.
@@ -44,7 +45,7 @@ def refit(
         pruned: its pruned copy, whose weights w_0 and biases are written over.
         layers: the layers of `dense` to refit, as `calibrate(...).layers[k].layer`.
         masks: True where a weight is kept, in the weight's shape, by layer name.
-        inputs: (n, ...) tensor, without labels.
+        inputs: (n, ...) tensor or `Batch`, without labels.
         ridge: strength of the ridge, > 0, in units of the Gram matrix's mean diagonal.
         progress: callback (done, total, "refit").
 
@@ -85,7 +86,7 @@ def refit(
 
 
 def calls_in_order(
-    model: nn.Module, layers: Sequence[PrunableLayer], example: Tensor
+    model: nn.Module, layers: Sequence[PrunableLayer], example: Given
 ) -> dict[str, int]:
     """How often each layer is called in a forward pass, in the order of the first calls."""
     calls: dict[str, int] = {}
@@ -94,11 +95,11 @@ def calls_in_order(
         calls[name] = calls.get(name, 0) + 1
 
     with watching(model, {layer.name: layer.module for layer in layers}, see):
-        model(example.to(model_device(model), copy=True))
+        run(model, example.to(model_device(model), copy=True))
     return calls
 
 
-def _inputs_of(model: nn.Module, layer: PrunableLayer, count: int, batch: Tensor) -> list[Tensor]:
+def _inputs_of(model: nn.Module, layer: PrunableLayer, count: int, batch: Given) -> list[Tensor]:
     """What enters one layer in its calls; the forward pass is left with the last of them."""
     given: list[Tensor] = []
 
@@ -108,7 +109,7 @@ def _inputs_of(model: nn.Module, layer: PrunableLayer, count: int, batch: Tensor
             raise _Reached
 
     with contextlib.suppress(_Reached), watching(model, {layer.name: layer.module}, see):
-        model(batch.to(model_device(model), copy=True))
+        run(model, batch.to(model_device(model), copy=True))
     return given
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import nn
 
 from sipp_core.runtime.execution import Progress
+from sipp_core.runtime.outputs import Output
 from sipp_theory import Bound
 
 DEFAULT_DELTA = 0.05
@@ -54,6 +55,7 @@ class Request:
         masks: whether the new model shall carry weight_orig and weight_mask.
         refit: whether the kept weights are solved for again (AL-5).
         progress: callback, or None.
+        output: what counts of the model's answer where that is no tensor.
     """
 
     model: nn.Module
@@ -66,6 +68,7 @@ class Request:
     masks: bool
     refit: bool
     progress: Progress | None
+    output: Output = None
 
     @property
     def guaranteed(self) -> bool:

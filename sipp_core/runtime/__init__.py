@@ -8,24 +8,26 @@ from sipp_core.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from sipp_core.runtime.arguments import whole
+    from sipp_core.runtime.batch import Batch
     from sipp_core.runtime.compiling import compiled
     from sipp_core.runtime.execution import (
         Progress,
         evaluating,
+        forward,
         model_device,
         one_thread,
         some_threads,
     )
     from sipp_core.runtime.files import write_atomically
-    from sipp_core.runtime.inputs import shuffled
+    from sipp_core.runtime.inputs import read_whole, shuffled
     from sipp_core.runtime.numbers import Bool, Float, generator
     from sipp_core.runtime.processes import Processes, processes
     from sipp_core.runtime.provenance import digests, fingerprint, versions
 
 __all__ = [
-    "Bool", "Float", "Processes", "Progress", "compiled", "digests", "evaluating",
-    "fingerprint", "generator", "lazily", "model_device", "one_thread", "processes", "shuffled",
-    "some_threads", "versions", "whole", "write_atomically",
+    "Batch", "Bool", "Float", "Processes", "Progress", "compiled", "digests", "evaluating",
+    "fingerprint", "forward", "generator", "lazily", "model_device", "one_thread", "processes",
+    "read_whole", "shuffled", "some_threads", "versions", "whole", "write_atomically",
 ]  # fmt: skip
 
 # sipp_core.svm writes files and draws numbers without torch.
@@ -33,10 +35,11 @@ __getattr__ = lazily(
     __name__,
     {
         "arguments": "whole",
+        "batch": "Batch",
         "compiling": "compiled",
-        "execution": "Progress evaluating model_device one_thread some_threads",
+        "execution": "Progress evaluating forward model_device one_thread some_threads",
         "files": "write_atomically",
-        "inputs": "shuffled",
+        "inputs": "read_whole shuffled",
         "numbers": "Bool Float generator",
         "processes": "Processes processes",
         "provenance": "digests fingerprint versions",

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sipp_core.runtime.isolation import as_the_user_has_it, isolation
+from sipp_core.runtime.batch import Given, misfit, run, shape_of
+from sipp_core.runtime.isolation import isolation
 
 Model = TypeVar("Model")
 
@@ -198,21 +199,34 @@ def model_device(model: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def forward(model: nn.Module, batch: Tensor, name: str) -> Any:
+def forward(model: nn.Module, batch: Given, name: str) -> Any:
     """Run a model on one batch; inputs that do not fit it are refused by name.
 
-    Shapes: batch (n, ...).
+    Args:
+        model: the module, in the mode that it is to run in.
+        batch: (n, ...) tensor or a `Batch`, on the model's device.
+        name: of the inputs, for the message.
+
+    Returns:
+        What the model's forward returns.
+
+    Raises:
+        ValueError: the model cannot be called with the batch, or fails on it.
+
+    Example:
+        >>> forward(nn.Flatten(), torch.ones(2, 3, 1), "inputs").shape
+        torch.Size([2, 3])
     """
     try:
-        with as_the_user_has_it():
-            return model(batch)
+        return run(model, batch)
+    except TypeError as error:
+        if (reason := misfit(model, batch)) is None:
+            raise
+        raise ValueError(f"{name} does not fit the model: {reason}") from error
     except RuntimeError as error:
         if type(error) is not RuntimeError:  # out of memory and its like are what they are
             raise
-        raise ValueError(
-            f"the model cannot run on {name} of shape {tuple(batch.shape)} and dtype "
-            f"{batch.dtype}: {error}"
-        ) from error
+        raise ValueError(f"the model cannot run on {name} of {shape_of(batch)}: {error}") from error
 
 
 REDUCED = ("tf32", "bf16")

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sipp_core.runtime.batch import Given
+
 
 def checksum(tensors: dict[str, Tensor], text: str = "") -> str:
     """SHA-256 over named tensors and a text."""
@@ -66,11 +68,11 @@ def recall(pruned: nn.Module) -> Provenance | None:
     return _provenance.get(pruned)
 
 
-def digests(batch: Tensor) -> list[bytes]:
+def digests(batch: Given) -> list[bytes]:
     """Fingerprint each input, to see whether held-out inputs were calibration inputs.
 
     Args:
-        batch: (n, ...) tensor.
+        batch: (n, ...) tensor, or a `Batch` (all that the model is given counts).
 
     Returns:
         n fingerprints of 8 bytes; equal inputs give equal ones whatever float type carries them.
@@ -79,10 +81,19 @@ def digests(batch: Tensor) -> list[bytes]:
         >>> a, b = digests(torch.tensor([[1.0], [1.0]])); a == b
         True
     """
-    if batch.is_floating_point():
-        batch = batch.to(torch.float32) + 0.0  # -0.0 and 0.0 are one input
-    flat = batch.reshape(batch.shape[0], -1).cpu().contiguous().numpy()
-    return [hashlib.blake2b(row, digest_size=8).digest() for row in flat]
+    tensors = (batch,) if isinstance(batch, Tensor) else batch.tensors
+    columns = [_rows(tensor) for tensor in tensors]
+    return [
+        hashlib.blake2b(b"".join(row), digest_size=8).digest() for row in zip(*columns, strict=True)
+    ]
+
+
+def _rows(tensor: Tensor) -> list[bytes]:
+    """The numbers of each input, as bytes."""
+    if tensor.is_floating_point():
+        tensor = tensor.to(torch.float32) + 0.0  # -0.0 and 0.0 are one input
+    flat = tensor.reshape(tensor.shape[0], -1).cpu().contiguous().numpy()
+    return [row.tobytes() for row in flat]
 
 
 def versions() -> dict[str, str]:

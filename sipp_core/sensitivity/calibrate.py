@@ -10,15 +10,17 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from sipp_core.network.layers import other_matrices, prunable_layers
 from sipp_core.network.selection import LayerChoice
 from sipp_core.runtime.arguments import whole
+from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import Progress, uncompiled
-from sipp_core.runtime.inputs import Inputs, labelled
+from sipp_core.runtime.inputs import Inputs, held_pairs, whole_stream
 from sipp_core.runtime.isolation import isolated
+from sipp_core.runtime.outputs import Output
+from sipp_core.runtime.padding import Mask
 from sipp_core.runtime.processes import processes
 from sipp_core.runtime.provenance import fingerprint
 from sipp_core.sensitivity import buffer
@@ -42,6 +44,7 @@ class Calibration:
         statistics: names of what was measured beside what always is.
         held_inputs: the inputs (n, ...) in the order seen, each process all of them, on the device
             that they came on; None unless calibrate(inputs=True) kept them.
+        mask: which positions of the inputs were measured; None for all.
         validation: statistics-free activation rows of the inputs set aside (CoreNet++'s T), per
             layer name; empty when none were.
     """
@@ -55,7 +58,8 @@ class Calibration:
     validation: dict[str, Tensor]
     left_whole: tuple[str, ...] = ()
     statistics: frozenset[str] = frozenset()
-    held_inputs: Tensor | None = None
+    held_inputs: Given | None = None
+    mask: Mask = None
 
 
 # Of the flags that `statistics` replaces, the names that they stand for.
@@ -86,6 +90,8 @@ def calibrate(
     validation_every: int = 0,
     seed: int = 0,
     loss: Loss | None = None,
+    output: Output = None,
+    mask: Mask = None,
     progress: Progress | None = None,
     support: bool = False,
     mean: bool = False,
@@ -114,7 +120,9 @@ def calibrate(
 
     Args:
         model: any nn.Module with Linear or Conv layers; left as found.
-        calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs.
+        calibration: a tensor (n, ...), a dict of forward's arguments by name, or an iterable of
+            batches: tensors, dicts, (input, target) pairs or `Batch`. What can be read in two ways
+            is refused.
         layers: names, globs, types or a predicate to choose layers, "!name" or Except(type) to
             leave out (see `sipp_core.layers.prunable_layers`); None takes all.
         batch_size: inputs between two calls of `progress`, >= 1, and no fewer than run at once; it
@@ -138,6 +146,11 @@ def calibrate(
         seed: seed of the row sample.
         loss: (outputs, targets) -> the batch's mean loss; default cross-entropy for integer targets
             and mean squared error for floating ones.
+        output: what counts of the model's answer where that is no tensor: a name, a position, or a
+            function that makes one tensor (n, ...) of it.
+        mask: which positions of token inputs are measured: the name of a tensor (n, positions) of
+            the batch, such as "attention_mask", or a function of the batch that makes one. It
+            leaves rows of dense layers out.
         progress: called with (inputs done, 0, "calibrate" or "gradients").
         support: deprecated, statistics={"support"}.
         mean: deprecated, statistics={"mean"}.
@@ -157,6 +170,7 @@ def calibrate(
     Claim: ES-1. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422.
 
     Example:
+        >>> import torch
         >>> stats = calibrate(nn.Sequential(nn.Linear(2, 3)), torch.ones(4, 2))
         >>> (stats.inputs, stats.distinct, tuple(stats.layers[0].sensitivity.shape))
         (4, 1, (3, 2))
@@ -169,6 +183,10 @@ def calibrate(
         raise ValueError(f"validation_every must be 0 or at least 2; found {validation_every}")
     old = {"support": support, "mean": mean, "norms": norms, "gradients": gradients}
     names = sorted({*checked_names(statistics), *_deprecated(old)})
+    if mask is not None and "support" in names:
+        raise ValueError(
+            "'support' counts inputs by their rows, which mask= makes uneven; leave one of them out"
+        )
     if isinstance(layers, Iterable) and not isinstance(layers, str | type):
         layers = list(layers)  # a one-shot iterator is read twice below
     model = uncompiled(model)
@@ -187,13 +205,13 @@ def calibrate(
                 ),
             }
         )  # fmt: skip
-    stream = Stream(model, watchers, forward_size, validation_every, group, inputs)
+    stream = Stream(model, watchers, forward_size, validation_every, group, inputs, output, mask)
     with stream.together():
-        pairs = labelled(calibration) if any(w.gradients for w in watchers) else None
+        pairs = held_pairs(calibration) if any(w.gradients for w in watchers) else None
         stream.run(calibration if pairs is None else pairs, batch_size, progress)
         if pairs is not None:
             of = [(watcher.layer, watcher.gradients) for watcher in watchers]
-            add_gradients(model, of, pairs, forward_size, loss, progress)
+            add_gradients(model, of, pairs, forward_size, loss, output, progress)
     if group is not None:
         stream.merge(group)
     with stream.together():
@@ -208,5 +226,6 @@ def calibrate(
         validation={w.layer.name: w.aside.value()[0] for w in watchers if w.aside.seen},
         left_whole=other_matrices(model, layers),
         statistics=frozenset(names),
-        held_inputs=torch.cat(stream.held) if inputs else None,
+        held_inputs=whole_stream(stream.held) if inputs else None,
+        mask=mask,
     )

@@ -11,13 +11,16 @@ from torch.nn import functional
 
 from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.runtime.arguments import first_nonfinite
+from sipp_core.runtime.batch import Batch
 from sipp_core.runtime.execution import Progress, evaluating, forward, model_device
-from sipp_core.runtime.inputs import batches, inputs_a_forward
+from sipp_core.runtime.inputs import inputs_a_forward, labelled
+from sipp_core.runtime.outputs import Output
+from sipp_core.runtime.outputs import scores as plain
 from sipp_core.runtime.processes import Processes
 from sipp_core.sensitivity.statistics import MeasuredLayer, Statistic, register_statistic
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Pairs = Sequence[tuple[Tensor, Tensor]]
+Pairs = Sequence[Batch]
 
 
 def default_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -113,25 +116,25 @@ class Saliency(Statistic):
 
 def add_gradients(
     model: nn.Module, statistics: Sequence[tuple[PrunableLayer, Sequence[Statistic]]],
-    pairs: Pairs, size: int | None, loss: Loss | None, progress: Progress | None,
+    pairs: Pairs, size: int | None, loss: Loss | None, output: Output, progress: Progress | None,
 ) -> None:  # fmt: skip
     """Hand each layer's statistics the gradients of the loss, batch by batch.
 
     The model runs in eval mode; its parameters' .grad, flags, hooks and buffers are left as they
     were. Many processes each compute the whole of it.
 
-    Shapes: pairs (inputs, targets), loss (outputs, targets).
+    Shapes: loss (outputs, targets).
     """
     device = model_device(model)
     weights = [weight_of(layer.module) for layer, _ in statistics]
-    count, size = 0, size or inputs_a_forward(pairs[0][0])
+    count, size = 0, size or inputs_a_forward(pairs[0].without_targets())
     with _differentiable(weights), evaluating(model), torch.enable_grad():
-        for inputs, targets in zip(
-            batches([x for x, _ in pairs], size),
-            batches([y for _, y in pairs], size, "targets of calibration"),
-            strict=True,
-        ):
+        for pair in labelled(pairs, size):
+            inputs, targets = pair.without_targets(), pair.targets
+            assert targets is not None
             outputs = forward(model, inputs.to(device), "calibration")
+            if loss is None or output is not None:
+                outputs = plain(outputs, output)
             value = _value(loss or default_loss, outputs, targets.to(device))
             gradients = torch.autograd.grad(value, weights, materialize_grads=True)
             for (_, some), gradient in zip(statistics, gradients, strict=True):

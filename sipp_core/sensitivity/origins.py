@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer
 from sipp_core.network.patches import row_count, tiles
+from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import forward, watching
 
 # Inputs of the trial, of which the middle one is exchanged: few, as all layers' rows are held.
@@ -38,7 +39,7 @@ def refuse_uneven(layer: PrunableLayer, given: Tensor, batch: int) -> None:
         )
 
 
-def refuse_mixed(model: nn.Module, layers: Sequence[PrunableLayer], batch: Tensor) -> bool:
+def refuse_mixed(model: nn.Module, layers: Sequence[PrunableLayer], batch: Given) -> bool:
     """Refuse layers whose rows do not stand in the order of the inputs.
 
     Two forward passes over three inputs of the batch.
@@ -61,10 +62,11 @@ def refuse_mixed(model: nn.Module, layers: Sequence[PrunableLayer], batch: Tenso
     return True
 
 
-def _trial(batch: Tensor) -> tuple[Tensor, Tensor] | None:
+def _trial(batch: Given) -> tuple[Given, Given] | None:
     """Three inputs, and the same with the middle one exchanged; None if all inputs are alike."""
-    seen = batch[:LOOKED_AT].flatten(1)
-    differs = (seen != seen[:1]).sum(dim=1)
+    parts = [batch] if isinstance(batch, Tensor) else batch.tensors
+    seen = [part[:LOOKED_AT].flatten(1) for part in parts]
+    differs = torch.stack([(part != part[:1]).sum(dim=1) for part in seen]).sum(dim=0)
     other = int(differs.argmax())
     if differs[other] == 0:
         return None
@@ -72,7 +74,7 @@ def _trial(batch: Tensor) -> tuple[Tensor, Tensor] | None:
     return batch[[other, 0, other]], batch[[other, other, other]]
 
 
-def _received(model: nn.Module, layers: Sequence[PrunableLayer], batch: Tensor) -> Rows:
+def _received(model: nn.Module, layers: Sequence[PrunableLayer], batch: Given) -> Rows:
     """Run the model once; return the inputs of every call of every layer."""
     rows: Rows = {layer.name: [] for layer in layers}
     modules = {layer.name: layer.module for layer in layers}

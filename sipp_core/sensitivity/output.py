@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer
 from sipp_core.network.patches import tiles
+from sipp_core.runtime.batch import Given, run
 from sipp_core.runtime.execution import evaluating, model_device, watching
 from sipp_core.runtime.inputs import inputs_a_forward
 from sipp_core.runtime.numbers import Float, generator
+from sipp_core.runtime.outputs import Output, scores
 
 # Outputs of at most so many numbers have an exact Jacobian; of others random signs take its norm.
 PROBES = 16
@@ -97,7 +99,11 @@ def _added(layers: Sequence[PrunableLayer], places: dict[str, list[Tensor]]) -> 
 
 
 def output_sensitivity(
-    model: nn.Module, inputs: Tensor, layers: Sequence[PrunableLayer], seed: int = 0
+    model: nn.Module,
+    inputs: Given,
+    layers: Sequence[PrunableLayer],
+    seed: int = 0,
+    output: Output = None,
 ) -> dict[str, LayerSensitivity]:
     """Measure on given inputs what AL-4 needs of each layer; the model is left as found.
 
@@ -107,9 +113,10 @@ def output_sensitivity(
 
     Args:
         model: any nn.Module with Linear or Conv layers.
-        inputs: (n, ...) tensor, without labels.
+        inputs: (n, ...) tensor or `Batch`, without labels.
         layers: the layers to measure, as `calibrate(...).layers[k].layer`.
         seed: of the random signs, >= 0.
+        output: what counts of the model's answer, as in `calibrate`.
 
     Returns:
         `LayerSensitivity` by layer name; its method `scores` gives the sensitivity of each weight.
@@ -132,7 +139,7 @@ def output_sensitivity(
     for batch in inputs.split(size):
         places: dict[str, list[Tensor]] = {}
         with evaluating(model), torch.enable_grad(), _added(layers, places):
-            outputs = model(batch.to(device, copy=True))
+            outputs = scores(run(model, batch.to(device, copy=True)), output)
             h = centred(outputs.detach()).double()
             # Nothing is relative to outputs that are all 0: such an input counts for nothing.
             norm = h.norm(dim=1)
@@ -166,7 +173,7 @@ def _squares(grad: Tensor, module: nn.Module) -> Float:
 
 
 def input_moments(
-    model: nn.Module, inputs: Tensor, layers: Sequence[PrunableLayer], size: int
+    model: nn.Module, inputs: Given, layers: Sequence[PrunableLayer], size: int
 ) -> Mapping[str, tuple[Float, Float]]:
     """Mean and variance of what enters each layer, over inputs and patches, (groups, fan_in)."""
     by_name = {layer.name: layer for layer in layers}
@@ -185,7 +192,7 @@ def input_moments(
     device = model_device(model)
     with watching(model, {n: each.module for n, each in by_name.items()}, see):
         for batch in inputs.split(size):
-            model(batch.to(device, copy=True))
+            run(model, batch.to(device, copy=True))
     moments = {}
     for name, (first, second) in sums.items():
         mean = first / max(1, rows[name])

@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer
-from sipp_core.network.patches import row_count, tiles
+from sipp_core.network.patches import is_unbatched, masked, row_count, tiles
 from sipp_core.runtime.arguments import first_nonfinite
+from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import Progress, forward, full_precision, model_device, watching
 from sipp_core.runtime.inputs import Inputs, batches
+from sipp_core.runtime.outputs import Output, refuse_other_count, refuse_unbatched
+from sipp_core.runtime.padding import Mask, padding_mask
 from sipp_core.runtime.processes import Processes
 from sipp_core.runtime.provenance import digests
 from sipp_core.sensitivity.buffer import HELD
@@ -133,7 +136,7 @@ class Stream:
 
     def __init__(
         self, model: nn.Module, watchers: list[Watcher], size: int | None, aside_every: int,
-        group: Processes | None, hold: bool,
+        group: Processes | None, hold: bool, output: Output = None, mask: Mask = None,
     ) -> None:  # fmt: skip
         self.model, self.watchers, self.group = model, watchers, group
         self.by_name = {watcher.layer.name: watcher for watcher in watchers}
@@ -142,7 +145,10 @@ class Stream:
         self.untried = self.ordered
         self.part: Part | None = None  # what runs, if it is to be measured
         self.size, self.aside_every = size, aside_every
-        self.hold, self.held = hold, list[Tensor]()
+        self.output, self.mask = output, mask
+        self.padding: Tensor | None = None  # of what runs
+        self.unbatched = False  # whether some layer was called without a batch dimension
+        self.hold, self.held = hold, list[Given]()
         self.inputs, self.batch = 0, 0
         self.digests: set[bytes] = set()
         # The first input of every batch, to notice ranks that were not given the same stream.
@@ -187,18 +193,24 @@ class Stream:
         """Hand on what one call of a layer received."""
         if self.part is None:
             return
-        self.by_name[name].see(given, self.part)
+        layer = self.by_name[name].layer
+        self.unbatched |= is_unbatched(layer, given)
+        self.by_name[name].see(masked(layer, given, self.padding), self.part)
         if self.ordered:
-            refuse_uneven(self.by_name[name].layer, given, self.part.size)
+            refuse_uneven(layer, given, self.part.size)
 
-    def _measure(self, batch: Tensor, device: torch.device) -> None:
+    def _measure(self, batch: Given, device: torch.device) -> None:
         if self.untried:
             layers = [watcher.layer for watcher in self.watchers]
             self.untried = not refuse_mixed(self.model, layers, batch.to(device))
         for inputs, aside in _split(batch, self.inputs, self.aside_every):
             self.part = Part(self.batch, self.inputs, len(inputs), aside)
-            forward(self.model, inputs.to(device), "calibration")
+            self.padding = padding_mask(self.mask, inputs)
+            answer = forward(self.model, inputs.to(device), "calibration")
+            refuse_other_count(answer, inputs, "calibration", self.output)
         self.part = None
+        if self.unbatched and self.batch == 0:
+            refuse_unbatched(self.model, batch.to(device, copy=True), "calibration")
         for watcher in self.watchers:
             watcher.close()
 
@@ -212,15 +224,13 @@ class Stream:
             watcher.merge(group)
 
 
-def _split(batch: Tensor, start: int, every: int) -> Iterator[tuple[Tensor, bool]]:
+def _split(batch: Given, start: int, every: int) -> Iterator[tuple[Given, bool]]:
     """Split a batch into inputs for the maxima and inputs set aside."""
     if every == 0:
         yield batch, False
         return
-    position = torch.arange(start, start + batch.shape[0]) % every == every - 1
-    for part, aside in (
-        (batch[~position.to(batch.device)], False),
-        (batch[position.to(batch.device)], True),
-    ):
-        if part.shape[0]:
+    position = torch.arange(start, start + len(batch)) % every == every - 1
+    device = (batch if isinstance(batch, Tensor) else batch.tensors[0]).device
+    for part, aside in ((batch[~position.to(device)], False), (batch[position.to(device)], True)):
+        if len(part):
             yield part, aside

@@ -58,6 +58,11 @@ class Constant(nn.Module):
         return y
 
 
+class Two(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
 def column(values: Any) -> Tensor:
     return torch.as_tensor(np.asarray(values, dtype=np.float64))[:, None]
 
@@ -67,7 +72,7 @@ def test_errors_are_relative_and_classes_compared() -> None:
     errors, changed = output_errors(Ones(), Off(), x)
     np.testing.assert_allclose(errors, [0, 0.25, 1, 1.5], rtol=1e-6)
     assert changed.tolist() == [False, False, False, True]
-    both = output_errors(Ones(), Off(), [(x[:1], 0), (x[1:], 0)], forward_size=3)
+    both = output_errors(Ones(), Off(), [(x[:1], torch.zeros(1)), (x[1:], None)], forward_size=3)
     assert np.array_equal(both[0], errors) and np.array_equal(both[1], changed)
 
 
@@ -195,10 +200,10 @@ def test_calibration_inputs_are_refused_as_held_out_ones(tmp_path: Any) -> None:
         ({"eps": math.nan}, ValueError, "eps must be greater than 0; found nan"),
         ({"inputs": torch.zeros(0, 6)}, ValueError, "inputs is empty"),
         ({"inputs": torch.ones(9, 7)}, ValueError, r"cannot run on inputs of shape \(9, 7\)"),
-        ({"inputs": 3}, TypeError, "inputs must be a tensor or an iterable"),
+        ({"inputs": 3}, TypeError, "inputs must be a tensor, a mapping"),
         ({"pruned": "net"}, TypeError, r"pruned must be an nn.Module .*found str"),
         ({"pruned": nn.Linear(6, 4)}, ValueError, r"different shapes: \(200, 3\) and \(200, 4\)"),
-        ({"pruned": nn.LSTM(6, 3)}, TypeError, "must return one tensor; found tuple"),
+        ({"pruned": Two()}, TypeError, "must return one tensor.*a tuple of 0 .*output="),
     ],
 )
 def test_bad_arguments_are_named(

@@ -124,7 +124,7 @@ class Pair(nn.Module):
         ([(X, Y)], {"loss": lambda z, t: 1.0}, ValueError, "one number.*found float"),
         ([(X, Y)], {"loss": lambda z, t: z.sum() * torch.inf}, ValueError,
          r"layer '0': the loss has no finite gradient in weight \(0, 0\)"),
-        (3, {}, TypeError, "calibration must be an iterable"),
+        (3, {}, TypeError, "calibration must be a tensor, a mapping"),
     ],
 )  # fmt: skip
 def test_what_snip_cannot_use_is_refused_by_name(
@@ -138,5 +138,5 @@ def test_what_snip_cannot_use_is_refused_by_name(
 
 
 def test_a_model_without_a_tensor_of_outputs_is_refused() -> None:
-    with pytest.raises(TypeError, match="the model returns tuple.*give calibrate loss="):
+    with pytest.raises(TypeError, match="it returns a tuple of 0 .*give output="):
         calibrate(Pair(), [(X, Y)], statistics={"gradients"})

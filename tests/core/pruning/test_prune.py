@@ -411,7 +411,7 @@ def spoil(x: Tensor, value: float) -> Tensor:
         (torch.ones(3, 41), ValueError, r"layer '0' got .*\(3, 41\); .*must be 40"),
         (torch.ones(3, 40).long(), TypeError, "layer '0' received torch.int64"),
         (torch.ones(3, 40).double(), ValueError, "cannot run on calibration .*float64"),
-        (None, TypeError, "calibration must be a tensor or an iterable"),
+        (None, TypeError, "calibration must be a tensor, a mapping"),
     ],
 )
 def test_bad_calibration_is_named_and_the_model_untouched(

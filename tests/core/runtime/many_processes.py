@@ -60,7 +60,7 @@ def bits(stats: Calibration) -> str:
         digest.update(repr((layer.rows, layer.complete, layer.support_total)).encode())
     for rows in stats.validation.values():
         digest.update(rows.numpy().tobytes())
-    if stats.held_inputs is not None:
+    if isinstance(stats.held_inputs, torch.Tensor):
         digest.update(stats.held_inputs.numpy().tobytes())
     facts = (stats.inputs, stats.distinct, sorted(stats.digests), stats.original)
     digest.update(repr(facts).encode())

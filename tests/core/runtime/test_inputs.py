@@ -14,8 +14,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from sipp_core.runtime.inputs import batches
+from sipp_core.runtime.inputs import Inputs
+from sipp_core.runtime.inputs import batches as any_batches
 from sipp_core.runtime.provenance import Provenance, digests, recall, remember
+
+
+def batches(inputs: Inputs, size: int | None, name: str = "calibration") -> Iterator[Tensor]:
+    for batch in any_batches(inputs, size, name):
+        assert isinstance(batch, Tensor)
+        yield batch
 
 
 def pairs(x: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -52,9 +59,9 @@ def test_any_cut_of_the_stream_gives_full_batches_but_the_last(sizes: list[int],
     x = torch.arange(float(sum(sizes)))
     if not len(x):
         with pytest.raises(ValueError, match="calibration is empty"):
-            list(batches(x.split(sizes), size))
+            list(batches(list(x.split(sizes)), size))
         return
-    found = list(batches(x.split(sizes), size))
+    found = list(batches(list(x.split(sizes)), size))
     assert all(len(b) == size for b in found[:-1]) and 1 <= len(found[-1]) <= size
     assert torch.equal(torch.cat(found), x)
 
@@ -74,15 +81,20 @@ def test_batches_have_one_layout_whatever_memory_they_came_from() -> None:
         (torch.zeros(0, 2), ValueError, "calibration is empty"),
         ([], ValueError, "calibration is empty"),
         (iter(()), ValueError, "calibration is empty"),
-        (3, TypeError, "calibration must be a tensor or an iterable.*int"),
-        ("mnist", TypeError, "calibration must be a tensor or an iterable.*str"),
-        ({"x": torch.ones(1)}, TypeError, "calibration must be a tensor or an iterable.*dict"),
+        (3, TypeError, "calibration must be a tensor, a mapping.*int"),
+        ("mnist", TypeError, "calibration must be a tensor, a mapping.*str"),
+        ({"x": 1.0}, ValueError, "calibration batch 0: a batch needs at least one tensor"),
         ([torch.ones(1, 2), "two"], TypeError, "calibration batch 1 must be a tensor.*found str"),
-        ([{"x": torch.ones(1)}], TypeError, "calibration batch 0 must be a tensor.*found dict"),
+        ([{"x": [1, 2]}], TypeError, "calibration batch 0: 'x' of a batch must be.*found list"),
         (torch.tensor(1.0), ValueError, "calibration batch 0 is a single number"),
-        ([torch.ones(1, 2), torch.ones(1, 3)], ValueError, r"batch 1 .*\(3,\).*batch 0 .*\(2,\)"),
+        (
+            [torch.ones(1, 2), torch.ones(1, 3)],
+            ValueError,
+            r"batch 1 .*\(1, 3\).*batch 0 .*\(1, 2\)",
+        ),
         ([torch.ones(1, 2), torch.ones(1, 2).double()], ValueError, "batch 1 .*float64"),
         ((torch.ones(4, 2), torch.ones(4)), ValueError, r"\[\(inputs, targets\)\]"),
+        ([torch.ones(4, 2), torch.ones(4)], ValueError, r"\[\(inputs, targets\)\]"),
     ],
 )
 def test_what_is_no_stream_is_refused(inputs: Any, error: type[Exception], message: str) -> None:

@@ -95,7 +95,7 @@ REFUSED = {
     r"\(inputs from 64 on\)",
     # Inputs 80 and 300 are in batches 1 and 4; the earlier one is told, as in one process.
     "not finite twice": r"ValueError: rank 1: .*nan at row 16, .*\(inputs from 64 on\)",
-    "of another shape": r"ValueError: calibration batch 1 has inputs of shape \(5,\)",
+    "of another shape": r"ValueError: calibration batch 1 has inputs of shape \(\d+, 5\)",
     "empty": "ValueError: calibration is empty",
     "without targets": "ValueError: calibration batch 0 has no targets",
     "never called": "ValueError: layer 'unused' was never called",
