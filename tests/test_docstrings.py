@@ -16,7 +16,7 @@ import pytest
 PACKAGES = ("sipp_theory", "sipp_core", "proofs_check", "reports", "sipp_cli")
 # Names of sipp_theory that claim nothing.
 PLUMBING = {"Neuron", "keep_most_sensitive", "register_bound"}
-CLAIM = re.compile(r"^Claim: (?P<what>none \(plumbing.*\)|[A-Z]{2}-\d+x?\b.*)", re.MULTILINE)
+CLAIM = re.compile(r"^Claim: (?P<what>none \(plumbing.*\)|[A-Z]{2}-\d+[gxr]?\b.*)", re.MULTILINE)
 
 
 def public(module: ModuleType) -> Iterator[tuple[str, Any]]:
