@@ -7,146 +7,102 @@ arithmetic only, so that the reader, on any machine, learns what the writer lear
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
+from typing import Any
 
-from sipp_core.compression.range_coder import WHOLE, Coder, DamagedError, flag
+import numpy as np
 
-SEEN = 32
-# What a new pair starts from: 0.4 of each, a little below Krichevsky and Trofimov's half.
-START = 13
+from sipp_core.compression.loops import (
+    LONGEST,
+    SEEN,
+    START,
+    Hints,
+    Pairs,
+    adapt,
+    code_choice,
+    code_number,
+)
+from sipp_core.compression.range_coder import Coder
+
 # How much a pair is trusted that another tensor hands on.
 TRUST = 12 * SEEN
 # Variance that what a hint learnt in one tensor has in the next.
 DOUBT = 0.02
-LONGEST = 48
-# A count of decisions that were 0 and of those that were 1.
-Pair = list[int]
-# The weight of a hint: its mean and its variance.
-Hint = list[float]
-# exp(1/32), correctly rounded, as a literal: no machine's exp is trusted with it.
-ROOT = 1.0317434074991028
-PER_UNIT, FARTHEST = 32, 14
-SPREAD = 0.39269908169872414  # pi / 8
+# Contexts of a number: its length so far, and then its first bit by its length.
+LENGTHS = 2 * (LONGEST + 1)
+# The most decisions that a number takes.
+NUMBER = 2 * LONGEST
 
 
 class Book:
-    """What was learnt: pairs by the context of their decision, hints by their name."""
+    """What was learnt: pairs and hints by the name of their contexts."""
 
     def __init__(self) -> None:
-        self.pairs: dict[Hashable, Pair] = {}
-        self.hints: dict[Hashable, Hint] = {}
+        self._pairs: dict[Hashable, Pairs] = {}
+        self._hints: dict[Hashable, Hints] = {}
 
-    def pair(self, context: Hashable, zero: int = START, one: int = START) -> Pair:
-        """The pair of a context; a new one starts from the given counts."""
-        if context not in self.pairs:
-            self.pairs[context] = [zero, one]
-        return self.pairs[context]
+    def pairs(self, name: Hashable, count: int, start: int = -1) -> Pairs:
+        """The pairs of some contexts, to be learnt in place; new ones start from equal counts."""
+        if name not in self._pairs:
+            self._pairs[name] = np.full((count, 2), start, np.int64)
+        return self._pairs[name]
 
-    def hint(self, name: Hashable, variance: float, mean: float = 0.0) -> Hint:
-        """The hint of a name; a new one has a weight of the given mean and variance."""
-        if name not in self.hints:
-            self.hints[name] = [mean, variance]
-        return self.hints[name]
+    def hints(self, name: Hashable, means: Any, variances: Any) -> Hints:
+        """The hints of a name, to be learnt in place; new ones have these means and variances."""
+        if name not in self._hints:
+            hints = np.empty((np.size(variances), 2))
+            hints[:, 0], hints[:, 1] = means, variances
+            self._hints[name] = hints
+        return self._hints[name]
 
     def copy(self) -> Book:
         """A copy that learns on its own."""
         book = Book()
-        book.pairs = {context: list(pair) for context, pair in self.pairs.items()}
-        book.hints = {name: list(hint) for name, hint in self.hints.items()}
+        book._pairs = {name: pairs.copy() for name, pairs in self._pairs.items()}
+        book._hints = {name: hints.copy() for name, hints in self._hints.items()}
         return book
 
     def aged(self) -> Book:
         """A copy that trusts what it learnt no more than so far."""
         book = self.copy()
-        book.pairs = {context: _shrunk(pair) for context, pair in self.pairs.items()}
-        for hint in book.hints.values():
-            hint[1] += DOUBT
+        for pairs in book._pairs.values():
+            totals = pairs.sum(axis=1, keepdims=True)
+            shrunk = np.maximum(1, pairs * TRUST // np.maximum(totals, 1))
+            np.copyto(pairs, shrunk, where=totals > TRUST)
+        for hints in book._hints.values():
+            hints[hints[:, 1] >= 0, 1] += DOUBT
         return book
 
     def learn(self, other: Book) -> None:
         """Take over what another book knows."""
-        self.pairs.update(other.pairs)
-        self.hints.update(other.hints)
+        _learn(self._pairs, other._pairs)
+        _learn(self._hints, other._hints)
 
 
-def _shrunk(pair: Pair) -> Pair:
-    """A pair of the same shares with no more weight than is trusted."""
-    total = sum(pair)
-    return list(pair) if total <= TRUST else [max(1, count * TRUST // total) for count in pair]
-
-
-def adapt(coder: Coder, pair: Pair, value: int) -> int:
-    """Code a decision by its pair, which then has seen it."""
-    zero, one = pair
-    chance = one * WHOLE // (zero + one)
-    decision = coder.bit(value, min(max(chance, 1), WHOLE - 1))
-    pair[decision] += SEEN
-    return decision
-
-
-def choose(coder: Coder, book: Book, what: Hashable, value: int, count: int) -> int:
-    """Code one of so many options; the first ones are the likelier, until the book knows better."""
-    for k in range(count - 1):
-        if not adapt(coder, book.pair((what, k), START, START + k), int(value > k)):
-            return k
-    return count - 1
-
-
-def number(coder: Coder, book: Book, what: Hashable, value: int) -> int:
-    """Code a whole number >= 0 of any size: the length of value + 1 adaptively, then its bits."""
-    true_length, length = (value + 1).bit_length(), 1
-    while adapt(coder, book.pair((what, "length", length)), int(true_length > length)):
-        length += 1
-        if length > LONGEST:
-            raise DamagedError("it holds a number beyond all bounds")
-    result = 1
-    for place in reversed(range(length - 1)):
-        bit = ((value + 1) >> place) & 1
-        # The first bit behind the leading one still has a shape; those that follow hardly.
-        if place == length - 2:
-            bit = adapt(coder, book.pair((what, "first", length), 2 * START, 2 * START), bit)
+def _learn(ours: dict[Hashable, Any], theirs: dict[Hashable, Any]) -> None:
+    for name, values in theirs.items():
+        if name in ours:
+            np.copyto(ours[name], values, where=values[:, 1:] >= 0)
         else:
-            bit = flag(coder, bit)
-        result = 2 * result + bit
-    return result - 1
+            ours[name] = values.copy()
 
 
-def _table() -> list[float]:
-    """1 / (1 + exp(-x)) at x = 0, 1/32, ... by multiplication."""
-    values, power = [], 1.0
-    for _ in range(PER_UNIT * FARTHEST + 2):
-        values.append(power / (1.0 + power))
-        power *= ROOT
-    return values
-
-
-LOGISTIC = _table()
-
-
-def logistic(x: float) -> float:
-    """1 / (1 + exp(-x)) within 2e-5, the same on every machine."""
-    place = min(abs(x), float(FARTHEST)) * PER_UNIT
-    k = int(place)
-    low = LOGISTIC[k]
-    value = low + (LOGISTIC[k + 1] - low) * (place - k)
-    return value if x >= 0 else 1.0 - value
-
-
-def decide(coder: Coder, context: list[tuple[Hint, float]], value: int) -> int:
-    """Code a decision by logistic regression on hints, each of a size, which then learn from it."""
-    mean = spread = 0.0
-    for hint, size in context:
-        mean += hint[0] * size
-        spread += hint[1] * size * size
-    one = int(logistic(mean / math.sqrt(1.0 + SPREAD * spread)) * WHOLE)
-    decision = coder.bit(value, min(max(one, 1), WHOLE - 1))
-    sure = logistic(mean)
-    steep = sure * (1.0 - sure)
-    gain = 1.0 / (1.0 + steep * spread)
-    wrong = (decision - sure) * gain
-    for hint, size in context:
-        by = hint[1] * size
-        hint[0] += by * wrong
-        hint[1] -= by * by * steep * gain
+def chance(coder: Coder, book: Book, name: Hashable, value: int) -> int:
+    """Code a decision of that name."""
+    decision = adapt(*coder.room(1), book.pairs(name, 1)[0], value, START, START)
+    coder.check()
     return decision
+
+
+def choose(coder: Coder, book: Book, name: Hashable, value: int, count: int) -> int:
+    """Code one of so many options."""
+    option = code_choice(*coder.room(count), book.pairs(name, count - 1), value)
+    coder.check()
+    return option
+
+
+def number(coder: Coder, book: Book, name: Hashable, value: int) -> int:
+    """Code a whole number >= 0 of any size."""
+    result = code_number(*coder.room(NUMBER), book.pairs((name, "number"), LENGTHS), value)
+    coder.check()
+    return result

@@ -19,9 +19,10 @@ from sipp_core.compression.forms import (
     raw_bytes,
     rebuild,
 )
-from sipp_core.compression.range_coder import DamagedError
+from sipp_core.compression.range_coder import DamagedError, Integers
 
-Fitted = list[tuple[Form, list[int]]]
+Fitted = list[tuple[Form, Integers]]
+NO_LEVELS = np.zeros(0, np.int64)
 
 # A grid of more distinct values than this is not looked for.
 DISTINCT = 1 << 14
@@ -67,16 +68,16 @@ def _gridded(tensor: Tensor, values: np.ndarray, known: Sequence[float]) -> Fitt
         if tensor.dtype not in ROUNDED_TYPES and not np.array_equal(steps * step, values):
             continue
         form = Form("grid", step)
-        if not _same(tensor, form, steps.tolist()):
+        if not _same(tensor, form, steps):
             continue
         present, counts = np.unique(steps, return_counts=True)
         for centre in dict.fromkeys((0, int(present[counts.argmax()]))):
-            found.append((replace(form, centre=centre), (steps - centre).tolist()))
+            found.append((replace(form, centre=centre), steps - centre))
         if present.size <= TABLE and present[-1] - present[0] >= present.size:
             index = np.searchsorted(present, steps)
             centre = int(np.searchsorted(present, 0))
             table = Form("grid table", step, steps=tuple(present.tolist()), centre=centre)
-            found.append((table, (index - centre).tolist()))
+            found.append((table, index - centre))
     return found
 
 
@@ -89,15 +90,15 @@ def _tabled(tensor: Tensor, values: np.ndarray) -> Fitted:
         entries, places = np.unique(values + 0.0, return_inverse=True)
         centre = int(np.searchsorted(entries, 0))
         form = Form("table", values=tuple(entries.tolist()), centre=centre)
-        if np.isfinite(entries).all() and _same(tensor, form, (places - centre).tolist()):
-            return [(form, (places - centre).tolist())]
+        if np.isfinite(entries).all() and _same(tensor, form, places - centre):
+            return [(form, places - centre)]
     counts = np.bincount(index)
     centre = int(counts.argmax())
     form = Form("table", patterns=tuple(patterns.tolist()), centre=centre)
-    return [(form, (index - centre).tolist())]
+    return [(form, index - centre)]
 
 
-def _same(tensor: Tensor, form: Form, levels: Sequence[int]) -> bool:
+def _same(tensor: Tensor, form: Form, levels: Integers) -> bool:
     try:
         found = rebuild(form, levels, tuple(tensor.shape), tensor.dtype)
     except DamagedError:
@@ -108,15 +109,15 @@ def _same(tensor: Tensor, form: Form, levels: Sequence[int]) -> bool:
 def candidates(tensor: Tensor, known: Sequence[float], earlier: Sequence[Tensor]) -> Fitted:
     """Every form that a tensor fits bit for bit, with the whole numbers that it then is."""
     for kind in ("zeros", "ones"):
-        if _same(tensor, Form(kind), ()):
-            return [(Form(kind), [])]
-    found: Fitted = [(Form("bytes"), [])]
+        if _same(tensor, Form(kind), NO_LEVELS):
+            return [(Form(kind), NO_LEVELS)]
+    found: Fitted = [(Form("bytes"), NO_LEVELS)]
     bits = _patterns(tensor)
     if bits.size and not bits.all():
-        found.insert(0, (Form("sparse"), []))
+        found.insert(0, (Form("sparse"), NO_LEVELS))
     for k, other in enumerate(earlier):
         if np.array_equal(raw_bytes(other), raw_bytes(tensor)):
-            found.insert(0, (Form("same", source=k), []))
+            found.insert(0, (Form("same", source=k), NO_LEVELS))
             break
     if tensor.dtype in WHOLE_TYPES or tensor.dtype in REAL_TYPES:
         values = _numbers(tensor)

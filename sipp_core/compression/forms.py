@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sipp_core.compression.adaptive import Book, adapt, choose, number
+from sipp_core.compression.adaptive import Book, chance, choose, number
 from sipp_core.compression.number_formats import FORMATS, rising, shortest
-from sipp_core.compression.range_coder import Coder, DamagedError, flag, one_of
+from sipp_core.compression.range_coder import Coder, DamagedError, Integers, flag, one_of
 
 Shape = tuple[int, ...]
 
@@ -49,14 +49,12 @@ def raw_bytes(tensor: Tensor) -> np.ndarray:
     return flat.copy_(tensor.detach().reshape(-1)).view(torch.uint8).numpy()
 
 
-def rebuild(
-    form: Form, levels: Sequence[int], shape: tuple[int, ...], dtype: torch.dtype
-) -> Tensor:
+def rebuild(form: Form, levels: Integers, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """The tensor that whole numbers stand for."""
     if form.kind in ("zeros", "ones"):
         return torch.full(shape, int(form.kind == "ones"), dtype=dtype)
     try:
-        found = np.array(levels, dtype=np.int64) + form.centre
+        found = levels + form.centre
         if form.kind == "grid table":
             found = _taken(np.array(form.steps, dtype=np.int64), found)
     except OverflowError as error:
@@ -112,7 +110,7 @@ def code_form(
         usual = int(np.searchsorted(found.steps, 0))
     else:
         usual = 0
-    moved = adapt(coder, book.pair(("moved", kind)), int(form.centre != usual))
+    moved = chance(coder, book, ("moved", kind), int(form.centre != usual))
     if not moved:
         return replace(found, centre=usual)
     below = flag(coder, int(form.centre < usual))
@@ -121,7 +119,7 @@ def code_form(
 
 
 def _step(coder: Coder, book: Book, step: float, known: Sequence[float]) -> float:
-    if known and not adapt(coder, book.pair("new step"), int(step != known[-1])):
+    if known and not chance(coder, book, "new step", int(step != known[-1])):
         return known[-1]
     way = FORMATS[choose(coder, book, "format", shortest([step]), len(FORMATS))]
     (found,) = rising(coder, [way.pattern(step) or 0], 1, way.bits)
@@ -133,7 +131,7 @@ def _step(coder: Coder, book: Book, step: float, known: Sequence[float]) -> floa
 
 def _entries(coder: Coder, book: Book, form: Form, dtype: torch.dtype) -> Form:
     """A table: the numbers below 0, 0 itself and those above in one format, or bits as they are."""
-    exact = adapt(coder, book.pair("exact"), int(not form.values))
+    exact = chance(coder, book, "exact", int(not form.values))
     if exact:
         count = 1 + number(coder, book, "entries", max(len(form.patterns) - 1, 0))
         _refuse_long(count)
@@ -147,7 +145,7 @@ def _entries(coder: Coder, book: Book, form: Form, dtype: torch.dtype) -> Form:
     way = FORMATS[choose(coder, book, "table format", shortest(sizes), len(FORMATS))]
     patterns = [way.pattern(size) or 0 for size in sizes]
     below = sum(value < 0 for value in form.values)
-    zero = adapt(coder, book.pair("has zero"), int(0 in form.values))
+    zero = chance(coder, book, "has zero", int(0 in form.values))
     parts = []
     for side in (patterns[:below][::-1], patterns[below:]):
         count = number(coder, book, "entries", len(side))
@@ -161,7 +159,7 @@ def _entries(coder: Coder, book: Book, form: Form, dtype: torch.dtype) -> Form:
 
 def _marks(coder: Coder, book: Book, steps: tuple[int, ...]) -> tuple[int, ...]:
     """Entries of a table on a grid, by how far each is from the one before."""
-    zero = adapt(coder, book.pair("has zero"), int(0 in steps))
+    zero = chance(coder, book, "has zero", int(0 in steps))
     sides = []
     for side in ([-s for s in reversed(steps) if s < 0], [s for s in steps if s > 0]):
         count = number(coder, book, "entries", len(side))

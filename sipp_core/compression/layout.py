@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sipp_core.compression.adaptive import Book, adapt, number
-from sipp_core.compression.range_coder import Coder, DamagedError
+from sipp_core.compression.adaptive import Book, chance, number
+from sipp_core.compression.range_coder import Coder, DamagedError, Integers
 
 # Worth saying a width for: what it gains is at least this much, in bits by a rough account.
 GAIN = 24.0
@@ -29,17 +28,14 @@ class Layout:
         w = self.width
         return (1, w, self.image, self.columns, w - 1, w + 1, 2 * w)
 
-    def reaching(self) -> list[list[tuple[int, int]]]:
-        """For each column, (which neighbour, how far back) of those within the row or above it."""
-        found = []
-        for column in range(self.columns):
-            here: list[tuple[int, int]] = []
-            for k, back in enumerate(self.back()):
-                known = any(back == other for _, other in here)
-                if back > 0 and not known and (back <= column or back == self.columns):
-                    here.append((k, back))
-            found.append(here)
-        return found
+    def reaching(self) -> Integers:
+        """How far back each neighbour is, (columns, 7); 0 if not in the row or just above it."""
+        backs = self.back()
+        result = np.zeros((self.columns, len(backs)), np.int64)
+        for k, back in enumerate(backs):
+            if back > 0 and back not in backs[:k]:
+                result[0 if back == self.columns else back :, k] = back
+        return result
 
 
 def usual(shape: tuple[int, ...]) -> Layout:
@@ -52,12 +48,12 @@ def usual(shape: tuple[int, ...]) -> Layout:
     return Layout(rows, columns, side if side * side == columns else 0, 0)
 
 
-def fitted(levels: Sequence[int], shape: tuple[int, ...]) -> Layout:
+def fitted(levels: Integers, shape: tuple[int, ...]) -> Layout:
     """The layout whose weight above tells most of a weight."""
     layout = usual(shape)
     if len(shape) != 2 or layout.columns < 6:
         return layout
-    matrix = np.asarray(levels, dtype=np.float64).reshape(layout.rows, layout.columns)
+    matrix = levels.astype(np.float64).reshape(layout.rows, layout.columns)
     power = float((matrix * matrix).sum()) or 1.0
 
     def gain(width: int) -> float:
@@ -75,7 +71,7 @@ def fitted(levels: Sequence[int], shape: tuple[int, ...]) -> Layout:
 def code_layout(coder: Coder, book: Book, layout: Layout, shape: tuple[int, ...]) -> Layout:
     """Write or read the layout of a tensor."""
     given = usual(shape)
-    if len(shape) != 2 or not adapt(coder, book.pair("width"), int(layout.width != given.width)):
+    if len(shape) != 2 or not chance(coder, book, "width", int(layout.width != given.width)):
         return given
     width = 2 + number(coder, book, "its width", max(layout.width - 2, 0))
     if width >= given.columns:

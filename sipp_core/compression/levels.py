@@ -1,7 +1,7 @@
 """Whole numbers of a quantised tensor: where they are not zero, their magnitudes, their signs.
 
 Each of the three is said in the shortest of several ways, and each way either begins anew or goes
-on with what the tensors before it taught; the choice is coded before it. A function codes a list
+on with what the tensors before it taught; the choice is coded before it. A function codes an array
 and returns it; a reader is given zeros of the right length.
 """
 
@@ -11,15 +11,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
 
 from sipp_core.compression import positions
-from sipp_core.compression.adaptive import Book, adapt, choose
+from sipp_core.compression.adaptive import Book, chance, choose
 from sipp_core.compression.layout import Layout, code_layout, fitted
-from sipp_core.compression.magnitudes import MAGNITUDES, SIGNS
-from sipp_core.compression.range_coder import Coder, Recorder
+from sipp_core.compression.magnitudes import MAGNITUDES, MAGNITUDES_FIRST, SIGNS, SIGNS_FIRST
+from sipp_core.compression.range_coder import Coder, Integers, Recorder, TooLongError
 
-Numbers = list[int]
+Numbers = np.ndarray[Any, np.dtype[Any]]
 # code(coder, book, numbers) -> numbers
 Way = Callable[[Coder, Book, Numbers], Numbers]
 
@@ -40,26 +42,33 @@ class Memory:
 
 
 def _shortest(
-    coder: Coder, memory: Memory, kind: str, what: str, ways: Sequence[Way], numbers: Numbers
-) -> Numbers:
+    coder: Coder, memory: Memory, kind: str, what: str, ways: Sequence[Way],
+    first: Sequence[int], numbers: Numbers,
+) -> Numbers:  # fmt: skip
     """Code numbers in the shortest of several ways, and before them which way that is."""
     if not isinstance(coder, Recorder):
         return _coded(coder, memory, kind, what, ways, numbers, (0, 0))
-    best, least = None, math.inf
-    for way in range(len(ways)):
+    best, least = None, (math.inf, 0, 0)
+    for way in first:
         for again in range(1 + _goes_on(memory, kind, numbers)):
-            trial, then = Recorder(), memory.copy()
-            _coded(trial, then, kind, what, ways, numbers, (way, again))
-            if (cost := trial.cost()) < least:
+            trial, then = Recorder(min(least[0], coder.left)), memory.copy()
+            try:
+                _coded(trial, then, kind, what, ways, numbers, (way, again))
+            except TooLongError:
+                continue
+            # Of two that are as short the first, in the order of their numbers.
+            if (cost := (trial.cost(), way, again)) < least:
                 best, least = (trial, then), cost
-    assert best is not None
+    if best is None:
+        raise TooLongError
     coder.extend(best[0])
+    coder.check()
     memory.books, memory.choices = best[1].books, best[1].choices
     return numbers
 
 
 def _goes_on(memory: Memory, kind: str, numbers: Numbers) -> bool:
-    return len(numbers) <= LARGE and kind in memory.books
+    return numbers.size <= LARGE and kind in memory.books
 
 
 def _coded(
@@ -70,7 +79,7 @@ def _coded(
     known = memory.books.get(kind)
     again = False
     if known is not None and _goes_on(memory, kind, numbers):
-        again = bool(adapt(coder, memory.choices.pair((kind, what, way, "again")), choice[1]))
+        again = bool(chance(coder, memory.choices, (kind, what, way, "again"), choice[1]))
     book = known.aged() if known is not None and again else Book()
     found = ways[way](coder, book, numbers)
     memory.books.setdefault(kind, Book()).learn(book)
@@ -82,45 +91,42 @@ def code_positions(
 ) -> Numbers:
     """Code which numbers of a tensor are not zero."""
     ways = [partial(way, layout=layout) for way in positions.WAYS]
-    return _shortest(coder, memory, kind, "positions", ways, mask)
+    return _shortest(coder, memory, kind, "positions", ways, positions.FIRST, mask)
 
 
 def code_levels(
     coder: Coder,
     memory: Memory,
-    levels: Numbers,
+    levels: Integers,
     shape: tuple[int, ...],
     part: Callable[[str], None],
-) -> Numbers:
+) -> Integers:
     """Code the whole numbers of a tensor."""
     layout = code_layout(coder, memory.choices, fitted(levels, shape), shape)
-    if layout.rows > 1 or len(levels) < 2:
+    if layout.rows > 1 or levels.size < 2:
         kind = "vector" if layout.rows == 1 else "matrix"
         return _code_signed(coder, memory, levels, layout, kind, part)
-    rises = adapt(coder, memory.choices.pair("rises"), int(levels == sorted(levels)))
+    steps = np.diff(levels, prepend=0)
+    rises = chance(coder, memory.choices, "rises", int(bool((steps[1:] >= 0).all())))
     if not rises:
         return _code_signed(coder, memory, levels, layout, "vector", part)
     # Neurons can be put in any order; where it is that of their biases, it need not be said.
-    apart = levels[:1] + [after - before for before, after in pairwise(levels)]
-    return list(accumulate(_code_signed(coder, memory, apart, layout, "rising", part)))
+    return np.cumsum(_code_signed(coder, memory, steps, layout, "rising", part))
 
 
 def _code_signed(
-    coder: Coder, memory: Memory, levels: Numbers, layout: Layout, kind: str,
+    coder: Coder, memory: Memory, levels: Integers, layout: Layout, kind: str,
     part: Callable[[str], None],
-) -> Numbers:  # fmt: skip
-    mask = [int(level != 0) for level in levels]
-    signs = [int(level < 0) for level in levels]
-    sizes = [max(abs(level) - 1, 0) for level in levels]
+) -> Integers:  # fmt: skip
+    mask = (levels != 0).astype(np.uint8)
+    signs = (levels < 0).astype(np.uint8)
+    sizes = np.maximum(np.abs(levels) - 1, 0)
     part("positions")
     mask = code_positions(coder, memory, mask, layout, kind)
     part("magnitudes")
     ways = [partial(way, mask=mask, layout=layout) for way in MAGNITUDES]
-    sizes = _shortest(coder, memory, kind, "magnitudes", ways, sizes)
+    sizes = _shortest(coder, memory, kind, "magnitudes", ways, MAGNITUDES_FIRST, sizes)
     part("signs")
     ways = [partial(way, sizes=sizes, mask=mask, layout=layout) for way in SIGNS]
-    signs = _shortest(coder, memory, kind, "signs", ways, signs)
-    return [
-        (1 - 2 * sign) * (1 + size) if there else 0
-        for there, sign, size in zip(mask, signs, sizes, strict=True)
-    ]
+    signs = _shortest(coder, memory, kind, "signs", ways, SIGNS_FIRST, signs)
+    return np.where(mask, np.where(signs, -1 - sizes, 1 + sizes), 0)

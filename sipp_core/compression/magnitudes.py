@@ -2,158 +2,139 @@
 
 A magnitude is a whole number >= 1 and coded less 1, step by step: each step is a decision whether
 it is larger still. Each way is a function (coder, book, sizes, mask, layout) -> sizes, and for
-signs (coder, book, signs, sizes, mask, layout) -> signs; a reader is given zeros.
+signs (coder, book, signs, sizes, mask, layout) -> signs; a reader is given zeros. Sizes are (n,)
+int64, signs and mask (n,) uint8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 
-from sipp_core.compression.adaptive import Book, Hint, adapt, decide, number
+import numpy as np
+
+from sipp_core.compression import loops
+from sipp_core.compression.adaptive import LENGTHS, NUMBER, Book
 from sipp_core.compression.layout import Layout
-from sipp_core.compression.range_coder import Coder, flag
-
-Numbers = list[int]
-
-# Steps of a magnitude that have decisions of their own; what is larger is coded as a number.
-STEPS = 18
+from sipp_core.compression.loops import START, STEPS, Integers, Mask
+from sipp_core.compression.range_coder import Coder
+from sipp_core.runtime.compiling import compiled_leaf
 
 # Variances of what the hints weigh, in squared units of log odds; those of neighbours as in
 # `Layout.back`.
-STEP, ROW, COLUMN = 10.0, 0.3, 0.3
-BESIDE = (0.1, 0.033, 0.1, 0.01, 0.01, 0.01, 0.01)
-# How much smaller than the mean a zero counts as a neighbour, and the most that one counts above.
-ZERO, MOST = -0.33, 2.0
+ROW, COLUMN = 0.3, 0.3
+BESIDE = np.array([0.1, 0.033, 0.1, 0.01, 0.01, 0.01, 0.01])
 
-SIGN, SIGN_ROW, SIGN_COLUMN = 0.1, 0.005, 0.004
-SIGN_BESIDE = (0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1)
-LARGEST = 3.0
+SIGN, SIGN_COLUMN = 0.1, 0.004
+SIGN_BESIDE = np.array([0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1])
 
 
-def _beyond(coder: Coder, book: Book, size: int) -> int:
-    return STEPS + number(coder, book, "beyond", max(size - STEPS, 0))
+@compiled_leaf
+def lengths(sizes: Integers) -> int:
+    """How many decisions numbers take, each at most twice its length."""
+    total = 0
+    for size in sizes:
+        while size >= 0:
+            total += 2
+            size = (size >> 1) - (size == 0)
+    return total
 
 
-def stepwise(coder: Coder, book: Book, sizes: Numbers, mask: Numbers, layout: Layout) -> Numbers:
+def _steps_room(sizes: Integers) -> int:
+    return int(np.minimum(sizes, STEPS).sum()) + sizes.size + lengths(sizes - STEPS) + 2 * STEPS
+
+
+def stepwise(coder: Coder, book: Book, sizes: Integers, mask: Mask, layout: Layout) -> Integers:
     """Each step as likely as it was so far."""
-
-    def one(size: int) -> int:
-        for k in range(STEPS):
-            if not adapt(coder, book.pair(("step", k)), int(size > k)):
-                return k
-        return _beyond(coder, book, size)
-
-    return [one(size) if there else 0 for size, there in zip(sizes, mask, strict=True)]
+    pairs = book.pairs("step", STEPS)
+    beyond = book.pairs(("beyond", "number"), LENGTHS)
+    stream, sizes = coder.room(_steps_room(sizes)), sizes.copy()
+    loops.stepwise(*stream, pairs, beyond, sizes, mask)
+    coder.check()
+    return sizes
 
 
-def lengthwise(coder: Coder, book: Book, sizes: Numbers, mask: Numbers, layout: Layout) -> Numbers:
+def lengthwise(coder: Coder, book: Book, sizes: Integers, mask: Mask, layout: Layout) -> Integers:
     """As numbers of any size, for grids with many steps."""
-    return [
-        number(coder, book, "magnitude", size) if there else 0
-        for size, there in zip(sizes, mask, strict=True)
-    ]
+    pairs = book.pairs(("magnitude", "number"), LENGTHS)
+    stream, sizes = coder.room(lengths(sizes) + NUMBER), sizes.copy()
+    loops.lengthwise(*stream, pairs, sizes, mask)
+    coder.check()
+    return sizes
 
 
 def hinted(
-    coder: Coder, book: Book, sizes: Numbers, mask: Numbers, layout: Layout, trust: float
-) -> Numbers:
+    coder: Coder, book: Book, sizes: Integers, mask: Mask, layout: Layout, trust: float
+) -> Integers:
     """Each step with the magnitudes in its row and column and beside it as context."""
-    beside = [book.hint(("size", k, trust), v * trust) for k, v in enumerate(BESIDE)]
-    columns: list[Hint] = [[0.0, COLUMN * trust] for _ in range(layout.columns)]
-    reaching = layout.reaching()
-    relative: list[float] = []
-    found: Numbers = []
-    row: Hint = [0.0, 0.0]
-    total = count = 0
-    for here, there in enumerate(mask):
-        place = here % layout.columns
-        if place == 0:
-            row = [0.0, ROW * trust]
-        if not there:
-            relative.append(ZERO)
-            found.append(0)
-            continue
-        context = [(row, 1.0), (columns[place], 1.0)]
-        context += [(beside[k], relative[here - b]) for k, b in reaching[place] if here >= b]
-        size = _steps(coder, book, context, sizes[here], ("step by hints", trust))
-        total, count = total + size + 1, count + 1
-        relative.append(min((size + 1) * count / total - 1.0, MOST))
-        found.append(size)
-    return found
-
-
-def _steps(
-    coder: Coder, book: Book, context: list[tuple[Hint, float]], size: int, what: Hashable
-) -> int:
-    for k in range(STEPS):
-        if not decide(coder, [(book.hint((what, k), STEP), 1.0), *context], int(size > k)):
-            return k
-    return _beyond(coder, book, size)
+    beside = book.hints(("size", trust), 0.0, BESIDE * trust)
+    steps = book.hints(("step by hints", trust), 0.0, np.full(STEPS, -1.0))
+    beyond = book.pairs(("beyond", "number"), LENGTHS)
+    # The row, the steps, the neighbours, the columns.
+    hints = np.zeros((1 + STEPS + len(BESIDE) + layout.columns, 2))
+    hints[1 : 1 + STEPS], hints[1 + STEPS : 1 + STEPS + len(BESIDE)] = steps, beside
+    hints[1 + STEPS + len(BESIDE) :, 1] = COLUMN * trust
+    stream, sizes = coder.room(_steps_room(sizes)), sizes.copy()
+    loops.hinted_sizes(*stream, hints, beyond, sizes, mask, layout.reaching(), ROW * trust)
+    coder.check()
+    steps[:], beside[:] = hints[1 : 1 + STEPS], hints[1 + STEPS : 1 + STEPS + len(BESIDE)]
+    return sizes
 
 
 def fair(
-    coder: Coder, book: Book, signs: Numbers, sizes: Numbers, mask: Numbers, layout: Layout
-) -> Numbers:
+    coder: Coder, book: Book, signs: Mask, sizes: Integers, mask: Mask, layout: Layout
+) -> Mask:
     """One bit a sign."""
-    return [flag(coder, sign) if there else 0 for sign, there in zip(signs, mask, strict=True)]
+    signs = signs.copy()
+    loops.fair(*coder.room(signs.size), signs, mask)
+    coder.check()
+    return signs
 
 
 def learnt(
-    coder: Coder, book: Book, signs: Numbers, sizes: Numbers, mask: Numbers, layout: Layout
-) -> Numbers:
+    coder: Coder, book: Book, signs: Mask, sizes: Integers, mask: Mask, layout: Layout
+) -> Mask:
     """With the share of negative ones learnt on the way."""
-    pair = book.pair("sign")
-    return [
-        adapt(coder, pair, sign) if there else 0 for sign, there in zip(signs, mask, strict=True)
-    ]
+    signs = signs.copy()
+    loops.learnt(*coder.room(signs.size), book.pairs("sign", 1, START)[0], signs, mask)
+    coder.check()
+    return signs
 
 
 def alike(
-    coder: Coder, book: Book, signs: Numbers, sizes: Numbers, mask: Numbers, layout: Layout
-) -> Numbers:
+    coder: Coder, book: Book, signs: Mask, sizes: Integers, mask: Mask, layout: Layout
+) -> Mask:
     """With the weights beside it as context, which counts the more the larger both are.
 
     For normal weights that correlate, the log odds of a sign are the weight's magnitude times a
     linear function of its neighbours.
     """
-    count = sum(mask)
-    mean = (sum(sizes) + count) / max(count, 1)
-    bias = book.hint("sign", SIGN)
-    beside = [book.hint(("sign", k), v) for k, v in enumerate(SIGN_BESIDE)]
-    columns: list[Hint] = [[0.0, SIGN_COLUMN] for _ in range(layout.columns)]
-    reaching = layout.reaching()
-    signed: list[float] = []
-    found: Numbers = []
-    row: Hint = [0.0, 0.0]
-    for here, there in enumerate(mask):
-        place = here % layout.columns
-        if place == 0:
-            row = [0.0, SIGN_ROW]
-        if not there:
-            signed.append(0.0)
-            found.append(0)
-            continue
-        own = min((sizes[here] + 1) / mean, LARGEST)
-        context = [(bias, own), (row, own), (columns[place], own)]
-        context += [
-            (beside[k], own * signed[here - b])
-            for k, b in reaching[place]
-            if here >= b and signed[here - b]
-        ]
-        sign = decide(coder, context, signs[here])
-        signed.append(own if sign else -own)
-        found.append(sign)
-    return found
+    count = int(mask.sum(dtype=np.int64))
+    mean = (int(sizes.sum()) + count) / max(count, 1)
+    bias = book.hints("sign", 0.0, SIGN)
+    beside = book.hints("signs beside", 0.0, SIGN_BESIDE)
+    # The bias, the row, the neighbours, the columns.
+    hints = np.zeros((2 + len(SIGN_BESIDE) + layout.columns, 2))
+    hints[0], hints[2 : 2 + len(SIGN_BESIDE)] = bias[0], beside
+    hints[2 + len(SIGN_BESIDE) :, 1] = SIGN_COLUMN
+    signs = signs.copy()
+    loops.alike(*coder.room(signs.size), hints, signs, sizes, mask, layout.reaching(), mean)
+    coder.check()
+    bias[0], beside[:] = hints[0], hints[2 : 2 + len(SIGN_BESIDE)]
+    return signs
 
 
 # Row, column and neighbours are trusted fully, or expected to say little.
-MAGNITUDES: tuple[Callable[..., Numbers], ...] = (
+MAGNITUDES: tuple[Callable[..., Integers], ...] = (
     stepwise, partial(hinted, trust=1.0), partial(hinted, trust=0.1), lengthwise,
 )  # fmt: skip
 """Every way to say magnitudes, in the order of their numbers."""
+MAGNITUDES_FIRST = (3, 0, 1, 2)
+"""In which order to try them."""
 
-SIGNS: tuple[Callable[..., Numbers], ...] = (
+SIGNS: tuple[Callable[..., Mask], ...] = (
     fair, alike, learnt,
 )  # fmt: skip
 """Every way to say signs, in the order of their numbers."""
+SIGNS_FIRST = (0, 2, 1)
+"""In which order to try them."""

@@ -7,169 +7,308 @@ it down, or to a `Reader`, which answers from the stream and looks at no value t
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
-from typing import Any, Protocol, cast
+from typing import Any
 
-import constriction
 import numpy as np
 
-WHOLE = 1 << 20
-WORD_BITS = 16
+from sipp_core.compression.loops import (
+    AHEAD,
+    BEYOND,
+    BROKEN,
+    COST,
+    FAULT,
+    LIMIT,
+    ONE_WORD,
+    PLACE,
+    PRECISION,
+    RANGE,
+    READING,
+    SPENT,
+    U32,
+    UNITS,
+    WHOLE,
+    WORD_BITS,
+    Integers,
+    State,
+    Words,
+    agrees,
+    code,
+    read_words,
+)
+from sipp_core.runtime.compiling import compiled
+
+__all__ = [
+    "WHOLE", "Coder", "DamagedError", "Integers", "Reader", "Recorder", "TooLongError", "fixed",
+    "flag", "one_of", "write",
+]  # fmt: skip
+
+# A coder as compiled loops see it.
+Stream = tuple[State, Words]
 # Shares of a bit that sums of parts are exact in.
 GRAIN = 1 << 20
-
-# It comes without types.
-_STREAM = cast(Any, constriction).stream
-_BERNOULLI = _STREAM.model.Bernoulli
-_UNIFORM = _STREAM.model.Uniform
-_ENCODER = _STREAM.queue.RangeEncoder
-_DECODER = _STREAM.queue.RangeDecoder
-
-Words = np.ndarray[Any, np.dtype[np.int32]]
+SAID = {BROKEN: "its stream breaks off", BEYOND: "it holds a number beyond all bounds"}
 
 
 class DamagedError(ValueError):
     """A stream that no recorder wrote."""
 
 
-class Coder(Protocol):
-    """What models hand their decisions to."""
+class TooLongError(Exception):
+    """What is taken down costs more than it may."""
 
-    def bit(self, value: int, one: int) -> int:
-        """Code a decision that is 1 with probability one/WHOLE, 0 < one < WHOLE; its value."""
-        ...
+
+NO_LIMIT = (1 << 64) - 1
+
+
+@compiled
+def write(taken: Words) -> Any:
+    """The stream of what was taken down, as words of 32 bits."""
+    out = np.empty(1024, np.uint32)
+    size = held = 0
+    first = np.uint64(0)
+    lower, width = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF)
+    for item in taken:
+        if item < 0:
+            left = np.uint64(-1 - item) << np.uint64(24 - WORD_BITS)
+            share = np.uint64(1 << (24 - WORD_BITS))
+        else:
+            one = item & (WHOLE - 1)
+            below = np.uint64((((WHOLE - one) * (UNITS - 2)) >> 20) + 1)
+            if item < WHOLE:
+                left, share = np.uint64(0), below
+            else:
+                left, share = below, np.uint64(UNITS) - below
+        scale = width >> PRECISION
+        width = scale * share
+        after = lower + scale * left
+        if size + held + 4 > len(out):
+            larger = np.empty(2 * len(out) + held, np.uint32)
+            larger[:size] = out[:size]
+            out = larger
+        # Words are held back while a carry may still reach them.
+        if held > 0 and after + width > after:
+            carry = after < lower
+            out[size] = np.uint32(first + np.uint64(1)) if carry else np.uint32(first)
+            for k in range(1, held):
+                out[size + k] = np.uint32(0) if carry else np.uint32(0xFFFFFFFF)
+            size += held
+            held = 0
+        lower = after
+        if width < ONE_WORD:
+            width <<= U32
+            word = lower >> U32
+            lower <<= U32
+            if held > 0:
+                held += 1
+            elif lower + width > lower:
+                out[size] = np.uint32(word)
+                size += 1
+            else:
+                held, first = 1, word
+    if len(taken) == 0:
+        return out[:0]
+    point = lower + (ONE_WORD - np.uint64(1))
+    if held > 0:
+        carry = point < lower
+        out[size] = np.uint32(first + np.uint64(1)) if carry else np.uint32(first)
+        for k in range(1, held):
+            out[size + k] = np.uint32(0) if carry else np.uint32(0xFFFFFFFF)
+        size += held
+    out[size] = np.uint32(point >> U32)
+    size += 1
+    if (lower + width) >> U32 == point >> U32:
+        out[size] = np.uint32(0)
+        size += 1
+    return out[:size]
+
+
+def _started(reading: bool) -> State:
+    state = np.zeros(7, np.uint64)
+    state[READING] = reading
+    state[LIMIT] = NO_LIMIT
+    return state
+
+
+class Coder:
+    """What models hand their decisions to: a `Recorder` or a `Reader`."""
+
+    reading: bool
+    _stream: Stream
+
+    @property
+    def _state(self) -> State:
+        return self._stream[0]
+
+    def room(self, count: int) -> Stream:
+        """The coder as compiled loops see it, with room for so many decisions more."""
+        raise NotImplementedError
 
     def words(self, values: Words) -> Words:
         """Code numbers below 2**WORD_BITS, all equally likely; the numbers."""
-        ...
+        raise NotImplementedError
 
-
-class Recorder:
-    """Takes decisions down, to be measured and written as one stream."""
-
-    def __init__(self) -> None:
-        self._values: list[int] = []
-        self._ones: list[int] = []
-        # Numbers as they are, with how many decisions came before them.
-        self._words: list[tuple[int, Words]] = []
-        self._parts: list[tuple[str, str, int, int]] = []
+    def check(self) -> None:
+        """Raise what went wrong since."""
+        raise NotImplementedError
 
     def bit(self, value: int, one: int) -> int:
-        """Take down a decision."""
-        self._values.append(value)
-        self._ones.append(one)
+        """Code a decision that is 1 with probability one/WHOLE, 0 < one < WHOLE; its value."""
+        value = code(*self.room(1), value, one)
+        self.check()
         return value
+
+
+class Recorder(Coder):
+    """Takes decisions down, to be measured and written as one stream.
+
+    Where they are sure to take more bits than a limit, `TooLongError` ends it.
+    """
+
+    reading = False
+
+    def __init__(self, limit: float = math.inf) -> None:
+        self._stream = _started(False), np.empty(64, np.int32)
+        if limit < math.inf:
+            # A bit more, so that no rounding of a cost ends what would have been the shortest.
+            self._state[LIMIT] = max(0, math.ceil((limit + 1) * COST))
+        self._parts: list[tuple[str, str, int]] = []
+
+    @property
+    def _size(self) -> int:
+        return int(self._state[PLACE])
+
+    @property
+    def left(self) -> float:
+        """Bits up to the limit."""
+        spent, limit = map(int, self._state[SPENT : LIMIT + 1])
+        return math.inf if limit == NO_LIMIT else (limit - spent) / COST
+
+    def check(self) -> None:
+        """Raise where the limit is passed."""
+        if self._state[SPENT] > self._state[LIMIT]:
+            raise TooLongError
+
+    @property
+    def _taken(self) -> Words:
+        return self._stream[1][: self._size]
+
+    def room(self, count: int) -> Stream:
+        """The recorder as compiled loops see it, with room for so many decisions more."""
+        state, tape = self._stream
+        if self._size + count > tape.size:
+            larger = np.empty(2 * self._size + count, np.int32)
+            larger[: self._size] = self._taken
+            self._stream = state, larger
+        return self._stream
 
     def words(self, values: Words) -> Words:
         """Take down numbers below 2**WORD_BITS."""
-        self._words.append((len(self._values), values))
+        self._append(-1 - values)
+        self._state[SPENT] += np.uint64(WORD_BITS * COST * values.size)
+        self.check()
         return values
+
+    def _append(self, items: Words) -> None:
+        state, tape = self.room(items.size)
+        tape[self._size : self._size + items.size] = items
+        state[PLACE] += np.uint64(items.size)
 
     def part(self, layer: str, part: str) -> None:
         """Say what the following decisions speak of."""
-        self._parts.append((layer, part, len(self._values), len(self._words)))
+        self._parts.append((layer, part, self._size))
 
     def extend(self, other: Recorder) -> None:
         """Take over what another recorder took down."""
-        here, word = len(self._values), len(self._words)
-        self._parts += [(a, b, here + first, word + k) for a, b, first, k in other._parts]
-        self._words += [(here + before, values) for before, values in other._words]
-        self._values += other._values
-        self._ones += other._ones
+        here = self._size
+        self._parts += [(a, b, here + first) for a, b, first in other._parts]
+        self._append(other._taken)
+        self._state[SPENT] += other._state[SPENT]
 
-    def _costs(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        ones = np.asarray(self._ones, dtype=np.float64)
-        likely = np.where(np.asarray(self._values, dtype=bool), ones, WHOLE - ones)
-        return -np.log2(likely / WHOLE)
+    def _costs(self, taken: Words) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Bits of decisions, by their probabilities."""
+        ones = (taken & (WHOLE - 1)).astype(np.float64)
+        np.subtract(WHOLE, ones, out=ones, where=taken < WHOLE)
+        ones /= WHOLE
+        return np.negative(np.log2(ones, out=ones), out=ones)
 
     def cost(self) -> float:
         """Bits that the decisions take, by their probabilities."""
-        return float(self._costs().sum()) + sum(WORD_BITS * v.size for _, v in self._words)
+        decisions = self._taken[self._taken >= 0]
+        return float(self._costs(decisions).sum()) + WORD_BITS * (self._size - decisions.size)
 
     def parts(self) -> list[tuple[str, str, float]]:
         """Bits of each part, in whole GRAIN-ths."""
-        costs = np.concatenate([[0.0], np.cumsum(self._costs())])
-        after = ("", "", len(self._values), len(self._words))
-        found = []
-        for (layer, part, start, word), (*_, end, last) in pairwise([*self._parts, after]):
-            raw = sum(WORD_BITS * values.size for _, values in self._words[word:last])
-            bits = float(costs[end] - costs[start]) + raw
-            found.append((layer, part, round(bits * GRAIN) / GRAIN))
-        return found
-
-    def _runs(self) -> list[tuple[Words, Any]]:
-        """Symbols in their order, each run with the argument of its model."""
-        values = np.asarray(self._values, dtype=np.int32)
-        chances = np.asarray(self._ones, dtype=np.float64) / WHOLE
-        runs: list[tuple[Words, Any]] = []
-        start = 0
-        for end, words in [*self._words, (values.size, None)]:
-            if end > start:
-                runs.append((values[start:end], chances[start:end]))
-                start = end
-            if words is not None and words.size:
-                runs.append((words, None))
-        return runs
+        raw = self._taken < 0
+        costs = np.zeros(self._size + 1)
+        costs[1:][~raw] = self._costs(self._taken[~raw])
+        costs, raws = np.cumsum(costs), np.concatenate([[0], np.cumsum(raw)])
+        result = []
+        for (layer, part, start), (*_, end) in pairwise([*self._parts, ("", "", self._size)]):
+            bits = float(costs[end] - costs[start]) + WORD_BITS * int(raws[end] - raws[start])
+            result.append((layer, part, round(bits * GRAIN) / GRAIN))
+        return result
 
     def content(self) -> bytes:
         """The stream, cut to the fewest bytes that still say the same when zeros follow."""
-        encoder, runs = _ENCODER(), self._runs()
-        for values, chances in runs:
-            encoder.encode(values, *_model(chances))
-        whole = encoder.get_compressed().astype(">u4").tobytes()
+        taken = self._taken
+        whole = write(taken).astype(">u4").tobytes()
+        # Streams that begin alike are read from where they part.
+        certain = max(0, len(whole) // 4 - 4)
+        reader = Reader(whole)
+        start = agrees(*reader.room(0), taken, 0, certain)
+        read = 4 * int(reader.room(0)[0][PLACE])
         for size in range(max(0, len(whole) - 8), len(whole)):
             # The next number of so many bytes, so that what was cut off is no less.
             number = int.from_bytes(whole[:size], "big") + 1
             if number >> 8 * size:
                 continue
             cut = number.to_bytes(size, "big")
-            if _says(cut, runs):
+            alike = cut[:read] == whole[:read]
+            stream = reader.at(cut) if alike else Reader(cut).room(0)
+            if agrees(*stream, taken, start if alike else 0, len(whole) + 8) == len(taken):
                 return cut
         return whole
 
 
-def _model(chances: Any) -> tuple[Any, ...]:
-    """What the coder is given of a run: probabilities of decisions, None where all are equal."""
-    return (_UNIFORM(1 << WORD_BITS),) if chances is None else (_BERNOULLI(perfect=False), chances)
-
-
-def _decoder(content: bytes) -> Any:
-    # What the decoder looks ahead to is zeros, wherever the content ends.
-    padded = content + bytes(-len(content) % 4 + 8)
-    return _DECODER(np.frombuffer(padded, dtype=">u4").astype(np.uint32))
-
-
-def _says(content: bytes, runs: list[tuple[Words, Any]]) -> bool:
-    decoder = _decoder(content)
-    try:
-        for values, chances in runs:
-            count = (values.size,) if chances is None else ()
-            if not np.array_equal(decoder.decode(*_model(chances), *count), values):
-                return False
-    except AssertionError:
-        return False
-    return True
-
-
-class Reader:
+class Reader(Coder):
     """Answers decisions from a stream that a recorder wrote."""
 
-    def __init__(self, content: bytes) -> None:
-        self._decoder = _decoder(content)
+    reading = True
 
-    def bit(self, value: int, one: int) -> int:
-        """Read a decision; the value given is not looked at."""
-        return self._decoded(_BERNOULLI(one / WHOLE, perfect=False))
+    def __init__(self, content: bytes) -> None:
+        words, state = _padded(content), _started(True)
+        state[PLACE] = 2
+        state[RANGE] = np.uint64(0xFFFFFFFFFFFFFFFF)
+        state[AHEAD] = int.from_bytes(content[:8].ljust(8, bytes(1)), "big")
+        self._stream = state, words
+
+    def room(self, count: int) -> Stream:
+        """The reader as compiled loops see it."""
+        return self._stream
+
+    def at(self, content: bytes) -> Stream:
+        """Another content, which begins alike, from where this reader stands."""
+        return (self._state.copy(), _padded(content))
+
+    def check(self) -> None:
+        """Raise what went wrong while reading."""
+        if fault := int(self._state[FAULT]):
+            raise DamagedError(SAID[fault])
 
     def words(self, values: Words) -> Words:
         """Read as many numbers as are given; the given ones are not looked at."""
-        return self._decoded(*_model(None), values.size) if values.size else values
+        values = np.empty(values.shape, np.int32)
+        read_words(*self._stream, values)
+        self.check()
+        return values
 
-    def _decoded(self, *given: Any) -> Any:
-        try:
-            return self._decoder.decode(*given)
-        except AssertionError as error:
-            raise DamagedError("its stream breaks off") from error
+
+def _padded(content: bytes) -> Words:
+    # What the decoder looks ahead to is zeros, wherever the content ends.
+    padded = content + bytes(-len(content) % 4 + 8)
+    return np.frombuffer(padded, dtype=">u4").astype(np.uint32).view(np.int32)
 
 
 def flag(coder: Coder, value: int) -> int:

@@ -10,12 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sipp_core.compression.fitting_forms import Fitted, candidates
-from sipp_core.compression.forms import Form, code_form, raw_bytes, rebuild
+from sipp_core.compression.fitting_forms import NO_LEVELS, Fitted, candidates
+from sipp_core.compression.forms import KINDS, Form, code_form, raw_bytes, rebuild
 from sipp_core.compression.layout import usual
 from sipp_core.compression.levels import Memory, code_levels, code_positions
-from sipp_core.compression.range_coder import Coder, DamagedError, Reader, Recorder
+from sipp_core.compression.range_coder import (
+    Coder,
+    DamagedError,
+    Integers,
+    Reader,
+    Recorder,
+    TooLongError,
+)
 
+# Bits that a form's name takes at most: a decision for each other form, each of at most 20 bits.
+NAMING = 20.0 * len(KINDS)
 LEVELLED = ("grid", "table", "grid table")
 
 
@@ -34,7 +43,7 @@ class Past:
 
 
 def _code(
-    coder: Coder, past: Past, memory: Memory, form: Form, levels: list[int],
+    coder: Coder, past: Past, memory: Memory, form: Form, levels: Integers,
     shape: tuple[int, ...], dtype: torch.dtype, data: np.ndarray, part: Callable[[str], None],
 ) -> tuple[Form, Tensor | None]:  # fmt: skip
     """Write or read one tensor in a form; the tensor is made for a reader only."""
@@ -43,18 +52,17 @@ def _code(
     found = code_form(
         coder, memory.choices, form, dtype, past.steps[-1:], len(earlier), len(shape) < 2
     )
-    reading = isinstance(coder, Reader)
     if found.kind == "same":
-        return found, earlier[found.source].reshape(shape) if reading else None
+        return found, earlier[found.source].reshape(shape) if coder.reading else None
     if found.kind in ("bytes", "sparse"):
         places = _places(coder, memory, shape, data, part) if found.kind == "sparse" else None
         flat = _raw(coder, data, places, part)
-        return found, torch.from_numpy(flat).view(dtype).reshape(shape) if reading else None
+        return found, torch.from_numpy(flat).view(dtype).reshape(shape) if coder.reading else None
     if found.kind in LEVELLED:
-        if reading:
-            levels = [0] * math.prod(shape)
+        if coder.reading:
+            levels = np.zeros(math.prod(shape), np.int64)
         levels = code_levels(coder, memory, levels, shape, part)
-    return found, rebuild(found, levels, shape, dtype) if reading else None
+    return found, rebuild(found, levels, shape, dtype) if coder.reading else None
 
 
 def _places(
@@ -63,9 +71,8 @@ def _places(
 ) -> np.ndarray:  # fmt: skip
     """Write or read which values have a bit that is 1."""
     part("positions")
-    values = data.reshape(math.prod(shape), -1).any(axis=1)
-    mask = code_positions(coder, memory, values.astype(int).tolist(), usual(shape), "raw")
-    return np.array(mask, dtype=bool)
+    mask = np.any(data.reshape(math.prod(shape), -1), axis=1).view(np.uint8)
+    return code_positions(coder, memory, mask, usual(shape), "raw").view(np.bool_)
 
 
 def _raw(
@@ -101,15 +108,20 @@ def write(recorder: Recorder, past: Past, name: str, tensor: Tensor) -> None:
     shape, dtype = tuple(tensor.shape), tensor.dtype
     data = raw_bytes(tensor)
     best, least = None, math.inf
+    # Its bytes are always a form, and naming that takes no more than a few bits.
+    limit = 8 * data.size + NAMING
     for form, levels in _told_apart(past, tensor):
         if form.kind in ("bytes", "sparse") and _raw_bits(form, data, tensor) > least:
             continue
-        trial, memory = Recorder(), past.memory.copy()
+        trial, memory = Recorder(min(least, limit)), past.memory.copy()
 
         def part(what: str, trial: Recorder = trial) -> None:
             trial.part(layer, f"{leaf} {what}")
 
-        _code(trial, past, memory, form, levels, shape, dtype, data, part)
+        try:
+            _code(trial, past, memory, form, levels, shape, dtype, data, part)
+        except TooLongError:
+            continue
         if (cost := trial.cost()) < least:
             best, least = (trial, memory, form), cost
     assert best is not None
@@ -123,11 +135,11 @@ def _told_apart(past: Past, tensor: Tensor) -> Fitted:
     """Forms that a tensor fits; of those with the same whole numbers the shortest alone."""
     shape, dtype = tuple(tensor.shape), tensor.dtype
     earlier = past.like(shape, dtype)
-    found: dict[object, tuple[float, Form, list[int]]] = {}
+    found: dict[object, tuple[float, Form, Integers]] = {}
     for form, levels in candidates(tensor, past.steps[-1:], earlier):
         trial, book = Recorder(), past.memory.choices.copy()
         code_form(trial, book, form, dtype, past.steps[-1:], len(earlier), len(shape) < 2)
-        key = tuple(levels) if form.kind in LEVELLED else form.kind
+        key = levels.tobytes() if form.kind in LEVELLED else form.kind
         if key not in found or trial.cost() < found[key][0]:
             found[key] = (trial.cost(), form, levels)
     return [(form, levels) for _, form, levels in found.values()]
@@ -137,7 +149,7 @@ def read(reader: Reader, past: Past, shape: tuple[int, ...], dtype: torch.dtype)
     """Read a tensor."""
     nothing = np.zeros(_size(shape, dtype), dtype=np.uint8)
     form, tensor = _code(
-        reader, past, past.memory, Form("zeros"), [], shape, dtype, nothing, lambda _: None
+        reader, past, past.memory, Form("zeros"), NO_LEVELS, shape, dtype, nothing, lambda _: None
     )
     if tensor is None:
         raise DamagedError("it holds a tensor of no form")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
 from torch import nn
@@ -18,6 +20,18 @@ SMOOTH = (
     "9b171eb513289f87316f854d02cf76ef9550a300bd01eda72982ff0606c1cb97cc48997259df0d77ce0f3d3d"
     "9241744746161be811aa2969562c32160a6e4bcea97c165c4d6f0a4cd865d286a2d99f"
 )
+
+
+# What files of such tensors were when the format was new: their length and the start of a SHA-256.
+OLDER = [
+    (2, 1, torch.float32, 0.25, 261, "af179627a4b11c14"),
+    (3, 9, torch.float32, 0.1, 114, "e74bf9751d06efde"),
+    (200, 2, torch.float32, 0.01, 688, "c3faaec6affe7b4d"),
+    (30000, 1, torch.float32, 0.001, 4254, "67753073f3b58aee"),
+    (100, 3, torch.bfloat16, 0.125, 427, "e16eb9e05177c5a4"),
+    (7, 1, torch.int16, 3.0, 376, "48436fb6a1807b24"),
+    (50, 40, torch.float16, 0.01, 119, "ff642078ebae9ad9"),
+]
 
 
 def slope(row: int) -> torch.Tensor:
@@ -45,6 +59,40 @@ def test_a_file_of_version_1_says_what_it_said(content: str, widths: tuple[int, 
     assert all(torch.equal(found[name], value) for name, value in wanted.items())
     name = "dense:" + ",".join(map(str, widths))
     assert compress(network(*widths), architecture=name).content.hex() == content
+
+
+def levels(count: int, spread: int, every: int) -> torch.Tensor:
+    """Whole numbers of both signs, of which one in so many is not 0."""
+    n = torch.arange(count, dtype=torch.int64)
+    mixed = (n * 2654435761 + 40503) % 1000003
+    return torch.where(mixed % every == 0, (mixed // every) % (2 * spread + 1) - spread, 0)
+
+
+def holder(spread: int, every: int, dtype: torch.dtype, step: float) -> nn.Module:
+    """A matrix, kernels, a vector in rising order, one that repeats another, and raw numbers."""
+    model = nn.Module()
+    shapes = {"matrix": (23, 31), "kernels": (6, 5, 3, 3), "vector": (41,), "again": (31, 23)}
+    for name, shape in shapes.items():
+        tensor = levels(torch.Size(shape).numel(), spread, every).reshape(shape)
+        model.register_buffer(name, (tensor * step).to(dtype) + torch.zeros((), dtype=dtype))
+    model.register_buffer("rising", (levels(33, spread, every).sort().values * step).to(dtype))
+    model.register_buffer("table", levels(50, 3, 2).double().div(7))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("spread", "every", "dtype", "step", "size", "digest"),
+    OLDER,
+    ids=lambda value: str(value)[:8],
+)
+def test_the_bytes_are_those_of_the_first_release(
+    spread: int, every: int, dtype: torch.dtype, step: float, size: int, digest: str
+) -> None:
+    model = holder(spread, every, dtype, step)
+    content = compress(model).content
+    assert (len(content), hashlib.sha256(content).hexdigest()[:16]) == (size, digest)
+    found = decompress(content, model).state_dict()
+    assert all(torch.equal(found[name], value) for name, value in model.state_dict().items())
 
 
 def test_every_reference_network_has_a_number_of_its_own() -> None:

@@ -5,24 +5,29 @@ from __future__ import annotations
 import itertools
 import math
 import struct
+from typing import Any, cast
 
+import constriction
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipp_core.compression import positions
-from sipp_core.compression.adaptive import LONGEST, Book, adapt, choose, decide, logistic, number
+from sipp_core.compression import magnitudes, positions
+from sipp_core.compression.adaptive import Book, choose, number
 from sipp_core.compression.layout import usual
+from sipp_core.compression.loops import LONGEST, START, adapt, decide, logistic
 from sipp_core.compression.number_formats import FORMATS, rising, shortest
 from sipp_core.compression.range_coder import (
     WHOLE,
     DamagedError,
     Reader,
     Recorder,
+    TooLongError,
     fixed,
     flag,
     one_of,
+    write,
 )
 
 chances = st.integers(1, WHOLE - 1)
@@ -46,6 +51,45 @@ def test_what_was_recorded_is_read(
     assert [reader.bit(0, one) for _, one in second] == [value for value, _ in second]
     # A stream may end a byte after what it says; the coder's own rounding is far below a bit.
     assert 8 * len(content) <= recorder.cost() + 9
+
+
+@given(st.lists(st.one_of(st.tuples(st.integers(0, 1), chances), st.integers(0, 65535))),
+       st.integers(0, 3))  # fmt: skip
+def test_the_stream_is_that_of_constriction(items: list[Any], rare: int) -> None:
+    stream = cast(Any, constriction).stream
+    encoder = stream.queue.RangeEncoder()
+    even = stream.model.Uniform(1 << 16)
+    # Many sure decisions in a row hold back words, until a carry is certain.
+    items = items * (1 + 20 * rare)
+    taken = []
+    for item in items:
+        if isinstance(item, int):
+            encoder.encode(np.array([item], dtype=np.int32), even)
+            taken.append(-1 - item)
+        else:
+            model = stream.model.Bernoulli(item[1] / WHOLE, perfect=False)
+            encoder.encode(np.array([item[0]], dtype=np.int32), model)
+            taken.append(item[1] + item[0] * WHOLE)
+    assert write(np.array(taken, np.int32)).tolist() == encoder.get_compressed().tolist()
+
+
+def test_held_back_words_and_their_carry_are_those_of_constriction() -> None:
+    stream = cast(Any, constriction).stream
+    rng = np.random.default_rng(5)
+    held = 0
+    for last in (0, 1) * 20:
+        # Always the middle of what is left, so that the next word stays open.
+        ones = np.where(rng.random(400) < 0.5, WHOLE // 2, WHOLE // 2 + 1)
+        values = np.append([1, *[0] * 60], rng.integers(0, 2, 400))[: 1 + 60 * last + 100]
+        ones = np.append([WHOLE // 2, *[WHOLE // 2] * 60], ones)[: values.size]
+        values[1:61] = last
+        encoder = stream.queue.RangeEncoder()
+        chances = stream.model.Bernoulli(perfect=False)
+        encoder.encode(values.astype(np.int32), chances, ones / WHOLE)
+        found = write((ones + values * WHOLE).astype(np.int32))
+        assert found.tolist() == encoder.get_compressed().tolist()
+        held += int((found == 0xFFFFFFFF).any() or (found == 0).any())
+    assert held
 
 
 @given(decisions)
@@ -96,8 +140,9 @@ def test_numbers_and_choices_come_back(numbers: list[int], choices: list[int]) -
 
 def test_a_number_beyond_all_bounds_is_refused() -> None:
     recorder, book = Recorder(), Book()
+    pairs = book.pairs(("n", "number"), LONGEST + 1)
     for length in range(1, LONGEST + 1):
-        adapt(recorder, book.pair(("n", "length", length)), 1)
+        adapt(*recorder.room(1), pairs[length], 1, START, START)
     with pytest.raises(DamagedError, match="beyond all bounds"):
         number(Reader(recorder.content()), Book(), "n", 0)
 
@@ -119,7 +164,7 @@ def test_enumeration_takes_the_binomial_coefficient(rows: int, columns: int) -> 
         counted = Recorder()
         number(counted, Book(), "count", chosen)
         for places in itertools.islice(itertools.combinations(range(size), chosen), 0, None, 17):
-            mask = [int(k in places) for k in range(size)]
+            mask = np.array([k in places for k in range(size)], np.uint8)
             recorder = Recorder()
             positions.enumerative(recorder, Book(), mask, usual((rows, columns)))
             free = math.log2(math.comb(size, chosen))
@@ -129,11 +174,59 @@ def test_enumeration_takes_the_binomial_coefficient(rows: int, columns: int) -> 
 @given(st.integers(1, 6), st.integers(1, 12), st.data())
 def test_every_way_to_say_positions_is_read_back(rows: int, columns: int, data) -> None:
     bits = st.lists(st.integers(0, 1), min_size=rows * columns, max_size=rows * columns)
-    mask, layout = data.draw(bits), usual((rows, columns))
+    mask, layout = np.array(data.draw(bits), np.uint8), usual((rows, columns))
     for way in positions.WAYS:
         recorder = Recorder()
-        assert way(recorder, Book(), mask, layout) == mask
-        assert way(Reader(recorder.content()), Book(), [0] * len(mask), layout) == mask, way
+        assert np.array_equal(way(recorder, Book(), mask, layout), mask)
+        read = way(Reader(recorder.content()), Book(), np.zeros_like(mask), layout)
+        assert np.array_equal(read, mask), way
+
+
+@given(st.integers(1, 6), st.integers(1, 12), st.data())
+def test_every_way_to_say_magnitudes_and_signs_is_read_back(rows: int, columns: int, data) -> None:
+    size = st.sampled_from([-1, 0, 1, 2, 17, 18, 19, 40, 1 << 24])
+    drawn = data.draw(st.lists(size, min_size=rows * columns, max_size=rows * columns))
+    sizes, layout = np.array(drawn), usual((rows, columns))
+    mask, sizes = (sizes >= 0).astype(np.uint8), np.maximum(sizes, 0)
+    signs = mask & (sizes % 3 == 0)
+    for way in magnitudes.MAGNITUDES:
+        recorder = Recorder()
+        assert np.array_equal(way(recorder, Book(), sizes, mask, layout), sizes)
+        read = way(Reader(recorder.content()), Book(), np.zeros_like(sizes), mask, layout)
+        assert np.array_equal(read, sizes), way
+    for way in magnitudes.SIGNS:
+        recorder = Recorder()
+        assert np.array_equal(way(recorder, Book(), signs, sizes, mask, layout), signs)
+        read = way(Reader(recorder.content()), Book(), np.zeros_like(signs), sizes, mask, layout)
+        assert np.array_equal(read, signs), way
+
+
+@given(decisions, st.floats(0, 100))
+def test_a_limit_ends_nothing_that_keeps_to_it(items: list[tuple[int, int]], limit: float) -> None:
+    free, limited = Recorder(), Recorder(limit)
+    ended = False
+    for value, one in items:
+        free.bit(value, one)
+        try:
+            limited.bit(value, one)
+        except TooLongError:
+            ended = True
+            break
+    if ended:
+        assert free.cost() > limit
+    else:
+        # What is left of the limit is no less than it is: a decision may cost more than is counted.
+        assert free.cost() <= limit + 1 + 20 * len(items)
+        assert limited.content() == free.content()
+
+
+def test_far_too_long_ends_early() -> None:
+    mask = np.random.default_rng(0).integers(0, 2, 10_000).astype(np.uint8)
+    for way in positions.WAYS:
+        recorder = Recorder(1000)
+        with pytest.raises(TooLongError):
+            way(recorder, Book(), mask, usual((100, 100)))
+        assert 500 < recorder.cost() < 2000
 
 
 def test_gaps_and_counts_beyond_the_layer_are_refused() -> None:
@@ -142,7 +235,7 @@ def test_gaps_and_counts_beyond_the_layer_are_refused() -> None:
         recorder = Recorder()
         number(recorder, Book(), what, 99)
         with pytest.raises(DamagedError, match="than"):
-            way(Reader(recorder.content()), Book(), [0] * 6, layout)
+            way(Reader(recorder.content()), Book(), np.zeros(6, np.uint8), layout)
 
 
 @given(st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False))
@@ -180,9 +273,12 @@ def test_a_hint_that_is_right_becomes_cheap_and_a_wrong_one_harmless() -> None:
     rng = np.random.default_rng(3)
     bits = rng.integers(0, 2, 4000).tolist()
     told, false = Recorder(), Recorder()
-    good, bad = [0.0, 0.3], [0.0, 0.3]
+    good, bad = np.array([[0.0, 0.3]]), np.array([[0.0, 0.3]])
+    first, size = np.zeros(1, np.int64), np.ones(1)
     for bit, noise in zip(bits, rng.integers(0, 2, 4000).tolist(), strict=True):
-        decide(told, [(good, 2.0 * bit - 1)], bit)
-        decide(false, [(bad, 2.0 * noise - 1)], bit)
+        size[0] = 2.0 * bit - 1
+        decide(*told.room(1), good, first, size, 1, bit)
+        size[0] = 2.0 * noise - 1
+        decide(*false.room(1), bad, first, size, 1, bit)
     assert told.cost() < 4000 / 20
     assert false.cost() < 4000 + 12
