@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -244,17 +243,3 @@ def fitted(inputs: Tensor | Batch, model: nn.Module, source: str) -> Tensor | Ba
 def position(output: str | None) -> str | int | None:
     """Read --output: a position where it is a number, else a name."""
     return int(output) if output is not None and output.lstrip("-").isdigit() else output
-
-
-def refuse_unwritable(path: Path, *, folder: bool) -> None:
-    """Refuse a place that cannot be written to, before any work; nothing is left behind there."""
-    if not folder and path.is_dir():
-        raise IsADirectoryError(f"cannot write {path}: it is a folder")
-    place = path if folder else path.parent
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
-    except OSError as error:
-        raise OSError(f"cannot write to {path}: {place}: {error.strerror or error}") from error

@@ -14,7 +14,7 @@ from sipp_cli import inputs, render
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from sipp_core.zoo import Dataset
 
@@ -129,46 +129,64 @@ def fitting(path: Path, where: torch.device) -> Network:
     raise ValueError(f"{path} fits no built-in model; name its model with --model and --weights")
 
 
-def is_pruned(path: Path) -> bool:
-    """Whether a file was written by `sipp prune`; refuses what is no safetensors file."""
-    from safetensors import SafetensorError, safe_open
+def is_pruned(content: bytes, path: Path) -> bool:
+    """Whether a file was written by `sipp prune`; refuses what holds no tensors."""
+    from sipp_core.runtime import is_torch_file, metadata_of
 
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no network {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return "sipp" in (file.metadata() or {})
-    except (SafetensorError, ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is truncated or no safetensors file ({error})") from error
+    return not is_torch_file(content) and "sipp" in metadata_of(content, str(path))
 
 
-def load_weights(network: Network, path: Path) -> None:
-    """Read a state_dict from a safetensors file into the network; refuse one that does not fit."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def load_weights(
+    network: Network, path: Path, content: bytes | None = None, *, exactly: bool = False
+) -> None:
+    """Read a state_dict into the network; refuse one that does not fit, or fits only when rounded.
 
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}")
-    try:
-        state = load_file(path)
-    except (SafetensorError, ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is truncated or no safetensors file ({error})") from error
-    own = network.model.state_dict()
+    Args:
+        network: where the weights go.
+        path: a safetensors file, or one of torch.save with tensors only.
+        content: its bytes, if they have been read.
+        exactly: whether every type must be the file's own, so that the file can be made again.
+    """
+    from sipp_core.runtime import read_bytes, read_state, with_versions
+
+    model = network.model
+    own = {name: value for name, value in model.state_dict().items() if hasattr(value, "dtype")}
+    if content is None:
+        content = read_bytes(path, "weights file")
+    room = sum(value.numel() * 16 for value in own.values()) + 2**26
+    state = read_state(content, str(path), room)
     if "calibration/digests" in state:
         raise ValueError(
             f"{path} is a pruned network written by sipp; --weights takes the original's"
         )
+    faults = [f"it has no {name!r}" for name in own if name not in state]
+    faults += [f"{name!r} is not in the model" for name in sorted(set(state) - set(own))]
     for name, value in own.items():
-        if name not in state:
-            raise ValueError(f"{path} does not fit {network.name}: it has no {name!r}")
-        if state[name].shape != value.shape:
-            raise ValueError(
-                f"{path} does not fit {network.name}: {name!r} has shape "
-                f"{tuple(state[name].shape)}, not {tuple(value.shape)}"
+        given = state.get(name)
+        if given is None:
+            continue
+        if given.shape != value.shape:
+            faults.append(f"{name!r} has shape {tuple(given.shape)}, not {tuple(value.shape)}")
+        elif given.dtype != value.dtype and (exactly or not _holds(value.dtype, given)):
+            faults.append(
+                f"{name!r} is {given.dtype}, the model's is {value.dtype}: it would be rounded or "
+                "come back as another type (convert the file, or give a factory of that type)"
             )
-    if strange := sorted(set(state) - set(own)):
-        raise ValueError(f"{path} does not fit {network.name}: {strange[0]!r} is not in the model")
-    network.model.load_state_dict(state)
+    if faults:
+        more = f" (and {len(faults) - 4} more)" if len(faults) > 4 else ""
+        raise ValueError(f"{path} does not fit {network.name}: {'; '.join(faults[:4])}{more}")
+    model.load_state_dict(with_versions(state, model))
+
+
+def _holds(dtype: torch.dtype, values: Tensor) -> bool:
+    """Whether a dtype holds values without rounding one of them."""
+    import torch
+
+    if torch.promote_types(values.dtype, dtype) == dtype:
+        return True
+    if values.is_complex():
+        return False
+    return bool((values.to(dtype).to(values.dtype) == values).all())
 
 
 def save_weights(network: Network, path: Path) -> None:

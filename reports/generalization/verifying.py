@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import sipp_theory
 from reports.generalization.run import of_file
 from sipp_core.certificates import count_errors
 from sipp_core.compression import Architecture, charged, decompress, named_in
-from sipp_core.runtime import some_threads
+from sipp_core.runtime import read_bytes, some_threads
 from sipp_core.zoo import Dataset, datasets
 
 Json = dict[str, Any]
@@ -58,20 +57,20 @@ def verify(
         >>> verify("nothing.sipp")
         Traceback (most recent call last):
         ...
-        FileNotFoundError: there is no compressed network nothing.sipp
+        FileNotFoundError: there is no compressed network at nothing.sipp
     """
     started = time.perf_counter()
     sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
     if candidates < 1:
         raise ValueError(f"candidates must be at least 1; found {candidates}")
     price = charged(candidates)
-    named = named_in(source)
+    content = read_bytes(source, "compressed network")
+    named = named_in(content, where=str(source))
     if named is None:
         raise ValueError(
             f"{source} names no architecture, so nobody can read it alone; compress the network "
             "again with architecture="
         )
-    content = Path(source).read_bytes()
     dataset = datasets.load(data, data_dir=data_dir, flat=len(named.input_shape) == 1)
     _fitting(named, dataset)
     network = decompress(content).to(device)

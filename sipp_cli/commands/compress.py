@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sipp_cli import inputs, networks, options, render
+from sipp_cli import networks, options, places, render
 
 if TYPE_CHECKING:
     import torch
@@ -22,12 +22,14 @@ def _read(
     """The architecture, and the network that the file holds, its masks folded into its weights."""
     import sipp_core
     from sipp_core.network import unmask
+    from sipp_core.runtime import read_bytes
 
-    if not networks.is_pruned(source):
+    content = read_bytes(source, "network")
+    if not networks.is_pruned(content, source):
         if model is None:
             raise ValueError(f"{source} holds weights alone; name their model with --model")
         network = networks.build(model, seed, where)
-        networks.load_weights(network, source)
+        networks.load_weights(network, source, content, exactly=True)
         return network, network.model
     network = (
         networks.fitting(source, where) if model is None else networks.build(model, seed, where)
@@ -82,7 +84,7 @@ def command(
     """
     import sipp_core
 
-    inputs.refuse_unwritable(out, folder=False)
+    places.check({"--out": out}, {"the network to compress": network})
     where = networks.device(device)
     named, holds = _read(network, model, seed, where)
     found = sipp_core.compress(holds, architecture=_architecture(named.name))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sipp_cli import inputs, networks, options, render
+from sipp_cli import networks, options, places, render
 
 
 def command(
@@ -26,7 +26,7 @@ def command(
     """Give back the network that a compressed file holds, bit for bit."""
     import sipp_core
 
-    inputs.refuse_unwritable(out, folder=False)
+    places.check({"--out": out}, {"the file to decompress": compressed})
     where = networks.device(device)
     template = None if model is None else networks.build(model, seed, where).model
     found = sipp_core.decompress(compressed, template).to(where)

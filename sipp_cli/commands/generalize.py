@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from sipp_cli import edge, inputs, networks, options, render
+from sipp_cli import edge, inputs, networks, options, places, render
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -186,9 +186,8 @@ def command(
         raise ValueError("--candidates is counted by a search itself; give it with --verify only")
     if threads < 1:
         raise ValueError(f"--threads must be at least 1; found {threads}")
-    for path in (out, file):
-        if path is not None:
-            inputs.refuse_unwritable(path, folder=False)
+    sources = {"--verify": verify, "--store": store, "--data-dir": folder}
+    places.check({"--out": out, "--file": file}, sources)
 
     if verify is not None:
         from reports.generalization import verify as check

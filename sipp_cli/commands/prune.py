@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from sipp_cli import edge, inputs, networks, options, ranks, render
+from sipp_cli import edge, inputs, networks, options, places, ranks, render
 
 if TYPE_CHECKING:
     from torch import nn
@@ -240,10 +240,11 @@ def command(
 
     Exit code 1: guarantee mode (--eps) in which the bound lets no live weight go.
     """
-    for path in (out, save_weights):
-        if path is not None:
-            inputs.refuse_unwritable(path, folder=False)
     named = inputs.is_dataset(data)
+    places.check(
+        {"--out": out, "--save-weights": save_weights},
+        {"--weights": weights, "--data": inputs.data_folder(data_dir) if named else data},
+    )
     network = networks.build(model, seed, networks.device(ranks.device(device)), images)
     usual_method = "sipp-poisson" if keep is None else "sipp-network"
     rule = _method(method or usual_method, setting or [], ranking)

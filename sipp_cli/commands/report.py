@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sipp_cli import edge, inputs, networks, options, render
+from sipp_cli import edge, networks, options, places, render
 from sipp_cli.benchmarks import read_benchmarks, run_benchmarks
 from sipp_cli.ledger import run_ledger
 
@@ -71,7 +71,7 @@ def command(
     report and told there.
     """
     _refuse_dataset(dataset)
-    inputs.refuse_unwritable(out, folder=True)
+    places.refuse_unwritable(out, folder=True)
     networks.device(device)
 
     if ledger not in ("none", "quick", "full"):

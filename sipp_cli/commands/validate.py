@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sipp_cli import edge, inputs, networks, options, render
+from sipp_cli import edge, inputs, networks, options, places, render
 
 if TYPE_CHECKING:
     from reports import Validation
@@ -76,8 +76,7 @@ def command(
         raise ValueError(f"--quick and --schedule {schedule} contradict each other; give one")
     asked = schedule or ("quick" if quick else "reduced")
     networks.device(device)
-    if out is not None:
-        inputs.refuse_unwritable(out, folder=False)
+    places.check({"--out": out}, {"--store": store, "--data-dir": inputs.data_folder(data_dir)})
     if store is None and asked in ("reduced", "paper"):
         render.note("nothing is kept if this is stopped; --store FOLDER lets it go on")
     folder = inputs.data_folder(data_dir)

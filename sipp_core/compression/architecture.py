@@ -85,6 +85,12 @@ class Architecture:
         """Shape of one input, without the batch axis."""
         return FAMILIES[self.name].shape(self.sizes)
 
+    @property
+    def weights(self) -> int | None:
+        """How many its parameters ask for; None where it has none and is what it is."""
+        count = FAMILIES[self.name].weights
+        return None if count is None else count(self.sizes)
+
     def build(self, seed: int = 0) -> nn.Module:
         """An untrained module of this architecture, as `sipp_core.zoo.models.build` makes it."""
         return FAMILIES[self.name].build(self.sizes, seed)

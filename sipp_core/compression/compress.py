@@ -20,7 +20,9 @@ from sipp_core.compression.architecture import Architecture, code_architecture
 from sipp_core.compression.range_coder import DamagedError, Reader, Recorder
 from sipp_core.compression.tensors import Past, read, write
 from sipp_core.network.masks import duplicate, refresh
-from sipp_core.runtime.files import write_atomically
+from sipp_core.runtime.arguments import whole
+from sipp_core.runtime.files import read_bytes, write_atomically
+from sipp_core.runtime.tensor_files import with_versions
 
 __all__ = ["Compressed", "compress", "decompress"]
 
@@ -28,6 +30,8 @@ MAGIC = b"\xa7S"
 VERSION, TEMPLATE = 1, 0x80
 CRC_BYTES = 4
 LONGEST_LENGTH = 5
+# Weights of a network that a file may ask for by itself; a few bytes are enough to ask for many.
+MOST_WEIGHTS = 1 << 20
 State = dict[str, Tensor]
 Source = bytes | bytearray | memoryview | str | PathLike[str]
 """A file: its bytes, or where it is."""
@@ -117,10 +121,7 @@ def _content_of(source: Source) -> tuple[str, bytes]:
     """What to call a source, and its bytes."""
     if isinstance(source, bytes | bytearray | memoryview):
         return "the content", bytes(source)
-    path = Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no compressed network {path}")
-    return str(path), path.read_bytes()
+    return str(source), read_bytes(source, "compressed network")
 
 
 def _opened(where: str, content: bytes) -> tuple[bool, bytes, bytes]:
@@ -205,13 +206,17 @@ def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed
     return Compressed(content, (*sections, ("", "rounding", rest)))
 
 
-def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
+def decompress(
+    source: Source, model: nn.Module | None = None, *, max_weights: int | None = None
+) -> nn.Module:
     """Turn a file that `compress` wrote back into the network, bit for bit.
 
     Args:
         source: the file's bytes, or its path.
         model: a module of the same architecture, where the file names none; not changed (a deep
             copy receives the values).
+        max_weights: largest number of weights of an architecture with parameters, dense:... or
+            compact:..., that a file may name, >= 1; None for 2**20, or what a template has.
 
     Returns:
         The network: a copy of the template, or a new module on the CPU in evaluation mode.
@@ -219,7 +224,7 @@ def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
     Raises:
         FileNotFoundError: no such file.
         ValueError: a damaged, truncated or foreign file, a template that is missing or of another
-            architecture, or one that the file has no need of.
+            architecture, one that the file has no need of, or more weights than are allowed.
 
     Example:
         >>> decompress(b"something else")
@@ -229,6 +234,10 @@ def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
     """
     where, content = _content_of(source)
     template, check, stream = _opened(where, content)
+    if max_weights is not None:
+        whole("max_weights", max_weights, 1)
+        if model is not None:
+            raise ValueError("the template says how many weights there are; leave out max_weights=")
     if template and model is None:
         raise ValueError(f"{where} names no architecture; give a module of the same one as model=")
     if not template and model is not None:
@@ -238,16 +247,17 @@ def decompress(source: Source, model: nn.Module | None = None) -> nn.Module:
         other = " or the model is of another architecture" if template else ""
         raise ValueError(f"{where} has been altered{other}: its checksum differs; compress again")
     try:
-        return _read(stream, model)
+        return _read(stream, model, MOST_WEIGHTS if max_weights is None else max_weights, where)
     except DamagedError as error:
         raise ValueError(f"{where} is damaged: {error}; compress the network again") from error
 
 
-def named_in(source: Source) -> Architecture | None:
+def named_in(source: Source, *, where: str | None = None) -> Architecture | None:
     """The architecture that a file names, without reading the weights.
 
     Args:
         source: the file's bytes, or its path.
+        where: what to call the bytes in a refusal; the path, or "the content", if not given.
 
     Returns:
         The architecture, or None where the file needs a template.
@@ -261,7 +271,8 @@ def named_in(source: Source) -> Architecture | None:
         >>> str(named_in(compress(models.dense([3, 2], 0), architecture="dense:3,2").content))
         'dense:3,2'
     """
-    where, content = _content_of(source)
+    name, content = _content_of(source)
+    where = where or name
     template, check, stream = _opened(where, content)
     if template:
         return None
@@ -273,10 +284,15 @@ def named_in(source: Source) -> Architecture | None:
         raise ValueError(f"{where} is damaged: {error}; compress the network again") from error
 
 
-def _read(stream: bytes, model: nn.Module | None) -> nn.Module:
+def _read(stream: bytes, model: nn.Module | None, most: int, where: str) -> nn.Module:
     reader = Reader(stream)
     if model is None:
         named = code_architecture(reader, Architecture("lenet-5"))
+        if (weights := named.weights) is not None and weights > most:
+            raise ValueError(
+                f"{where} asks for {named} with {weights:,} weights; at most {most:,} are read, "
+                "unless max_weights= allows more"
+            )
         try:
             new = named.build().eval()
         except ValueError as error:
@@ -293,6 +309,6 @@ def _read(stream: bytes, model: nn.Module | None) -> nn.Module:
             state[name] = torch.view_as_complex(value) if pairs else value
         else:
             state[name] = old
-    new.load_state_dict(state)
+    new.load_state_dict(with_versions(state, new))
     refresh(new)
     return new

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.utils.prune import custom_from_mask
@@ -25,9 +24,10 @@ from torch.nn.utils.prune import custom_from_mask
 from sipp_core.filters.result import Channels, FilterReport
 from sipp_core.network.structure import Change, restructure
 from sipp_core.pruning.plan import LayerPlan
-from sipp_core.runtime.files import write_atomically
+from sipp_core.runtime.files import read_bytes, write_atomically
 from sipp_core.runtime.numbers import Float
 from sipp_core.runtime.provenance import Provenance, checksum, remember
+from sipp_core.runtime.tensor_files import metadata_of, read_safetensors, with_versions
 
 FORMAT = "sipp-theory pruned network 1"
 PLAN_FIELDS = ("scores", "positive", "nonzero", "probability", "draws", "eps", "dead", "whole",
@@ -269,16 +269,9 @@ def _report(result: PruneResult) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no saved network at {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("sipp", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} is truncated or no safetensors file ({error}); save the network again"
-        ) from error
+    content = read_bytes(path, "saved network")
+    header = json.loads(metadata_of(content, str(path)).get("sipp", "{}"))
+    tensors = read_safetensors(content, str(path))
     if header.get("format") != FORMAT:
         raise ValueError(f"{path} was not written by sipp: format is {header.get('format')!r}")
     if checksum(tensors, header.get("report", "")) != header.get("sha256"):
@@ -319,7 +312,7 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
         >>> load("no/such/file", nn.Linear(1, 1))
         Traceback (most recent call last):
         ...
-        FileNotFoundError: no saved network at no/such/file
+        FileNotFoundError: there is no saved network at no/such/file
     """
     source = Path(path)
     tensors, report = _read(source)
@@ -340,7 +333,7 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
                 f"{state[name].dtype}; convert the model first"
             )
     try:
-        new.load_state_dict(state)
+        new.load_state_dict(with_versions(state, new))
     except RuntimeError as error:
         raise ValueError(f"{source} does not fit the model: {error}") from error
     for name in report["masked"]:

@@ -18,16 +18,25 @@ if TYPE_CHECKING:
         one_thread,
         some_threads,
     )
-    from sipp_core.runtime.files import write_atomically
+    from sipp_core.runtime.files import read_bytes, refuse_overwriting, write_atomically
     from sipp_core.runtime.inputs import read_whole, shuffled
     from sipp_core.runtime.numbers import Bool, Float, generator
     from sipp_core.runtime.processes import Processes, processes
     from sipp_core.runtime.provenance import digests, fingerprint, versions
+    from sipp_core.runtime.tensor_files import (
+        is_torch_file,
+        metadata_of,
+        read_state,
+        read_torch,
+        with_versions,
+    )
 
 __all__ = [
     "Batch", "Bool", "Float", "Processes", "Progress", "compiled", "digests", "evaluating",
-    "fingerprint", "forward", "generator", "lazily", "model_device", "one_thread", "processes",
-    "read_whole", "shuffled", "some_threads", "versions", "whole", "write_atomically",
+    "fingerprint", "forward", "generator", "is_torch_file", "lazily", "metadata_of",
+    "model_device", "one_thread", "processes", "read_bytes", "read_state",
+    "read_torch", "read_whole", "refuse_overwriting", "shuffled", "some_threads", "versions",
+    "whole", "with_versions", "write_atomically",
 ]  # fmt: skip
 
 # sipp_core.svm writes files and draws numbers without torch.
@@ -38,10 +47,11 @@ __getattr__ = lazily(
         "batch": "Batch",
         "compiling": "compiled",
         "execution": "Progress evaluating forward model_device one_thread some_threads",
-        "files": "write_atomically",
+        "files": "read_bytes refuse_overwriting write_atomically",
         "inputs": "read_whole shuffled",
         "numbers": "Bool Float generator",
         "processes": "Processes processes",
         "provenance": "digests fingerprint versions",
+        "tensor_files": ("is_torch_file metadata_of read_state read_torch with_versions"),
     },
 )

@@ -1,15 +1,79 @@
-"""Files that are written whole or not at all."""
+"""The one reader and the one writer of files: read once, written whole or not at all.
+
+What stands at the place of a new file decides how it is written: a regular file is replaced and
+keeps its mode, a link is followed, a device or a pipe is written to and never replaced.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import stat
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows, where stale files of a killed process stay
+    fcntl = None
 
-def write_atomically(path: str | PathLike[str], content: bytes) -> Path:
+PathOrName = str | PathLike[str]
+_BLOCK = 1 << 24
+
+
+def read_bytes(path: PathOrName, what: str = "file", *, most: int | None = None) -> bytes:
+    """Read a regular file once, so that nobody who saves meanwhile can mix two contents.
+
+    Args:
+        path: the file.
+        what: what it is to be, for the message.
+        most: largest size in bytes; None for any.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it cannot be read, or is a folder, a device or a pipe.
+        ValueError: it is larger than `most`.
+
+    Example:
+        >>> read_bytes("no/such/file", "saved network")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: there is no saved network at no/such/file
+    """
+    place = Path(path)
+    # A pipe without a writer must not keep us waiting.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(place, flags)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f"there is no {what} at {place}") from error
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot read: {error.strerror}", str(place)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{place} is no regular file; give the {what} as a file")
+    try:
+        with open(descriptor, "rb") as file:
+            if most is None:
+                return file.read()
+            content = file.read(most + 1)
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot read: {error.strerror}", str(place)) from error
+    if len(content) > most:
+        raise ValueError(f"{place} is larger than the {most:,} bytes that are read of a {what}")
+    return content
+
+
+def write_atomically(path: PathOrName, content: bytes) -> Path:
     """Write a file so that a reader sees the old content or the new one, never a part.
+
+    A file that is there keeps its mode; a link keeps pointing where it does, and that file is
+    written; a device or a pipe is written to as it is. What a killed writer of the same file left
+    behind is removed.
 
     Args:
         path: where; the folder is made if needed.
@@ -19,7 +83,9 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> Path:
         The path.
 
     Raises:
-        OSError: the folder cannot be made or written to; no partial file is left behind.
+        PermissionError: the file is there and nobody may write to it.
+        OSError: the folder cannot be made or written to; the file is named, and no partial file is
+            left behind.
 
     Example:
         >>> import tempfile
@@ -29,21 +95,147 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> Path:
     """
     target = Path(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        _write(target, content)
     except OSError as error:
-        raise OSError(f"cannot write {target}: {error}; choose another folder") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; a saved network gets the permissions of any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        reason = error.strerror or str(error)
+        text = f"cannot write {target}: {reason}; choose another folder"
+        refused: OSError = (
+            PermissionError(text) if isinstance(error, PermissionError) else OSError(text)
+        )
+        refused.errno = error.errno
+        raise refused from error
     return target
+
+
+def _write(target: Path, content: bytes) -> None:
+    # What a link points to is written, whether it is there or not.
+    place = Path(os.path.realpath(target))
+    status = place.stat() if place.exists() else None
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        if not (stat.S_ISCHR(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
+            raise OSError("it is a folder, a disk or a socket, no file")
+        with open(place, "wb", buffering=0) as device:
+            for start in range(0, len(content), _BLOCK):
+                _write_all(device.fileno(), content[start : start + _BLOCK])
+        return
+    if status is not None and not (status.st_mode & 0o222 and os.access(place, os.W_OK)):
+        raise PermissionError("it is there and may not be written to")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary(place) as (descriptor, name):
+        _write_all(descriptor, content)
+        os.fsync(descriptor)
+        if status is not None:
+            with contextlib.suppress(OSError):  # another's file; its mode comes last
+                os.chown(name, status.st_uid, status.st_gid)
+            os.chmod(name, stat.S_IMODE(status.st_mode))
+        os.replace(name, place)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+@contextlib.contextmanager
+def _temporary(place: Path) -> Iterator[tuple[int, str]]:
+    """A new file beside the place, with the mode of any new file; gone unless it was renamed.
+
+    Its writer holds a lock on it, so that others can tell it from what a killed one left.
+    """
+    _remove_stale(place)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        name = str(place.parent / f"{_prefix(place)}{os.urandom(6).hex()}")
+        try:
+            descriptor = os.open(name, flags, 0o666)
+        except FileExistsError:
+            continue
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists(name):  # not taken for a stale one before it was locked
+            break
+        os.close(descriptor)
+    try:
+        yield descriptor, name
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _prefix(place: Path) -> str:
+    # A name may have 255 bytes; what is cut off only makes two files share what is stale.
+    return f".{place.name[:60]}.tmp-"
+
+
+def _remove_stale(place: Path) -> None:
+    """Remove what killed writers of the same file left: nobody holds a lock on it."""
+    if fcntl is None:
+        return
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(place.parent):
+            if not (entry.name.startswith(_prefix(place)) and entry.is_file(follow_symlinks=False)):
+                continue
+            with contextlib.suppress(OSError), open(entry.path, "rb") as file:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(entry.path)
+
+
+def refuse_overwriting(
+    outputs: Mapping[str, PathOrName | None], sources: Mapping[str, PathOrName | None]
+) -> None:
+    """Refuse to write where something is read from, or two things to one place.
+
+    Two names of one file are found by device and inode.
+
+    Args:
+        outputs: places to write to, by what to call them; None where nothing is written.
+        sources: files that are read, or folders of them, by what to call them.
+
+    Raises:
+        ValueError: two of them are one file.
+
+    Example:
+        >>> refuse_overwriting({"--out": "a.npy"}, {"--data": "./a.npy"})
+        Traceback (most recent call last):
+        ...
+        ValueError: --out a.npy is the file that --data reads; write to another place
+    """
+    written: dict[object, str] = {}
+    for option, path in outputs.items():
+        if path is None or _is_special(path):
+            continue
+        here = _identity(path)
+        if here in written:
+            raise ValueError(
+                f"{written[here]} and {option} would both be written to {path}; name two files"
+            )
+        written[here] = option
+        for other, source in sources.items():
+            if source is not None and (here == _identity(source) or _within(path, source)):
+                raise ValueError(
+                    f"{option} {path} is the file that {other} reads; write to another place"
+                )
+
+
+def _is_special(path: PathOrName) -> bool:
+    place = Path(path)
+    return place.exists() and not (place.is_file() or place.is_dir())
+
+
+def _identity(path: PathOrName) -> object:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
+
+
+def _within(path: PathOrName, folder: PathOrName) -> bool:
+    """Whether a path is a file that is there, in a folder that is read."""
+    place = Path(os.path.realpath(path))
+    return (
+        place.is_file() and os.path.isdir(folder) and place.is_relative_to(os.path.realpath(folder))
+    )

@@ -7,17 +7,20 @@ import io
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sipp_core.runtime.execution import model_device
-from sipp_core.runtime.files import write_atomically
+from sipp_core.runtime.files import read_bytes, write_atomically
 from sipp_core.runtime.provenance import fingerprint
+from sipp_core.runtime.tensor_files import read_torch
 from sipp_core.zoo.datasets import Dataset
 from sipp_core.zoo.recipes import Recipe
+
+# Bytes that a checkpoint may unpack to.
+MOST = 1 << 34
 
 
 @dataclass
@@ -51,12 +54,14 @@ def read(path: Path, model: nn.Module, dataset: Dataset, recipe: Recipe, seed: i
         "starting model": fingerprint(model),
         "data": data.hexdigest(),
     }
-    if not path.exists():
+    try:
+        content = read_bytes(path, "checkpoint")
+    except FileNotFoundError:
         return Checkpoint(path, run, None)
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-        known = held["run"]
-    except (RuntimeError, OSError, EOFError, KeyError, TypeError, UnpicklingError) as error:
+        held = read_torch(content, str(path), MOST)
+        known = dict(held["run"])
+    except (ValueError, KeyError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"checkpoint {path} is damaged or was not written by sipp ({reason}); remove it to "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -11,6 +12,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from sipp_core.runtime.files import read_bytes
+
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
@@ -18,6 +21,8 @@ CLASSES = (
 
 ARCHIVE = "cifar10-jpeg.zip"
 SIZE = 32
+# Bytes of one JPEG: more than its pixels and any comment take.
+LARGEST = 1 << 18
 
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -67,7 +72,8 @@ def _decode(source: Path, name: str, content: bytes) -> NDArray[np.uint8]:
                 raise ValueError(f"it is {width}x{height}, not {SIZE}x{SIZE}")
             image = image if image.mode == "RGB" else image.convert("RGB")
             return np.asarray(image).transpose(2, 0, 1)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, struct.error,
+            OverflowError, Image.DecompressionBombError) as error:  # fmt: skip
         raise ValueError(
             f"{source}: {name!r} is damaged or no JPEG of CIFAR-10: {error}"
         ) from error
@@ -78,7 +84,14 @@ def _decoded(source: Path, files: list[tuple[str, int]], content: Callable[[str]
     for k, (name, _) in enumerate(files):
         try:
             raw = content(name)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+        ) as error:
             raise ValueError(f"{source}: {name!r} cannot be read: {error}") from error
         pixels[k] = _decode(source, name, raw)
     return pixels, np.array([number for _, number in files], dtype=np.uint8)
@@ -98,13 +111,19 @@ def read(source: Path) -> tuple[Split, Split]:
             for path in (source / part).rglob("*")
         )
         train, test = (_ordered(source, names, part) for part in parts)
-        content: Callable[[str], bytes] = lambda name: (source / name).read_bytes()  # noqa: E731
+        content: Callable[[str], bytes] = lambda name: read_bytes(source / name, "image")  # noqa: E731
         return _decoded(source, train, content), _decoded(source, test, content)
     try:
-        archive = zipfile.ZipFile(source)
-    except (OSError, zipfile.BadZipFile) as error:
+        archive = zipfile.ZipFile(io.BytesIO(read_bytes(source, "zip archive")))
+    except (ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise ValueError(f"{source} is truncated or no zip archive: {error}") from error
     with archive:
         names = [name for name in archive.namelist() if PurePosixPath(name).parts]
+        for member in archive.infolist():
+            if member.file_size > LARGEST:
+                raise ValueError(
+                    f"{source}: {member.filename!r} unpacks to {member.file_size:,} bytes; an "
+                    f"image of CIFAR-10 has at most {LARGEST:,}"
+                )
         train, test = (_ordered(source, names, part) for part in parts)
         return _decoded(source, train, archive.read), _decoded(source, test, archive.read)

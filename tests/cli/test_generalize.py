@@ -120,7 +120,7 @@ def test_a_vacuous_bound_is_exit_code_1(sipp: Call, tmp_path: Path, short: None)
      (("--candidates", 3), "with --verify only"),
      (("--verify", "a.sipp", "--keep", "0.5"), "--keep says how to find a file"),
      ((NET, "--verify", "a.sipp"), "NET says how to find a file"),
-     (("--verify", "a.sipp"), "there is no compressed network a.sipp"),
+     (("--verify", "a.sipp"), "there is no compressed network at a.sipp"),
      (("--device", "abacus"), "--device 'abacus'")],
 )  # fmt: skip
 def test_bad_arguments_are_refused(
