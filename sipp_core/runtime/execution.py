@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import torch
@@ -179,6 +180,37 @@ def one_thread() -> AbstractContextManager[None]:
         1
     """
     return some_threads(1)
+
+
+# Products, and elements (rows x (inputs + outputs)), below which one thread does: some 15 ms, in
+# which a second one hardly comes to its turn, and torch's own spin after each operation.
+FEW_PRODUCTS, FEW_ELEMENTS = 2**28, 2**20
+_users_threads: ContextVar[int] = ContextVar("_users_threads")
+
+
+@contextmanager
+def threads_for(rows: int, weight: Tensor) -> Iterator[None]:
+    """Run a block that multiplies so many rows by a weight in one thread if that is little work.
+
+    Otherwise in the threads that the user has set, never in more. Which it is depends on shapes
+    alone, so that the same work rounds alike beside any other.
+
+    Example:
+        >>> with some_threads(2), threads_for(10, torch.ones(3, 2)):
+        ...     small = torch.get_num_threads()
+        ...     with threads_for(2**20, torch.ones(3, 2)):
+        ...         (small, torch.get_num_threads())
+        (1, 2)
+    """
+    users, (out, fan_in) = _users_threads.get(torch.get_num_threads()), weight.shape
+    few = rows * out * fan_in < FEW_PRODUCTS and rows * (out + fan_in) < FEW_ELEMENTS
+    count = 1 if few and weight.device.type == "cpu" else users
+    token = _users_threads.set(users)
+    try:
+        with some_threads(count) if count != torch.get_num_threads() else nullcontext():
+            yield
+    finally:
+        _users_threads.reset(token)
 
 
 def model_device(model: nn.Module) -> torch.device:

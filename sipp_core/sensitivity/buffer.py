@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sipp_core.runtime.execution import threads_for
 from sipp_core.sensitivity import kernel
 from sipp_core.sensitivity.operands import Matrix
 
@@ -68,5 +69,6 @@ class Waiting:
         self._rows = self._z = self._origin = self.block.weight.new_empty(0)
 
     def _fold(self, rows: Tensor, z: Tensor, origin: Tensor | None) -> None:
-        kernel.count(self.acc, z)
-        kernel.fold(self.acc, self.block, rows, z, origin)
+        with threads_for(len(rows), self.block.weight):
+            kernel.count(self.acc, z)
+            kernel.fold(self.acc, self.block, rows, z, origin)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sipp_core.runtime.arguments import refuse_nonfinite
-from sipp_core.runtime.execution import full_precision
+from sipp_core.runtime.execution import full_precision, threads_for
 from sipp_core.sensitivity import kernel
 
 
@@ -29,7 +29,6 @@ def _matrix(name: str, value: object) -> Tensor:
         raise TypeError(
             f"{name} must be floating point; found {value.dtype}: convert with .float()"
         )
-    refuse_nonfinite(name, value)
     return value.detach()
 
 
@@ -69,10 +68,12 @@ def empirical_sensitivity(weight: Tensor, activations: Tensor) -> Tensor:
         )
     if a.device != w.device:
         raise ValueError(f"weight is on {w.device} but activations on {a.device}; move one of them")
-    dtype = working_dtype(w.dtype)
-    work_dtype = torch.promote_types(dtype, working_dtype(a.dtype))
-    work = w.to(work_dtype)
-    acc = kernel.new_accumulator(work, support=False)
-    with full_precision(work.device):
+    with full_precision(w.device), threads_for(len(a), w):
+        refuse_nonfinite("weight", w)
+        refuse_nonfinite("activations", a)
+        dtype = working_dtype(w.dtype)
+        work_dtype = torch.promote_types(dtype, working_dtype(a.dtype))
+        work = w.to(work_dtype)
+        acc = kernel.new_accumulator(work, support=False)
         kernel.update(acc, work, a.to(work_dtype), None)
-    return acc.maximum.to(dtype)
+        return acc.maximum.to(dtype)

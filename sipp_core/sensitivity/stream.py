@@ -15,7 +15,14 @@ from sipp_core.network.layers import PrunableLayer
 from sipp_core.network.patches import is_unbatched, masked, row_count, tiles
 from sipp_core.runtime.arguments import first_nonfinite
 from sipp_core.runtime.batch import Given
-from sipp_core.runtime.execution import Progress, forward, full_precision, model_device, watching
+from sipp_core.runtime.execution import (
+    Progress,
+    forward,
+    full_precision,
+    model_device,
+    threads_for,
+    watching,
+)
 from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.outputs import Output, refuse_other_count, refuse_unbatched
 from sipp_core.runtime.padding import Mask, padding_mask
@@ -65,16 +72,18 @@ class Watcher:
         self.calls += 1
         # The tiles are converted one by one, so that no copy of the whole input is made.
         given, first = given.detach(), 0
-        per_input = max(1, row_count(self.layer, given) // max(1, part.size))
+        count, weight = row_count(self.layer, given), self.measured.blocks[0].weight
+        per_input = max(1, count // max(1, part.size))
         # Settled for the whole call, so that no count depends on where a tile ends.
-        signed, wide = self._range(given, part.first)
+        with threads_for(count, weight):
+            signed, wide = self._range(given, part.first)
         for tile in tiles(self.layer, given):
             if tile.shape[1] == 0:  # an expert that no token was sent to
                 continue
             origins = first, per_input, part.first
-            tile = tile.to(self.measured.weight.dtype)
-            rows = Rows(self.measured, tile, signed, wide, part.batch, origins)
-            with full_precision(tile.device):
+            with full_precision(tile.device), threads_for(tile.shape[1], weight):
+                tile = tile.to(weight.dtype)
+                rows = Rows(self.measured, tile, signed, wide, part.batch, origins)
                 for statistic in [self.aside] if part.aside else self.statistics:
                     statistic.add(rows)
             first += tile.shape[1]
