@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from sipp_core.svm.certify import certify_svm
+from sipp_core.svm.estimator import CoresetSVC
 
-__all__ = ["certify_svm"]
+__all__ = ["CoresetSVC", "certify_svm"]

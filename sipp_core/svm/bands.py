@@ -23,7 +23,8 @@ CODES = 4 * (2 * LEVELS + 1)
 class View:
     """What a pass looks at: a hyperplane, C, how many points stay single, and the metric.
 
-    metric (d + 1,): diagonal of Q; the distance of a point is |r_i| over its Q-norm.
+    metric (d + 1,): diagonal of Q; the distance of a point is |r_i| over its Q-norm. None farther
+    than `limit` stays single.
     """
 
     w: Float
@@ -31,6 +32,7 @@ class View:
     C: float
     singles: int
     metric: Float
+    limit: float = np.inf
 
 
 @dataclass
@@ -63,7 +65,8 @@ class Bands:
         norms = row_norms(X)
         r, hinge = hinge_sum(view.w, view.b, X, y, c, norms)
         distance = np.abs(r) / np.sqrt(squares_dot(X, view.metric[:-1]) + view.metric[-1])
-        near = _nearest(distance, view.singles)
+        near = np.flatnonzero(distance <= view.limit)
+        near = near[_nearest(distance[near], view.singles)]
         far = np.ones(len(y), bool)
         far[near] = False
         d = X.shape[1]

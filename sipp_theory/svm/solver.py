@@ -126,12 +126,14 @@ class Smoothed:
         return low if low > 0 else s
 
 
-def minimise(V: Float, t: Float, c: Float, g: Float, start: Float, tau: float = 1e-6) -> Float:
+def minimise(
+    V: Float, t: Float, c: Float, g: Float, start: Float, tau: float = 1e-6, first: float = 1.0
+) -> Float:
     """The (w, b) of least ||w||^2/2 + g . (w, b) + sum c max(0, t - V (w, b)), smoothed by tau."""
     work = Smoothed(V, t, c, g, start)
-    now = max(1.0, tau)
+    now, settled = max(first, tau), 1e-6 * float(c.sum())
     for _ in range(STEPS):
-        if work.step(now) <= 1e-3 * now * c.sum() * 1e-3:
+        if work.step(now) <= settled * now:
             if now <= tau:
                 break
             now = max(now * SHRINK, tau)

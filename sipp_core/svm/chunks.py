@@ -1,0 +1,106 @@
+"""Chunks that can be read again: one pass is a map over them and a reduce in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
+
+import numpy as np
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from sipp_core.svm.blocks import Block, Matrix, block_rows, double
+from sipp_theory.numeric.checks import Float
+
+Result = TypeVar("Result")
+RETRIES = 3
+
+
+class Chunks(Protocol):
+    """Rows in pieces, each of them read anew whenever it is needed."""
+
+    @property
+    def columns(self) -> int:
+        """Width."""
+        ...
+
+    def __len__(self) -> int:
+        """How many pieces."""
+        ...
+
+    def read(self, number: int) -> tuple[Matrix, np.ndarray, Float]:
+        """One piece: float64 rows, labels as they are, and weights."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayChunks:
+    """Slices of arrays that were checked."""
+
+    X: Matrix
+    y: np.ndarray
+    weight: Float
+
+    @property
+    def columns(self) -> int:
+        """Width."""
+        return int(self.X.shape[1])
+
+    def __len__(self) -> int:
+        return -(-int(self.X.shape[0]) // block_rows(self.columns))
+
+    def read(self, number: int) -> tuple[Matrix, np.ndarray, Float]:
+        """One slice."""
+        size = block_rows(self.columns)
+        part = slice(number * size, (number + 1) * size)
+        return double(self.X[part]), self.y[part], self.weight[part]
+
+
+@dataclass(frozen=True)
+class OneAgainstRest:
+    """Chunks as blocks of two classes, with the weight of each class multiplied in."""
+
+    chunks: Chunks
+    classes: np.ndarray
+    positive: int
+    class_weight: Float
+
+    def block(self, number: int) -> Block:
+        """One block."""
+        X, y, weight = self.chunks.read(number)
+        if (self.class_weight != 1).any():
+            weight = weight * self.class_weight[np.searchsorted(self.classes, y)]
+        return Block(X, np.where(y == self.classes[self.positive], 1.0, -1.0), weight)
+
+
+def mapped(
+    function: Callable[[int], Result], count: int, n_jobs: int | None = None
+) -> Iterator[Result]:
+    """function(0), function(1), ... in order, on joblib's workers; a lost worker's share again."""
+    if n_jobs in (None, 1):
+        yield from map(function, range(count))
+        return
+    done, lost = 0, 0
+    while done < count:
+        try:
+            work = Parallel(n_jobs=n_jobs, return_as="generator")(
+                delayed(function)(number) for number in range(done, count)
+            )
+            for value in cast("Iterator[Result]", work):
+                yield value
+                done += 1
+        except TerminatedWorkerError:
+            lost += 1
+            if lost > RETRIES:
+                raise
+
+
+def in_order(
+    function: Callable[[int], Any], count: int, n_jobs: int | None, merge: Callable[[Any, Any], Any]
+) -> Any:
+    """The merge of all results, from the first on."""
+    total = None
+    for value in mapped(function, count, n_jobs):
+        total = value if total is None else merge(total, value)
+    return total

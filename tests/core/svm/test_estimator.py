@@ -1,0 +1,173 @@
+"""CoresetSVC: scikit-learn's own checks, what is certified, streams, and refusals."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sipp_core.svm import CoresetSVC, certify_svm
+from sipp_core.svm import estimator as module
+from sipp_theory.svm import solve_svm
+
+N, D, C = 30_000, 5, 0.02
+
+
+@parametrize_with_checks([CoresetSVC()])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> None:
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(N) < 0.3, 1, -1)
+    X = rng.normal(size=(N, D)) * [1, 1, 3, 0.2, 1] + [0, 0, 0, 0, 2]
+    X[:, 0] += y
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def best(data: tuple[np.ndarray, np.ndarray]) -> float:
+    return solve_svm(*data, C).primal
+
+
+def small(**given: Any) -> CoresetSVC:
+    return CoresetSVC(C, target=1e-4, band=1500, coreset_size=1500, random_state=0, **given)
+
+
+def test_what_is_certified_is_true(data: tuple[np.ndarray, np.ndarray], best: float) -> None:
+    model = small().fit(*data)
+    (proof,) = model.certificates_
+    assert model.certified_eps_ <= 1e-4
+    assert proof.dual <= best <= proof.primal <= (1 + model.certified_eps_) * best
+    assert proof.groups < 4000, "a coreset, not all points"
+    (again,) = model.certify(*data)
+    assert again.primal == pytest.approx(proof.primal, rel=1e-12)
+    assert again.eps <= 2e-4
+
+
+def test_the_same_bits_however_it_is_read(
+    data: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    X, y = data
+    plain = small().fit(X, y)
+    np.save(tmp_path / "X.npy", X)
+    for other in (
+        small().fit(np.load(tmp_path / "X.npy", mmap_mode="r"), y),
+        small(n_jobs=2).fit(X, y),
+        pickle.loads(pickle.dumps(plain)),
+    ):
+        assert other.coef_.tobytes() == plain.coef_.tobytes()
+        assert other.certified_eps_ == plain.certified_eps_
+    assert small().fit(sparse.csr_matrix(X), y).certified_eps_ <= 1e-4
+    assert small().fit(X.astype(np.float32), y).certified_eps_ <= 1e-4
+
+
+def test_weights_of_classes_and_points(data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    u = np.random.default_rng(2).integers(0, 3, N).astype(float)
+    model = small(class_weight="balanced").fit(X, y, u)
+    factor = np.array([u.sum() / (2 * u[y == k].sum()) for k in (-1, 1)])
+    at = certify_svm(model.coef_, model.intercept_, X, y, C, u * factor[(y > 0).astype(int)])
+    assert at.eps <= 2e-4
+    assert at.primal == pytest.approx(model.certificates_[0].primal, rel=1e-9)
+
+
+def test_few_points_are_solved_by_newton() -> None:
+    X, y = load_iris(return_X_y=True)
+    model = CoresetSVC(C=1.0).fit(X, y)
+    assert model.certified_eps_ < 1e-8 and model.coef_.shape == (3, 4)
+    for k in range(3):
+        theirs = SVC(kernel="linear", C=1.0, tol=1e-8).fit(X, y == k)
+        np.testing.assert_allclose(model.coef_[k], theirs.coef_[0], atol=1e-3)
+    twice = CoresetSVC().fit(np.repeat(X, 2, axis=0), np.repeat(y, 2))
+    weighted = CoresetSVC().fit(X, y, np.full(150, 2.0))
+    assert twice.coef_.tobytes() == weighted.coef_.tobytes()
+
+
+def test_pipelines_and_grids(data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    grid = GridSearchCV(
+        make_pipeline(StandardScaler(), small()), {"coresetsvc__C": [1e-3, C]}, cv=2
+    )
+    assert grid.fit(X, y).best_score_ > 0.8
+    copy: Any = clone(small(class_weight={1: 2.0}))
+    assert copy.get_params()["class_weight"] == {1: 2.0}
+
+
+def test_a_target_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(4000, 2)), np.where(rng.random(4000) < 0.5, 1, -1)
+    monkeypatch.setattr("sipp_core.svm.adaptive.ROUNDS", 1)
+    with pytest.warns(ConvergenceWarning, match="above the target 1e-13"):
+        model = CoresetSVC(target=1e-13, band=10, coreset_size=50, random_state=0).fit(X, y)
+    assert model.certified_eps_ > 1e-13
+    assert module.PER_DIMENSION * 2 < 4000
+
+
+def test_a_stream_is_merged_and_reduced(data: tuple[np.ndarray, np.ndarray], best: float) -> None:
+    X, y = data
+    model = small()
+    for start in range(0, N, 1000):
+        model.partial_fit(X[start : start + 1000], y[start : start + 1000], classes=[-1, 1])
+    (loose,) = model.certificates_
+    (close,) = model.certify(X, y)
+    assert loose.dual <= best and loose.primal >= close.primal
+    assert close.eps < 0.05
+    assert model._stream is not None
+    held = model._stream.sample()
+    assert len(held.weight) <= 1500 * 6, "logarithmic memory"
+    assert held.weight.sum() == pytest.approx(N, rel=0.1)
+    with pytest.raises(ValueError, match="y holds 3, which is not among the classes"):
+        model.partial_fit(X[:2], [3, 1])
+
+
+@pytest.mark.parametrize(
+    ("fit", "message"),
+    [
+        (lambda X, y: CoresetSVC().fit(X, np.ones(N)), "found one class, 1.0"),
+        (lambda X, y: CoresetSVC(C=0).fit(X, y), "'C' parameter of CoresetSVC must be"),
+        (lambda X, y: CoresetSVC().fit(X, y, -np.ones(N)), "[Nn]egative"),
+        (
+            lambda X, y: CoresetSVC().fit(X, y, np.zeros(N)),
+            "sample_weight is 0 everywhere|non-zero",
+        ),
+        (lambda X, y: CoresetSVC().fit(X * [1, 1, np.nan, 1, 1], y), "contains NaN"),
+        (lambda X, y: CoresetSVC(class_weight={7: 1.0}).fit(X, y), "names 7, which is no class"),
+        (lambda X, y: CoresetSVC(class_weight={1: 0.0}).fit(X, y), "class_weight must be above 0"),
+        (lambda X, y: CoresetSVC().fit(X, X[:, 0]), "Unknown label type"),
+        (lambda X, y: CoresetSVC().partial_fit(X, y), "classes must be passed"),
+        (
+            lambda X, y: CoresetSVC(class_weight="balanced").partial_fit(X, y, [-1, 1]),
+            "needs all labels",
+        ),
+    ],
+)
+def test_bad_input_is_refused_by_name(
+    data: tuple[np.ndarray, np.ndarray], fit: Callable[..., Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(*data)
+
+
+def test_degenerate_columns_and_wide_data() -> None:
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(20, 60)), np.where(np.arange(20) % 2, 1, -1)
+    assert CoresetSVC().fit(X, y).certified_eps_ < 1e-6
+    X = np.column_stack([np.ones(20), X[:, :2], np.zeros(20)])
+    assert CoresetSVC().fit(X, y).certified_eps_ < 1e-6
