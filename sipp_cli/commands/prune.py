@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sipp_core.zoo import Dataset
 
 
-# Calibration inputs of a method that holds them in memory, where the data set does not say.
+# Calibration inputs, at least, of a method that solves for weights on them.
 HELD_INPUTS = 512
 # Accuracy that a pruned network may lose before the first line of the output warns of it.
 BROKEN = 0.2
@@ -75,6 +75,34 @@ def _needs(
         prune(model, _NoInputs(), method=rule, layers=layers, **arguments)
     request = make_request(rule, model, **arguments)
     return rule.needs(request)
+
+
+def _calibration_size(
+    choice: str | None, available: int, model: nn.Module, layers: list[str] | None, delta: float,
+    holds: bool,
+) -> tuple[int | None, str | None]:  # fmt: skip
+    """How many inputs of a data set to calibrate on, and why if nobody said how many."""
+    if choice is not None:
+        return (None if choice == "all" else _whole(choice)), None
+    from sipp_core.pruning import calibration_need
+
+    size, eta, widest = calibration_need(model, layers, delta)
+    why = f"ES-4 under A1, for {eta:,} neurons of at most {widest:,} inputs and delta = {delta:g}"
+    if holds and size < HELD_INPUTS:
+        size, why = HELD_INPUTS, "the method solves for weights on them"
+    if size >= available:
+        return None, None
+    return (
+        size,
+        f"{size:,} of {available:,} calibration inputs: {why}; --calibration-size says more",
+    )
+
+
+def _whole(choice: str) -> int:
+    try:
+        return int(choice)
+    except ValueError:
+        raise ValueError(f"--calibration-size must be a number or all; found {choice!r}") from None
 
 
 def _measured(network: networks.Network, result: PruneResult, data: Dataset | None) -> Any:
@@ -204,9 +232,10 @@ def command(
         float, typer.Option(help="C of g <= C s assumed of fresh inputs.")
     ] = 1.0,
     calibration_size: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Use a random choice of so many calibration inputs; all if unset, of cifar10 256."
+            help="Use a random choice of so many calibration inputs, or all. If unset: all of a "
+            "file, of a data set what ES-4 asks for."
         ),
     ] = None,
     setting: Annotated[
@@ -265,15 +294,15 @@ def command(
     given: Any
     given = inputs.read(Path(data), network.model) if data_set is None else data_set.train_inputs
     given = inputs.fitted(given, network.model, data)
-    if calibration_size is None and data_set is not None:
-        from sipp_core.zoo import datasets
-
-        usual = datasets.SOURCES[data_set.name].calibration
-        usual = HELD_INPUTS if usual is None and (needs.inputs or refit) else usual
-        calibration_size = None if usual is None else min(usual, len(given))
-    given = inputs.some(given, calibration_size, seed, "--calibration-size")
+    # Of a file that the user made, all.
+    usual = "all" if calibration_size is None and data_set is None else calibration_size
+    count, why = _calibration_size(
+        usual, len(given), network.model, layers or None, arguments["delta"],
+        needs.inputs or refit,
+    )  # fmt: skip
+    given = inputs.some(given, count, seed, "--calibration-size")
     if needs.targets and data_set is not None:
-        given = [(given, inputs.some(data_set.train_targets, calibration_size, seed, ""))]
+        given = [(given, inputs.some(data_set.train_targets, count, seed, ""))]
     ranks.join()
     ranks.only_first(
         lambda: networks.give_weights(network, weights, data_set, train, data_dir, seed)
@@ -295,9 +324,13 @@ def command(
             result.save(out)
         measured = _measured(network, result, data_set)
         if json:
-            render.show_json(result.summary() | {"accuracy": measured, "out": out})
+            render.show_json(
+                result.summary() | {"accuracy": measured, "out": out, "calibration_size": why}
+            )
         else:
             _show(result, measured, out)
+            if why is not None:
+                render.show(f"Calibrated on {why}.")
 
     ranks.only_first(finish)
     if result.eps is not None and result.vacuous:

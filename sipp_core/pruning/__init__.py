@@ -9,10 +9,29 @@ from sipp_core.pruning.prune import make_request, prune
 from sipp_core.pruning.refit import refit
 from sipp_core.pruning.request import DEFAULT_POINTS
 from sipp_core.pruning.result import LayerReport, PruneResult, load, save
-from sipp_core.pruning.table import Table, make_table
+from sipp_core.pruning.table import Table, calibration_need, make_table
 
 __all__ = [
-    "DEFAULT_POINTS", "LayerPlan", "LayerReport", "Method", "PruneResult", "Table", "draw",
-    "draw_counts", "draw_many", "find_method", "load", "make_request", "make_table",
-    "measured_errors", "pivotal", "promise", "prune", "refit", "registered", "save", "table",
+    "DEFAULT_POINTS",
+    "LayerPlan",
+    "LayerReport",
+    "Method",
+    "PruneResult",
+    "Table",
+    "calibration_need",
+    "draw",
+    "draw_counts",
+    "draw_many",
+    "find_method",
+    "load",
+    "make_request",
+    "make_table",
+    "measured_errors",
+    "pivotal",
+    "promise",
+    "prune",
+    "refit",
+    "registered",
+    "save",
+    "table",
 ]  # fmt: skip

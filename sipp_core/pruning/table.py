@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+import sipp_theory
+from sipp_core.network.layers import prunable_layers
+from sipp_core.network.selection import LayerChoice
 from sipp_core.pruning.request import Request
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_core.sensitivity.statistics import LayerStatistics
@@ -171,8 +175,7 @@ def live_parts(statistics: LayerStatistics, fires: Bool) -> NDArray[np.intp]:
 
 def make_tables(request: Request, layers: Sequence[LayerStatistics]) -> list[Table]:
     """Collect the planning numbers of all layers."""
-    shapes = [tuple(layer.sensitivity.shape) for layer in layers]
-    eta, eta_star = sum(out for out, _ in shapes), max(fan_in for _, fan_in in shapes)
+    eta, eta_star = _widths([tuple(layer.sensitivity.shape) for layer in layers])
     return [
         make_table(
             layer, delta=request.delta, coverage_factor=request.coverage_factor,
@@ -180,3 +183,38 @@ def make_tables(request: Request, layers: Sequence[LayerStatistics]) -> list[Tab
         )
         for index, layer in enumerate(layers)
     ]  # fmt: skip
+
+
+def _widths(shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+    """Of weights (out, fan_in) the number of neurons, and the most inputs that one has."""
+    return sum(out for out, _ in shapes), max(fan_in for _, fan_in in shapes)
+
+
+def calibration_need(
+    model: nn.Module, layers: LayerChoice = None, delta: float = 0.05
+) -> tuple[int, int, int]:
+    """Number of calibration inputs that CoreNet's analysis asks for, and the widths it counts.
+
+    |S| = ceil(ln(8 eta eta*/delta) ln(eta eta*)): under assumption A1 the sensitivities that so
+    many inputs show, times ln(eta eta*), cover a fresh input with probability 1 - delta/(8 eta).
+
+    Args:
+        model: the network.
+        layers: which layers are pruned, as for `prune`.
+        delta: failure probability, in (0, 1).
+
+    Returns:
+        The number of inputs; eta, neurons of all layers; eta*, most inputs of one (of a
+        convolution those of a patch).
+
+    Raises:
+        ValueError: a model without such layers, or delta out of range.
+
+    Claim: ES-4. Source: [CN] arXiv 1804.05345.
+
+    Example:
+        >>> calibration_need(nn.Sequential(nn.Linear(784, 300), nn.Linear(300, 110)))
+        (225, 410, 784)
+    """
+    eta, eta_star = _widths([tuple(each.weight.shape) for each in prunable_layers(model, layers)])
+    return int(sipp_theory.calibration_size(eta, eta_star, delta)), eta, eta_star

@@ -72,7 +72,6 @@ class Source:
         classes: how many there are.
         folders: where in a folder of data sets it is looked for; none for embedded data.
         openml: its name at OpenML, if it is fetched from there.
-        calibration: inputs to calibrate on where nobody says how many and all would take hours.
     """
 
     name: str
@@ -86,7 +85,6 @@ class Source:
     classes: int = 10
     folders: tuple[str, ...] = ()
     openml: str = ""
-    calibration: int | None = None
 
     def places(self, folder: Path) -> list[Path]:
         """Folders that the files may be in, the likeliest first."""
@@ -267,7 +265,6 @@ SOURCES: dict[str, Source] = {
             "cifar10", "CIFAR-10", "colour images of animals and vehicles, 32 by 32 pixels",
             "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
             "not stated", "resnet-20", _cifar10, folders=("cifar10", "CIFAR10", "cifar-10"),
-            calibration=256,
         ),
     )
 }  # fmt: skip

@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sipp_core
+import sipp_theory
+from sipp_core.pruning import calibration_need
 from sipp_core.zoo import models
 
 Call = Callable[..., Any]
@@ -61,6 +63,19 @@ def test_budget_mode_writes_what_core_would(sipp: Call, base: Any, weights: Path
     )
 
 
+def test_a_data_set_gives_as_many_inputs_as_es_4_asks_for(sipp: Call, base: Any) -> None:
+    words = (*base, "--data", "digits", "--method", "sipp-det", "--keep", 0.5)
+    need, eta, widest = calibration_need(models.build("digits-mlp"))
+    found = sipp(*words, "--json").json
+    assert found["inputs"] == need == sipp_theory.calibration_size(eta, widest, 0.05)
+    assert f"{need} of 1,437" in found["calibration_size"]
+    assert "Calibrated on" in sipp(*words).out
+    everything = sipp(*words, "--calibration-size", "all", "--json").json
+    assert everything["inputs"] == 1437 and everything["calibration_size"] is None
+    solved = sipp(*words, "--refit", "--json").json
+    assert solved["inputs"] == 512 and "solves" in solved["calibration_size"]
+
+
 def test_the_table_names_layers_and_promises(sipp: Call, base: Any) -> None:
     ended = sipp(*base, "--data", "digits", "--eps", 0.5, "--delta", 0.1, "--calibration-size", 50)
     assert ended.code == 0
@@ -81,7 +96,7 @@ def test_the_method_follows_from_the_mode(sipp: Call, base: Any) -> None:
 def test_methods_that_hold_inputs_take_512(sipp: Call, base: Any) -> None:
     words = (*base, "--data", "digits", "--json", "--keep", 0.5)
     assert sipp(*words, "--method", "magnitude", "--refit").json["inputs"] == 512
-    assert sipp(*words, "--method", "magnitude").json["inputs"] == 1437
+    assert sipp(*words, "--method", "magnitude").json["inputs"] < 512
     assert sipp(*words).json["inputs"] == 512
 
 
@@ -258,6 +273,7 @@ def test_own_model_and_own_inputs(sipp: Call, own: Path, suffix: str) -> None:
         (("--keep", 0.5, "--device", "abacus"), "'abacus'"),
         (("--keep", 0.5, "--device", "meta"), "'meta'"),
         (("--keep", 0.5, "--calibration-size", 0), "--calibration-size"),
+        (("--keep", 0.5, "--calibration-size", "many"), "a number or all; found 'many'"),
         (("--keep", 0.5, "--calibration-size", 100_000), "1437"),
         (("--keep", 0.5, "--train", "digits"), "--train"),
         (("--keep", 0.5, "--out", "/dev/null/sub/x"), "/dev/null"),

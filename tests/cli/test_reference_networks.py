@@ -40,8 +40,6 @@ def test_helps_name_what_the_records_hold(sipp: Call) -> None:
     assert all(name in text for name in datasets.SOURCES)
     for name, network in NETWORKS.items():
         assert (network.pretrained is None and bool(network.recipes)) or name in text
-    for name, source in datasets.SOURCES.items():
-        assert source.calibration is None or f"of {name} {source.calibration}" in text
 
 
 def test_lenet_5_is_pruned_and_certified(sipp: Call, mnist_dir: Path, tmp_path: Path) -> None:
