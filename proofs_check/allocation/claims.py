@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sipp_theory
 from proofs_check.allocation import symbolic
+from proofs_check.allocation import symbolic_layers as layers
 from proofs_check.allocation import symbolic_network as network
 from proofs_check.ledger.claim import Claim, Step
 from sipp_core.methods import SippNetwork
@@ -63,6 +64,27 @@ CLAIMS: tuple[Claim, ...] = (
                  symbolic.same_multiplier),
             Step(r"There is a $\mu$ at which the sum of errors is $E$.",
                  why_not="intermediate value theorem, cited; the oracles look at the sizes found"),
+        ),
+    ),
+    Claim(
+        "AL-3", "Every layer counts alike",
+        r"SiPP's authors share a budget by $\min \sum_i f_i(m_i)/k_i$ subject to $\sum_i m_i \leq "
+        r"B$, $0 \leq m_i \leq n_i$, for $k_i$ the neurons of the pair's layer and $f_i(m) = "
+        r"\frac{1}{2} \left( \sqrt{(a_i/3m)^2 + 6 a_i/3m} + a_i/3m \right)$, $a_i = 2 C S_i "
+        r"\ln(8 (p + 1) q/\delta)$ with $p$ patches an input, $q$ positions of the kernel, $C = 3$ "
+        r"and $\delta = 10^{-16}$. It is AL-1 with $b = a/6$, $V = a/4$ and $l_i = 1/k_i$. Where "
+        r"$f$ falls like $a/3m$, as at that $\delta$, $m_i$ grows like $\sqrt{a_i/k_i}$. $f$ is an "
+        "estimate (SP-3): what an allocation promises is for a bound to say.",
+        "A budget is shared so that every layer counts alike: with all neurons counting alike the "
+        "widest layer takes nearly all of it, and the later ones are emptied.",
+        "the authors' code for arXiv 1910.05422; the solution is derived here",
+        depends=("AL-1", "SP-3"), computes=(sipp_theory.allocate_by_layer,),
+        steps=(
+            Step(r"$f(m) = \left(b + \sqrt{b^2 + 2 V m}\right)/m$ for $b = a/6$, $V = a/4$.",
+                 layers.estimate_is_of_bernstein_form),
+            Step(r"$m f(m) \to a/3$ for $m/a \to 0$, and of $\sum_i a_i/(3 k_i m_i)$ the least is "
+                 r"at $m_i \propto \sqrt{a_i/k_i}$.", layers.balance_of_layers),
+            Step("The rest is AL-1.", symbolic.conditions_suffice),
         ),
     ),
     Claim(

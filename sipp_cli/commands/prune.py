@@ -223,7 +223,7 @@ def command(
         str | None, typer.Option(help="corenet, bernstein, kl, cramer or exact.")
     ] = None,
     scope: Annotated[
-        str | None, typer.Option(help="Budget per layer (default), or global.")
+        str | None, typer.Option(help="Budget per layer or global; default: the method's.")
     ] = None,
     points: Annotated[
         int | None, typer.Option(help="Activation rows kept per layer for cramer and exact.")
@@ -244,6 +244,9 @@ def command(
     ] = None,
     refit: Annotated[
         bool, typer.Option(help="Solve for the kept weights again on the calibration inputs.")
+    ] = False,
+    effective: Annotated[
+        bool, typer.Option(help="Keep so many weights on live paths from input to output.")
     ] = False,
     ranking: Annotated[
         str | None, typer.Option(help="Until the next release; write --set rank=mean.")
@@ -286,6 +289,7 @@ def command(
         "coverage_factor": coverage_factor,
         "points": points,
         "refit": refit,
+        "effective": effective,
         "seed": seed,
         "output": inputs.position(output),
     }
@@ -298,7 +302,7 @@ def command(
     usual = "all" if calibration_size is None and data_set is None else calibration_size
     count, why = _calibration_size(
         usual, len(given), network.model, layers or None, arguments["delta"],
-        needs.inputs or refit,
+        needs.inputs or refit or effective,
     )  # fmt: skip
     given = inputs.some(given, count, seed, "--calibration-size")
     if needs.targets and data_set is not None:

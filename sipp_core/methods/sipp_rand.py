@@ -1,4 +1,4 @@
-"""SiPP random: draws in proportion to empirical sensitivity, the budget shared by AL-1."""
+"""SiPP random: draws in proportion to empirical sensitivity, the budget shared by AL-3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from sipp_core.runtime.numbers import Float
 class SippRand(DrawInProportion):
     """Draw weights with replacement in proportion to sensitivity.
 
-    Claim: SP-1, SP-3, AL-1. Source: [SP] arXiv 1910.05422.
+    A budget is shared among all neurons and signs of the network, every layer counting alike, and
+    as many draws are made as leave the shares in expectation, as in the authors' code.
+
+    Claim: SP-1, SP-3, AL-3. Source: [SP] arXiv 1910.05422.
     """
 
     name = "sipp-rand"
@@ -28,14 +31,16 @@ class SippRand(DrawInProportion):
         "arXiv 1910.05422",
     )
 
+    default_scope = "global"
+
     def scores(self, table: Table) -> Float:
         """The sensitivities."""
         return table.sensitivity
 
     def sizes(self, tables: Sequence[Table], budget: float) -> list[Float]:
-        """AL-1 on Bernstein's errors."""
+        """AL-3, on the authors' estimate of the error."""
         return shares_of_budget(tables, budget)
 
     def claims(self, request: Request) -> tuple[str, ...]:
-        """SP-1, the bound's claim, and AL-1 for a budget."""
-        return super().claims(request) + (() if request.guaranteed else ("AL-1",))
+        """SP-1, the bound's claim, and AL-3 for a budget."""
+        return super().claims(request) + (() if request.guaranteed else ("AL-3",))

@@ -49,6 +49,13 @@ def masked(layer: PrunableLayer, inputs: Tensor, mask: Tensor | None) -> Tensor:
     return unpadded(inputs, mask) if isinstance(layer.module, nn.Linear) else inputs
 
 
+def patches_an_image(layer: PrunableLayer, inputs: Tensor) -> int:
+    """Count the rows that one image of a convolution's batch gives; 1 for a linear layer."""
+    if isinstance(layer.module, nn.Linear):
+        return 1
+    return math.prod(_Geometry(layer, inputs).positions[1:])
+
+
 def tiles(layer: PrunableLayer, inputs: Tensor) -> Iterator[Tensor]:
     """Give the rows of a layer's input in tiles, in order, without ever holding all patches.
 

@@ -1,7 +1,8 @@
-"""Which weights get the budget: the largest scores, and AL-1's division among pairs."""
+"""Which weights get the budget: the largest scores, and AL-3's division among pairs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 import sipp_theory
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
+from sipp_theory.allocation import layers
 
 
 def largest(scores: Sequence[Float], budget: float) -> list[Bool]:
@@ -53,16 +55,60 @@ def top_per_pair(table: Table, scores: Float, sizes: Float) -> Bool:
     return kept
 
 
+# Steps of a bisection: beyond them no pair's whole number changes.
+BISECTIONS = 40
+
+
 def shares_of_budget(tables: Sequence[Table], budget: float) -> list[Float]:
-    """AL-1 over the Bernstein errors of all pairs of the scope: whole numbers of weights."""
-    totals = np.concatenate([t.total.ravel() for t in tables])
-    deltas = np.concatenate([t.delta.ravel() for t in tables])
+    """AL-3 over all pairs of the scope: whole numbers of weights, (2, out) a layer.
+
+    Claim: AL-3. Source: [SP] arXiv 1910.05422, the authors' code.
+    """
+    sizes = [t.total.size for t in tables]
+
+    def each(values: Sequence[float]) -> Float:
+        return np.repeat(np.asarray(values, np.float64), sizes)
+
     capacity = np.concatenate([t.support.ravel() for t in tables])
-    linear, variance = sipp_theory.bernstein_coefficients(totals, deltas)
-    live = (totals > 0).astype(np.float64)
-    real = sipp_theory.allocate(linear, variance, capacity, budget, importance=live).sizes
-    whole = sipp_theory.round_allocation(real, capacity, budget)
-    cuts = np.cumsum([t.total.size for t in tables])[:-1]
+    neurons = each([t.weight.shape[0] for t in tables])
+    patches = each([t.statistics.patches for t in tables])
+    kernel = each([kernel_size(t) for t in tables])
+    total = np.concatenate([t.total.ravel() for t in tables])
+
+    def rounded_up(amount: float) -> Float:
+        real = sipp_theory.allocate_by_layer(
+            total, capacity, neurons, amount, patches=patches, kernel=kernel
+        )
+        return np.ceil(real.sizes)
+
+    # The code rounds up, which gives small pairs more: the amount is sought that comes to B so.
+    low, high = 0.0, float(budget)
+    sizes_up = rounded_up(high)
+    for _ in range(BISECTIONS if sizes_up.sum() > budget else 0):
+        middle = (low + high) / 2
+        tried = rounded_up(middle)
+        low, high = (middle, high) if tried.sum() <= budget else (low, middle)
+        sizes_up = tried if tried.sum() <= budget else sizes_up
+    whole = sipp_theory.round_allocation(sizes_up, capacity, budget)
+    cuts = np.cumsum(sizes)[:-1]
     return [
         part.reshape(t.total.shape) for part, t in zip(np.split(whole, cuts), tables, strict=True)
     ]
+
+
+def kernel_size(table: Table) -> int:
+    """Positions of a layer's kernel; 1 for a linear layer."""
+    return math.prod(getattr(table.statistics.layer.module, "kernel_size", ()))
+
+
+def estimated_error(table: Table, sizes: Float) -> Float:
+    """The authors' estimate of the error of so many draws from each pair: AL-3's f, no bound.
+
+    Shapes: sizes (2, out); returns (2, out) float64.
+
+    Claim: AL-3. Source: [SP] arXiv 1910.05422, the authors' code.
+    """
+    return sipp_theory.heuristic_error(
+        table.total, np.maximum(sizes, 1), layers.SIPP_DELTA, kernel_size(table),
+        table.statistics.patches, layers.SIPP_COVERAGE,
+    )  # fmt: skip

@@ -107,7 +107,8 @@ class Method(ABC):
 
     `name`, `facts` and what is below are class attributes; parameters, if it has any, are the
     fields of a frozen dataclass. `takes` names the optional arguments of `prune` that have an
-    effect: of keep, eps, scope, bound, coverage_factor, masks and refit; the others are refused.
+    effect: of keep, eps, scope, bound, coverage_factor, masks, refit and effective; the others are
+    refused.
     """
 
     name: str
@@ -116,7 +117,7 @@ class Method(ABC):
     certain: bool = False  # the promise needs no probability
     redraws: bool = True  # the plans of a result can be drawn again
     takes: frozenset[str] = frozenset(
-        {"keep", "eps", "scope", "bound", "coverage_factor", "masks", "refit"}
+        {"keep", "eps", "scope", "bound", "coverage_factor", "masks", "refit", "effective"}
     )
     default_bound: str = "bernstein"
     default_scope: Literal["layer", "global"] = "layer"

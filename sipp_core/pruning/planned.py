@@ -14,6 +14,7 @@ import numpy as np
 
 from sipp_core.network.layers import weight_of
 from sipp_core.pruning import allocation, planning, promise
+from sipp_core.pruning.effective import EFFECTIVE, count, effective_weights, spend
 from sipp_core.pruning.method import Method, Promise, Pruned
 from sipp_core.pruning.plan import LayerPlan, draw
 from sipp_core.pruning.refit import REFITTED, refit
@@ -109,9 +110,8 @@ class Planned(Method):
         Claim: SP-1 to SP-10, AL-1. Source: [SP] arXiv 1910.05422, [CN] arXiv 1804.05345, [OWN].
         """
         tables = self.tables(request, calibration)
-        plans, notes = self.plans(request, tables, calibration)
-        multipliers = self.multipliers(request, plans, tables, calibration)
-        notes += self.notes(request, tables, plans, multipliers)
+        made = self._effective if request.effective else self._drawn
+        plans, multipliers, notes = made(request, tables, calibration)
         names = [layer.name for layer in calibration.layers]
         model, masks = write_multipliers(request.model, names, multipliers, request.masks)
         if request.refit:
@@ -121,15 +121,54 @@ class Planned(Method):
                   progress=request.progress)  # fmt: skip
             new = rewrite(request, calibration, rewrites_of(model, calibration))
             return replace(new, notes=(*notes, REFITTED), vacuous=None)
-        stored = [weight_of(model.get_submodule(name)).detach().flatten(1) for name in names]
-        reports = tuple(map(layer_report, tables, plans, multipliers, stored))
+        if request.effective:
+            reports = rewrite(request, calibration, rewrites_of(model, calibration)).reports
+        else:
+            stored = [weight_of(model.get_submodule(name)).detach().flatten(1) for name in names]
+            reports = tuple(map(layer_report, tables, plans, multipliers, stored))
         vacuous = is_vacuous(plans, reports, request.guaranteed)
         return Pruned(model, reports, masks, vacuous, tuple(plans), notes=tuple(notes))
+
+    def _drawn(
+        self, request: Request, tables: Sequence[Table], calibration: Calibration
+    ) -> tuple[list[LayerPlan], list[Float], list[str]]:
+        """Plan and draw every layer once; plans, multipliers, and what a reader should know."""
+        plans, notes = self.plans(request, tables, calibration)
+        multipliers = self.multipliers(request, plans, tables, calibration)
+        return plans, multipliers, notes + self.notes(request, tables, plans, multipliers)
+
+    def _effective(
+        self, request: Request, tables: Sequence[Table], calibration: Calibration
+    ) -> tuple[list[LayerPlan], list[Float], list[str]]:
+        """Draw so much that the budget's number of weights is effective, and drop the others."""
+        assert isinstance(request.target, Keep) and calibration.held_inputs is not None
+        inputs, target = calibration.held_inputs, request.target
+        layers = [layer.layer for layer in calibration.layers]
+        names = [layer.name for layer in layers]
+        size = sum(table.weight.size for table in tables)
+
+        def attempt(amount: int) -> tuple[tuple[list[Float], list[str]], int]:
+            fraction = target.fraction if amount == budget else amount / size
+            more = replace(request, target=replace(target, fraction=fraction))
+            _, multipliers, notes = self._drawn(more, tables, calibration)
+            model, _ = write_multipliers(request.model, names, multipliers, False)
+            alive = effective_weights(model, layers, inputs, request.output)
+            multipliers = [
+                multiplier * alive[name].flatten(1).cpu().numpy()
+                for name, multiplier in zip(names, multipliers, strict=True)
+            ]
+            return (multipliers, notes), count(alive)
+
+        budget = max(1, int(np.rint(target.fraction * size)))
+        multipliers, notes = spend(attempt, budget, size)
+        return [], multipliers, [*notes, EFFECTIVE]
 
     def promise(self, request: Request) -> Promise:
         """What SP-1 to SP-10 say of each neuron, given its layer's input."""
         if request.refit:
             return measured_promise()
+        if request.effective:
+            return Promise(("ES-1", "SP-9", "SP-6", "AL-6"), per_neuron(request, True))
         claims = ("ES-1", "SP-9", *self.claims(request))
         return Promise(claims, per_neuron(request, self.certain))
 

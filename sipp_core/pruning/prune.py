@@ -54,6 +54,7 @@ def prune(
     refit: bool = False,
     output: Output = None,
     mask: Mask = None,
+    effective: bool = False,
     progress: Progress | None = None,
 ) -> PruneResult:
     """Prune a trained model, with a promise for every neuron.
@@ -102,6 +103,8 @@ def prune(
         output: what counts of the model's answer where that is no tensor: a name, a position, or a
             function that makes one tensor (n, ...) of it.
         mask: which positions of token inputs are measured and promised (see `calibrate`).
+        effective: in budget mode, drop the weights that lie on no live path from input to output
+            and keep others for them, so that so many effective weights are left (AL-6).
         progress: callback (done, total, what).
 
     Returns:
@@ -127,7 +130,7 @@ def prune(
     request = make_request(
         rule, model, keep=keep, eps=eps, delta=delta, scope=scope, bound=bound,
         coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, refit=refit,
-        output=output, progress=progress,
+        effective=effective, output=output, progress=progress,
     )  # fmt: skip
     group = None
     if isinstance(calibration, Calibration):
@@ -143,7 +146,7 @@ def prune(
                 {
                     "method": repr((rule.name, rule.settings())),
                     "target": repr(request.target),
-                    "(delta, refit)": (request.delta, refit),
+                    "(delta, refit, effective)": (request.delta, refit, effective),
                     "(bound, coverage_factor)": (request.bound.name, request.coverage_factor),
                 }
             )
@@ -190,7 +193,7 @@ def prune(
         structure=new.structure,
         arguments={
             **rule.settings(), "points": stats.points if request.points else None, "masks": masks,
-            "refit": refit,
+            "refit": refit, "effective": effective,
             "layers": None if layers is None else _in_words(layers), "forward_size": forward_size,
             **{
                 name: _in_words(value)
@@ -264,6 +267,7 @@ def make_request(
     masks: bool = False,
     refit: bool = False,
     output: Output = None,
+    effective: bool = False,
     progress: Progress | None = None,
 ) -> Request:
     """Validate the arguments of `prune`, and refuse those that the method does not use.
@@ -282,6 +286,7 @@ def make_request(
         masks: whether the new model shall carry masks.
         refit: whether kept weights are solved for again.
         output: what counts of the model's answer.
+        effective: whether effective weights alone are kept.
         progress: callback.
 
     Returns:
@@ -319,6 +324,7 @@ def make_request(
         coverage_factor=None if coverage_factor == 1 else coverage_factor,
         masks=masks or None,
         refit=refit or None,
+        effective=effective or None,
     )
     if eps is not None and delta is None and not method.certain:
         raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
@@ -326,7 +332,7 @@ def make_request(
         raise ValueError(f"scope divides a budget: give it with keep=...; found {scope!r}")
     refuse_coverage(chosen, coverage_factor)
     if keep is not None:
-        target = Keep(float(keep), "global" if scope == "global" else method.default_scope)
+        target = Keep(float(keep), method.default_scope if scope is None else scope)
     else:
         assert eps is not None
         target = Within(float(eps))
@@ -340,11 +346,17 @@ def make_request(
         points=0,
         masks=masks,
         refit=refit,
+        effective=effective,
         progress=progress,
         output=output,
     )
     if masks and refit:
         raise ValueError("refit=True writes new weights, not masks; leave masks=False")
+    if effective and eps is not None:
+        raise ValueError(
+            "effective=True spends what is freed of a budget: give it with keep=...; found "
+            f"eps={eps!r}"
+        )
     method.check(request)
     rows = chosen.knows == "shares" or method.needs(request).rows
     if points is not None and not rows:
@@ -408,7 +420,7 @@ def calibrate_for(
         points=request.points,
         statistics=needs.statistics,
         validation_every=needs.held_out,
-        inputs=needs.inputs or request.refit,
+        inputs=needs.inputs or request.runs_again,
         seed=request.seed,
         output=request.output,
         mask=mask,
@@ -436,7 +448,7 @@ def _ready(
     lacking = [f"statistics={set(missing)!r}"] if missing else []
     if request.points and not calibration.points:
         lacking.append(f"points={request.points}")
-    if (needs.inputs or request.refit) and calibration.held_inputs is None:
+    if (needs.inputs or request.runs_again) and calibration.held_inputs is None:
         lacking.append("inputs=True")
     if needs.held_out and not calibration.validation:
         lacking.append(f"validation_every={needs.held_out}")

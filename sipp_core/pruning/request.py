@@ -54,6 +54,7 @@ class Request:
         points: activation rows to keep per layer where the bound or the method looks at them.
         masks: whether the new model shall carry weight_orig and weight_mask.
         refit: whether the kept weights are solved for again (AL-5).
+        effective: whether a budget counts effective weights alone (AL-6).
         progress: callback, or None.
         output: what counts of the model's answer where that is no tensor.
     """
@@ -67,6 +68,7 @@ class Request:
     points: int
     masks: bool
     refit: bool
+    effective: bool
     progress: Progress | None
     output: Output = None
 
@@ -74,3 +76,8 @@ class Request:
     def guaranteed(self) -> bool:
         """Whether this is guarantee mode."""
         return isinstance(self.target, Within)
+
+    @property
+    def runs_again(self) -> bool:
+        """Whether the model is run on the inputs again once weights are chosen."""
+        return self.refit or self.effective

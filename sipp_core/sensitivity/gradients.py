@@ -62,7 +62,7 @@ def default_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 @contextmanager
-def _differentiable(weights: Sequence[Tensor]) -> Iterator[None]:
+def differentiable(weights: Sequence[Tensor]) -> Iterator[None]:
     """Let gradients reach the weights, also frozen ones; put every flag back."""
     flags = [weight.requires_grad for weight in weights]
     try:
@@ -128,7 +128,7 @@ def add_gradients(
     device = model_device(model)
     weights = [weight_of(layer.module) for layer, _ in statistics]
     count, size = 0, size or inputs_a_forward(pairs[0].without_targets())
-    with _differentiable(weights), evaluating(model), torch.enable_grad():
+    with differentiable(weights), evaluating(model), torch.enable_grad():
         for pair in labelled(pairs, size):
             inputs, targets = pair.without_targets(), pair.targets
             assert targets is not None

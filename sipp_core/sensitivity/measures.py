@@ -12,6 +12,7 @@ from torch import Tensor
 from sipp_core.runtime import exact_sum
 from sipp_core.runtime.processes import Processes
 from sipp_core.sensitivity import kernel
+from sipp_core.sensitivity.operands import halves, normalised
 from sipp_core.sensitivity.statistics import MeasuredLayer, Rows, Statistic, register_statistic
 
 
@@ -83,6 +84,89 @@ class Mean(Statistic):
         count = max(1, self.layer.accumulators[0].rows)
         sums = torch.cat([total.value() for total in self.sums])
         return (sums / count).to(self.layer.weight.dtype)
+
+
+@register_statistic
+class PatchMean(Statistic):
+    """The mean share over the patches of an image, the largest of all images; halves by themselves.
+
+    Where an image has a single row, it is the maximum itself, which `Shares` knows.
+    """
+
+    name = "patch-mean"
+    attributes = ("patch_mean",)
+
+    def start(self, layer: MeasuredLayer) -> None:
+        self.layer, self.single = layer, True
+        self.largest = torch.zeros_like(layer.weight)
+        self._open: tuple[int, list[Tensor]] | None = None
+
+    def add(self, rows: Rows) -> None:
+        if rows.patches == 1:
+            return
+        self.single = False
+        first, n = rows.origins[0], rows.values.shape[1]
+        # Rows of one image may lie in two tiles; an image never lies in two calls.
+        for image in range(first // rows.patches, (first + n - 1) // rows.patches + 1):
+            start = max(image * rows.patches, first) - first
+            stop = min((image + 1) * rows.patches, first + n) - first
+            sums = [self._sums(rows, k, slice(start, stop)) for k in range(len(rows.parts))]
+            halves = [torch.cat(each) for each in zip(*sums, strict=True)]
+            if self._open is not None:
+                halves = [a + b for a, b in zip(halves, self._open[1], strict=True)]
+            self._open = rows.patches, halves
+            if first + stop == (image + 1) * rows.patches:
+                self.close()
+
+    def _sums(self, rows: Rows, k: int, some: slice) -> list[Tensor]:
+        """Sums over some rows of a group's shares, (out/groups, fan_in) each half, float64."""
+        # ES-3: a row and a neuron may be scaled; float64 then holds whatever the dtype can.
+        weight = normalised(rows.layer.blocks[k].weight.double())
+        sums = []
+        for part in rows.parts[k]:
+            values = normalised(part[some].double())
+            flows = [values @ half.T for half in halves(weight, signed=True)]
+            shares = [torch.where(z > 0, 1 / z, 0.0).T @ values for z in flows]
+            sums.append(weight.abs() * torch.where(weight > 0, shares[0], shares[1]))
+        return sums
+
+    def close(self) -> None:
+        if self._open is None:
+            return
+        patches, halves = self._open
+        for half in halves:
+            mean = (half / patches).to(self.largest.dtype)
+            self.largest = torch.maximum(self.largest, mean)
+        self._open = None
+
+    def merge(self, group: Processes) -> None:
+        self.single = group.count(int(not self.single)) == 0
+        self.largest = group.maximum(self.largest)
+
+    def value(self) -> Tensor:
+        if not self.single:
+            return self.largest.clamp(max=1)
+        self.layer.settle()
+        return torch.cat([acc.maximum for acc in self.layer.accumulators])
+
+
+class Patches(Statistic):
+    """The most rows that an image of a convolution gave; 1 for a linear layer."""
+
+    name = "patches"
+    attributes = ("patches",)
+
+    def start(self, layer: MeasuredLayer) -> None:
+        self.most = 1
+
+    def add(self, rows: Rows) -> None:
+        self.most = max(self.most, rows.patches)
+
+    def merge(self, group: Processes) -> None:
+        self.most = int(group.maximum(torch.tensor(float(self.most))))
+
+    def value(self) -> int:
+        return self.most
 
 
 @register_statistic

@@ -38,7 +38,10 @@ class LayerStatistics:
         points: (groups, n, fan_in) float64 activation rows kept for instance-exact bounds, on the
             CPU; signed rows are split in two. Empty when none were asked for.
         complete: whether `points` holds every row seen.
+        patches: most rows that an image of a convolution gave; 1 for a linear layer.
         mean: "mean": (out, fan_in) mean of g over the rows, for ranking only; None unless measured.
+        patch_mean: "patch-mean": (out, fan_in) max over images of the mean of g over an image's
+            patches, the maximum itself in a linear layer; for ranking only, or None.
         support: "support": (2, out) distinct inputs that set some maximum (ES-5's k), or None.
         support_total: distinct inputs that set some maximum of the layer, or None.
         energy: "energy": (groups, fan_in) float64 sum of a_j^2 over the rows, or None.
@@ -54,7 +57,9 @@ class LayerStatistics:
     cancellation: Tensor
     points: Tensor
     complete: bool
+    patches: int = 1
     mean: Tensor | None = None
+    patch_mean: Tensor | None = None
     support: Tensor | None = None
     support_total: int | None = None
     energy: Tensor | None = None
@@ -126,6 +131,7 @@ class Rows:
         batch: index of the batch in the stream.
         origins: first row here among those of the call, rows an input has, and index of the call's
             first input in the stream.
+        patches: rows that each image of a convolution gives, in order; 1 for a linear layer.
     """
 
     layer: MeasuredLayer
@@ -134,6 +140,7 @@ class Rows:
     wide: bool
     batch: int
     origins: tuple[int, int, int]
+    patches: int = 1
 
     @cached_property
     def parts(self) -> list[tuple[Tensor, ...]]:

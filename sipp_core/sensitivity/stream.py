@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer
-from sipp_core.network.patches import is_unbatched, masked, row_count, tiles
+from sipp_core.network.patches import is_unbatched, masked, patches_an_image, row_count, tiles
 from sipp_core.runtime.arguments import first_nonfinite
 from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import (
@@ -29,7 +29,7 @@ from sipp_core.runtime.padding import Mask, padding_mask
 from sipp_core.runtime.processes import Processes
 from sipp_core.runtime.provenance import digests
 from sipp_core.sensitivity.buffer import HELD
-from sipp_core.sensitivity.measures import Cancellation, Peaks, Sample, Shares
+from sipp_core.sensitivity.measures import Cancellation, Patches, Peaks, Sample, Shares
 from sipp_core.sensitivity.operands import extreme
 from sipp_core.sensitivity.origins import refuse_mixed, refuse_uneven
 from sipp_core.sensitivity.statistics import STATISTICS, LayerStatistics, MeasuredLayer, Rows
@@ -55,7 +55,7 @@ class Watcher:
         self.sample, self.aside = Sample(points, seed), Sample(points, seed + 1)
         chosen = [STATISTICS[name]() for name in names]
         # The maxima come last, as the kernel writes over the denominators.
-        self.statistics = [self.sample, Peaks(), Cancellation(), *chosen, Shares()]
+        self.statistics = [self.sample, Peaks(), Patches(), Cancellation(), *chosen, Shares()]
         for statistic in (*self.statistics, self.aside):
             statistic.start(self.measured)
         self.gradients = [each for each in chosen if each.gradients]
@@ -74,6 +74,7 @@ class Watcher:
         given, first = given.detach(), 0
         count, weight = row_count(self.layer, given), self.measured.blocks[0].weight
         per_input = max(1, count // max(1, part.size))
+        patches = max(1, patches_an_image(self.layer, given))
         # Settled for the whole call, so that no count depends on where a tile ends.
         with threads_for(count, weight):
             signed, wide = self._range(given, part.first)
@@ -83,7 +84,7 @@ class Watcher:
             origins = first, per_input, part.first
             with full_precision(tile.device), threads_for(tile.shape[1], weight):
                 tile = tile.to(weight.dtype)
-                rows = Rows(self.measured, tile, signed, wide, part.batch, origins)
+                rows = Rows(self.measured, tile, signed, wide, part.batch, origins, patches)
                 for statistic in [self.aside] if part.aside else self.statistics:
                     statistic.add(rows)
             first += tile.shape[1]

@@ -135,7 +135,9 @@ def test_parameters_of_a_method_are_set_by_name(sipp: Call, base: Any, tmp_path:
     usual = sipp(*words, "--out", tmp_path / "max")
     mean = sipp(*words, "--set", "rank=mean", "--out", tmp_path / "mean")
     assert (usual.code, mean.code, mean.err) == (0, 0, "")
-    assert usual.json["arguments"]["rank"] == "max" != mean.json["arguments"]["rank"] == "mean"
+    assert (
+        usual.json["arguments"]["rank"] == "patch-mean" != mean.json["arguments"]["rank"] == "mean"
+    )
     assert usual.json["nnz_after"] == mean.json["nnz_after"]
     old = sipp(*words, "--ranking", "mean", "--out", tmp_path / "old")
     assert old.code == 0
@@ -267,7 +269,7 @@ def test_own_model_and_own_inputs(sipp: Call, own: Path, suffix: str) -> None:
         (("--keep", 0.5, "--set", "rank=mean"), "'sipp-network' has no parameter rank='mean'"),
         (
             ("--keep", 0.5, "--method", "sipp-det", "--set", "rank=median"),
-            "rank must be one of max, mean; found 'median'",
+            "rank must be one of patch-mean, max, mean; found 'median'",
         ),
         (("--keep", 0.5, "--seed", -1), "seed"),
         (("--keep", 0.5, "--device", "abacus"), "'abacus'"),

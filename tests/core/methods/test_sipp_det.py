@@ -93,7 +93,7 @@ def test_the_largest_means_stay_and_the_maxima_promise(method: str, scope: str) 
         assert flat[kept].min() >= flat[~kept].max()
     else:
         assert all(s[m].min() >= s[~m].max() for s, m in zip(scores, masks, strict=True))
-    by_max = prune(model, x, method=method, keep=0.4, scope=scope)
+    by_max = prune(model, x, method=VARIANTS[method](rank="max"), keep=0.4, scope=scope)
     assert any(not torch.equal(by_max.masks[k], result.masks[k]) for k in result.masks)
     assert by_max.nnz_after == result.nnz_after
     # SP-6 by brute force: what a neuron loses is at most the dropped sensitivities of a sign.
@@ -107,6 +107,23 @@ def test_the_largest_means_stay_and_the_maxima_promise(method: str, scope: str) 
     assert any("ranked by their mean" in note for note in result.notes)
     assert "SP-6" in result.claims and "AL-1" not in result.claims
     assert "AL-1" in by_max.claims and not any("mean" in note for note in by_max.notes)
+
+
+@pytest.mark.parametrize("method", ["sipp-det"])
+def test_the_authors_rank_is_the_mean_over_patches_of_the_worst_image(method: str) -> None:
+    model, x = network(), images()
+    result = prune(model, x, method=method, keep=0.3)
+    stats = calibrate(model, x, statistics={"patch-mean"})
+    scores = np.concatenate([s.patch_mean.numpy().ravel() for s in stats.layers])  # pyright: ignore
+    kept = np.concatenate([result.masks[s.name].numpy().ravel() for s in stats.layers])
+    assert result.scope == "global" and scores[kept].min() >= scores[~kept].max()
+    assert "AL-1" not in result.claims
+    # By whatever weights are ranked, SP-6 is promised on the maxima, in guarantee mode by them.
+    promise = prune(model, x, method=method, eps=0.4)
+    by_max = prune(model, x, method=SippDet(rank="max"), eps=0.4)
+    assert all(torch.equal(promise.masks[k], by_max.masks[k]) for k in promise.masks)
+    with pytest.raises(ValueError, match=r"lacks what method 'sipp-det'.*{'patch-mean'}"):
+        prune(model, calibrate(model, x), method=method, keep=0.5)
 
 
 def test_means_are_those_of_brute_force() -> None:
@@ -139,7 +156,9 @@ def test_what_has_no_use_for_means_is_refused() -> None:
     with pytest.raises(ValueError, match="'mean' promises nothing, so guarantee"):
         prune(network(), images(), method=SippDet(rank="mean"), eps=0.3, delta=0.1)
     rank: Any = "median"
-    with pytest.raises(ValueError, match="rank must be one of max, mean; found 'median'"):
+    with pytest.raises(
+        ValueError, match="rank must be one of patch-mean, max, mean; found 'median'"
+    ):
         SippDet(rank=rank)
 
 
@@ -161,7 +180,9 @@ def test_the_old_spelling_is_refused_where_a_method_has_no_rank() -> None:
     model, x = network(), images()
     with pytest.raises(ValueError, match="'sipp-rand' has no parameter rank='mean'"):
         prune(model, x, method="sipp-rand", keep=0.5, ranking="mean")
-    with pytest.raises(ValueError, match="rank must be one of max, mean; found 'median'"):
+    with pytest.raises(
+        ValueError, match="rank must be one of patch-mean, max, mean; found 'median'"
+    ):
         prune(model, x, method="sipp-det", keep=0.5, ranking="median")
     # What used to be the default says nothing of a method that has no rank.
     assert prune(model, x, method="sipp-rand", keep=0.5, ranking="max").nnz_after > 0

@@ -121,7 +121,7 @@ def test_weights_are_measured_as_they_are_stored(dtype: torch.dtype) -> None:
     assert masked.layers[0].measured == plain.layers[0].measured
 
 
-@pytest.mark.parametrize("mode", [{"keep": 0.6}, {"eps": 0.3}])
+@pytest.mark.parametrize("mode", [{"keep": 0.6, "scope": "layer"}, {"eps": 0.3}])
 def test_what_dropping_promises_is_never_below_what_is_measured(mode: dict[str, Any]) -> None:
     """SP-6, non-negative inputs, float64: the promise is of the same rows."""
     net, x = promised_network()

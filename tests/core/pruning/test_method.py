@@ -69,7 +69,11 @@ def test_a_variant_has_the_parameters_it_is_given(method: Any, settings: Any, ma
         (Magnitude(), {"rank": "mean"}, "'magnitude' has no parameter rank='mean'; .* are none"),
         (NetTrim(), {"a": 1, "b": "c"}, "no parameter a=1, b='c'; its parameters are cascade, so"),
         (NetTrim(), {"cascade": "maybe"}, "cascade must be true or false; found 'maybe'"),
-        (SippDet(), {"rank": "median"}, "rank must be one of max, mean; found 'median'"),
+        (
+            SippDet(),
+            {"rank": "median"},
+            "rank must be one of patch-mean, max, mean; found 'median'",
+        ),
         (Entrywise("l1"), {"law": "l3"}, "law must be one of .*; found 'l3'"),
     ],
 )

@@ -52,8 +52,8 @@ def network() -> nn.Module:
         ("corenet", {"keep": 0.5, "coverage_factor": 2.0}, "'corenet' takes no coverage_factor"),
         (
             "sipp-det",
-            {"eps": 0.5, "delta": 0.1, "scope": "global"},
-            "scope divides a budget: give it with keep=...; found 'global'",
+            {"eps": 0.5, "delta": 0.1, "scope": "layer"},
+            "scope divides a budget: give it with keep=...; found 'layer'",
         ),
         ("random", {"eps": 0.5, "delta": 0.1}, "does not use eps=0.5; it takes bound, "),
     ],
@@ -71,7 +71,7 @@ def test_what_has_no_effect_is_refused(
         ("sipp-rand", {"keep": 0.5, "scope": "layer", "coverage_factor": 1.0, "masks": False}),
         ("nettrim", {"keep": 0.5, "scope": "layer", "coverage_factor": 1.0, "masks": False}),
         ("filters-det", {"keep": 0.5, "scope": "global", "coverage_factor": 1.0}),
-        ("sipp-det", {"eps": 0.5, "scope": "layer"}),
+        ("sipp-det", {"eps": 0.5, "scope": "global"}),
         ("magnitude", {"keep": 0.5, "bound": "exact", "points": 9}),
         ("corenet++", {"keep": 0.5, "points": 9}),
     ],
@@ -114,10 +114,10 @@ def test_a_predicate_is_recorded_without_its_address(tmp_path: Path) -> None:
 def test_a_request_says_what_was_chosen() -> None:
     rule = find_method("sipp-rand")
     budget = make_request(rule, network(), keep=0.5)
-    assert budget.target == Keep(0.5, "layer") and not budget.guaranteed
+    assert budget.target == Keep(0.5, "global") and not budget.guaranteed
     assert (budget.delta, budget.seed, budget.points) == (0.05, 0, 0)
     assert budget.bound is BOUNDS["bernstein"]
-    assert make_request(rule, network(), keep=0.5, scope="global").target == Keep(0.5, "global")
+    assert make_request(rule, network(), keep=0.5, scope="layer").target == Keep(0.5, "layer")
     assert make_request(rule, network(), keep=0.5, bound="exact").points == 1024
     promise = make_request(rule, network(), eps=0.2, delta=0.1, bound=BOUNDS["kl"])
     assert promise.target == Within(0.2) and promise.guaranteed and promise.bound.name == "kl"
@@ -131,26 +131,32 @@ def test_a_request_says_what_was_chosen() -> None:
             SippDet(rank="mean"),
             {"layers": ["0"], "masks": True, "forward_size": 7},
             {
-                "rank": "mean", "points": None, "masks": True, "refit": False,
+                "rank": "mean", "points": None, "masks": True, "refit": False, "effective": False,
                 "layers": "['0']", "forward_size": 7,
             },
         ),
         (
             "sipp-rand",
             {"bound": "exact", "points": 9},
-            {"points": 9, "masks": False, "refit": False, "layers": None, "forward_size": None},
+            {
+                "points": 9, "masks": False, "refit": False, "effective": False,
+                "layers": None, "forward_size": None,
+            },
         ),
         (
             "corenet++",
             {},
-            {"points": 1024, "masks": False, "refit": False, "layers": None, "forward_size": None},
+            {
+                "points": 1024, "masks": False, "refit": False, "effective": False,
+                "layers": None, "forward_size": None,
+            },
         ),
         (
             NetTrim(),
             {"layers": nn.Linear},
             {
                 "cascade": False, "solver": "admm", "points": None, "masks": False,
-                "refit": False, "layers": repr(nn.Linear), "forward_size": None,
+                "refit": False, "effective": False, "layers": repr(nn.Linear), "forward_size": None,
             },
         ),
     ],
