@@ -231,7 +231,8 @@ def write_weight(name: str, place: Tensor, values: Tensor) -> Tensor:
 
     Shapes: values as many as `place` has, in its order; returns what was written.
     """
-    value = values.to(place.device).reshape(place.shape).to(place.dtype)
+    # A dropped weight is 0, not -0.0, which is another number to a file.
+    value = values.to(place.device).reshape(place.shape).to(place.dtype) + 0.0
     if first_nonfinite(value) is not None:
         raise ValueError(
             f"layer {name!r}: a new weight leaves the range of {place.dtype}; prune the model in "

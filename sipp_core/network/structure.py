@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from sipp_core.network.layers import SUPPORTED
 from sipp_core.runtime.arguments import whole
@@ -70,14 +71,20 @@ def _two_layers(change: Change, old: nn.Module) -> nn.Sequential:
     The first keeps the kernel, its stride and its padding; the second looks at one place.
     """
     (rank,) = change.sizes
-    where: dict[str, Any] = {}
+    where: dict[str, Any] = {"device": "cpu"}
     if isinstance(getattr(old, "weight", None), torch.Tensor):
         where = {"device": old.weight.device, "dtype": old.weight.dtype}
+    if isinstance(old, SUPPORTED):
+        groups = int(getattr(old, "groups", 1))
+        most = min(old.weight.shape[0] // groups, old.weight[0].numel())
+        if rank > most:
+            raise ValueError(f"layer {change.name!r} has rank {most} at most; found {rank}")
+    # Not initialised: that would move torch's global random state, and all is written anew.
     if isinstance(old, nn.Linear):
         bias = old.bias is not None
         pair = (
-            nn.Linear(old.in_features, rank, bias=False, **where),
-            nn.Linear(rank, old.out_features, bias=bias, **where),
+            skip_init(nn.Linear, old.in_features, rank, bias=False, **where),
+            skip_init(nn.Linear, rank, old.out_features, bias=bias, **where),
         )
     elif isinstance(old, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         kind, bias = type(old), old.bias is not None
@@ -87,8 +94,8 @@ def _two_layers(change: Change, old: nn.Module) -> nn.Sequential:
         }
         inner = rank * old.groups
         pair = (
-            kind(old.in_channels, inner, bias=False, **settings, **where),
-            kind(inner, old.out_channels, 1, groups=old.groups, bias=bias, **where),
+            skip_init(kind, old.in_channels, inner, bias=False, **settings, **where),
+            skip_init(kind, inner, old.out_channels, 1, groups=old.groups, bias=bias, **where),
         )
     else:
         raise ValueError(
@@ -139,6 +146,8 @@ def narrow(model: Model, shapes: Shapes) -> Model:
         >>> narrow(nn.Sequential(nn.Linear(3, 4)), {"0": (2, 3)})[0].weight.shape
         torch.Size([2, 3])
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be an nn.Module; found {type(model).__name__}")
     modules, kept = dict(model.named_modules()), {}
     for name, shape in shapes.items():
         if name not in modules:

@@ -1,6 +1,7 @@
 """One call of `prune`: request, tables, promises, plans, draws, the written result."""
 
 from sipp_core.pruning import promise, table
+from sipp_core.pruning.loading import load
 from sipp_core.pruning.measured import measured_errors
 from sipp_core.pruning.method import Method, find_method, registered
 from sipp_core.pruning.pivotal import pivotal
@@ -8,7 +9,8 @@ from sipp_core.pruning.plan import LayerPlan, draw, draw_counts, draw_many
 from sipp_core.pruning.prune import make_request, prune
 from sipp_core.pruning.refit import refit
 from sipp_core.pruning.request import DEFAULT_POINTS
-from sipp_core.pruning.result import LayerReport, PruneResult, load, save
+from sipp_core.pruning.result import LayerReport, PruneResult
+from sipp_core.pruning.saving import save
 from sipp_core.pruning.table import Table, calibration_need, make_table
 
 __all__ = [

@@ -1,42 +1,23 @@
-"""What a pruning run hands back, and its file: one safetensors file, report and checksum in it.
-
-The file's header carries the report as JSON and a SHA-256 over it and every tensor, so a truncated
-or altered file is refused. Nothing is unpickled.
-"""
+"""What a pruning run hands back: a network, and a report of each layer and of the whole."""
 
 from __future__ import annotations
 
-import copy
-import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
-from torch.nn.utils.prune import custom_from_mask
 
 from sipp_core.filters.result import Channels, FilterReport
-from sipp_core.network.structure import Change, restructure
+from sipp_core.network.structure import Change
+from sipp_core.pruning.header import OPTIONAL_ARRAYS, REPORT_ARRAYS, SCALARS
 from sipp_core.pruning.plan import LayerPlan
-from sipp_core.runtime.files import read_bytes, write_atomically
+from sipp_core.pruning.saving import save
 from sipp_core.runtime.numbers import Float
-from sipp_core.runtime.provenance import Provenance, checksum, remember
-from sipp_core.runtime.tensor_files import metadata_of, read_safetensors, with_versions
-
-FORMAT = "sipp-theory pruned network 1"
-PLAN_FIELDS = ("scores", "positive", "nonzero", "probability", "draws", "eps", "dead", "whole",
-               "scale")  # fmt: skip
-REPORT_ARRAYS = ("eps_neuron", "budgets", "draws", "sensitivity_sum")
-# Not in every file.
-OPTIONAL_ARRAYS = ("measured_neuron",)
-SCALARS = ("method", "seed", "keep", "scope", "eps", "delta", "bound", "coverage_factor", "inputs",
-           "distinct", "vacuous", "holds_for", "versions", "original")  # fmt: skip
 
 
 def _of_channels(report: object, channels: object, name: str) -> Any:
@@ -128,7 +109,7 @@ class PruneResult:
         original: fingerprint of the network that was pruned (SHA-256 of its state).
         masks: bool masks of the kept weights by layer name; none of a low-rank layer.
         plans: how each layer was sparsified, for drawing again; empty where a method writes new
-            weights.
+            weights, and after `load` unless the file was saved with plans=True.
         digests: fingerprints of the calibration inputs.
         structure: layers that have another shape than in the network that was pruned.
         arguments: the other arguments of the call, the parameters of the method among them; empty
@@ -180,9 +161,9 @@ class PruneResult:
         size = sum(layer.shape[0] * layer.shape[1] for layer in self.layers)
         return self.nnz_after / size
 
-    def save(self, path: str | PathLike[str]) -> Path:
+    def save(self, path: str | PathLike[str], *, plans: bool = False) -> Path:
         """Write weights and report to one safetensors file, atomically; see `sipp_core.load`."""
-        return save(self, path)
+        return save(self, path, plans=plans)
 
     def summary(self) -> dict[str, object]:
         """Everything but arrays and weights, ready for JSON."""
@@ -201,176 +182,3 @@ class PruneResult:
                 ],
             }
         )
-
-
-def save(result: PruneResult, path: str | PathLike[str]) -> Path:
-    """Write a pruned network with its report to one safetensors file, atomically.
-
-    Args:
-        result: what `prune` returned.
-        path: the file; its folder is made if needed.
-
-    Returns:
-        The path.
-
-    Raises:
-        OSError: the place cannot be written to.
-
-    Example:
-        >>> import tempfile; from sipp_core import methods, prune
-        >>> net = nn.Sequential(nn.Linear(4, 2))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = save(prune(net, torch.ones(2, 4), method=methods.SippDet(), keep=0.5),
-        ...                 Path(folder) / "net.safetensors")
-        ...     load(path, net).nnz_after
-        4
-    """
-    tensors = {
-        f"model/{k}": v for k, v in result.model.state_dict().items() if isinstance(v, Tensor)
-    }
-    tensors |= {f"mask/{k}": v for k, v in result.masks.items()}
-    for plan in result.plans:
-        for name in PLAN_FIELDS:
-            tensors[f"plan/{plan.name}/{name}"] = torch.from_numpy(np.asarray(getattr(plan, name)))
-    for report in result.layers:
-        known = (n for n in OPTIONAL_ARRAYS if getattr(report, n) is not None)
-        for name in (*REPORT_ARRAYS, *known):
-            array = np.asarray(getattr(report, name))
-            tensors[f"report/{report.name}/{name}"] = torch.from_numpy(array)
-    marks = np.frombuffer(b"".join(sorted(result.digests)), dtype=np.uint8).reshape(-1, 8)
-    tensors["calibration/digests"] = torch.from_numpy(marks.copy())
-    # safetensors refuses tensors that share memory; a state_dict of views would.
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    report = json.dumps(_report(result), sort_keys=True)
-    header = {"format": FORMAT, "report": report, "sha256": checksum(tensors, report)}
-    # One key only: several are written in no fixed order, and equal results make equal files.
-    content = to_bytes(tensors, metadata={"sipp": json.dumps(header, sort_keys=True)})
-    return write_atomically(path, content)
-
-
-def _masked(result: PruneResult) -> list[str]:
-    """Names of the pruned layers that carry weight_orig and weight_mask."""
-    state = result.model.state_dict()
-    return [k for k in result.masks if f"{k}.weight_mask".lstrip(".") in state]
-
-
-def _report(result: PruneResult) -> dict[str, Any]:
-    layers = [layer.summary() for layer in result.layers]
-    return {name: getattr(result, name) for name in SCALARS} | {
-        "notes": list(result.notes),
-        "claims": list(result.claims),
-        "layers": layers,
-        "coupled": [plan.name for plan in result.plans if plan.coupled],
-        "joint": [plan.name for plan in result.plans if plan.joint],
-        "masked": _masked(result),
-        "structure": [asdict(change) for change in result.structure],
-        "arguments": dict(result.arguments),
-    }
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    content = read_bytes(path, "saved network")
-    header = json.loads(metadata_of(content, str(path)).get("sipp", "{}"))
-    tensors = read_safetensors(content, str(path))
-    if header.get("format") != FORMAT:
-        raise ValueError(f"{path} was not written by sipp: format is {header.get('format')!r}")
-    if checksum(tensors, header.get("report", "")) != header.get("sha256"):
-        raise ValueError(f"{path} has been altered: its checksum does not match; save it again")
-    return tensors, json.loads(header["report"])
-
-
-def _wear_masks(model: nn.Module, masks: dict[str, Tensor], source: Path) -> None:
-    """Give layers the weight_orig and weight_mask that the file has for them."""
-    modules = dict(model.named_modules())
-    for name, mask in masks.items():
-        weight = getattr(modules.get(name), "weight", None)
-        if not isinstance(weight, Tensor):
-            raise ValueError(f"{source} does not fit the model: it has no layer {name!r}")
-        if weight.shape != mask.shape:
-            raise ValueError(
-                f"{source} does not fit the model: layer {name!r} has shape "
-                f"{tuple(weight.shape)}, the saved one {tuple(mask.shape)}"
-            )
-        custom_from_mask(modules[name], "weight", mask)
-
-
-def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
-    """Read a saved network into a copy of a model of the same architecture.
-
-    Args:
-        path: file written by `PruneResult.save`.
-        model: the architecture; not changed (a deep copy receives the weights).
-
-    Returns:
-        The result as it was saved.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a truncated, altered or foreign file, or a model whose parameters differ.
-
-    Example:
-        >>> load("no/such/file", nn.Linear(1, 1))
-        Traceback (most recent call last):
-        ...
-        FileNotFoundError: there is no saved network at no/such/file
-    """
-    source = Path(path)
-    tensors, report = _read(source)
-    state = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
-    masks = {k.removeprefix("mask/"): v for k, v in tensors.items() if k.startswith("mask/")}
-    changes = tuple(
-        Change(c["name"], c["kind"], tuple(c["sizes"])) for c in report.get("structure", [])
-    )
-    try:
-        new = restructure(copy.deepcopy(model), changes)
-    except ValueError as error:
-        raise ValueError(f"{source} does not fit the model: {error}") from error
-    _wear_masks(new, {name: masks[name] for name in report["masked"]}, source)
-    for name, tensor in new.state_dict().items():
-        if name in state and tensor.dtype != state[name].dtype:
-            raise ValueError(
-                f"{source} does not fit the model: {name!r} is {tensor.dtype}, the saved one "
-                f"{state[name].dtype}; convert the model first"
-            )
-    try:
-        new.load_state_dict(with_versions(state, new))
-    except RuntimeError as error:
-        raise ValueError(f"{source} does not fit the model: {error}") from error
-    for name in report["masked"]:
-        # The masked weight is else made anew only in the next forward pass.
-        module = new.get_submodule(name)
-        orig, mask = module.get_parameter("weight_orig"), module.get_buffer("weight_mask")
-        module.weight = orig.detach() * mask
-    layers, plans = [], []
-    for entry in report["layers"]:
-        name = entry["name"]
-        known = (f for f in OPTIONAL_ARRAYS if f"report/{name}/{f}" in tensors)
-        arrays: dict[str, Any] = {
-            f: tensors[f"report/{name}/{f}"].numpy() for f in (*REPORT_ARRAYS, *known)
-        }
-        entry["shape"] = (entry["shape"][0], entry["shape"][1])
-        layers.append(LayerReport(**entry, **arrays))
-        if f"plan/{name}/scores" not in tensors:
-            continue  # new weights were written; nothing was drawn
-        plans.append(
-            LayerPlan(
-                name,
-                *(tensors[f"plan/{name}/{f}"].numpy() for f in PLAN_FIELDS),
-                coupled=name in report["coupled"],
-                joint=name in report.get("joint", ()),
-            )
-        )
-    digests = frozenset(row.tobytes() for row in tensors["calibration/digests"].numpy())
-    remember(new, Provenance(digests, report["seed"]))
-    return PruneResult(
-        model=new,
-        layers=tuple(layers),
-        **{name: report[name] for name in SCALARS},
-        notes=tuple(report["notes"]),
-        claims=tuple(report["claims"]),
-        masks=masks,
-        plans=tuple(plans),
-        digests=digests,
-        structure=changes,
-        arguments=report.get("arguments", {}),
-    )

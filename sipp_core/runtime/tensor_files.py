@@ -23,7 +23,7 @@ _NESTED = ("state_dict", "model_state_dict", "model")
 
 
 def is_torch_file(content: bytes) -> bool:
-    """Whether bytes are a file of torch.save and no safetensors file.
+    r"""Whether bytes are a file of torch.save and no safetensors file.
 
     Args:
         content: the bytes of a file.

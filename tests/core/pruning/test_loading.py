@@ -1,0 +1,244 @@
+"""Files of saved networks: old ones are read, new ones are short, forged ones are refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from sipp_core import load, prune
+from sipp_core.network.structure import narrow
+from sipp_core.pruning.header import FORMAT
+from sipp_core.runtime.packing import narrow_array, pack, unpack, widen_array
+from sipp_core.runtime.provenance import checksum
+from sipp_core.runtime.tensor_files import metadata_of, read_safetensors
+from tests.core.runtime.test_tensor_files import Counting
+
+OLD = Path(__file__).parent / "old_files"
+
+
+def convolutional() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 6), nn.ReLU(), nn.Linear(6, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "weights", "plans"),
+    [
+        ("hybrid", 12.084160242346115, 114, 3),
+        ("masked", 19.888034677132964, 133, 3),
+        ("low-rank", 21.142428079270758, 129, 0),
+        ("filters", 13.762480408069678, 123, 0),
+    ],
+)
+def test_files_of_0_1_are_read_as_before(
+    name: str, total: float, weights: int, plans: int, tmp_path: Path
+) -> None:
+    found = load(OLD / f"{name}.safetensors", convolutional())
+    with torch.no_grad():
+        assert sum(float(p.double().abs().sum()) for p in found.model.parameters()) == total
+    assert found.nnz_after == weights and len(found.digests) == 20 and len(found.plans) == plans
+    again = load(found.save(tmp_path / "new", plans=True), convolutional())
+    assert again.summary() == found.summary() and len(again.plans) == plans
+    x = torch.rand(4, 1, 6, 6)
+    assert torch.equal(again.model(x), found.model(x))
+
+
+# ---- size --------------------------------------------------------------------------------------
+
+
+def sparse_bytes(model: nn.Module) -> int:
+    """Weights in the shorter of bitmask and CSR form, columns in 32 bits; others as they are."""
+    total = 0
+    for value in model.state_dict().values():
+        kept = int((value != 0).sum())
+        if value.ndim < 2:
+            total += value.nbytes
+            continue
+        bits = -(-value.numel() // 8)
+        csr = 4 * kept + 4 * (len(value) + 1)
+        total += min(value.nbytes, min(bits, csr) + kept * value.element_size())
+    return total
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("magnitude", {"keep": 0.1}),
+        ("magnitude", {"keep": 0.02}),
+        ("sipp-det", {"keep": 0.5}),
+        ("sipp-rand", {"keep": 0.1}),
+        ("sipp-poisson", {"keep": 0.05}),
+    ],
+)
+def test_a_saved_network_is_little_longer_than_its_sparse_weights(
+    method: str, settings: dict[str, Any], dtype: torch.dtype, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(784, 200), nn.ReLU(), nn.Linear(200, 200)).to(dtype)
+    result = prune(net, torch.rand(32, 784).to(dtype), method=method, **settings)
+    size = result.save(tmp_path / "net").stat().st_size
+    assert size <= 1.3 * sparse_bytes(result.model) + 4096 * (settings["keep"] < 0.05)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.int32])
+def test_packing_is_exact_and_never_longer(share: float, dtype: torch.dtype) -> None:
+    dice = torch.Generator().manual_seed(0)
+    value = torch.randn(20, 30, generator=dice) * (torch.rand(20, 30, generator=dice) < share)
+    value[3, 4] = -0.0
+    tensor = value.to(dtype)
+    parts = pack("a", tensor)
+    again = unpack("a", parts, tensor)
+    assert again is not None and again.dtype == dtype
+    assert torch.equal(again.view(torch.uint8), tensor.contiguous().view(torch.uint8))
+    assert sum(part.nbytes for part in parts.values()) <= tensor.nbytes
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((2, 5)), np.full(4, np.inf), np.array([0.0, -0.0]), np.arange(6.0),
+     np.array([0.5, 1]), np.array([np.nan, np.nan]), np.arange(70_000).reshape(2, -1),
+     np.array([[-3, 2**40]])],
+)  # fmt: skip
+def test_narrow_arrays_come_back_bit_for_bit(array: np.ndarray) -> None:
+    again = widen_array("a", torch.from_numpy(narrow_array(array)), array.shape, array.dtype)
+    assert again.tobytes() == array.tobytes() and again.flags.writeable
+
+
+# ---- forged files ------------------------------------------------------------------------------
+
+Tensors = dict[str, Tensor]
+Report = dict[str, Any]
+
+
+def forged(
+    tmp_path: Path, change: Callable[[Tensors, Report], object], source: str = "sipp-rand"
+) -> Path:
+    """A file whose checksum is right and whose contents are not."""
+    x = torch.rand(20, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    path = prune(convolutional(), x, method=source, keep=0.4).save(tmp_path / "net")
+    content = path.read_bytes()
+    tensors = read_safetensors(content, "it")
+    report = json.loads(json.loads(metadata_of(content, "it")["sipp"])["report"])
+    change(tensors, report)
+    text = json.dumps(report, sort_keys=True)
+    header = {"format": FORMAT, "report": text, "sha256": checksum(tensors, text)}
+    path.write_bytes(to_bytes(tensors, metadata={"sipp": json.dumps(header)}))
+    return path
+
+
+VALUES = (None, -1, 0, 10**400, 0.5, math.nan, "x", True, [], {}, [[]], ["x"], {"x": 1})
+
+
+def test_an_odd_report_is_refused_or_says_the_same(tmp_path: Path) -> None:
+    path = forged(tmp_path, lambda *_: None)
+    content = path.read_bytes()
+    tensors = read_safetensors(content, "it")
+    report = json.loads(json.loads(metadata_of(content, "it")["sipp"])["report"])
+    places: list[tuple[str, ...]] = [(key,) for key in report]
+    places += [("layers", key) for key in report["layers"][0]]
+    for place in places:
+        for value in (*VALUES, ...):
+            other = copy.deepcopy(report)
+            part = other["layers"][0] if len(place) == 2 else other
+            if value is ...:
+                del part[place[-1]]
+            else:
+                part[place[-1]] = value
+            text = json.dumps(other)
+            header = {"format": FORMAT, "report": text, "sha256": checksum(tensors, text)}
+            path.write_bytes(to_bytes(tensors, metadata={"sipp": json.dumps(header)}))
+            try:
+                found = load(path, convolutional())
+            except ValueError as error:
+                assert str(path) in str(error)
+            else:
+                json.dumps(found.summary())
+                assert 0 <= found.kept <= 1
+
+
+@pytest.mark.parametrize(
+    ("source", "change"),
+    [
+        ("svd", lambda _, r: r["structure"][0].update(sizes=[10**8])),
+        ("svd", lambda _, r: r["structure"].append(r["structure"][0])),
+        ("filters-det", lambda _, r: r["structure"][0].update(sizes=[10**8, 1])),
+        ("sipp-rand", lambda _, r: r["layers"][0].update(shape=[10**5, 10**5])),
+        ("sipp-rand", lambda _, r: r["layers"][0].update(name="no")),
+        ("sipp-rand", lambda _, r: r["layers"].append(r["layers"][0])),
+        ("sipp-rand", lambda t, _: t.pop("calibration/digests")),
+        ("sipp-rand", lambda t, _: t.update({"values/3.weight": torch.ones(10**6)})),
+        ("sipp-rand", lambda t, _: t.update({"bits/3.weight": torch.ones(10**6).byte()})),
+        ("sipp-rand", lambda t, _: t.update({"report/0/eps_neuron": torch.ones(5)})),
+        ("sipp-rand", lambda t, _: t.update({"mask/0": torch.ones(2).byte()})),
+        ("sipp-rand", lambda t, _: t.update({"dense/strange": torch.ones(2)})),
+        ("sipp-rand", lambda _, r: r.update(masked=["0"])),
+        ("sipp-rand", lambda _, r: r.update(implied=["no"])),
+    ],
+)
+def test_a_file_that_asks_for_more_than_the_model_has_is_refused_at_once(
+    source: str, change: Callable[[Tensors, Report], object], tmp_path: Path
+) -> None:
+    path = forged(tmp_path, change, source)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=f"{path} (does not fit the model|is damaged)"):
+        load(path, convolutional())
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+
+
+# ---- what else a module is made of -------------------------------------------------------------
+
+
+def test_extra_state_is_kept_or_refused_before_anything_is_written(tmp_path: Path) -> None:
+    net = nn.Sequential(Counting(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    counting = net[0]
+    assert isinstance(counting, Counting)
+    counting.calls = 7
+    result = prune(net, torch.rand(20, 6), method="magnitude", keep=0.5)
+    path = result.save(tmp_path / "net")
+    counting.calls = 1
+    found = load(path, net).model.get_submodule("0")
+    assert isinstance(found, Counting) and found.calls == 7
+    own = result.model.get_submodule("0")
+    assert isinstance(own, Counting)
+    own.calls = (1, 2)
+    with pytest.raises(TypeError, match="'0._extra_state' of the model is a dict that a file"):
+        result.save(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_low_rank_layers_leave_the_random_state_alone(tmp_path: Path) -> None:
+    x = torch.rand(20, 1, 6, 6)
+    before = torch.random.get_rng_state()
+    result = prune(convolutional_of(before), x, method="svd", keep=0.4)
+    load(result.save(tmp_path / "net"), convolutional_of(before))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def convolutional_of(state: Tensor) -> nn.Module:
+    net = convolutional()
+    torch.random.set_rng_state(state)
+    return net
+
+
+def test_no_model_is_refused_by_name(tmp_path: Path) -> None:
+    none: Any = None
+    with pytest.raises(TypeError, match=r"model must be an nn\.Module; found NoneType"):
+        load(tmp_path / "net", none)
+    with pytest.raises(TypeError, match=r"model must be an nn\.Module; found NoneType"):
+        narrow(none, {})
