@@ -51,7 +51,7 @@ class SippPoisson(Planned):
         assert table.bound.inclusion is not None
         rates = np.zeros_like(table.total)
         for sign, neuron in np.argwhere(table.total > 0):
-            columns = table.sign(sign)[neuron] & (table.sensitivity[neuron] > 0)
+            columns = table.live(sign, neuron)
             s = table.sensitivity[neuron, columns]
             shares = table.shares(sign, neuron, columns) if table.by_shares else None
             if shares is not None and len(shares) == 0:

@@ -52,7 +52,7 @@ def outcomes(
 
     Claim: SP-5, SP-5x. Source: [OWN].
     """
-    mine = table.sign(sign)[neuron]
+    mine = table.weight[neuron] > 0 if sign == 0 else table.weight[neuron] < 0
     columns = mine & (scores[neuron] > 0)
     shares, chance = table.shares(sign, neuron, columns), scores[neuron, columns]
     if not joint:
@@ -90,17 +90,24 @@ def inclusion_errors(table: Table, rates: Float) -> Float:
     Claim: SP-8. Source: [OWN].
     """
     eps = np.where(table.total > 0, 1.0, 0.0)
-    for sign, neuron in np.argwhere((table.total > 0) & (rates > 0)):
-        columns = table.sign(sign)[neuron] & (table.sensitivity[neuron] > 0)
-        s, bound, shares = table.sensitivity[neuron, columns], table.bound, None
-        if table.by_shares:
-            shares = table.shares(sign, neuron, columns)
-            if len(shares) == 0:
-                shares, bound = None, BOUNDS["bernstein"]
-        assert bound.inclusion is not None
-        eps[sign, neuron] = bound.inclusion.error(
-            s, float(rates[sign, neuron]), float(table.delta[sign, neuron]), shares=shares,
-            coverage_factor=table.coverage_factor,
+    drawn = (table.total > 0) & (rates > 0)
+    bound, factor = table.bound, table.coverage_factor
+    assert bound.inclusion is not None
+    if not table.by_shares:
+        sensitivities = (table.sensitivity[i, table.live(s, i)] for s, i in np.argwhere(drawn))
+        eps[drawn] = bound.inclusion.errors(
+            sensitivities, rates[drawn], table.delta[drawn], coverage_factor=factor
+        )
+        return eps
+    for sign, neuron in np.argwhere(drawn):
+        columns, inclusion = table.live(sign, neuron), bound.inclusion
+        shares = table.shares(sign, neuron, columns)
+        if len(shares) == 0:
+            shares, inclusion = None, BOUNDS["bernstein"].inclusion
+        assert inclusion is not None
+        eps[sign, neuron] = inclusion.error(
+            table.sensitivity[neuron, columns], float(rates[sign, neuron]),
+            float(table.delta[sign, neuron]), shares=shares, coverage_factor=factor,
         )  # fmt: skip
     return eps
 

@@ -75,6 +75,11 @@ class Table:
         """Mask of the nonzero weights of a sign."""
         return self.weight > 0 if index == 0 else self.weight < 0
 
+    def live(self, sign: int, neuron: int) -> Bool:
+        """Mask of one pair's weights that ever fired, (fan_in,)."""
+        weight = self.weight[neuron]
+        return (weight > 0 if sign == 0 else weight < 0) & (self.sensitivity[neuron] > 0)
+
     def shares(self, sign: int, neuron: int, columns: Bool | NDArray[np.intp]) -> Float:
         """Shares g_j(x) of one pair's weights at the kept points, live rows only.
 

@@ -9,7 +9,7 @@ add one, put such a file into this folder.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
 
@@ -72,6 +72,15 @@ class Inclusion(ABC):
         coverage_factor: float = 1.0,
     ) -> np.float64:  # fmt: skip
         """Error promised at rate c, rounded up; see `inclusion_error`."""
+
+    def errors(
+        self, sensitivities: Iterable[ArrayLike], rates: Float, deltas: Float, *,
+        coverage_factor: float = 1.0,
+    ) -> Float:  # fmt: skip
+        """Errors of many neurons, each with its sensitivities, rate and delta, as `error` each."""
+        given = zip(sensitivities, rates.tolist(), deltas.tolist(), strict=True)
+        errors = [self.error(s, c, d, coverage_factor=coverage_factor) for s, c, d in given]
+        return np.array(errors, dtype=np.float64)
 
 
 class Bound(ABC):

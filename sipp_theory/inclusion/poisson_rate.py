@@ -10,6 +10,7 @@ the shares at the given inputs and come from `poisson_tail`.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,6 +88,8 @@ INCLUSION_BOUNDS = Names(lambda bound: bound.inclusion is not None)
 PREMISE_TOLERANCE = 1e-4
 # Keeps the rate on the promising side of the error's own rounding; 1e-12 of c costs nothing.
 CLOSED_SLACK = 1.0 + 1e-12
+# Values of one weight, b ln(2/delta), past which an error is given as infinite.
+ENDLESS = 1e150
 
 
 @dataclass(frozen=True)
@@ -195,9 +198,27 @@ def _random_share(s: Float, p: Float, shares: Float | None, coverage_factor: flo
 class Bernstein(Checked):
     """Bernstein for terms within b = C/c whose variances add up to at most b G_R."""
 
-    def closed_error(self, share: float, scale: float) -> float:
-        """Error where b ln(2/delta) is `scale` and the random share is above 0."""
-        return float(nm.up(_bernstein(share, scale)))
+    def closed_error(self, share: Float, scale: Float) -> Float:
+        """Error where b ln(2/delta) is `scale` and the random share is above 0; they broadcast."""
+        return nm.up(_bernstein(share, scale))
+
+    def errors(
+        self, sensitivities: Iterable[ArrayLike], rates: Float, deltas: Float, *,
+        coverage_factor: float = 1.0,
+    ) -> Float:  # fmt: skip
+        """Errors of many neurons: the random share of each, and then one solution for all."""
+        share, scale = np.zeros(rates.size), np.zeros(rates.size)
+        given = zip(sensitivities, rates.tolist(), deltas.tolist(), strict=True)
+        for k, (s, rate, delta) in enumerate(given):
+            check_rate(rate)
+            weights = self._weights(s, delta, None, coverage_factor)
+            p = inclusion_probabilities(weights.s, rate)
+            share[k] = _random_share(weights.s, p, None, weights.factor)
+            scale[k] = weights.factor * weights.log / rate if rate else np.inf
+        errors = np.where(share > 0, np.inf, 0.0)
+        solved = (share > 0) & (scale < ENDLESS)
+        errors[solved] = self.closed_error(share[solved], scale[solved])
+        return errors
 
     def needed_rate(self, share: Float, eps: float, log: float, factor: float) -> Float:
         """Rate that the inequality asks for where the random share is that."""
@@ -207,7 +228,10 @@ class Bernstein(Checked):
         """Error at a rate above 0."""
         p = inclusion_probabilities(weights.s, rate)
         share = _random_share(weights.s, p, weights.shares, weights.factor)
-        return self.closed_error(share, weights.factor * weights.log / rate) if share else 0.0
+        if not share:
+            return 0.0
+        scale = np.array(weights.factor * weights.log / rate)
+        return float(self.closed_error(np.array(share), scale)) if scale < ENDLESS else np.inf
 
     def least_rate(self, weights: Weights, eps: float) -> float:
         """Least c: between two thresholds 1/s_j the set R, so G_R, is constant."""
@@ -233,13 +257,14 @@ class Bernstein(Checked):
 class Bennett(Bernstein):
     """Bennett's form, (c/C) G_R h(eps/G_R) = ln(2/delta); never worse than Bernstein's."""
 
-    def closed_error(self, share: float, scale: float) -> float:
-        """Error where b ln(2/delta) is `scale` and the random share is above 0."""
-        high = np.float64(_bernstein(share, scale))
-        eps = nm.bisect_up(
-            lambda e: share * excess(e / share) >= scale * SLACK, np.float64(0), high
+    def closed_error(self, share: Float, scale: Float) -> Float:
+        """Error where b ln(2/delta) is `scale` and the random share is above 0; they broadcast."""
+        high = _bernstein(share, scale)
+        return nm.up(
+            nm.bisect_up(
+                lambda e: share * excess(e / share) >= scale * SLACK, np.zeros_like(high), high
+            )
         )
-        return float(nm.up(eps))
 
     def needed_rate(self, share: Float, eps: float, log: float, factor: float) -> Float:
         """Rate that the inequality asks for where the random share is that."""
@@ -247,7 +272,7 @@ class Bennett(Bernstein):
             return factor * log / (share * excess(eps / np.where(share > 0, share, 1.0)))
 
 
-def _bernstein(share: float, scale: float) -> float:
+def _bernstein(share: Float, scale: Float) -> Float:
     return (scale / 3 + np.sqrt((scale / 3) ** 2 + 2 * scale * share)) * SLACK
 
 

@@ -4,7 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import sipp_theory
 from sipp_theory.inclusion.poisson_rate import (
     INCLUSION_BOUNDS,
     expected_kept,
@@ -126,3 +129,23 @@ def test_bad_input_is_refused_by_name(call, words):
 def test_broken_premises_are_refused_by_name(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("bound", ["bernstein", "kl"])
+@given(st.lists(st.tuples(st.integers(1, 6), st.floats(0, 50), st.floats(1e-6, 0.9)), max_size=8),
+       st.floats(1, 3))  # fmt: skip
+def test_errors_of_many_neurons_are_those_of_each(
+    bound: str, neurons: list[tuple[int, float, float]], factor: float
+) -> None:
+    inclusion = sipp_theory.BOUNDS[bound].inclusion
+    assert inclusion is not None
+    sensitivities = [np.array([1.0, 0.5, 0.25, 0.1, 0.0, 0.0][:k]) for k, *_ in neurons]
+    rates, deltas = (np.array([each[i] for each in neurons], dtype=float) for i in (1, 2))
+    found = inclusion.errors(sensitivities, rates, deltas, coverage_factor=factor)
+    each = [
+        inclusion.error(s, float(c), float(d), coverage_factor=factor)
+        for s, c, d in zip(sensitivities, rates, deltas, strict=True)
+    ]
+    assert found.tolist() == each
+    dead = inclusion.errors([np.zeros(3)] * 2, np.array([0.0, 2.0]), np.array([0.1, 0.1]))
+    assert dead.tolist() == [0.0, 0.0]
