@@ -9,7 +9,7 @@ from proofs_check.ledger.claim import Claim
 from proofs_check.ledger.registry import families
 
 # The order of THEORY.md; sections that are not named here come after it.
-SECTIONS = ("ES", "SP", "NW", "AL", "CT", "PF", "NT", "MS", "GN", "NC")
+SECTIONS = ("ES", "SP", "NW", "AL", "CT", "PF", "NT", "MS", "GN", "NC", "SV")
 
 
 def _place(claim: Claim) -> tuple[int, int]:

@@ -31,6 +31,7 @@ _BANDS = {
     "NT": "Net-Trim",
     "MS": "Entries",
     "GN": "New inputs",
+    "SV": "Support vectors",
 }  # fmt: skip
 
 

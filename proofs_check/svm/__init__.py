@@ -1,0 +1,3 @@
+"""Support vector machines (SV): claims and evidence."""
+
+__all__: list[str] = []
