@@ -36,8 +36,15 @@ format: $(STAMP)
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-docs: $(STAMP)
+# The site in build/site; its claims carry the verdicts of a run of the ledger.
+docs: $(STAMP) build/ledger.json
 	$(VENV)/bin/python docs/diagram.py
+	SIPP_LEDGER=build/ledger.json NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build
+
+build/ledger.json: $(STAMP) $(shell find sipp_theory sipp_core proofs_check -name '*.py')
+	mkdir -p build
+	$(RUN) sipp_cli check --json > $@.part
+	mv $@.part $@
 
 install: $(STAMP)
 
