@@ -23,6 +23,7 @@ from sipp_core.compression.quantization import Codebook, learning_levels
 from sipp_core.methods.filters import prune_filters
 from sipp_core.network.layers import weight_of
 from sipp_core.network.masks import nonzeros
+from sipp_core.network.packed import layer_of
 from sipp_core.pruning.prune import prune
 from sipp_core.pruning.result import PruneResult
 from sipp_core.runtime.execution import Progress, model_device
@@ -168,7 +169,7 @@ def _without_filters(
         for layer in found.layers:
             report = layer.channels
             assert report is not None
-            module = here.get_submodule(report.name)
+            module = layer_of(here, report.name)
             mask = torch.zeros(weight_of(module).shape, dtype=torch.bool)
             rows = torch.from_numpy(report.kept_filters)[:, None]
             mask[rows, torch.from_numpy(report.kept_inputs)] = True

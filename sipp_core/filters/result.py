@@ -11,6 +11,7 @@ from torch import nn
 from sipp_core.filters.groups import GroupChoice, GroupTable, dead
 from sipp_core.filters.rebuild import Ends
 from sipp_core.network.layers import PrunableLayer
+from sipp_core.network.packed import layer_of
 from sipp_core.network.structure import channel_shape
 from sipp_core.runtime.numbers import Float
 
@@ -124,7 +125,7 @@ def layer_report(
     costs: tuple[dict[str, int], dict[str, int]],
 ) -> FilterReport:  # fmt: skip
     """Report what became of one layer."""
-    smaller = new.get_submodule(layer.name)
+    smaller = layer_of(new, layer.name)
     out, before = channel_shape(layer.module)
     if end is None:
         end = Ends(np.ones(out, bool), np.ones(out, bool), np.ones(before), np.ones(before, bool))

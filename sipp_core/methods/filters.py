@@ -11,6 +11,7 @@ from torch import nn
 from sipp_core.filters.removal import Removal, remove_channels
 from sipp_core.filters.result import FilterReport
 from sipp_core.network.layers import weight_of
+from sipp_core.network.packed import layer_of
 from sipp_core.network.selection import LayerChoice
 from sipp_core.network.structure import Change
 from sipp_core.pruning.method import Facts, Method, Needs, Promise, Pruned, find_method, register
@@ -109,7 +110,7 @@ class Filters(Method):
             done.model,
             tuple(_report(t, r, done) for t, r in zip(tables, done.layers, strict=True)),
             {
-                r.name: weight_of(done.model.get_submodule(r.name)).detach() != 0
+                r.name: weight_of(layer_of(done.model, r.name)).detach() != 0
                 for r in done.layers
                 if r.before == r.after
             },
@@ -235,9 +236,7 @@ def prune_filters(
 def _report(table: Table, report: FilterReport, done: Removal) -> LayerReport:
     """One layer's report in the words of all methods; neurons are those of the old layer."""
     out = table.weight.shape[0]
-    new = (
-        weight_of(done.model.get_submodule(report.name)).detach().flatten(1).double().cpu().numpy()
-    )
+    new = weight_of(layer_of(done.model, report.name)).detach().flatten(1).double().cpu().numpy()
     # Where filters were removed, what is left stands in the old order.
     rows = np.arange(out) if len(new) == out else report.kept_filters
     budgets = np.zeros((2, out), dtype=np.int64)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import nn
 
+from sipp_core.network.layers import SUPPORTED
+from sipp_core.network.packed import Projection
+from sipp_core.network.selection import leaving_out
 from sipp_core.network.structure import Change
 from sipp_core.pruning.method import Facts, register
 from sipp_core.pruning.request import Keep, Request
@@ -57,6 +61,13 @@ def svd(stats: Calibration, keep: float) -> list[Rewrite]:
         1804.05345.
     """
     rewrites = []
+    packed = [layer.name for layer in stats.layers if not _two_calls(layer.layer.module)]
+    if packed:
+        raise ValueError(
+            f"layer {', '.join(map(repr, packed))} is no module that is called with rows, so it "
+            "cannot be made low-rank; prune the others with "
+            + leaving_out(packed, [layer.name for layer in stats.layers])
+        )
     for layer in stats.layers:
         weight = layer.layer.weight.double().cpu().numpy()
         blocks = np.split(weight, layer.layer.groups)
@@ -83,6 +94,13 @@ def svd(stats: Calibration, keep: float) -> list[Rewrite]:
             )
         )
     return rewrites
+
+
+def _two_calls(module: nn.Module) -> bool:
+    """Whether two thin layers can stand in a layer's place."""
+    return isinstance(module, SUPPORTED) and not isinstance(
+        module, Projection | nn.modules.linear.NonDynamicallyQuantizableLinear
+    )
 
 
 def _factors(block: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:

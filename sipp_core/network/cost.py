@@ -6,7 +6,9 @@ import math
 
 from torch import Tensor, nn
 
-from sipp_core.network.layers import SUPPORTED
+from sipp_core.network.layers import is_layer, weight_of
+from sipp_core.network.packed import is_dense
+from sipp_core.network.selection import places
 from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import forward, model_device, watching
 
@@ -34,7 +36,7 @@ def multiply_adds(model: nn.Module, example: Given) -> dict[str, int]:
         >>> multiply_adds(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), torch.ones(1, 1, 5, 5))
         {'0': 162}
     """
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, SUPPORTED)}
+    layers = {place.name: place.module for place in places(model) if is_layer(place.module)}
     counts = dict.fromkeys(layers, 0)
 
     def count(name: str, out: Tensor) -> None:
@@ -46,8 +48,8 @@ def multiply_adds(model: nn.Module, example: Given) -> dict[str, int]:
 
 
 def _cost(layer: nn.Module, out: Tensor) -> int:
-    if isinstance(layer, nn.Linear):
-        return out.numel() * layer.in_features
+    if is_dense(layer):
+        return out.numel() * weight_of(layer).shape[1]
     assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
     return out.numel() * (layer.in_channels // layer.groups) * math.prod(layer.kernel_size)
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from sipp_core.network.selection import Choice, LayerChoice, Place, places
+from sipp_core.network.packed import Projection, is_transposed, layer_of, parameter_of
+from sipp_core.network.selection import Choice, LayerChoice, Place, leaving_out, places
 from sipp_core.runtime.arguments import first_nonfinite, refuse_nonfinite
 
-SUPPORTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+SUPPORTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Projection)
 # They multiply by weights too, but not as rows times a matrix that a hook can see.
 UNSUPPORTED: dict[type[nn.Module], str] = {
-    nn.MultiheadAttention: (
-        "its projections are packed and multiplied where no hook sees them: write the attention "
-        "with separate nn.Linear layers for query, key, value and output"
-    ),
     nn.RNNBase: "its steps run in one fused call: write the recurrence with nn.Linear layers",
     nn.RNNCellBase: "its two matrices share one call: write the cell with nn.Linear layers",
     nn.Bilinear: "it multiplies by pairs of inputs: write it as an nn.Linear of their products",
@@ -32,7 +30,7 @@ OWN_FORWARD = (
 QUANTIZED = "its weights are packed integers: prune the network before it is quantised"
 SCRIPTED = "it is compiled, and no hook sees its inputs: prune the module before torch.jit.script"
 # What they own is no matrix that rows are multiplied by.
-HARMLESS = (nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.PReLU)
+HARMLESS = (nn.MultiheadAttention, nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.PReLU)
 
 
 UNINITIALISED = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
@@ -59,17 +57,25 @@ class PrunableLayer:
 
     def within(self, model: nn.Module) -> PrunableLayer:
         """The layer of the same name in a copy of the model."""
-        return replace(self, module=model.get_submodule(self.name))
+        return replace(self, module=layer_of(model, self.name))
 
 
 def weight_of(module: nn.Module) -> Tensor:
-    """Return the layer's weight tensor, whatever parametrisation made it."""
+    """Return the layer's weight tensor (out, in, ...), whatever parametrisation made it.
+
+    A view of the layer's parameter where that is packed or transposed.
+    """
     weight = module.weight
     if not isinstance(weight, Tensor):
         raise TypeError(
             f"{type(module).__name__}.weight is no tensor: found {type(weight).__name__}"
         )
-    return weight
+    return weight.T if is_transposed(module) else weight
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Whether a module is of a kind that can be pruned."""
+    return isinstance(module, SUPPORTED) or is_transposed(module)
 
 
 def own_forward(module: nn.Module) -> bool:
@@ -92,6 +98,11 @@ def _hint(module: nn.Module) -> str | None:
     for base, text in UNSUPPORTED.items():
         if isinstance(module, base):
             return text
+    if isinstance(module, nn.MultiheadAttention):
+        own = "forward" in vars(module) or type(module).forward is not nn.MultiheadAttention.forward
+        return OWN_FORWARD if own else None
+    if is_transposed(module):
+        return OWN_FORWARD if "forward" in vars(module) else None
     if isinstance(module, SUPPORTED):
         return OWN_FORWARD if own_forward(module) else None
     if isinstance(module, torch.jit.ScriptModule):
@@ -104,15 +115,27 @@ def _hint(module: nn.Module) -> str | None:
     return QUANTIZED if packed and multiplies else None
 
 
-def _refuse(place: Place, culprit: Place) -> None:
-    """Refuse a layer that is not supported, or is part of one."""
-    kind = type(culprit.module).__name__
-    inside = "is" if place is culprit else f"is part of {culprit.name!r},"
-    way_out = f"; or leave it out with layers=['!{culprit.name}'] to prune the others"
-    raise ValueError(
-        f"layer {place.name!r} {inside} a {kind}, which is not supported; {_hint(culprit.module)}"
-        + (way_out if culprit.name else "")
-    )
+def _refuse(culprits: Mapping[Place, list[Place]], known: Iterable[str]) -> None:
+    """Refuse the layers that are not supported, or are part of one, all of them at once."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for culprit in culprits:
+        key = type(culprit.module).__name__, _hint(culprit.module) or ""
+        kinds.setdefault(key, []).append(repr(culprit.name))
+    reasons = [
+        f"layer {names[0]} is a {kind}, which is not supported; {hint}"
+        if len(names) == 1
+        else f"layers {', '.join(names)} are of type {kind}, which is not supported; {hint}"
+        for (kind, hint), names in kinds.items()
+    ]
+    reasons += [
+        f"layer {layer.name!r} is part of {culprit.name!r}"
+        for culprit, layers in culprits.items()
+        for layer in layers
+        if layer is not culprit
+    ]
+    names = [culprit.name for culprit in culprits]
+    way_out = f"; or prune the others with {leaving_out(names, known)}" if all(names) else ""
+    raise ValueError("; ".join(reasons) + way_out)
 
 
 def _refuse_lazy(modules: list[Place]) -> None:
@@ -137,25 +160,30 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
     modules = places(model)
     _refuse_lazy(modules)
     refused = {place.name: place for place in modules if _hint(place.module) is not None}
-    known = [p for p in modules if isinstance(p.module, SUPPORTED) or p.name in refused]
+    known = [p for p in modules if is_layer(p.module) or p.name in refused]
     choice.refuse_slips(known)
     prunable: list[PrunableLayer] = []
+    culprits: dict[Place, list[Place]] = {}
     for place in known:
         if not choice(place):
             continue
-        for name, _ in place.line:
-            if name in refused:
-                _refuse(place, refused[name])
+        inside = [refused[name] for name, _ in place.line if name in refused]
+        if inside:
+            culprits.setdefault(inside[0], []).append(place)
+            continue
         groups = int(getattr(place.module, "groups", 1))
         prunable.append(PrunableLayer(place.name, place.module, groups))
+    names = [place.name for place in known]
+    if culprits:
+        _refuse(culprits, names)
     if not prunable:
         chosen = "" if layers is None else f" that layers={layers!r} selects"
         raise ValueError(
             f"the model has no layer to prune: it needs a Linear or Conv layer{chosen}"
         )
-    _check_shared(model, prunable)
+    _check_shared(model, prunable, names)
+    _check_plain(prunable, names)
     for layer in prunable:
-        _check_plain(layer)
         _check_weight(layer)
     return tuple(prunable)
 
@@ -170,16 +198,27 @@ def other_matrices(model: nn.Module, layers: LayerChoice = None) -> tuple[str, .
     for place in places(model):
         own = place.module.named_parameters(recurse=False)
         wide = [name for name, value in own if sum(n > 1 for n in value.shape) > 1]
-        known = isinstance(place.module, (*SUPPORTED, *UNSUPPORTED, *HARMLESS))
+        known = is_layer(place.module) or isinstance(place.module, (*UNSUPPORTED, *HARMLESS))
         if wide and not known and choice(place):
             names += [f"{place.name}.{name}" if place.name else name for name in wide]
     return tuple(names)
 
 
-def _check_shared(model: nn.Module, layers: list[PrunableLayer]) -> None:
-    """Refuse a chosen weight that stands elsewhere too, as one tensor or in the same memory."""
-    chosen = {id(layer.module._parameters.get("weight")) for layer in layers}
+def _stored(layer: PrunableLayer) -> Tensor | None:
+    """The parameter that a layer's weight is kept in, None if it is computed from others."""
+    module = layer.module
+    return (
+        parameter_of(module) if isinstance(module, Projection) else module._parameters.get("weight")
+    )
+
+
+def _check_shared(model: nn.Module, layers: list[PrunableLayer], known: Iterable[str]) -> None:
+    """Refuse chosen weights that stand elsewhere too, as one tensor or in the same memory."""
+    chosen: dict[int, list[str]] = {}
+    for layer in layers:
+        chosen.setdefault(id(_stored(layer)), []).append(layer.name)
     spans: dict[tuple[torch.device, int], list[tuple[int, int, str, Tensor]]] = {}
+    ties: dict[str, list[str]] = {}  # by chosen layer, the names of what it shares
     for name, tensor in (
         *model.named_parameters(remove_duplicate=False),
         *model.named_buffers(remove_duplicate=False),
@@ -190,22 +229,34 @@ def _check_shared(model: nn.Module, layers: list[PrunableLayer]) -> None:
         first = tensor.data_ptr()
         last = first + reach * tensor.element_size()
         others = spans.setdefault((tensor.device, tensor.untyped_storage().data_ptr()), [])
-        for start, end, other, known in others:
-            if first <= end and start <= last and {id(tensor), id(known)} & chosen:
-                raise ValueError(
-                    f"weights are tied: {other!r} and {name!r} are one tensor; a pruned copy would "
-                    "change both. Untie them, or leave them out with layers=[...]"
-                )
+        for start, end, other, value in others:
+            if first <= end and start <= last:
+                for mine, theirs in ((value, name), (tensor, other)):
+                    for layer in chosen.get(id(mine), []):
+                        if theirs not in (f"{layer}.weight", layer):
+                            ties.setdefault(layer, []).append(theirs)
         others.append((first, last, name, tensor))
+    if not ties:
+        return
+    shown = "; ".join(
+        f"layer {layer!r} shares its weight with {', '.join(map(repr, dict.fromkeys(theirs)))}"
+        for layer, theirs in ties.items()
+    )
+    raise ValueError(
+        f"weights are tied: {shown}. A pruned copy would change both: untie them, or leave the "
+        f"layers out with {leaving_out(ties, known)}"
+    )
 
 
-def _check_plain(layer: PrunableLayer) -> None:
+def _check_plain(layers: list[PrunableLayer], known: Iterable[str]) -> None:
     """Refuse a weight that is computed anew in each forward pass: writing to it changes nothing."""
-    if "weight" not in layer.module._parameters:
+    culprits = [layer.name for layer in layers if _stored(layer) is None]
+    if culprits:
         raise ValueError(
-            f"layer {layer.name!r} computes its weight from other tensors (weight_norm, a mask of "
-            "torch.nn.utils.prune, ...); make it a plain parameter first, with "
-            "torch.nn.utils.parametrize.remove_parametrizations or torch.nn.utils.prune.remove"
+            f"layer {', '.join(map(repr, culprits))} computes its weight from other tensors "
+            "(weight_norm, a mask of torch.nn.utils.prune, ...); make it a plain parameter first, "
+            "with torch.nn.utils.parametrize.remove_parametrizations or "
+            "torch.nn.utils.prune.remove, or prune the others with " + leaving_out(culprits, known)
         )
 
 

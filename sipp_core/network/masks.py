@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
 from sipp_core.network.layers import weight_of
+from sipp_core.network.packed import layer_of
 
 
 def nonzeros(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
@@ -28,7 +29,7 @@ def nonzeros(model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
         >>> nonzeros(net, [""])[""].tolist()
         [[False, True]]
     """
-    return {name: weight_of(model.get_submodule(name)).detach() != 0 for name in names}
+    return {name: weight_of(layer_of(model, name)).detach() != 0 for name in names}
 
 
 def random_like(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
@@ -56,7 +57,7 @@ def masked_weights(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[
     """Weights of layers with the masks that are given for them."""
     pairs = []
     for name, mask in masks.items():
-        weight = weight_of(model.get_submodule(name))
+        weight = weight_of(layer_of(model, name))
         if mask.shape != weight.shape:
             raise ValueError(
                 f"the mask of layer {name!r} has shape {tuple(mask.shape)}, its weight "

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.network.packed import is_dense
 from sipp_core.runtime.padding import unpadded
 
 # Float32 elements of one tile (float64: half as many): patches, and what is computed of each. 2**22
@@ -32,26 +33,26 @@ def rows(layer: PrunableLayer, inputs: Tensor) -> Tensor:
 
 def row_count(layer: PrunableLayer, inputs: Tensor) -> int:
     """Count the rows that `tiles` gives."""
-    if isinstance(layer.module, nn.Linear):
+    if is_dense(layer.module):
         return _tokens(layer, inputs).shape[0]
     return math.prod(_Geometry(layer, inputs).positions)
 
 
 def is_unbatched(layer: PrunableLayer, inputs: Tensor) -> bool:
     """Whether a layer was called with a single input that has no batch dimension."""
-    if isinstance(layer.module, nn.Linear):
+    if is_dense(layer.module):
         return inputs.ndim == 1
     return inputs.ndim == weight_of(layer.module).ndim - 1
 
 
 def masked(layer: PrunableLayer, inputs: Tensor, mask: Tensor | None) -> Tensor:
     """What a layer receives, without the rows that a mask leaves out; patches are all kept."""
-    return unpadded(inputs, mask) if isinstance(layer.module, nn.Linear) else inputs
+    return unpadded(inputs, mask) if is_dense(layer.module) else inputs
 
 
 def patches_an_image(layer: PrunableLayer, inputs: Tensor) -> int:
     """Count the rows that one image of a convolution's batch gives; 1 for a linear layer."""
-    if isinstance(layer.module, nn.Linear):
+    if is_dense(layer.module):
         return 1
     return math.prod(_Geometry(layer, inputs).positions[1:])
 
@@ -65,7 +66,7 @@ def tiles(layer: PrunableLayer, inputs: Tensor) -> Iterator[Tensor]:
     out, fan_in = layer.weight.shape
     a_row = PER_OUTPUT * out + layer.groups * fan_in
     budget = TILE * 4 // max(4, inputs.element_size())
-    if isinstance(layer.module, nn.Linear):
+    if is_dense(layer.module):
         tokens = _tokens(layer, inputs)
         yield from (part[None] for part in tokens.split(max(1, budget // a_row)))
         return

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from sipp_core.network.packed import projections
+
 
 @dataclass(frozen=True)
 class Except:
@@ -48,6 +50,8 @@ def places(model: nn.Module) -> list[Place]:
         above = lines[name.rpartition(".")[0]] if name else ()
         lines[name] = (*above, (name, module))
         all_places.append(Place(name, module, lines[name]))
+        for part, projection in projections(name, module):
+            all_places.append(Place(part, projection, (*lines[name], (part, projection))))
     return all_places
 
 
@@ -115,3 +119,31 @@ class Choice:
                         f"layers: {'the exclusion ' if exclusion else ''}{shown} matches no layer "
                         f"of the model; there are: {there or 'none'}"
                     )
+
+
+def _highest(name: str, others: Iterable[str], lift: bool) -> str:
+    """The module highest up that a layer is part of and none of the others."""
+    above = name.rpartition(".")[0]
+    if not lift or not above or any(f"{other}.".startswith(f"{above}.") for other in others):
+        return name
+    return _highest(above, others, lift)
+
+
+def leaving_out(names: Iterable[str], all_names: Iterable[str]) -> str:
+    """The argument of `prune` that leaves modules out: globs where they mean these and no others.
+
+    Example:
+        >>> leaving_out(["h.0.attn", "h.1.attn"], ["h.0.attn", "h.0.fc", "h.1.attn", "h.1.fc"])
+        "layers=['!h.*.attn']"
+    """
+    names, others = list(names), set(all_names)
+    others -= {other for other in others for name in names if f"{other}.".startswith(f"{name}.")}
+    names = list(dict.fromkeys(_highest(name, others, len(names) > 1) for name in names))
+    # Blocks of a network differ by their numbers.
+    patterns = [".".join("*" if p.isdigit() else p for p in name.split(".")) for name in names]
+    entries: dict[str, None] = {}
+    for name, pattern in zip(names, patterns, strict=True):
+        means_others = any(fnmatch.fnmatchcase(other, pattern) for other in others)
+        alone = patterns.count(pattern) == 1
+        entries[f"!{name if alone or means_others else pattern}"] = None
+    return f"layers={list(entries)!r}"

@@ -17,6 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import custom_from_mask
 
+from sipp_core.network.layers import weight_of
+from sipp_core.network.packed import layer_of
+from sipp_core.network.selection import places
 from sipp_core.network.structure import Change, restructure
 from sipp_core.pruning.header import (
     FORMAT,
@@ -122,7 +125,7 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
 
 def _refuse_larger(report: Mapping[str, Any], model: nn.Module) -> None:
     """Refuse layers that the model has not, or that are larger than its own."""
-    modules = dict(model.named_modules())
+    modules = {place.name: place.module for place in places(model)}
     for entry in report["layers"]:
         module = modules.get(entry["name"])
         weight = getattr(module, "weight_orig", getattr(module, "weight", None))
@@ -139,14 +142,15 @@ def _fill(
     new: nn.Module, tensors: Mapping[str, Tensor], report: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """Give a copy of the model the tensors of the file; its masks."""
-    modules, masks = dict(new.named_modules()), dict[str, Tensor]()
+    modules = {place.name: place.module for place in places(new)}
+    masks = dict[str, Tensor]()
     for key, tensor in tensors.items():
         kind, _, name = key.partition("/")
         if kind == "mask":
-            weight = getattr(modules.get(name), "weight", None)
-            if not isinstance(weight, Tensor):
+            module = modules.get(name)
+            if module is None or not isinstance(getattr(module, "weight", None), Tensor):
                 raise ValueError(f"it has no layer {name!r}")
-            shape = tuple(weight.shape)
+            shape = tuple(weight_of(module).shape)
             old = tensor.dtype == torch.bool
             if old and tuple(tensor.shape) != shape:
                 raise ValueError(
@@ -187,7 +191,7 @@ def _fill(
         orig, mask = module.get_parameter("weight_orig"), module.get_buffer("weight_mask")
         module.weight = orig.detach() * mask
     for name in report.get("implied", []):
-        masks[name] = new.get_submodule(name).get_parameter("weight").detach() != 0
+        masks[name] = weight_of(layer_of(new, name)).detach() != 0
     order = [entry["name"] for entry in report["layers"] if entry["name"] in masks]
     return {name: masks[name] for name in [*order, *(k for k in masks if k not in order)]}
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import sipp_theory
 from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.network.packed import layer_of
 from sipp_core.network.patches import masked as rows_kept
 from sipp_core.network.patches import tiles
 from sipp_core.runtime.batch import Given
@@ -56,7 +57,7 @@ def measured_errors(
     known: dict[str, tuple[PrunableLayer, list[Float], list[Float], Float]] = {}
     errors: dict[str, Float] = {}
     for layer in (each.within(dense) for each in layers):
-        module = pruned.get_submodule(layer.name)
+        module = layer_of(pruned, layer.name)
         old = layer.weight.double().cpu().numpy()
         if not isinstance(getattr(module, "weight", None), Tensor):
             continue

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from sipp_core.network.layers import weight_of
+from sipp_core.network.packed import layer_of
 from sipp_core.pruning import allocation, planning, promise
 from sipp_core.pruning.effective import EFFECTIVE, count, effective_weights, spend
 from sipp_core.pruning.method import Method, Promise, Pruned
@@ -124,7 +125,7 @@ class Planned(Method):
         if request.effective:
             reports = rewrite(request, calibration, rewrites_of(model, calibration)).reports
         else:
-            stored = [weight_of(model.get_submodule(name)).detach().flatten(1) for name in names]
+            stored = [weight_of(layer_of(model, name)).detach().flatten(1) for name in names]
             reports = tuple(map(layer_report, tables, plans, multipliers, stored))
         vacuous = is_vacuous(plans, reports, request.guaranteed)
         return Pruned(model, reports, masks, vacuous, tuple(plans), notes=tuple(notes))

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from torch import nn
 
+from sipp_core.network.layers import prunable_layers
 from sipp_core.network.selection import LayerChoice
 from sipp_core.pruning.measured import measured_errors
 from sipp_core.pruning.method import Method, bounds_of, find_method, variant
@@ -18,6 +19,7 @@ from sipp_core.pruning.report import notes_on, nothing_holds, with_measured
 from sipp_core.pruning.request import DEFAULT_DELTA, DEFAULT_POINTS, Keep, Request, Within
 from sipp_core.pruning.result import PruneResult
 from sipp_core.pruning.table import refuse_coverage
+from sipp_core.pruning.writing import refuse_masks
 from sipp_core.runtime import provenance
 from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.batch import Given
@@ -132,6 +134,8 @@ def prune(
         coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, refit=refit,
         effective=effective, output=output, progress=progress,
     )  # fmt: skip
+    if masks:
+        refuse_masks(prunable_layers(model, layers))
     group = None
     if isinstance(calibration, Calibration):
         stats = _ready(

@@ -71,6 +71,8 @@ def notes_on(request: Request, stats: Calibration, reports: Sequence[LayerReport
             + (", and their weights were removed (exact on the calibration set)" if gone else "")
             + f": {dead}"
         )
+    if (unreached := _unreached(stats)) is not None:
+        notes.append(unreached)
     if request.guaranteed:
         whole = {r.name: f"{r.whole} of {r.shape[0]}" for r in reports if r.whole}
         if whole:
@@ -89,6 +91,24 @@ def notes_on(request: Request, stats: Calibration, reports: Sequence[LayerReport
     if stats.distinct < stats.inputs:
         notes.append(f"{stats.inputs - stats.distinct} calibration inputs are repeats of others")
     return notes
+
+
+def _unreached(stats: Calibration) -> str | None:
+    """How many weights no calibration input reached, and where, if there are any."""
+    counts, total = dict[str, str](), 0
+    for each in stats.layers:
+        live = each.layer.weight != 0
+        count = int((live & (each.sensitivity.to(live.device) == 0)).sum())
+        if count:
+            counts[each.name] = f"{count:,} of {int(live.sum()):,}"
+            total += count
+    if not counts:
+        return None
+    where = ", ".join(f"{name} {share}" for name, share in counts.items())
+    return (
+        f"no calibration input reached {total:,} weights (what they multiply is 0 at all of them, "
+        f"in padding for one), so that methods which go by sensitivity take them out: {where}"
+    )
 
 
 def per_neuron(request: Request, certain: bool) -> str:

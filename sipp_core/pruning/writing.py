@@ -17,7 +17,8 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from sipp_core.network.layers import weight_of, write_weight
+from sipp_core.network.layers import PrunableLayer, weight_of, write_weight
+from sipp_core.network.packed import layer_of
 from sipp_core.network.structure import Change, restructure
 from sipp_core.pruning import promise
 from sipp_core.pruning.method import Method, Promise, Pruned
@@ -36,7 +37,7 @@ def write_multipliers(
     new = copy.deepcopy(model)
     masks: dict[str, Tensor] = {}
     for name, multiplier in zip(names, multipliers, strict=True):
-        module = new.get_submodule(name)
+        module = layer_of(new, name)
         weight = weight_of(module)
         old = weight.detach().double().cpu().numpy()
         masks[name] = (
@@ -46,6 +47,20 @@ def write_multipliers(
             with torch.no_grad():  # a weight that is no graph leaf could not be copied
                 torch_prune.custom_from_mask(module, "weight", masks[name])
     return new, masks
+
+
+def refuse_masks(layers: Sequence[PrunableLayer]) -> None:
+    """Refuse layers that cannot carry weight_orig and weight_mask."""
+    packed = [
+        layer.name
+        for layer in layers
+        if weight_of(layer.module) is not layer.module._parameters.get("weight")
+    ]
+    if packed:
+        raise ValueError(
+            f"layer {', '.join(map(repr, packed))} keeps its weight packed or transposed, where no "
+            "mask can be put; leave masks=False"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +143,7 @@ def rewrite(request: Request, calibration: Calibration, rewrites: Sequence[Rewri
     """
     new, masks = copy.deepcopy(request.model), {}
     changes = tuple(r.change for r in rewrites if r.change is not None)
-    old_biases = {r.name: getattr(new.get_submodule(r.name), "bias", None) for r in rewrites}
+    old_biases = {r.name: getattr(layer_of(new, r.name), "bias", None) for r in rewrites}
     new = restructure(new, changes)
     for r in rewrites:
         parts = _parts(new, r)
@@ -155,7 +170,7 @@ def rewrites_of(model: nn.Module, calibration: Calibration) -> list[Rewrite]:
     """The weights and biases that the layers of a pruned copy have now."""
     rewrites = []
     for layer in calibration.layers:
-        module = model.get_submodule(layer.name)
+        module = layer_of(model, layer.name)
         bias = module.bias
         rewrites.append(
             Rewrite(
@@ -169,7 +184,7 @@ def rewrites_of(model: nn.Module, calibration: Calibration) -> list[Rewrite]:
 
 def _parts(model: nn.Module, rewrite: Rewrite) -> list[nn.Module]:
     """The layer's module, or the two that a low-rank layer consists of."""
-    module = model.get_submodule(rewrite.name)
+    module = layer_of(model, rewrite.name)
     return [module] if rewrite.factors is None else list(module.children())
 
 

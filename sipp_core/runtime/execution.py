@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sipp_core.runtime.batch import Given, misfit, run, shape_of
 from sipp_core.runtime.isolation import isolation
+from sipp_core.runtime.products import products
 
 Model = TypeVar("Model")
 
@@ -100,8 +101,9 @@ def watching(
 ) -> Iterator[None]:  # fmt: skip
     """Run a block as `evaluating` does, and call see(name, input) whenever a module is called.
 
-    With outputs=True `see` is given what the module returns. The hooks are always removed. A call
-    of a module's `forward`, which no hook sees, is refused.
+    With outputs=True `see` is given what the module returns. The hooks are always removed. A
+    product with a module's matrix counts as a call of it, wherever it is written; a call of its
+    `forward`, which no hook sees, is refused.
     """
     called: dict[str, int] = dict.fromkeys(modules, 0)
 
@@ -128,6 +130,9 @@ def watching(
 
         return (lambda _, given, out: see(name, out)) if outputs else before
 
+    def heard(name: str, given: Tensor, rows: slice, out: Tensor) -> None:
+        see(name, out[..., rows] if outputs else given)
+
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
         for name, module in modules.items():
@@ -136,6 +141,7 @@ def watching(
             else:
                 handle = module.register_forward_pre_hook(hook(name), with_kwargs=True)
             stack.callback(handle.remove)
+        stack.enter_context(products(modules, heard))
         for name, module in modules.items():
             if not outputs and "forward" not in vars(module):
                 vars(module)["forward"] = counted(name, module.forward)

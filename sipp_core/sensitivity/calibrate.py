@@ -26,7 +26,7 @@ from sipp_core.runtime.provenance import fingerprint
 from sipp_core.sensitivity import buffer
 from sipp_core.sensitivity.gradients import Loss, add_gradients
 from sipp_core.sensitivity.statistics import LayerStatistics, checked_names
-from sipp_core.sensitivity.stream import Stream, Watcher
+from sipp_core.sensitivity.stream import Stream, Watcher, refuse_uncalled
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +215,7 @@ def calibrate(
     if group is not None:
         stream.merge(group)
     with stream.together():
+        refuse_uncalled(watchers)
         measured = tuple(watcher.finish() for watcher in watchers)
     return Calibration(
         layers=measured,

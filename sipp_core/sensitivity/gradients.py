@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.network.layers import PrunableLayer
+from sipp_core.network.packed import parameter_of, part_of
 from sipp_core.runtime.arguments import first_nonfinite
 from sipp_core.runtime.batch import Batch
 from sipp_core.runtime.execution import Progress, evaluating, forward, model_device
@@ -126,7 +127,7 @@ def add_gradients(
     Shapes: loss (outputs, targets).
     """
     device = model_device(model)
-    weights = [weight_of(layer.module) for layer, _ in statistics]
+    weights = [parameter_of(layer.module) for layer, _ in statistics]
     count, size = 0, size or inputs_a_forward(pairs[0].without_targets())
     with differentiable(weights), evaluating(model), torch.enable_grad():
         for pair in labelled(pairs, size):
@@ -137,9 +138,10 @@ def add_gradients(
                 outputs = plain(outputs, output)
             value = _value(loss or default_loss, outputs, targets.to(device))
             gradients = torch.autograd.grad(value, weights, materialize_grads=True)
-            for (_, some), gradient in zip(statistics, gradients, strict=True):
+            for (layer, some), gradient in zip(statistics, gradients, strict=True):
+                own = part_of(layer.module, gradient).flatten(1)
                 for statistic in some:
-                    statistic.add_gradient(gradient.flatten(1), len(inputs))
+                    statistic.add_gradient(own, len(inputs))
             count += len(inputs)
             if progress is not None:
                 progress(count, 0, "gradients")

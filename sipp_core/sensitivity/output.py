@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer
+from sipp_core.network.packed import is_dense, layer_of
 from sipp_core.network.patches import tiles
 from sipp_core.runtime.batch import Given, run
 from sipp_core.runtime.execution import evaluating, model_device, watching
 from sipp_core.runtime.inputs import inputs_a_forward
 from sipp_core.runtime.numbers import Float, generator
 from sipp_core.runtime.outputs import Output, scores
+from sipp_core.runtime.products import products
 
 # Outputs of at most so many numbers have an exact Jacobian; of others random signs take its norm.
 PROBES = 16
@@ -84,15 +86,20 @@ def _probes(width: int, classes: bool, seed: int) -> Float:
 def _added(layers: Sequence[PrunableLayer], places: dict[str, list[Tensor]]) -> Iterator[None]:
     """Let every layer's output pass through a sum with a leaf of zeros, which gathers gradients."""
 
-    def hook(name: str) -> Any:
-        def after(_: nn.Module, given: Any, out: Tensor) -> Tensor:
-            leaf = torch.zeros_like(out, requires_grad=True)
-            places.setdefault(name, []).append(leaf)
-            return out + leaf
+    def grown(name: str, out: Tensor) -> Tensor:
+        leaf = torch.zeros_like(out, requires_grad=True)
+        places.setdefault(name, []).append(leaf)
+        return out + leaf
 
-        return after
+    def hook(name: str) -> Any:
+        return lambda _, given, out: grown(name, out)
+
+    def heard(name: str, _: Tensor, rows: slice, out: Tensor) -> Tensor:
+        before, after = out[..., : rows.start], out[..., rows.stop :]
+        return torch.cat([before, grown(name, out[..., rows]), after], dim=-1)
 
     with ExitStack() as stack:
+        stack.enter_context(products({each.name: each.module for each in layers}, heard))
         for layer in layers:
             stack.callback(layer.module.register_forward_hook(hook(layer.name)).remove)
         yield
@@ -156,7 +163,7 @@ def output_sensitivity(
                 )  # fmt: skip
                 for name, grad in zip(names, grads, strict=True):
                     if grad is not None:
-                        squares[name] += _squares(grad.double(), model.get_submodule(name))
+                        squares[name] += _squares(grad.double(), layer_of(model, name))
     means = {name: square / len(inputs) for name, square in squares.items()}
     return {
         name: LayerSensitivity(outgoing, together, *moments[name])
@@ -166,7 +173,7 @@ def output_sensitivity(
 
 def _squares(grad: Tensor, module: nn.Module) -> Float:
     """(2, out) sums over inputs of sum over positions of squares, and of the square of the sum."""
-    rows = grad.reshape(len(grad), -1, grad.shape[-1]) if isinstance(module, nn.Linear) else None
+    rows = grad.reshape(len(grad), -1, grad.shape[-1]) if is_dense(module) else None
     rows = grad.flatten(2).transpose(1, 2) if rows is None else rows
     sums = torch.stack([rows.square().sum(dim=(0, 1)), rows.sum(dim=1).square().sum(dim=0)])
     return sums.cpu().numpy()

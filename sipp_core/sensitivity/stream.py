@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer
 from sipp_core.network.patches import is_unbatched, masked, patches_an_image, row_count, tiles
+from sipp_core.network.selection import leaving_out
 from sipp_core.runtime.arguments import first_nonfinite
 from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import (
@@ -125,11 +126,6 @@ class Watcher:
 
     def finish(self) -> LayerStatistics:
         """Turn the running statistics into their values."""
-        if self.calls == 0:
-            raise ValueError(
-                f"layer {self.layer.name!r} was never called in a forward pass; leave it out with "
-                "layers=[...]"
-            )
         fields: dict[str, Any] = {}
         values: dict[str, Any] = {}
         for statistic in self.statistics:
@@ -232,6 +228,16 @@ class Stream:
         self.digests = {row.tobytes() for row in gathered}
         for watcher in self.watchers:
             watcher.merge(group)
+
+
+def refuse_uncalled(watchers: Sequence[Watcher]) -> None:
+    """Refuse layers that no forward pass called, all of them at once."""
+    unused = [watcher.layer.name for watcher in watchers if watcher.calls == 0]
+    if unused:
+        raise ValueError(
+            f"layer {', '.join(map(repr, unused))} was never called in a forward pass; prune the "
+            f"others with {leaving_out(unused, [watcher.layer.name for watcher in watchers])}"
+        )
 
 
 def _split(batch: Given, start: int, every: int) -> Iterator[tuple[Given, bool]]:

@@ -126,7 +126,7 @@ BAD: dict[str, tuple[Callable[[], Any], Any, type[Exception], str]] = {
     "nothing chosen": (nested, [], ValueError, r"no layer to prune.*layers=\[\]"),
     "a slip in a name": (nested, ["0", "fc9"], ValueError, "'fc9' matches no layer.*'2.0' .Conv2d"),
     "no such pattern": (nested, "conv*", ValueError, "'conv\\*' matches no layer of the model"),
-    "tied": (Tied, None, ValueError, "tied: 'first.weight' and 'second.weight'"),
+    "tied": (Tied, None, ValueError, "layer 'first' shares its weight with 'second.weight'"),
     "nan": (lambda: spoilt(math.nan), None, ValueError, r"'2.0' .*nan at index \(3, 0\)"),
     "inf": (lambda: spoilt(math.inf), None, ValueError, r"'2.0' .*inf at index \(3, 0\)"),
     "lstm": (
@@ -163,7 +163,7 @@ BAD: dict[str, tuple[Callable[[], Any], Any, type[Exception], str]] = {
         lambda: nn.Sequential(Lora(3, 4)),
         "0.up",
         ValueError,
-        "layer '0.up' is part of '0', a Lora",
+        "layer '0' is a Lora.*layer '0.up' is part of '0'",
     ),
     "patched": (patched, None, ValueError, "layer '0' is a Linear, .*has a forward"),
     "quantised": (quantised, None, ValueError, "'0' is a Linear, .*before it is quantised"),
@@ -250,7 +250,7 @@ def test_a_computed_bias_is_no_obstacle() -> None:
 
 def test_a_module_registered_twice_counts_as_tied() -> None:
     shared = nn.Linear(2, 2)
-    with pytest.raises(ValueError, match="tied: '0.weight' and '2.weight'"):
+    with pytest.raises(ValueError, match="tied: layer '0' shares its weight with '2.weight'"):
         prunable_layers(nn.Sequential(shared, nn.ReLU(), shared))
 
 

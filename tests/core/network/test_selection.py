@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import sipp_theory
 from sipp_core import Except, calibrate, prune
 from sipp_core.network.layers import other_matrices, prunable_layers
+from sipp_core.network.selection import leaving_out
 
 
 def names(model: nn.Module, layers: Any = None) -> list[str]:
@@ -88,7 +89,6 @@ def test_a_name_with_glob_characters_means_itself() -> None:
 # ---- what is not supported ---------------------------------------------------------------------
 
 UNSUPPORTED: dict[str, tuple[nn.Module, str]] = {
-    "MultiheadAttention": (nn.MultiheadAttention(4, 2), "separate nn.Linear layers for query"),
     "RNN": (nn.RNN(4, 4), "recurrence with nn.Linear"),
     "LSTM": (nn.LSTM(4, 4), "recurrence with nn.Linear"),
     "GRU": (nn.GRU(4, 4), "recurrence with nn.Linear"),
@@ -118,26 +118,46 @@ def test_unsupported_layers_are_refused_with_what_to_do(kind: str) -> None:
 
 
 def test_what_is_inside_an_unsupported_layer_is_refused_too() -> None:
-    """No hook fires on the output projection of nn.MultiheadAttention."""
-    model = nn.ModuleDict({"fc": nn.Linear(4, 4), "attention": nn.MultiheadAttention(4, 2)})
-    for layers in ("attention.out_proj", nn.Linear, lambda name, module: "out" in name):
-        message = "'attention.out_proj' is part of 'attention', a MultiheadAttention.*'!attention'"
-        with pytest.raises(ValueError, match=message):
-            names(model, layers)
-    with pytest.raises(ValueError, match="'attention' is a MultiheadAttention"):
-        names(model, "!attention.out_proj")
+    class Odd(nn.LSTM):
+        def __init__(self) -> None:
+            super().__init__(4, 4)
+            self.inner = nn.Linear(4, 4)
+
+    model = nn.ModuleDict({"fc": nn.Linear(4, 4), "odd": Odd(), "more": nn.LSTM(4, 4)})
+    message = "layer 'odd' is a Odd, .*layer 'odd.inner' is part of 'odd'; .*'!odd'"
+    with pytest.raises(ValueError, match=message):
+        names(model, "odd.inner")
+    with pytest.raises(ValueError, match=r"'odd' is a Odd.*'more' is a LSTM.*'!odd', '!more'\]"):
+        names(model)
 
 
-def test_a_transformer_of_torch_is_pruned_around_its_attention() -> None:
-    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    model = nn.Sequential(layer, nn.Linear(8, 2)).eval()
-    x = torch.rand(20, 5, 8, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match="'0.self_attn' is a MultiheadAttention"):
-        prune(model, x, method="sipp-det", keep=0.5)
-    result = prune(model, x, method="sipp-det", keep=0.5, layers="!0.self_attn")
-    assert [report.name for report in result.layers] == ["0.linear1", "0.linear2", "1"]
-    packed = "0.self_attn.in_proj_weight"
-    assert torch.equal(result.model.get_parameter(packed), model.get_parameter(packed))
+def test_all_offenders_are_named_at_once_with_a_pattern_that_leaves_them_out() -> None:
+    blocks = [nn.ModuleDict({"fc": nn.Linear(4, 4), "rnn": nn.GRU(4, 4)}) for _ in range(3)]
+    model = nn.Sequential(*blocks)
+    with pytest.raises(
+        ValueError, match="layers '0.rnn', '1.rnn', '2.rnn' are of type GRU"
+    ) as said:
+        names(model)
+    pattern = re.search(r"layers=\[(.*)\]$", str(said.value))
+    assert pattern is not None and pattern[1] == "'!*.rnn'"
+    assert names(model, pattern[1].strip("'")) == ["0.fc", "1.fc", "2.fc"]
+
+
+@pytest.mark.parametrize(
+    ("culprits", "others", "pattern"),
+    [
+        (["a"], ["b"], "layers=['!a']"),
+        (["h.0.x", "h.1.x"], ["h.0.y", "h.1.y"], "layers=['!h.*.x']"),
+        (["h.0.x", "h.1.x"], ["h.2.x"], "layers=['!h.0', '!h.1']"),
+        (["h.0.x", "h.1.x"], ["h.2.x", "h.0.y", "h.1.y"], "layers=['!h.0.x', '!h.1.x']"),
+        (["aux.a.conv", "aux.fc"], ["fc"], "layers=['!aux']"),
+        (["a.b"], [], "layers=['!a.b']"),
+    ],
+)
+def test_the_pattern_means_the_culprits_and_nothing_else(
+    culprits: list[str], others: list[str], pattern: str
+) -> None:
+    assert leaving_out(culprits, culprits + others) == pattern
 
 
 def test_matrices_of_unknown_modules_are_named_in_the_result() -> None:
@@ -190,7 +210,9 @@ def tied(how: str) -> nn.Module:
     "how", ["one parameter", "one memory", "overlapping rows", "an embedding", "a buffer"]
 )
 def test_shared_weights_are_refused(how: str) -> None:
-    with pytest.raises(ValueError, match="weights are tied: 'first.weight' and 'second"):
+    with pytest.raises(
+        ValueError, match="weights are tied: layer 'first' shares its weight with 'second"
+    ):
         names(tied(how))
     with pytest.raises(ValueError, match="weights are tied"):
         names(tied(how), "first")

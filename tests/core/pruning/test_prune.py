@@ -494,3 +494,17 @@ def test_the_saved_file_is_the_same_for_any_batch_size(
         result = prune(model, given, method=method, keep=0.2, seed=5, batch_size=size)
         files.append(result.save(tmp_path / f"{size}").read_bytes())
     assert files[0] == files[1] == files[2]
+
+
+def test_weights_that_no_input_reached_are_counted_and_placed() -> None:
+    """On images of one pixel, all of a 3x3 kernel but its middle meets padding."""
+    model = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4, 3))
+    with torch.no_grad():
+        model[0].bias.fill_(5.0)  # type: ignore[union-attr, operator]
+    x = torch.rand(20, 2, 1, 1) + 0.1
+    result = prune(model, x, method="sipp-det", keep=0.5)
+    notes = [note for note in result.notes if "reached 64 weights" in note]
+    assert len(notes) == 1 and notes[0].endswith(": 0 64 of 72")
+    assert result.layers[0].nnz_after <= 8
+    everywhere = prune(model[3], torch.rand(20, 4) + 0.1, method="sipp-det", keep=0.5)
+    assert not any("no calibration input reached" in note for note in everywhere.notes)
