@@ -123,7 +123,7 @@ def fitting(path: Path, where: torch.device) -> Network:
             refusals.add(str(error))
         else:
             return network
-    if len(refusals) == 1:
+    if len(refusals) == 1 and "does not fit the model" not in next(iter(refusals)):
         # The same complaint whatever the model: the file itself is at fault.
         raise ValueError(refusals.pop())
     raise ValueError(f"{path} fits no built-in model; name its model with --model and --weights")

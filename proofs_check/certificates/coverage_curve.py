@@ -1,17 +1,22 @@
-"""Coverage of CT-5 to CT-7 on laws that are known: uniform errors, three outcomes, groups."""
+"""Coverage of CT-5 to CT-7 on laws that are known and on a network with a population."""
 
 from __future__ import annotations
 
 from functools import partial
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
+import sipp_core
 import sipp_theory
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
-from sipp_core.runtime import generator
+from sipp_core.runtime import evaluating, generator
 
-BAND_STREAM, DROP_STREAM, GROUP_STREAM = 77, 78, 79
+BAND_STREAM, DROP_STREAM, GROUP_STREAM, CERTIFICATE_STREAM = 77, 78, 79, 80
+# Outputs of one input differ by a rounding from batch to batch.
+ROUNDING = 1e-5
 Key = tuple[int, ...]
 
 
@@ -98,3 +103,92 @@ def groups(setting: Setting) -> Experiment:
     exact = 1 - (1 - each) ** len(sizes)  # independent groups, each failing with all of its level
     says = f"Groups of {sizes} points, confidence {1 - alpha:g}."
     return Experiment(says, alpha, count, promised=alpha, needed=exact)
+
+
+def _outputs(network: nn.Module, population: Tensor) -> Tensor:
+    with evaluating(network):
+        return network(population).double()
+
+
+def _false(
+    kind: str, certificate: sipp_core.Certificate, errors: np.ndarray, right: np.ndarray,
+    groups: np.ndarray,
+) -> bool:  # fmt: skip
+    """Whether a certificate says something false of a population; (N,), (2, N), (N,)."""
+
+    def drop(which: np.ndarray) -> float:
+        return float(right[0, which].mean() - right[1, which].mean())
+
+    everyone = np.ones(len(errors), bool)
+    if kind == "CT-5":
+        eps, delta = np.array(certificate.curve.eps), np.array(certificate.curve.delta)
+        beyond = (errors > eps[:, None] * (1 + ROUNDING)).mean(axis=1)
+        return bool((beyond > delta + 1e-12).any())
+    if kind == "CT-6":
+        assert certificate.accuracy is not None
+        return drop(everyone) > certificate.accuracy.drop + 1e-12
+    for group in certificate.groups:
+        mine = groups == int(group.name)
+        assert group.accuracy is not None
+        if drop(mine) > group.accuracy.drop + 1e-12:
+            return True
+    return False
+
+
+def _certificates(
+    kind: str, model: nn.Module, pruned: nn.Module, population: Tensor, labels: Tensor,
+    confidence: float, held: int, seed: int, block: int, size: int,
+) -> int:  # fmt: skip
+    """Trials whose certificate, from held-out inputs drawn anew, is false of the population."""
+    rng = generator(seed, CERTIFICATE_STREAM, int(kind[-1]), block)
+    before, after = _outputs(model, population), _outputs(pruned, population)
+    errors = ((after - before).norm(dim=1) / before.norm(dim=1)).numpy()
+    right = np.stack([(t.argmax(1) == labels).numpy() for t in (before, after)])
+    wrong = 0
+    for _ in range(size):
+        rows = torch.from_numpy(rng.integers(len(population), size=held))
+        certificate = sipp_core.certify(
+            model, pruned, population[rows], labels=labels[rows], groups="class",
+            confidence=confidence,
+        )  # fmt: skip
+        wrong += _false(kind, certificate, errors, right, labels.numpy())
+    return wrong
+
+
+def _small(setting: Setting, kind: str, held: int) -> Experiment:
+    """A small network of three classes, noise on its weights, labels that it mostly gets right."""
+    rng = generator(setting.seed, CERTIFICATE_STREAM, 0)
+
+    def network(weights: list[np.ndarray]) -> nn.Module:
+        net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)).double()
+        with torch.no_grad():
+            for parameter, value in zip(net.parameters(), weights, strict=True):
+                parameter.copy_(torch.from_numpy(value))
+        return net
+
+    weights = [rng.normal(size=s) for s in ((8, 8), (8,), (3, 8), (3,))]
+    model = network(weights)
+    pruned = network([w + 0.3 * rng.normal(size=w.shape) for w in weights])
+    population = torch.from_numpy(rng.normal(size=(2000, 8)))
+    noisy = _outputs(model, population) + torch.from_numpy(rng.normal(size=(2000, 3)))
+    count = partial(_certificates, kind, model, pruned, population, noisy.argmax(1), 0.9, held,
+                    setting.seed)  # fmt: skip
+    return Experiment(f"{held} inputs held out of 2,000, confidence 0.9.", 0.1, count, block=64)
+
+
+@coverage("CT-5")
+def certified_curves(setting: Setting) -> Experiment:
+    """Some point of a certificate's curve is false of the population; an 8-8-3 network."""
+    return _small(setting, "CT-5", 60)
+
+
+@coverage("CT-6")
+def certified_drops(setting: Setting) -> Experiment:
+    """A certificate's bound on the drop in accuracy is false of the population; 8-8-3."""
+    return _small(setting, "CT-6", 60)
+
+
+@coverage("CT-7")
+def certified_groups(setting: Setting) -> Experiment:
+    """The bound on the drop of some class is false of the population; an 8-8-3 network."""
+    return _small(setting, "CT-7", 90)

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from sipp_core.certificates.certificate import Certificate
-from sipp_core.certificates.certify import certify, output_errors
+from sipp_core.certificates.certificate import Accuracy, Certificate, Group
+from sipp_core.certificates.certify import certify
+from sipp_core.certificates.corruptions import Corruption, find_corruption
+from sipp_core.certificates.curve import Curve
 from sipp_core.certificates.errors import count_errors, exact_scores, wrong
+from sipp_core.certificates.measure import output_errors
+from sipp_core.certificates.scores import (
+    ClassChange,
+    RelativeL2,
+    Score,
+    SoftmaxKL,
+    TopK,
+    find_score,
+)
 from sipp_core.certificates.sparsest import SparsestResult, sparsest
 
 __all__ = [
-    "Certificate", "SparsestResult", "certify", "count_errors", "exact_scores", "output_errors",
-    "sparsest", "wrong",
+    "Accuracy", "Certificate", "ClassChange", "Corruption", "Curve", "Group", "RelativeL2", "Score",
+    "SoftmaxKL", "SparsestResult", "TopK", "certify", "count_errors", "exact_scores",
+    "find_corruption", "find_score", "output_errors", "sparsest", "wrong",
 ]  # fmt: skip

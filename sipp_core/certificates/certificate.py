@@ -2,12 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 import sipp_theory
+from sipp_core.certificates.curve import Curve, make_curve
+from sipp_core.runtime.numbers import Bool, Float
 from sipp_core.runtime.provenance import versions
+
+RELATIVE_L2 = "relative L2 output error"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What held-out labels prove about accuracy.
+
+    Attributes:
+        n: held-out inputs with labels.
+        before: share of them that the original gets right.
+        after: share of them that the other network gets right.
+        broken: inputs that only the original gets right.
+        mended: inputs that only the other network gets right.
+        lower: the other network's accuracy on fresh inputs is at least this.
+        drop: the original's accuracy less the other network's is at most this.
+
+    Claim: CT-6. Source: [OWN]; Clopper and Pearson 1934.
+    """
+
+    n: int
+    before: float
+    after: float
+    broken: int
+    mended: int
+    lower: float
+    drop: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """What held-out inputs of one group prove, charged as one of all groups.
+
+    Attributes:
+        name: the class or the user's label.
+        n: held-out inputs of the group.
+        eps: as in `Certificate`, for fresh inputs of this group.
+        delta: as in `Certificate`.
+        violations: held-out inputs of the group whose score exceeds eps.
+        disagreement: bound on the share of the group's fresh inputs whose class changes, or None.
+        accuracy: accuracy on the group, or None without labels.
+        too_small: whether the group has too few inputs for any statement on (eps, delta).
+        needed_n: least number of inputs of the group at which there is one.
+
+    Claim: CT-7. Source: Bonferroni 1936.
+    """
+
+    name: str
+    n: int
+    eps: float
+    delta: float
+    violations: int
+    disagreement: float | None
+    accuracy: Accuracy | None
+    too_small: bool
+    needed_n: float
 
 
 @dataclass(frozen=True)
@@ -15,28 +75,46 @@ class Certificate:
     """A statement about fresh inputs that held-out inputs prove at a confidence.
 
     Attributes:
-        kind: "CT-2" (eps found for a given delta), "CT-1" (violation rate found for a given eps) or
-            "CT-3" (both given, the network found; see `sparsest`).
-        eps: relative L2 output error |f^(x) - f(x)|/|f(x)|; +inf where nothing can be certified.
+        kind: "CT-2" (eps found for a given delta), "CT-1" (violation rate found for a given eps, or
+            for an event such as a change of class) or "CT-3" (both given, the network found; see
+            `sparsest`).
+        eps: relative L2 output error |f^(x) - f(x)|/|f(x)|, or another score; +inf where nothing
+            can be certified.
         delta: share of fresh inputs that may exceed eps (kind CT-1: the bound found).
-        confidence: over the draw of the held-out inputs; of the eps statement and of the
-            disagreement statement each.
+        confidence: over the draw of the held-out inputs; of each kind of statement (eps and delta,
+            the curve, disagreement, accuracy, its drop, and the groups' likewise), and for all
+            members of the family at once.
         n: held-out inputs.
         violations: held-out inputs whose error exceeds eps.
         observed_mean: mean error over the held-out inputs.
         observed_max: largest error over them.
         disagreement: bound on the share of fresh inputs whose predicted class changes (CT-1); None
-            for a model without at least two outputs.
+            for outputs that are not (n, classes).
         observed_disagreement: share of the held-out inputs whose class changed, or None.
         vacuous: whether nothing is certified.
-        needed_n: least number of held-out inputs at which this kind can certify anything.
+        needed_n: least number of held-out inputs at which this kind can certify anything; inf where
+            no number that float64 can tell would do.
         holds_for: in words, which inputs the statement speaks of.
         assumptions: what it rests on.
         claims: THEORY ids.
         versions: versions of the packages used.
         seed: seed of the pruning run, or None where unknown.
+        curve: every eps and delta at once (CT-5).
+        score: name of what is compared.
+        unit: the score in words.
+        corruption: law by which the inputs were perturbed, or None.
+        accuracy: what labels prove (CT-6), or None without labels.
+        groups: what is proved of each group (CT-7).
+        statements: members of the family that are charged together: scores times laws.
+        family: the other members.
+        notes: what a reader should know of the held-out inputs.
+        fingerprints: SHA-256 of the networks ("original", "pruned"), of the held-out "inputs",
+            "labels" and "groups" in their order, and of the "calibration" inputs; None where
+            unknown.
+        arguments: the other arguments of the call.
 
-    Claim: CT-1, CT-2, CT-3. Source: Clopper and Pearson 1934; Wilks 1941; Maurer et al. 1995.
+    Claim: CT-1 to CT-3, CT-5 to CT-7. Source: Clopper and Pearson 1934; Wilks 1941; Maurer et al.
+    1995; Berk and Jones 1979.
     """
 
     kind: str
@@ -50,48 +128,204 @@ class Certificate:
     disagreement: float | None
     observed_disagreement: float | None
     vacuous: bool
-    needed_n: int
+    needed_n: float
     holds_for: str
     assumptions: tuple[str, ...]
     claims: tuple[str, ...]
     versions: dict[str, str] = field(repr=False)
     seed: int | None
+    curve: Curve
+    score: str = "relative-l2"
+    unit: str = RELATIVE_L2
+    corruption: str | None = None
+    accuracy: Accuracy | None = None
+    groups: tuple[Group, ...] = ()
+    statements: int = 1
+    family: tuple[Certificate, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
+    fingerprints: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    def eps_at(self, delta: float) -> float:
+        """Error that at most a share delta of fresh inputs exceeds, for any delta, chosen now.
+
+        Holds with the certificate's confidence for all deltas and all eps at once (CT-5); +inf
+        where the held-out inputs are too few. A delta in (0, 1).
+        """
+        return self.curve.eps_at(delta)
+
+    def delta_at(self, eps: float) -> float:
+        """Bound on the share of fresh inputs whose error exceeds eps, for any eps, chosen now.
+
+        Holds with the certificate's confidence for all deltas and all eps at once (CT-5); 1 where
+        nothing is known.
+        """
+        return self.curve.delta_at(eps)
+
+    @property
+    def worst_group(self) -> Group | None:
+        """Group with the largest certified drop in accuracy, without labels the largest delta, eps.
+
+        Groups that are too small have no say; None if there is no other.
+        """
+        told = [group for group in self.groups if not group.too_small]
+        return max(
+            told,
+            key=lambda g: (g.accuracy.drop if g.accuracy else 0.0, g.delta, g.eps),
+            default=None,
+        )
+
+    @property
+    def small_groups(self) -> tuple[str, ...]:
+        """Names of the groups of which too few inputs were held out."""
+        return tuple(group.name for group in self.groups if group.too_small)
 
     def sentence(self) -> str:
         """The certificate in one plain sentence."""
         if self.vacuous:
             return (
                 f"Nothing can be certified from {self.n} held-out inputs: "
-                f"at least {self.needed_n} are needed."
+                f"at least {self.needed_n:g} are needed."
                 if self.n < self.needed_n
                 else f"Nothing can be certified: the error is unbounded on the {self.n} inputs."
             )
-        share = f"at most {self.delta:.2%} of fresh inputs"
-        return (
-            f"With {self.confidence:.0%} confidence, {share} move the output by more than "
-            f"eps = {self.eps:.4g} (relative L2), from {self.n} held-out inputs."
+        noise = "" if self.corruption is None else f", perturbed by {self.corruption},"
+        share = f"at most {self.delta:.2%} of fresh inputs{noise}"
+        together = f" in all {self.statements} statements" if self.statements > 1 else ""
+        sure = f"With {self.confidence:.0%} confidence{together}, {share}"
+        if self.kind == "CT-1" and self.eps == 0:
+            return f"{sure} suffer a {self.unit}, from {self.n} held-out inputs."
+        moved = (
+            f"move the output by more than eps = {self.eps:.4g} (relative L2)"
+            if self.unit == RELATIVE_L2
+            else f"exceed eps = {self.eps:.4g} ({self.unit})"
         )
+        return f"{sure} {moved}, from {self.n} held-out inputs."
+
+    def sentences(self) -> list[str]:
+        """All that it says, one sentence a statement: accuracy, classes, groups, the family's."""
+        said = [self.sentence()]
+        sure = f"With {self.confidence:.0%} confidence"
+        if self.disagreement is not None and self.observed_disagreement is not None:
+            said.append(
+                f"{sure}, at most {self.disagreement:.2%} of fresh inputs change their class "
+                f"({self.observed_disagreement:.2%} did)."
+            )
+        if (told := self.accuracy) is not None:
+            said.append(
+                f"{sure}, accuracy is at least {told.lower:.2%} ({told.after:.2%} seen), and "
+                f"{sure.lower()} at most {told.drop:.2%} below the original's ({told.before:.2%} "
+                f"seen; {told.broken} inputs broken, {told.mended} mended)."
+            )
+        if (worst := self.worst_group) is not None:
+            what = (
+                f"accuracy at most {worst.accuracy.drop:.2%} lower"
+                if worst.accuracy
+                else f"at most {worst.delta:.2%} beyond eps = {worst.eps:.4g}"
+            )
+            said.append(
+                f"{sure} for all {len(self.groups)} groups at once, the worst is {worst.name!r}: "
+                f"{what}, from {worst.n} inputs."
+            )
+        if self.small_groups:
+            needed = max(group.needed_n for group in self.groups)
+            said.append(
+                f"Too small for any statement (fewer than {needed:g} inputs): "
+                f"{', '.join(self.small_groups)}."
+            )
+        return said + [line for other in self.family for line in other.sentences()]
 
     def summary(self) -> dict[str, object]:
         """All fields, ready for JSON."""
-        plain: dict[str, object] = asdict(self)
-        return plain | {"assumptions": list(self.assumptions), "claims": list(self.claims)}
+        plain: dict[str, object] = asdict(replace(self, family=()))
+        lists = {name: list(getattr(self, name)) for name in ("assumptions", "claims", "notes")}
+        return plain | lists | {"family": [other.summary() for other in self.family]}
+
+
+def needed_points(delta: float, confidence: float) -> float:
+    """Held-out inputs that CT-2 needs; a whole number, or inf."""
+    needed = float(sipp_theory.points_needed(delta, confidence))
+    return int(needed) if math.isfinite(needed) else needed
+
+
+def point(
+    errors: Float, eps: float | None, delta: float, level: float
+) -> tuple[str, float, float, float]:
+    """Kind, eps, delta and inputs needed: CT-2, or CT-1 where eps is given; (n,) errors."""
+    if eps is None:
+        found = float(sipp_theory.error_quantile(errors, delta, level))
+        return "CT-2", found, delta, needed_points(delta, level)
+    share = float(sipp_theory.violation_bound(int((errors > eps).sum()), len(errors), level))
+    return "CT-1", eps, share, 1
+
+
+def accuracy_of(right: Bool, level: float) -> Accuracy | None:
+    """CT-6 for answers right before and after, (2, n); None without labels."""
+    n = right.shape[1]
+    if n == 0:
+        return None
+    before, after = right
+    broken, mended = int((before & ~after).sum()), int((after & ~before).sum())
+    return Accuracy(
+        n=n,
+        before=float(before.mean()),
+        after=float(after.mean()),
+        broken=broken,
+        mended=mended,
+        lower=float(sipp_theory.accuracy_bound(int(after.sum()), n, level)),
+        drop=float(sipp_theory.accuracy_drop(broken, mended, n, level)),
+    )
+
+
+def _disagreement(changed: Bool, level: float) -> float | None:
+    if not changed.size:
+        return None
+    return float(sipp_theory.violation_bound(int(changed.sum()), changed.size, level))
+
+
+def groups_of(
+    labels: np.ndarray, errors: Float, changed: Bool, right: Bool, *, eps: float | None,
+    delta: float, level: float,
+) -> tuple[Group, ...]:  # fmt: skip
+    """CT-7: every group of the labels at level alpha/G; (n,) labels and errors."""
+    names, members = np.unique(labels, return_inverse=True)
+    each = sipp_theory.family_confidence(level, len(names))
+    made = []
+    for number, name in enumerate(names):
+        mine = members == number
+        values = errors[mine]
+        _, found, share, _ = point(values, eps, delta, each)
+        made.append(
+            Group(
+                name=str(name),
+                n=int(mine.sum()),
+                eps=found,
+                delta=share,
+                violations=int((values > found).sum()),
+                disagreement=_disagreement(changed[mine] if changed.size else changed, each),
+                accuracy=accuracy_of(right[:, mine], each) if right.size else None,
+                too_small=len(values) < needed_points(delta, each),
+                needed_n=needed_points(delta, each),
+            )
+        )
+    return tuple(made)
 
 
 def make_certificate(
     kind: str, errors: np.ndarray, changed: np.ndarray, *, eps: float, delta: float,
-    confidence: float, needed: int, seed: int | None, family: int = 1,
+    confidence: float, needed: float, seed: int | None, family: int = 1, statements: int = 1,
 ) -> Certificate:  # fmt: skip
     """Put a certificate together from held-out errors.
 
+    `family` networks were looked at and one chosen, `statements` certificates are made at once:
+    what is not charged elsewhere is bounded for all of them.
+
     Shapes: errors (n,) float64, changed (n,) bool.
 
-    Claim: CT-1, CT-2, CT-3. Source: see `Certificate`.
+    Claim: CT-1 to CT-3, CT-5, CT-7. Source: see `Certificate`.
     """
     n = len(errors)
-    switched = int(changed.sum()) if changed.size else None
-    # The chosen network is one of `family`: its disagreement is bounded for all of them at once.
-    level = 1 - (1 - confidence) / family
+    level = sipp_theory.family_confidence(confidence, family * statements)
     return Certificate(
         kind=kind,
         eps=eps,
@@ -101,10 +335,8 @@ def make_certificate(
         violations=int((errors > eps).sum()),
         observed_mean=float(errors.mean()),
         observed_max=float(errors.max()),
-        disagreement=None
-        if switched is None
-        else float(sipp_theory.violation_bound(switched, n, level)),
-        observed_disagreement=None if switched is None else switched / n,
+        disagreement=_disagreement(changed, level),
+        observed_disagreement=float(changed.mean()) if changed.size else None,
         vacuous=not np.isfinite(eps) or delta >= 1,
         needed_n=needed,
         holds_for="fresh inputs from the population that the held-out inputs were drawn from",
@@ -117,7 +349,9 @@ def make_certificate(
                 else "; the choice among the keep ratios is paid for"
             ),
         ),
-        claims=tuple(dict.fromkeys((kind, "CT-1"))),
+        claims=tuple(dict.fromkeys((kind, "CT-1", "CT-5") + (("CT-7",) if statements > 1 else ()))),
         versions=versions(),
         seed=seed,
+        curve=make_curve(errors, level),
+        statements=statements,
     )

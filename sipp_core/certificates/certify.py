@@ -1,158 +1,111 @@
-"""Certificates: what held-out inputs prove about a pruned network, whatever method made it."""
+"""Certificates: what held-out inputs prove about two networks, whatever made the second one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 import sipp_theory
-from sipp_core.certificates.certificate import Certificate, make_certificate
-from sipp_core.runtime.batch import Batch, Given
-from sipp_core.runtime.execution import evaluating, forward, model_device
-from sipp_core.runtime.inputs import Inputs, batches
+from sipp_core.certificates.certificate import (
+    Certificate,
+    accuracy_of,
+    groups_of,
+    make_certificate,
+    point,
+)
+from sipp_core.certificates.corruptions import Corruption, find_corruption
+from sipp_core.certificates.held_out import (
+    gathered,
+    look_at,
+    notes_on,
+    origin_of,
+    refuse_reuse,
+)
+from sipp_core.certificates.measure import Network, check_networks, measure
+from sipp_core.certificates.scores import Score, UserScore, find_score
+from sipp_core.runtime.execution import uncompiled
+from sipp_core.runtime.inputs import Inputs, held_pairs
 from sipp_core.runtime.isolation import isolated
-from sipp_core.runtime.outputs import Output, refuse_other_count, refuse_unbatched, scores
-from sipp_core.runtime.padding import Mask, padding_mask
-from sipp_core.runtime.provenance import digests, recall
+from sipp_core.runtime.outputs import Output
+from sipp_core.runtime.padding import Mask
+from sipp_core.runtime.provenance import calibration_fingerprint, checksum, fingerprint_of
+
+Scores = str | Score | UserScore | Sequence[str | Score | UserScore]
 
 
-def _outputs(model: nn.Module, batch: Given, choice: Output, padding: Tensor | None) -> Tensor:
-    """Scores of a batch, (n, ...) float64; 0 at positions that are padding."""
-    answer = forward(model, batch.to(model_device(model), copy=True), "inputs")
-    output = scores(answer, choice)
-    refuse_other_count(output, batch, "inputs")
-    if output.ndim == 0:
+def _scores(given: Scores) -> list[Score]:
+    several = [given] if isinstance(given, str | Score) or callable(given) else list(given)
+    scores = [find_score(one) for one in several]
+    names = [score.name for score in scores]
+    if not scores or len(set(names)) < len(names):
+        raise ValueError(f"score must name different scores, at least one; found {names!r}")
+    return scores
+
+
+def _laws(given: Sequence[str | Corruption]) -> list[Corruption | None]:
+    if isinstance(given, str):
+        raise TypeError(f"corruptions must be a list of laws; found {given!r}")
+    laws = [find_corruption(one) for one in given]
+    if len(set(laws)) < len(laws):
+        raise ValueError(f"corruptions must differ; found {[law.name for law in laws]!r}")
+    return [None, *laws]
+
+
+def _labels(labels: ArrayLike | Tensor | str | None, inputs: Inputs) -> Tensor | None:
+    """(n,) int64 class numbers; "targets" takes those of (input, target) pairs."""
+    if labels is None:
+        return None
+    if isinstance(labels, str):
+        if labels != "targets":
+            raise ValueError(f"labels must be class numbers, or 'targets'; found {labels!r}")
+        pairs = held_pairs(inputs, "inputs")
+        labels = torch.cat([batch.targets for batch in pairs if batch.targets is not None])
+    found = torch.as_tensor(labels).detach().cpu()
+    if found.ndim != 1 or found.is_floating_point() or found.is_complex():
         raise ValueError(
-            f"the model must answer each of {len(batch)} inputs; found an output of shape ()"
+            f"labels must be one whole class number an input, (n,); found shape "
+            f"{tuple(found.shape)} and dtype {found.dtype}"
         )
-    output = output.detach().double().cpu()
-    if padding is not None:
-        if output.shape[: padding.ndim] != padding.shape:
+    return found.long()
+
+
+def _groups(groups: ArrayLike | Tensor | str | None, labels: Tensor | None) -> np.ndarray | None:
+    """(n,) names of groups; "class" takes the labels."""
+    if groups is None:
+        return None
+    if isinstance(groups, str):
+        if groups != "class" or labels is None:
             raise ValueError(
-                f"mask= of shape {tuple(padding.shape)} does not fit outputs of shape "
-                f"{tuple(output.shape)}: it tells positions of the output apart here"
+                f"groups must be one label an input, or 'class' with labels given; found {groups!r}"
             )
-        output = output.masked_fill(
-            ~padding.cpu().reshape(padding.shape + (1,) * (output.ndim - padding.ndim)), 0.0
-        )
-    return output
-
-
-def _check_models(model: object, pruned: object) -> None:
-    for name, module in (("model", model), ("pruned", pruned)):
-        if not isinstance(module, nn.Module):
-            raise TypeError(
-                f"{name} must be an nn.Module (a result's .model); found {type(module).__name__}"
-            )
-
-
-@isolated
-def output_errors(
-    model: nn.Module,
-    pruned: nn.Module,
-    inputs: Inputs,
-    *,
-    forward_size: int | None = None,
-    output: Output = None,
-    mask: Mask = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Relative L2 output error and change of the predicted class, input by input.
-
-    e(x) = |f^(x) - f(x)|_2/|f(x)|_2; 0 where both are 0, +inf where only f(x) is.
-
-    Args:
-        model: the original.
-        pruned: the pruned one.
-        inputs: a tensor (n, ...), a dict of forward's arguments by name, or an iterable of batches
-            of these, of pairs or of `Batch`.
-        forward_size: inputs a forward pass, where memory is short; by default as in `calibrate`.
-        output: what counts of the model's answer, as in `prune`.
-        mask: which positions of the output count, as in `prune`; the others' errors do not.
-
-    Returns:
-        ((n,) float64 errors, (n,) bool class changed, (0,) for outputs that are not (n, classes)).
-
-    Raises:
-        TypeError: a model that returns several tensors, none of which is chosen.
-        ValueError: no inputs, outputs of different shapes, or outputs that are not finite.
-
-    Claim: none (plumbing, the score of THEORY section 5).
-
-    Example:
-        >>> net = nn.Linear(2, 2)
-        >>> output_errors(net, net, torch.ones(3, 2))[0].tolist()
-        [0.0, 0.0, 0.0]
-    """
-    _check_models(model, pruned)
-    errors, changed = [], []
-    with evaluating(model), evaluating(pruned):
-        for batch in batches(inputs, forward_size, "inputs"):
-            padding = padding_mask(mask, batch)
-            before, after = (_outputs(m, batch, output, padding) for m in (model, pruned))
-            if not errors and _few_numbers(batch):
-                refuse_unbatched(model, batch.to(model_device(model), copy=True), "inputs")
-            _compare(before, after, errors, changed, sum(len(e) for e in errors))
-    return np.concatenate(errors), np.concatenate([*changed, np.zeros(0, dtype=bool)])
-
-
-def _compare(
-    before: Tensor, after: Tensor, errors: list[np.ndarray], changed: list[np.ndarray], first: int
-) -> None:
-    if before.shape != after.shape:
+        return labels.numpy()
+    found = groups.cpu().numpy() if isinstance(groups, Tensor) else np.asarray(groups)
+    if found.ndim != 1 or found.dtype.kind not in "iubUS":
         raise ValueError(
-            f"the models answer in different shapes: {tuple(before.shape)} and {tuple(after.shape)}"
+            f"groups must be one text or whole number an input, (n,); found shape {found.shape} "
+            f"and dtype {found.dtype}"
         )
-    # Scores of positions (pixels, tokens) are no classes of the input.
-    classes = before.ndim == 2 and before.shape[1] > 1
-    before, after = (output.reshape(len(output), -1) for output in (before, after))
-    for name, output in (("model", before), ("pruned", after)):
-        bad = ~torch.isfinite(output).all(dim=1)
-        if bad.any():
-            raise ValueError(
-                f"{name} has an output that is not finite at input {first + int(bad.nonzero()[0])}"
-            )
-    distance, size = (after - before).norm(dim=1), before.norm(dim=1)
-    ratio = torch.where(distance == 0, torch.zeros_like(distance), distance / size)
-    errors.append(ratio.numpy())
-    if classes:
-        changed.append((before.argmax(1) != after.argmax(1)).numpy())
+    return found
 
 
-def _few_numbers(batch: Given) -> bool:
-    """Whether a batch may be one input without a batch dimension: a row, an image, a volume."""
-    return isinstance(batch, Tensor) and batch.is_floating_point() and batch.ndim in (1, 2, 3, 4)
-
-
-def refuse_reuse(pruned: nn.Module, inputs: Inputs, allow_repeats: bool) -> None:
-    """Refuse held-out inputs that the pruned model was calibrated on, where that is known."""
-    origin = recall(pruned)
-    if origin is None or allow_repeats:
-        return
-    total, reused = 0, 0
-    for batch in batches(inputs, None, "inputs"):
-        marks = digests(batch)
-        total += len(marks)
-        reused += sum(mark in origin.digests for mark in marks)
-    if reused:
-        raise ValueError(
-            f"{reused} of {total} held-out inputs were calibration inputs: a certificate needs "
-            "inputs that the pruning has not seen. (If the population really repeats inputs and "
-            "these are fresh draws, pass allow_repeats=True.)"
-        )
-
-
-def gathered(inputs: Inputs) -> Inputs:
-    """Keep a one-shot iterator for the two passes that certifying makes."""
-    if isinstance(inputs, Batch) or hasattr(inputs, "__len__") or not hasattr(inputs, "__iter__"):
-        return inputs
-    return list(inputs)
+def _mark(values: np.ndarray | Tensor | None) -> str | None:
+    """SHA-256 of labels."""
+    if values is None:
+        return None
+    if isinstance(values, np.ndarray) and values.dtype.kind in "US":
+        return checksum({}, "\n".join(map(str, values)))
+    return checksum({"values": torch.as_tensor(values).long()})
 
 
 @isolated
 def certify(
-    model: nn.Module,
-    pruned: nn.Module,
+    model: Network,
+    pruned: Network,
     inputs: Inputs,
     *,
     delta: float = 0.05,
@@ -161,59 +114,132 @@ def certify(
     allow_repeats: bool = False,
     output: Output = None,
     mask: Mask = None,
+    labels: ArrayLike | Tensor | str | None = None,
+    groups: ArrayLike | Tensor | str | None = None,
+    score: Scores = "relative-l2",
+    corruptions: Sequence[str | Corruption] = (),
+    seed: int = 0,
 ) -> Certificate:
-    """Certify a pruned network on held-out inputs, with no assumption but that they are i.i.d.
+    """Certify a network on held-out inputs, with no assumption but that they are i.i.d.
 
     Without eps (CT-2): the least eps = e_(r) with Pr(e > eps) <= delta. With eps (CT-1): the
-    bound BetaInv(confidence; k+1, n-k) on Pr(e > eps), k the violations seen.
+    bound BetaInv(confidence; k+1, n-k) on Pr(e > eps), k the violations seen. Always the whole
+    curve (CT-5): `eps_at(delta)` and `delta_at(eps)` of the certificate hold for all at once.
+
+    Any two networks will do, whatever made the second of the first: pruning, quantization,
+    distillation, export. Within a process group of torch.distributed every process makes the same
+    call, computes its share and gets the same certificate, with the bits of one process.
 
     Args:
-        model: the original network.
-        pruned: the pruned one (any method; a `PruneResult.model`).
+        model: the original network: a module, or a function of a batch that returns an array.
+        pruned: the other one (any method; a `PruneResult.model`).
         inputs: held-out inputs, i.i.d. from the population and independent of the choice of
             `pruned`: a tensor (n, ...), a dict of forward's arguments by name, or an iterable of
             batches of these, of pairs or of `Batch`.
         delta: share of fresh inputs that may exceed eps, in (0, 1); with eps given, the share that
             decides whether the certificate is vacuous is 1.
         confidence: 1 - alpha, in (0, 1).
-        eps: fixed relative error > 0, chosen before looking at the inputs, or None.
+        eps: fixed error > 0 in the score's unit, chosen before looking at the inputs, or None.
         allow_repeats: accept inputs that equal calibration inputs (fresh draws that repeat).
         output: what counts of the model's answer where that is no tensor: a name, a position, or a
             function that makes one tensor (n, ...) of it.
         mask: which positions of the output count: the name of a tensor (n, positions) of the batch,
             such as "attention_mask", or a function of the batch that makes one.
+        labels: (n,) class numbers of the inputs, or "targets" where inputs come as pairs; then
+            accuracy and its drop are bounded (CT-6).
+        groups: (n,) the group of each input, or "class" for its label; then every group is
+            certified at confidence 1 - alpha/G (CT-7), and `worst_group` and `small_groups` named.
+        score: what is compared: "relative-l2", "class-change", "top-k:K", "kl", an object of these,
+            a function (before, after) -> (n,) of float64 outputs (n, ...), or several of these.
+        corruptions: laws such as "gaussian:0.1", by which the inputs are perturbed at random; one
+            more certificate a law and score, in `family`, all charged together (CT-7).
+        seed: of the perturbations.
 
     Returns:
-        The certificate; vacuous (eps = +inf) with the n that is needed where n is too small.
+        The certificate of the first score on the inputs as they are; vacuous (eps = +inf) with the
+        n that is needed where n is too small.
 
     Raises:
-        TypeError: inputs that are no tensors.
+        TypeError: inputs that are no tensors, networks that cannot be called.
         ValueError: held-out inputs that were calibration inputs (when `pruned` came from `prune` or
             `load` in this process), no inputs, an argument out of range, outputs not finite.
 
-    Claim: CT-1, CT-2. Source: Clopper and Pearson 1934; Wilks 1941.
+    Claim: CT-1, CT-2, CT-5 to CT-7. Source: Clopper and Pearson 1934; Wilks 1941; Berk and Jones
+    1979.
 
     Example:
-        >>> net = nn.Linear(2, 2)
-        >>> certify(net, net, torch.rand(200, 2)).eps
-        0.0
+        >>> net = torch.nn.Linear(2, 2)
+        >>> certificate = certify(net, net, torch.rand(200, 2))
+        >>> certificate.eps, certificate.eps_at(0.1)
+        (0.0, 0.0)
     """
     if eps is not None and not eps > 0:
         raise ValueError(f"eps must be greater than 0; found {eps!r}")
-    _check_models(model, pruned)
-    needed = int(sipp_theory.points_needed(delta, confidence))
+    check_networks(model, pruned)
+    model, pruned = uncompiled(model), uncompiled(pruned)
+    scores, laws = _scores(score), _laws(corruptions)
+    if eps is not None and len(scores) > 1:
+        raise ValueError(f"eps={eps!r} is in the unit of one score; found {len(scores)} scores")
+    statements = len(scores) * len(laws)
+    level = sipp_theory.family_confidence(confidence, statements)
+    sipp_theory.points_needed(delta, level)  # refuses what is out of range before any work
     held = gathered(inputs)
-    refuse_reuse(pruned, held, allow_repeats)
-    errors, changed = output_errors(model, pruned, held, output=output, mask=mask)
-    origin = recall(pruned)
-    seed = None if origin is None else origin.seed
-    if eps is None:
-        kind, share = "CT-2", delta
-        eps = float(sipp_theory.error_quantile(errors, delta, confidence))
-    else:
-        kind, needed, violations = "CT-1", 1, int((errors > eps).sum())
-        share = float(sipp_theory.violation_bound(violations, len(errors), confidence))
-    return make_certificate(
-        kind, errors, changed, eps=float(eps), delta=share, confidence=confidence, needed=needed,
-        seed=seed,
-    )  # fmt: skip
+    truth = _labels(labels, held)
+    members = _groups(groups, truth)
+    origin = origin_of(pruned)
+    seen = look_at(held, origin)
+    refuse_reuse(pruned, seen, allow_repeats)
+    for name, values in (("labels", truth), ("groups", members)):
+        if values is not None and len(values) != seen.n:
+            raise ValueError(f"there are {len(values)} {name} for {seen.n} inputs")
+    marks = {
+        "original": fingerprint_of(model), "pruned": fingerprint_of(pruned), "inputs": seen.sha256,
+        "labels": _mark(truth), "groups": _mark(members),
+        "calibration": calibration_fingerprint(origin),
+    }  # fmt: skip
+    arguments = {
+        "delta": delta, "confidence": confidence, "eps": eps, "allow_repeats": allow_repeats,
+        "labels": labels if isinstance(labels, str) else labels is not None,
+        "groups": groups if isinstance(groups, str) else groups is not None,
+        "output": output if output is None or isinstance(output, str | int) else "a function",
+        "mask": mask if mask is None or isinstance(mask, str) else "a function",
+        "score": [one.name for one in scores],
+        "corruptions": [law.name for law in laws if law is not None], "seed": seed,
+    }  # fmt: skip
+    extra = [claim for claim, given in (("CT-6", truth), ("CT-7", members)) if given is not None]
+    made: list[Certificate] = []
+    for law in laws:
+        found = measure(
+            model, pruned, held, scores, corruption=law, seed=seed, labels=truth, output=output,
+            mask=mask,
+        )  # fmt: skip
+        for column, one in enumerate(scores):
+            errors = found.scores[:, column]
+            # An event either happens or does not: its share is what is to be known.
+            fixed = 0.0 if eps is None and found.events[column] else eps
+            kind, limit, share, needed = point(errors, fixed, delta, level)
+            certificate = make_certificate(
+                kind, errors, found.changed, eps=limit, delta=share, confidence=confidence,
+                needed=needed, seed=None if origin is None else origin.seed, statements=statements,
+            )  # fmt: skip
+            told = ()
+            if members is not None:
+                told = groups_of(
+                    members, errors, found.changed, found.right, eps=fixed, delta=delta,
+                    level=level,
+                )  # fmt: skip
+            made.append(
+                replace(
+                    certificate,
+                    score=one.name,
+                    unit=one.label,
+                    corruption=None if law is None else law.name,
+                    accuracy=accuracy_of(found.right, level),
+                    groups=told,
+                    claims=tuple(dict.fromkeys((*certificate.claims, *extra))),
+                    notes=() if made else notes_on(seen, errors, truth),
+                    fingerprints=marks,
+                    arguments=arguments,
+                )
+            )
+    return replace(made[0], family=tuple(made[1:]))

@@ -10,8 +10,9 @@ import numpy as np
 from torch import nn
 
 import sipp_theory
-from sipp_core.certificates.certificate import Certificate, make_certificate
-from sipp_core.certificates.certify import gathered, output_errors, refuse_reuse
+from sipp_core.certificates.certificate import Certificate, make_certificate, needed_points
+from sipp_core.certificates.held_out import gathered, look_at, origin_of, refuse_reuse
+from sipp_core.certificates.measure import output_errors
 from sipp_core.pruning.method import Method, find_method
 from sipp_core.pruning.prune import calibrate_for, make_request, prune
 from sipp_core.pruning.result import PruneResult
@@ -115,7 +116,7 @@ def sparsest(
             f"keeps must be strictly decreasing and not empty, within (0, 1]; found {ratios!r}"
         )
     model = uncompiled(model)
-    needed = int(sipp_theory.points_needed(delta, confidence))
+    needed = needed_points(delta, confidence)
     held = gathered(holdout)
     rule = find_method(method)
     first = make_request(rule, model, keep=ratios[0], scope=scope, seed=seed, output=output)
@@ -133,7 +134,8 @@ def sparsest(
             model, measured, method=rule, keep=keep, scope=scope, seed=seed, output=output
         )
         if index == 0:
-            refuse_reuse(candidate.model, held, allow_repeats)
+            seen = look_at(held, origin_of(candidate.model))
+            refuse_reuse(candidate.model, seen, allow_repeats)
         errors, changed = output_errors(model, candidate.model, held, output=output, mask=mask)
         counts.append(int((errors > eps).sum()))
         tested = sipp_theory.fixed_sequence(counts, len(errors), delta, confidence)

@@ -172,8 +172,8 @@ def joined(parts: Sequence[Given]) -> Given:
     return first.each(lambda _: next(fresh))
 
 
-def run(model: nn.Module, batch: Given) -> Any:
-    """Call a model on a batch."""
+def run(model: Callable[..., Any], batch: Given) -> Any:
+    """Call a model, or any function, on a batch."""
     with as_the_user_has_it():
         if isinstance(batch, Tensor):
             return model(batch)

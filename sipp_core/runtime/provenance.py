@@ -37,8 +37,33 @@ def fingerprint(model: nn.Module) -> str:
         >>> import copy; net = nn.Linear(2, 2); fingerprint(net) == fingerprint(copy.deepcopy(net))
         True
     """
-    state = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
+    state: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        # A quantized layer keeps its packed weight and bias as a tuple.
+        parts = value if isinstance(value, tuple | list) else [value]
+        for place, part in enumerate(parts):
+            if isinstance(part, Tensor):
+                key = name if part is value else f"{name}/{place}"
+                state |= {key: part} if not part.is_quantized else _unpacked(key, part)
     return checksum(state)
+
+
+def _unpacked(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """A quantized tensor as plain ones: whole numbers, scales and zero points."""
+    whole = {name: tensor.int_repr()}
+    if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        scale, zero = torch.tensor(tensor.q_scale()), torch.tensor(tensor.q_zero_point())
+    else:
+        scale, zero = tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
+    return whole | {f"{name}/scale": scale, f"{name}/zero": zero}
+
+
+def fingerprint_of(network: object) -> str | None:
+    """SHA-256 of any network: a module's state, or what a function says of itself as `sha256`."""
+    if isinstance(network, nn.Module):
+        return fingerprint(network)
+    own = getattr(network, "sha256", None)
+    return own if isinstance(own, str) else None
 
 
 @dataclass(frozen=True)
@@ -94,6 +119,13 @@ def _rows(tensor: Tensor) -> list[bytes]:
         tensor = tensor.to(torch.float32) + 0.0  # -0.0 and 0.0 are one input
     flat = tensor.reshape(tensor.shape[0], -1).cpu().contiguous().numpy()
     return [row.tobytes() for row in flat]
+
+
+def calibration_fingerprint(origin: Provenance | None) -> str | None:
+    """SHA-256 of the calibration inputs, as a set; None where they are unknown."""
+    if origin is None:
+        return None
+    return hashlib.sha256(b"".join(sorted(origin.digests))).hexdigest()
 
 
 def versions() -> dict[str, str]:

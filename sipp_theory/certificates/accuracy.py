@@ -86,7 +86,7 @@ def family_confidence(confidence: float, statements: int) -> float:
     most alpha, however they depend on each other.
 
     Args:
-        confidence: 1 - alpha of all statements together, in [0.5, 1).
+        confidence: 1 - alpha of all statements together, in [0.5, 1); in (0, 1) for one.
         statements: G >= 1, fixed before the points are looked at (for groups: labels may be).
 
     Returns:
@@ -104,10 +104,10 @@ def family_confidence(confidence: float, statements: int) -> float:
     """
     sure = float(numeric.probability("confidence", confidence))
     count = float(numeric.integer_at_least("statements", statements, 1))
-    if sure < 0.5:
-        raise ValueError(f"confidence of a family must be at least 0.5; found {confidence!r}")
     if count == 1:
         return sure
+    if sure < 0.5:
+        raise ValueError(f"confidence of a family must be at least 0.5; found {confidence!r}")
     alpha = (1.0 - sure) / count  # 1 - sure is exact
     each = 1.0 - alpha
     while (1.0 - each) * count > 1.0 - sure and each < 1.0:
