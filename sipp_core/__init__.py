@@ -20,8 +20,9 @@ if TYPE_CHECKING:
         rate_control,
     )
     from sipp_core.filters import Channels, FilterReport, GroupReport
-    from sipp_core.methods import prune_filters
+    from sipp_core.methods import prune_filters, prune_neurons
     from sipp_core.network import Except, multiply_adds, narrow
+    from sipp_core.neurons import Ball, Box
     from sipp_core.pruning import LayerReport, PruneResult, load, prune, save
     from sipp_core.runtime import Batch
     from sipp_core.sensitivity import (
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
     METHODS: tuple[str, ...]
 
 __all__ = [
-    "METHODS", "Batch", "Calibration", "Certificate", "Channels", "Codebook", "Compressed",
-    "Except", "FilterReport", "GroupReport", "LayerReport", "LayerStatistics", "PruneResult",
-    "SparsestResult", "calibrate", "certify", "compress", "datasets", "decompress",
-    "empirical_sensitivity", "kernel", "learning_levels", "load", "methods", "models",
-    "multiply_adds", "narrow", "nettrim", "neuron_order", "output_errors", "prune",
-    "prune_filters", "rate_control", "recipes", "retraining", "save", "shipped", "sparsest",
-    "training",
+    "METHODS", "Ball", "Batch", "Box", "Calibration", "Certificate", "Channels", "Codebook",
+    "Compressed", "Except", "FilterReport", "GroupReport", "LayerReport", "LayerStatistics",
+    "PruneResult", "SparsestResult", "calibrate", "certify", "compress", "datasets",
+    "decompress", "empirical_sensitivity", "kernel", "learning_levels", "load", "methods",
+    "models", "multiply_adds", "narrow", "nettrim", "neuron_order", "output_errors", "prune",
+    "prune_filters", "prune_neurons", "rate_control", "recipes", "retraining", "save",
+    "shipped", "sparsest", "training",
 ]  # fmt: skip
 
 # Whoever wants one part (`sipp_core.svm` needs no torch) does not wait for the others.
@@ -55,8 +56,9 @@ _resolve = lazily(
         "compression": "Codebook Compressed compress decompress learning_levels neuron_order "
         "rate_control",
         "filters": "Channels FilterReport GroupReport",
-        "methods": "prune_filters",
+        "methods": "prune_filters prune_neurons",
         "network": "Except multiply_adds narrow",
+        "neurons": "Ball Box",
         "pruning": "LayerReport PruneResult load prune save",
         "runtime": "Batch",
         "sensitivity": "Calibration LayerStatistics calibrate empirical_sensitivity kernel",

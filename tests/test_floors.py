@@ -25,6 +25,7 @@ FLOORS = {
     "sensitivity": 3,
     "nettrim": 4,
     "filters": 4,
+    "neurons": 5,
     "pruning": 5,
     "methods": 6,
     "zoo": 6,

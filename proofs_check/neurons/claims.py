@@ -82,7 +82,7 @@ CLAIMS: tuple[Claim, ...] = (
         "derived here; Ledoux and Talagrand 1991, McDiarmid 1989", depends=("NC-1g",),
         computes=(sipp_theory.region_error, sipp_theory.support),
         steps=(CONTRACTION, Step("ReLU in halves.", symbolic.relu_in_halves),
-               Step("What a bias or a middle adds to the error is the same at every input and has "
+               Step("What a bias adds to the error is the same at every input and has "
                     "mean 0, so that the expected supremum does not see it.",
                     why_not="One line: the draws are unbiased."), MCDIARMID),
         probabilistic=True, use_instead="NC-6",

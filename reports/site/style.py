@@ -45,7 +45,9 @@ FAMILIES = dict(
         Look(PURPLE, "8"), Look(GREY, "*", (0, (3, 1, 1, 1))), Look(BLUE, "o"),
         Look(ORANGE, "s"), Look(GREEN, "^"), Look(SKY, "x", (0, (1, 1))),
         Look(VERMILLION, "+", (0, (1, 1))), Look(BLACK, "1", (0, (1, 1))),
-        Look(GREEN, "h", (0, (5, 1.5))), Look(SKY, "p"),
+        Look(GREEN, "h", (0, (5, 1.5))), Look(SKY, "p"), Look(SKY, "o"),
+        Look(ORANGE, "d", (0, (3, 1, 1, 1))), Look(VERMILLION, "8"), Look(BLUE, "P"),
+        Look(BLACK, "h", (0, (4, 2))), Look(GREY, "s", (0, (1, 1))), Look(PURPLE, "p"),
     ),
 )  # fmt: skip
 SPARE = Look(BLACK, "*")

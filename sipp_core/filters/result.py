@@ -68,6 +68,9 @@ class GroupReport:
         events: pre-activations (filters, signs, patches) that the promise is for at one input.
         eps: worst promise of its consumers.
         frozen: why its channels keep their place, as zeros; empty if they were removed.
+        error: of neurons chosen for a region, what its consumers' pre-activations move by at most
+            at each input of it; None for filters, whose promise is relative.
+        region_error: likewise, at all its inputs at once; +inf where no bound speaks of them.
     """
 
     producers: tuple[str, ...]
@@ -81,6 +84,8 @@ class GroupReport:
     events: int
     eps: float
     frozen: tuple[str, ...]
+    error: float | None = None
+    region_error: float | None = None
 
     def summary(self) -> dict[str, object]:
         """Everything but the sensitivities, ready for JSON."""

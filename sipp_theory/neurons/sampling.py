@@ -243,8 +243,9 @@ def region_error(
 
     sum_v (c/sqrt(m)) sum_j r_j sqrt(sum_p w_i(p,v)^2 p_j^2/pr(p)) + R sqrt(ln(2k/delta)/(2m)), on a
     ball (c r/sqrt(m)) sqrt(sum_p w_i^2 ||p||^2/pr), R = max_p 2 sum_v |w_i(p,v)| h_p/pr(p); c = 2 L
-    for an activation of Lipschitz constant L, 3/2 for ReLU. What a bias or a middle adds is the
-    same at every input and has mean 0, so it costs nothing here.
+    for an activation of Lipschitz constant L, 3/2 for ReLU. The next bias is corrected by the
+    middles; what a bias adds is the same at every input and has mean 0, so it costs nothing here.
+    Uncorrected, h_p is the largest |value|.
 
     Args:
         outgoing: (k, n) or (k, n, offsets).
