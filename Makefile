@@ -3,6 +3,7 @@ PYTHON ?= python3
 JOBS ?= 2
 PYTEST_ARGS ?=
 REPORT_ARGS ?=
+GPU_ARGS ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -18,7 +19,7 @@ MADE_IN := $(shell cat $(HOME_FILE) 2>/dev/null || pwd -P)
 HERE := $(shell pwd -P)
 SOUND := $(and $(FOUND),$(findstring $(WANTED),$(FOUND)),$(findstring :$(HERE):,:$(MADE_IN):))
 
-.PHONY: report test lint format docs clean install unsound
+.PHONY: report test lint format docs gpu clean install unsound
 .DEFAULT_GOAL := test
 
 report: $(STAMP)
@@ -45,6 +46,10 @@ build/ledger.json: $(STAMP) $(shell find sipp_theory sipp_core proofs_check -nam
 	mkdir -p build
 	$(RUN) sipp_cli check --json > $@.part
 	mv $@.part $@
+
+# With the packages of that Python, from this folder: nothing is installed or fetched.
+gpu:
+	$(PYTHON) scripts/gpu.py $(GPU_ARGS)
 
 install: $(STAMP)
 

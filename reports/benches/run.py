@@ -5,35 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from os import PathLike, fspath
 
 import torch
 
-from reports.benches import (
-    allocation,
-    ceiling,
-    convolution,
-    gpu,
-    inputs,
-    kernel,
-    machine,
-    monte_carlo,
-    peers,
-    processes,
-    pruning,
-    scaling,
-    trimming,
-)
+from reports.benches import machine
 from reports.benches.findings import BenchRun, Findings
 from reports.benches.subjects import Setting
 from sipp_core.zoo import datasets
 
 Progress = Callable[[int, int, str], None]
-FAMILIES: dict[str, Callable[[Setting], Findings]] = {
-    "ceiling": ceiling.run, "kernel": kernel.run, "inputs": inputs.run, "scaling": scaling.run,
-    "allocation": allocation.run, "prune": pruning.run, "net-trim": trimming.run,
-    "peers": peers.run, "monte-carlo": monte_carlo.run, "convolution": convolution.run,
-    "processes": processes.run, "gpu": gpu.run,
+Family = Callable[[Setting], Findings]
+
+
+def _family(module: str) -> Family:
+    """The `run` of a module here, which is imported when it runs: few need what all others do."""
+
+    def run(setting: Setting) -> Findings:
+        return import_module(f"reports.benches.{module}").run(setting)
+
+    return run
+
+
+FAMILIES: dict[str, Family] = {
+    name: _family(module)
+    for name, module in {
+        "ceiling": "ceiling", "kernel": "kernel", "inputs": "inputs", "scaling": "scaling",
+        "allocation": "allocation", "prune": "pruning", "net-trim": "trimming", "peers": "peers",
+        "monte-carlo": "monte_carlo", "convolution": "convolution", "processes": "processes",
+        "gpu": "gpu",
+    }.items()
 }  # fmt: skip
 SCALES = ("full", "quick", "tiny")
 

@@ -1,0 +1,285 @@
+"""All that a machine with a GPU is asked for, in one run: `make gpu PYTHON=python3`.
+
+Nothing is installed or fetched: the code runs from this folder, with the packages of the Python
+that runs it, and each package that is missing is named with what it would bring. A run that was
+stopped goes on where it was; the table comes last and is what `docs/gpu.md` holds of a card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+# Package, the name that it is imported by, and what it brings.
+CORE = {
+    "torch": ("torch", "everything"),
+    "numpy": ("numpy", "everything"),
+    "scipy": ("scipy", "the bounds"),
+    "numba": ("numba", "the CPU kernel that the GPU's results are held against"),
+    "safetensors": ("safetensors", "saved networks"),
+    "pydantic": ("pydantic", "saved networks"),
+}
+KERNEL = {"triton": ("triton", "the GPU kernel; without it torch's operations are measured")}
+TESTS = {"pytest": ("pytest", "the tests"), "hypothesis": ("hypothesis", "the tests")}
+DIGITS = {"scikit-learn": ("sklearn", "the test that trains on digits")}
+COMMANDS = {"typer": ("typer", "sipp bench"), "rich": ("rich", "sipp bench")}
+Packages = dict[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to run, and what it needs."""
+
+    name: str
+    says: str
+    command: list[str]
+    needs: Packages
+    most: int  # seconds
+
+
+def steps(device: str) -> list[Step]:
+    """What is run, in its order."""
+    python = sys.executable
+    marked = sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests" / "core").rglob("test_*.py")
+        if "mark.gpu" in path.read_text("utf-8")
+    )
+    # Other versions of torch and triton warn of other things, and not every plugin is here.
+    options = ["-o", "addopts=--import-mode=importlib", "-o", "filterwarnings=default"]
+    options += ["-W", "ignore::pytest.PytestConfigWarning", "-p", "no:cacheprovider"]
+    bench = ["-m", "sipp_cli", "bench", "--only", "gpu", "--json", "--device", device]
+    this = str(Path(__file__).resolve())
+    return [
+        Step(
+            "tests", "the tests marked gpu",
+            [python, "-m", "pytest", "-q", "-m", "gpu", *options, *marked], CORE | TESTS | DIGITS,
+            240,
+        ),
+        Step(
+            "bench", "the kernel against torch and against its ceiling", [python, *bench],
+            CORE | COMMANDS, 180,
+        ),
+        Step(
+            "end-to-end", "prune, refit and certify here and on the CPU",
+            [python, this, "--end-to-end", "--device", device], CORE, 180,
+        ),
+    ]  # fmt: skip
+
+
+def missing(packages: Packages) -> Iterator[str]:
+    """Packages that are not at hand, each with what it brings."""
+    for name, (module, brings) in packages.items():
+        if importlib.util.find_spec(module) is None:
+            yield f"{name} ({brings})"
+
+
+def probe(device: str) -> dict[str, Any] | None:
+    """What card there is, with its driver and the versions that run it; None without one."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    code = (
+        "import json, sys, torch; there = torch.cuda.is_available(); "
+        "print(json.dumps({'card': torch.cuda.get_device_name(sys.argv[1]), "
+        "'cuda': torch.version.cuda, 'torch': torch.__version__} if there else None))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, device], capture_output=True, text=True, check=False
+    )
+    found = json.loads(done.stdout) if done.returncode == 0 else None
+    if found is None:
+        return None
+    told = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        driver = subprocess.run(told, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        driver = ""
+    versions = {name: _version(name) for name in ("triton", "numpy", "numba")}
+    return found | {"driver": driver.strip().partition("\n")[0]} | versions
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def fingerprint(machine: dict[str, Any]) -> str:
+    """What a finished step rests on: the code and the machine."""
+    digest = hashlib.sha256(json.dumps(machine, sort_keys=True).encode())
+    for folder in ("sipp_theory", "sipp_core", "reports/benches", "sipp_cli", "scripts", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def perform(step: Step, out: Path, key: str, left: float) -> dict[str, Any]:
+    """Run a step, or take what an earlier run found."""
+    path = out / f"{step.name}.json"
+    if path.is_file():
+        kept = json.loads(path.read_text("utf-8"))
+        if kept["key"] == key and kept["ended"] == 0:
+            return kept | {"again": False}
+    needed = {n: each for n, each in step.needs.items() if n not in DIGITS}
+    if lacking := list(missing(needed)):
+        return {"ended": None, "why": "lacks " + ", ".join(lacking), "seconds": 0.0, "output": ""}
+    if left < 10:
+        return {"ended": None, "why": "no time is left", "seconds": 0.0, "output": ""}
+    print(f"{step.name}: {step.says} ...", flush=True)
+    began, environment = time.monotonic(), os.environ | {"PYTHONPATH": str(ROOT)}
+    try:
+        done = subprocess.run(
+            step.command, cwd=ROOT, env=environment, capture_output=True, text=True,
+            timeout=min(left, step.most), check=False,
+        )  # fmt: skip
+        ended, output, why = done.returncode, done.stdout, done.stderr[-2000:]
+    except subprocess.TimeoutExpired:
+        ended, output, why = None, "", f"took longer than {min(left, step.most):.0f} s"
+    found = {"key": key, "ended": ended, "why": why, "output": output}
+    found["seconds"] = time.monotonic() - began
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(found), "utf-8")
+    partial.replace(path)
+    return found
+
+
+def rows(name: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Lines of the table: step, what, figure."""
+    if found["ended"] is None:
+        yield name, "not run", found["why"]
+        return
+    lines = found["output"].strip().splitlines()
+    yield name, "passed" if found["ended"] == 0 else f"FAILED ({found['ended']})", (
+        lines[-1] if name == "tests" and lines else f"{found['seconds']:.0f} s"
+    )  # fmt: skip
+    if name == "tests" or not lines:
+        return
+    told = json.loads(found["output"])
+    if name == "bench":
+        for one in told["measured"]:
+            yield name, f"{one['case']}: {one['what']}", f"{one['value']:.4g} {one['unit']}"
+    else:
+        for what, value in told.items():
+            yield name, what, f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def end_to_end(
+    device: str, widths: tuple[int, ...] = (784, 300, 100, 10), rows: int = 512
+) -> dict[str, Any]:
+    """Prune, refit and certify a dense network on a device and on the CPU, from the same inputs.
+
+    In float64 both choose the same weights but for near-ties, as sums round otherwise; with the
+    same weights chosen, the refitted ones and the certificate agree to the rounding of a solution.
+    """
+    import copy
+
+    import torch
+
+    from sipp_core import certify, prune
+    from sipp_core.zoo import models
+
+    torch.manual_seed(0)
+    model = models.dense(widths, 0).double()
+    calibration, held_out = (
+        (torch.rand(n, widths[0]).double() - 0.8).clamp(min=0) * 5 for n in (rows, 2 * rows)
+    )
+    found: dict[str, Any] = {}
+    results = []
+    for place, label in (("cpu", "CPU"), (device, device)):
+        here = copy.deepcopy(model).to(place)
+        began = time.perf_counter()
+        pruned = prune(
+            here, calibration.to(place), method="sipp-det", keep=0.5, seed=0, refit=True
+        )  # fmt: skip
+        pruned_in = time.perf_counter() - began
+        began = time.perf_counter()
+        certificate = certify(
+            here, pruned.model, held_out.to(place), delta=0.05, confidence=0.99
+        )  # fmt: skip
+        found |= {
+            f"prune and refit, {label}, s": pruned_in,
+            f"certify, {label}, s": time.perf_counter() - began,
+            f"certified eps, {label}": float(certificate.eps),
+        }
+        results.append((pruned, float(certificate.eps)))
+    (first, eps), (second, other) = results
+    differ = total = 0
+    for name, mask in first.masks.items():
+        differ += int((mask.cpu() != second.masks[name].cpu()).sum())
+        total += mask.numel()
+    gap = max(
+        float((a - b.cpu()).detach().abs().max() / a.detach().abs().max())
+        for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True)
+    )
+    # Infinite where nothing is certified.
+    apart = 0.0 if eps == other else abs(eps - other) / max(eps, 1e-300)
+    found |= {
+        "weights chosen otherwise": f"{differ} of {total}",
+        "largest difference of a weight, of the layer's largest": gap,
+        "difference of the certified eps": apart,
+    }
+    agrees = differ == 0 and gap <= 1e-6 and apart <= 1e-6
+    near = 0 < differ <= 0.001 * total and apart <= 0.05
+    found["agree"] = "yes" if agrees else "but for near-ties" if near else "NO"
+    return found
+
+
+def table(lines: list[tuple[str, str, str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [
+        ("step", "what", "figure"), ("---", "---", "---"), *lines,
+    ])  # fmt: skip
+
+
+def main() -> int:
+    """Run what is left to be run; 0 if all of it passed or there is no GPU."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "gpu", help="finished steps")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--seconds", type=float, default=480.0, help="the most that all may take")
+    parser.add_argument("--end-to-end", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.end_to_end:
+        sys.path.insert(0, str(ROOT))
+        found = end_to_end(given.device)
+        print(json.dumps(found))
+        return int(found["agree"] == "NO")
+    began = time.monotonic()
+    for name in missing(CORE | KERNEL | TESTS | DIGITS | COMMANDS):
+        print(f"missing: {name}")
+    machine = probe(given.device)
+    if machine is None:
+        print("No CUDA device is at hand, so nothing was run. With one, this would be:")
+        for step in steps(given.device):
+            print(f"- {step.name}: {step.says}, at most {step.most} s:\n  {' '.join(step.command)}")
+        return 0
+    given.out.mkdir(parents=True, exist_ok=True)
+    key = fingerprint(machine)
+    lines: list[tuple[str, str, str]] = []
+    passed = True
+    for step in steps(given.device):
+        found = perform(step, given.out, key, given.seconds - (time.monotonic() - began))
+        passed &= found["ended"] == 0
+        if found["ended"] not in (0, None):
+            print(found["output"][-4000:], found["why"], sep="\n")
+        lines += rows(step.name, found)
+    print(", ".join(f"{name} {value}" for name, value in machine.items()))
+    print(table(lines))
+    return int(not passed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
