@@ -52,8 +52,11 @@ def ladder(
         "sum": total is not None,
         "network": total is not None and network is not None,
         "shares": shares is not None,
+        # Of one sign it says what SP-5 says; shares of both signs are for it alone.
+        "neuron": shares is not None and kinds is not None,
     }
-    chosen = sorted((BOUNDS[k] for k in kinds or BOUNDS), key=lambda b: b.knows == "shares")
+    last = ("shares", "neuron")
+    chosen = sorted((BOUNDS[k] for k in kinds or BOUNDS), key=lambda b: b.knows in last)
     answers = {b.name: question.answer(b, neuron) for b in chosen if known[b.knows]}
     looseness = None
     printed = next((answers[b.name] for b in chosen if b.claim == "SP-2" and b.name in answers), 0)
@@ -76,7 +79,7 @@ def _read_instance(shares: Path, probabilities: Path | None) -> tuple[Any, Any, 
         raise ValueError(f"--shares {shares} holds {rows[row, column]} at index ({row}, {column})")
     if probabilities is not None:
         return rows, inputs.array(probabilities), None
-    largest = rows.max(axis=0)
+    largest = np.abs(rows).max(axis=0)
     total = float(largest.sum())
     if total <= 0:
         raise ValueError(f"--shares {shares} are all 0: a dead neuron needs no draws")

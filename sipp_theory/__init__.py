@@ -74,10 +74,15 @@ from sipp_theory.generalization import (
 )
 from sipp_theory.inclusion import (
     INCLUSION_BOUNDS,
+    NeuronTail,
     expected_kept,
     inclusion_error,
     inclusion_probabilities,
     inclusion_rate,
+    tail_draws,
+    tail_draws_error,
+    tail_error,
+    tail_rate,
 )
 from sipp_theory.keeping import (
     BestOfTau,
@@ -207,7 +212,7 @@ __all__ = [
     "ACTIVATIONS", "BOUNDS", "CALIBRATION_RULES", "ENTRY_KINDS", "INCLUSION_BOUNDS", "KINDS",
     "Activation", "Allocation", "Band", "BestOfTau", "BitBudget", "Bound", "Charge",
     "ControlVariate", "CorenetGeneralization", "DrawMoments", "FixedSequence", "HybridChoice",
-    "Inclusion", "NetworkSize", "Neuron", "Parameters", "Recentring", "Relaxation",
+    "Inclusion", "NetworkSize", "Neuron", "NeuronTail", "Parameters", "Recentring", "Relaxation",
     "SvmCertificate", "SvmSolution", "TailEstimate", "UniformScores", "WorstCase",
     "absolute_propagation", "accuracy_bound", "accuracy_drop", "activation_range", "allocate",
     "allocate_by_layer", "allocate_for_errors", "allocate_for_total", "assumption_factors",
@@ -238,6 +243,7 @@ __all__ = [
     "scenario_violation", "selected_violation", "sensitivity", "sensitivity_sum_bound", "shares",
     "sign_ratio", "simultaneous_band", "solve_svm", "sparse_floor", "spectral_error",
     "spectral_failure", "spectral_size", "stream_objective", "support", "svm_dual", "svm_objective",
-    "thinned_variance", "tolerance_rank", "uniform_coreset_size", "uniform_error", "uniform_scores",
-    "violation_bound", "wait_and_judge_violation", "worst_relu_sum",
+    "tail_draws", "tail_draws_error", "tail_error", "tail_rate", "thinned_variance",
+    "tolerance_rank", "uniform_coreset_size", "uniform_error", "uniform_scores", "violation_bound",
+    "wait_and_judge_violation", "worst_relu_sum",
 ]  # fmt: skip

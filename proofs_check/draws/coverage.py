@@ -13,9 +13,9 @@ from proofs_check.kinds.coverage import neuron_experiment, two_point
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
 from proofs_check.monte_carlo.needed import Needed, needed_size
-from proofs_check.monte_carlo.neuron_check import known_neuron
+from proofs_check.monte_carlo.neuron_check import OF_A_SIGN, known_neuron
 from sipp_core.runtime import generator
-from sipp_theory import BOUNDS, Bound
+from sipp_theory import Bound
 
 # A network for which the 3 delta/(8 eta) that SP-2 promises one neuron can still be sampled.
 ETA, ETA_STAR, NETWORK_DELTA = 100, 10_000, 0.7
@@ -166,7 +166,7 @@ def _needed_on_network(
 def _trials(setting: Setting, name: str, bound: Bound) -> list[Experiment]:
     """Experiments of one bound on one network, each with what is promised and what is needed."""
     network, tables = subjects.subject(setting, name), subjects.tables(setting, name)
-    place = list(BOUNDS).index(bound.name)
+    place = OF_A_SIGN.index(bound)
     experiments: list[Experiment] = []
     for pair in subjects.hardest_pairs(tables, 1 if name == "digits" else 2):
         layer, sign, neuron = pair
@@ -185,7 +185,7 @@ def _trials(setting: Setting, name: str, bound: Bound) -> list[Experiment]:
     return experiments
 
 
-for _bound in BOUNDS.values():
+for _bound in OF_A_SIGN:
     subjects.on_networks(
         coverage, "chernoff" if _bound.name == "kl" else _bound.name, (_bound.claim,),
         lambda setting, network, bound=_bound: _trials(setting, network, bound),

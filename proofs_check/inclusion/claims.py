@@ -1,9 +1,9 @@
-"""The claim SP-8: weights that are included at random, each with its own probability."""
+"""SP-8 and SP-11: weights that are included at random, one sign or a whole neuron at a time."""
 
 from __future__ import annotations
 
 import sipp_theory
-from proofs_check.inclusion import symbolic
+from proofs_check.inclusion import symbolic, symbolic_neuron
 from proofs_check.keeping import symbolic as keeping_symbolic
 from proofs_check.ledger.claim import Claim, Step
 
@@ -43,6 +43,39 @@ CLAIMS: tuple[Claim, ...] = (
                  "over (induction over the duels)", symbolic.pivotal_duel),
             Step("the exponential moment bounds the tail (Markov's inequality)",
                  keeping_symbolic.markov),
+        ),
+        probabilistic=True,
+    ),
+    Claim(
+        id="SP-11", name="One tail for a whole neuron",
+        statement=r"Of one neuron at one input, with $\tilde{z} = \sum_j |w_j a_j|$ and "
+        r"$v_j = \frac{w_j a_j}{p_j \tilde{z}}$ of any sign, independent inclusion has "
+        r"$\Pr(|\hat{z} - z| > \varepsilon \tilde{z}) \leq \delta$ as soon as, for some $t > 0$ "
+        r"on each side, $K(\pm t) - t \varepsilon \leq -\ln(2/\delta)$, $K(t) = \sum_j \left[ "
+        r"\ln(1 - p_j + p_j e^{t v_j}) - t p_j v_j \right]$. For $m$ draws with replacement from "
+        r"each sign, $K(t) = \sum m \ln \sum_j q_j e^{t v_j} - t m \sum_j q_j v_j$ with $v_j = "
+        r"\frac{w_j a_j}{m q_j \tilde{z}}$. It holds as well under pivotal coupling within groups "
+        r"in which $w_j a_j$ has one sign at every input. The tail itself, by convolution with "
+        "jumps of both signs, is the exact form, for independent coins.",
+        plain="The errors of a neuron's positive and negative parts partly cancel, and need not be "
+        "insured one by one.",
+        source="derived here; Cramer 1938, Deville and Tille 1998 (pivotal sampling)",
+        depends=("SP-8", "SP-9"),
+        computes=(sipp_theory.tail_error, sipp_theory.tail_rate,
+                  sipp_theory.tail_draws_error, sipp_theory.tail_draws),
+        steps=(
+            Step("the moment of one centred coin, whatever the sign of its jump",
+                 symbolic_neuron.moment_of_a_coin),
+            Step("draws from each sign: centring, and moments of independent draws multiply",
+                 symbolic_neuron.moment_of_draws),
+            Step(r"two tails at $\ln(2/\delta)$, no union over signs",
+                 symbolic_neuron.one_union_of_two_tails),
+            Step("the exponential moment bounds the tail (Markov's inequality)",
+                 keeping_symbolic.markov),
+            Step("drawing the signs apart, each in its share, has no larger moment",
+                 symbolic_neuron.strata_help),
+            Step("a duel of pivotal sampling never raises the moment where both jumps have one "
+                 "sign", symbolic_neuron.duels_of_one_sign),
         ),
         probabilistic=True,
     ),

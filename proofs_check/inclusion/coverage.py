@@ -13,6 +13,7 @@ from proofs_check.ledger.registry import Setting, coverage
 from proofs_check.monte_carlo.failures import estimates_at
 from proofs_check.monte_carlo.needed import needed_size
 from proofs_check.monte_carlo.neuron import TIE
+from proofs_check.monte_carlo.neuron_check import INCLUSION_OF_A_SIGN
 from proofs_check.monte_carlo.pair import Scheme, make_pair
 
 EQUAL = 2_000
@@ -61,7 +62,7 @@ def equal_weights(setting: Setting) -> list[Experiment]:
                                                   bound=bound)),
             eps=eps, delta=delta, seed=setting.seed, stream=(1, number), needed=needed,
         )
-        for number, bound in enumerate(sipp_theory.INCLUSION_BOUNDS)
+        for number, bound in enumerate(INCLUSION_OF_A_SIGN)
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from proofs_check.instances.strategies import share_rows
 from proofs_check.kinds.laws import hold
 from proofs_check.ledger.evidence import Found
 from proofs_check.ledger.registry import Setting, law
+from proofs_check.monte_carlo.neuron_check import INCLUSION_OF_A_SIGN
 from sipp_core.pruning import pivotal
 from sipp_core.runtime import generator
 
@@ -56,7 +57,7 @@ def errors_in_order(setting: Setting) -> Found:
     def law(g: np.ndarray, rate: float, delta: float) -> None:
         s = g.max(axis=0)
         found = []
-        for bound in sipp_theory.INCLUSION_BOUNDS:
+        for bound in INCLUSION_OF_A_SIGN:
             error = float(sipp_theory.inclusion_error(s, rate, delta, shares=g, bound=bound))
             found.append(error)
             assert error >= 0
@@ -82,7 +83,7 @@ def rates_invert_errors(setting: Setting) -> Found:
     def law(g: np.ndarray, eps: float, delta: float) -> None:
         s = g.max(axis=0)
         rates = []
-        for bound in sipp_theory.INCLUSION_BOUNDS:
+        for bound in INCLUSION_OF_A_SIGN:
             shares = None if bound in ("bernstein", "kl") else g
             rate = float(sipp_theory.inclusion_rate(s, eps, delta, shares=shares, bound=bound))
             assert sipp_theory.inclusion_error(s, rate, delta, shares=shares, bound=bound) <= eps

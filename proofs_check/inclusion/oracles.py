@@ -20,6 +20,7 @@ from proofs_check.inclusion.exact_laws import (
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
+from proofs_check.monte_carlo.neuron_check import INCLUSION_OF_A_SIGN
 from sipp_core.runtime import generator
 
 STREAM = 62
@@ -139,11 +140,11 @@ def rates_by_enumeration(setting: Setting) -> Found:
 
     Independent inclusion for every bound, pivotal sampling for all but the exact tail.
     """
-    cases, worst, least = 0, 0.0, {bound: np.inf for bound in sipp_theory.INCLUSION_BOUNDS}
+    cases, worst, least = 0, 0.0, {bound: np.inf for bound in INCLUSION_OF_A_SIGN}
     for rows in _instances(setting, 6 if setting.full else 5):
         s = rows.max(axis=0)
         for eps, delta in ((0.3, 0.05), (0.6, 0.2), (0.9, 0.02)):
-            for bound in sipp_theory.INCLUSION_BOUNDS:
+            for bound in INCLUSION_OF_A_SIGN:
                 rate = float(sipp_theory.inclusion_rate(s, eps, delta, shares=rows, bound=bound))
                 p = _exact(np.minimum(1.0, rate * s))
                 least[bound] = min(least[bound], float(sum(p)))
@@ -182,7 +183,7 @@ def errors_by_enumeration(setting: Setting) -> Found:
                     bound: float(
                         sipp_theory.inclusion_error(s, rate, delta, shares=rows, bound=bound)
                     )
-                    for bound in sipp_theory.INCLUSION_BOUNDS
+                    for bound in INCLUSION_OF_A_SIGN
                 }
                 at = f"rate={rate}, delta={delta}, shares={rows.tolist()}"
                 for bound, got in found.items():

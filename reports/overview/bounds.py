@@ -52,7 +52,7 @@ def sensitivities(stats: Calibration, plan: Settings, eta: int, eta_star: int) -
                 "sizes": {
                     bound.claim: float(bound.size(neuron, plan.eps, plan.delta))
                     for bound in sipp_theory.BOUNDS.values()
-                    if bound.knows != "shares"
+                    if bound.knows in ("sum", "network")
                 },
                 "reached": int((layer.sensitivity > 0).sum()),
                 "weights": layer.sensitivity.numel(),

@@ -110,7 +110,7 @@ def guarantees(
             progress(done, len(cells), f"{name} with bound {bound}")
         result = sipp_core.prune(
             model, splits.calibration_pairs, method=name, eps=eps, delta=plan.delta, bound=bound,
-            seed=seed, points=plan.points if BOUNDS[bound].knows == "shares" else None,
+            seed=seed, points=plan.points if BOUNDS[bound].knows in ("shares", "neuron") else None,
         )  # fmt: skip
         errors, _ = sipp_core.output_errors(model, result.model, splits.figure_inputs)
         rows.append(
@@ -133,6 +133,6 @@ def _claim(claims: tuple[str, ...], method: Method, bound: Bound) -> str:
         return "NW-5 whole network"
     if method.certain:
         return "SP-6 largest share" if bound.knows == "shares" else "SP-6 sum of s"
-    if "SP-8" in claims:
+    if "SP-8" in claims and bound.knows != "neuron":
         return f"SP-8 {bound.title}"
     return f"SP-7 {bound.title} or SP-6" if "SP-7" in claims else f"{bound.claim} {bound.title}"

@@ -76,7 +76,7 @@ def _check_kinds(kinds: list[str], network: ladder.Network, instance: bool) -> N
             raise ValueError(f"--kind must be one of {', '.join(BOUNDS)}; found {kind!r}")
         if BOUNDS[kind].knows == "network" and not network:
             raise ValueError(f"--kind {kind} needs --eta and --eta-star")
-        if BOUNDS[kind].knows == "shares" and not instance:
+        if BOUNDS[kind].knows in ("shares", "neuron") and not instance:
             raise ValueError(f"--kind {kind} needs --shares")
 
 

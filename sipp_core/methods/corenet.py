@@ -20,6 +20,7 @@ from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float, generator
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.statistics import LayerStatistics
+from sipp_theory import Bound
 
 # CoreNet++ sets every 5th calibration input aside to choose candidates on.
 VALIDATION_EVERY = 5
@@ -132,6 +133,10 @@ class CoreNet(Planned):
         "arXiv 1804.05345",
     )
     default_bound = "corenet"
+
+    def accepts(self, bound: Bound) -> bool:
+        """Every bound on draws."""
+        return True
 
     def check(self, request: Request) -> None:
         """Guarantee mode has a bound of its own."""
@@ -311,6 +316,10 @@ class CoreNetPlusPlus(CoreNetPlus):
         "arXiv 1804.05345",
     )
     redraws = False
+
+    def accepts(self, bound: Bound) -> bool:
+        """Bounds on one sign: each sign of a neuron has the best candidate of its own."""
+        return bound.knows != "neuron"
 
     def needs(self, request: Request) -> Needs:
         """Inputs set aside, and their activation rows."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+import sipp_theory
 from sipp_core.pruning import planning
 from sipp_core.pruning.method import Facts, register
 from sipp_core.pruning.plan import LayerPlan
@@ -21,12 +22,14 @@ class SippPoisson(Planned):
     """Include each weight with probability min(1, c s_j).
 
     The weights of a pair are included by pivotal sampling, which keeps SP-8's promise and fixes the
-    count; independently only where the exact law (SP-5x) is what promises.
+    count; independently where the exact law (SP-5x) is what promises, or a tail of the whole neuron
+    (SP-11) at activations of both signs.
 
     Claim: SP-8. Source: [OWN].
     """
 
     name = "sipp-poisson"
+    guarantee_bound = "neuron"
     facts = Facts(
         "SiPP Poisson",
         "sipp",
@@ -48,6 +51,15 @@ class SippPoisson(Planned):
 
     def by_eps(self, table: Table, eps: float) -> LayerPlan:
         """Least inclusion rate of each pair that promises eps."""
+        if table.tail is not None:
+            rate = np.concatenate([
+                sipp_theory.tail_rate(
+                    table.weight[part], rows, table.sensitivity[part], eps, table.failure,
+                    exact=table.tail.exact,
+                )
+                for part, rows in table.groups()
+            ])  # fmt: skip
+            return planning.inclusion_plan(table, np.where(table.total > 0, rate, 0.0))
         assert table.bound.inclusion is not None
         rates = np.zeros_like(table.total)
         for sign, neuron in np.argwhere(table.total > 0):
@@ -66,7 +78,8 @@ class SippPoisson(Planned):
     def claims(self, request: Request) -> tuple[str, ...]:
         """SP-8, and the law of independent weights where it is what promises."""
         assert request.bound.inclusion is not None
-        exact = (request.bound.claim,) if request.bound.inclusion.independent else ()
+        own = request.bound.inclusion.independent or request.bound.knows == "neuron"
+        exact = (request.bound.claim,) if own else ()
         return ("SP-8", *exact) if request.guaranteed else ("SP-8", *exact, "AL-1")
 
 

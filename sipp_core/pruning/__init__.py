@@ -1,6 +1,6 @@
 """One call of `prune`: request, tables, promises, plans, draws, the written result."""
 
-from sipp_core.pruning import promise, table
+from sipp_core.pruning import planning, promise, table
 from sipp_core.pruning.loading import load
 from sipp_core.pruning.measured import measured_errors
 from sipp_core.pruning.method import Method, find_method, registered
@@ -30,6 +30,7 @@ __all__ = [
     "make_table",
     "measured_errors",
     "pivotal",
+    "planning",
     "promise",
     "prune",
     "refit",

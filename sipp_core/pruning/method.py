@@ -120,11 +120,12 @@ class Method(ABC):
         {"keep", "eps", "scope", "bound", "coverage_factor", "masks", "refit", "effective"}
     )
     default_bound: str = "bernstein"
+    guarantee_bound: str | None = None  # the default of guarantee mode, where it is another
     default_scope: Literal["layer", "global"] = "layer"
 
     def accepts(self, bound: Bound) -> bool:
         """Whether a bound can promise something of what this method does."""
-        return True
+        return bound.knows != "neuron"
 
     def check(self, request: Request) -> None:  # noqa: B027 (most methods refuse nothing more)
         """Refuse what `takes` cannot say."""
@@ -272,7 +273,7 @@ def bounds_of(method: Method) -> tuple[str, ...]:
     Example:
         >>> from sipp_core.methods import SippPoisson
         >>> bounds_of(SippPoisson())
-        ('bernstein', 'kl', 'cramer', 'exact')
+        ('bernstein', 'kl', 'cramer', 'exact', 'neuron', 'neuron-exact')
     """
     if "bound" not in method.takes:
         return ()

@@ -214,7 +214,7 @@ class KeepLargest(Planned):
 
     def accepts(self, bound: Bound) -> bool:
         """SP-6 knows a sum of sensitivities, or shares."""
-        return bound.knows != "network"
+        return bound.knows in ("sum", "shares")
 
     def claims(self, request: Request) -> tuple[str, ...]:
         """What any set of dropped weights costs."""
@@ -228,6 +228,12 @@ class DrawInProportion(Planned):
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
     """
+
+    guarantee_bound = "neuron"
+
+    def accepts(self, bound: Bound) -> bool:
+        """Every bound on draws."""
+        return True
 
     @abstractmethod
     def scores(self, table: Table) -> Float:

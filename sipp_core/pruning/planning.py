@@ -63,7 +63,7 @@ def whole_or_drawn(table: Table, scores: Float, draws: Float, whole: Bool) -> La
         scores=scores,
         draws=draws,
         probability=_kept_whole(table, whole),
-        eps=np.where(whole, 0.0, promise.draws_error(table, scores, draws)),
+        eps=np.where(whole, 0.0, promise.draws_error(table, scores, draws, whole=whole)),
         whole=whole,
     )
 
@@ -134,9 +134,19 @@ def inclusion_plan(table: Table, rates: Float) -> LayerPlan:
         probability=np.where(table.weight != 0, p, 0.0),
         eps=promise.inclusion_errors(table, rates),
         whole=sure & (table.total > 0),
-        # The exact law is that of independent weights; every other bound survives the coupling.
-        coupled=not (table.bound.inclusion and table.bound.inclusion.independent),
+        coupled=_may_couple(table),
     )
+
+
+def _may_couple(table: Table) -> bool:
+    """Whether the promise survives pivotal coupling within a sign of the weights.
+
+    The exact law is that of independent weights; a tail of the whole neuron needs weights that
+    push one way at every row; every other bound survives.
+    """
+    if table.tail is not None and bool(table.statistics.peaks[1].any()):
+        return False
+    return not (table.bound.inclusion and table.bound.inclusion.independent)
 
 
 def as_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
@@ -157,8 +167,15 @@ def draw_sizes(table: Table, scores: Float, eps: float, joint: bool = False) -> 
 
     Shapes: scores (out, fan_in); returns (2, out) float64.
 
-    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: see `sipp_theory.sample_size`.
+    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x, SP-11. Source: see `sipp_theory.sample_size`.
     """
+    if table.tail is not None:
+        return np.concatenate([
+            sipp_theory.tail_draws(
+                table.weight[part], rows, scores[part], eps, table.failure, exact=table.tail.exact
+            )
+            for part, rows in table.groups()
+        ], axis=1)  # fmt: skip
     sums = promise.span(table, scores, joint)
     if not table.by_shares:
         finite = np.where(np.isfinite(sums), sums, 0.0)

@@ -12,19 +12,64 @@ import torch
 import sipp_theory
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
-from sipp_theory import BOUNDS, Neuron
+from sipp_theory import BOUNDS, Neuron, NeuronTail
 
 
-def draws_error(table: Table, scores: Float, draws: Float, joint: bool = False) -> Float:
+def tail_of_coins(table: Table, tail: NeuronTail, probability: Float) -> Float:
+    """Error promised to each neuron by coins, for both of its signs; 1 where all goes.
+
+    Shapes: probability (out, fan_in); returns (2, out) float64, relative to z~.
+
+    Claim: SP-11. Source: [OWN].
+    """
+    eps = np.concatenate([
+        sipp_theory.tail_error(
+            table.weight[part], rows, probability[part], table.failure, exact=tail.exact
+        )
+        for part, rows in table.groups()
+    ])  # fmt: skip
+    kept = ((table.weight != 0) & (probability > 0)).any(axis=1)
+    return np.where(table.total > 0, np.where(kept, eps, 1.0), 0.0)
+
+
+def tail_of_draws(table: Table, tail: NeuronTail, scores: Float, draws: Float) -> Float:
+    """Error promised to each neuron by draws from its signs, +inf draws for one that is whole.
+
+    A sign without a draw is lost, which is an error of 1 at most on top of the other's.
+
+    Shapes: scores (out, fan_in), draws (2, out); returns (2, out) float64, relative to z~.
+
+    Claim: SP-11. Source: [OWN].
+    """
+    lost = (draws == 0) & (table.total > 0)
+    given = np.where(lost, np.inf, draws)
+    eps = np.concatenate([
+        sipp_theory.tail_draws_error(
+            table.weight[part], rows, scores[part], given[:, part], table.failure, exact=tail.exact
+        )
+        for part, rows in table.groups()
+    ])  # fmt: skip
+    eps = np.where(lost.any(axis=0), np.nextafter(1 + eps, np.inf), eps)
+    gone = (lost | (table.total == 0)).all(axis=0)
+    return np.where(table.total > 0, np.where(gone, 1.0, eps), 0.0)
+
+
+def draws_error(
+    table: Table, scores: Float, draws: Float, joint: bool = False, whole: Bool | None = None
+) -> Float:
     """Error promised to each pair for its number of draws in proportion to scores.
 
     With other scores than s, one draw lies in [0, M z] for M = C max_j s_j/q_j (S_sum if q = s/S).
+    Pairs that are kept whole matter to the other sign of a bound that speaks of both.
 
-    Shapes: scores (out, fan_in), draws (2, out); returns (2, out) float64.
+    Shapes: scores (out, fan_in), draws and whole (2, out); returns (2, out) float64.
 
     Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: see `sipp_theory.error`.
     """
     spans = span(table, scores, joint)
+    if table.tail is not None:
+        given = draws if whole is None else np.where(whole, np.inf, draws)
+        return tail_of_draws(table, table.tail, scores, given)
     # A weight that was seen to fire and is never drawn: nothing can be promised.
     biased = np.isinf(spans)
     live = (table.total > 0) & (draws > 0) & ~biased
@@ -89,6 +134,9 @@ def inclusion_errors(table: Table, rates: Float) -> Float:
 
     Claim: SP-8. Source: [OWN].
     """
+    if table.tail is not None:
+        rate = np.where(table.weight > 0, rates[0][:, None], rates[1][:, None])
+        return tail_of_coins(table, table.tail, np.minimum(1.0, rate * table.sensitivity))
     eps = np.where(table.total > 0, 1.0, 0.0)
     drawn = (table.total > 0) & (rates > 0)
     bound, factor = table.bound, table.coverage_factor

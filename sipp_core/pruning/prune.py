@@ -85,11 +85,14 @@ def prune(
         keep: fraction of prunable weights to keep, in (0, 1].
         eps: relative error of each neuron, in (0, 1); of the network's output for CoreNet.
         delta: failure probability, in (0, 1): per neuron and input, shared by its two signs, and by
-            the parts above and below 0 of an input that has both; of the network for CoreNet's own
-            bound. Budget mode: 0.05 unless given.
+            the parts above and below 0 of an input that has both, where the bound does not speak of
+            all of them (neuron); of the network for CoreNet's own bound. Budget mode: 0.05 unless
+            given.
         scope: "layer" (default) keeps the fraction of every layer, "global" of all together.
         bound: a name of `sipp_theory.BOUNDS`, or a bound; default bernstein, for CoreNet methods
-            corenet. cramer and exact use kept activation rows.
+            corenet, and in guarantee mode neuron (SP-11) for methods that draw, at coverage factor
+            1. cramer, exact and neuron use kept activation rows; in a layer that has more of them
+            than `points`, cramer and exact speak of those kept, and bernstein is neuron's stand-in.
         coverage_factor: C >= 1 assumed of fresh inputs, g_j(x) <= C s_j (ES-4); 1 promises for the
             calibration inputs.
         ranking: deprecated; write method=SippDet(rank="mean").
@@ -118,7 +121,7 @@ def prune(
             culprit is named and nothing has been changed.
         ConnectionError: a process of the group has ended or does not answer.
 
-    Claim: SP-1 to SP-10, AL-1, NW-5. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
+    Claim: SP-1 to SP-12, AL-1, NW-5. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
 
     Example:
         >>> import torch; from sipp_core.methods import SippDet
@@ -129,6 +132,8 @@ def prune(
     """
     model = uncompiled(model)
     rule = _ranked(find_method(method), ranking)
+    if bound is None and isinstance(calibration, Calibration) and not calibration.points:
+        bound = rule.default_bound if "bound" in rule.takes else None
     request = make_request(
         rule, model, keep=keep, eps=eps, delta=delta, scope=scope, bound=bound,
         coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, refit=refit,
@@ -318,7 +323,8 @@ def make_request(
     _number("coverage_factor", coverage_factor)
     if not (math.isfinite(coverage_factor) and coverage_factor >= 1):
         raise ValueError(f"coverage_factor must be at least 1; found {coverage_factor!r}")
-    chosen = _bound(method, bound)
+    best = method.guarantee_bound if eps is not None and coverage_factor == 1 else None
+    chosen = _bound(method, best if bound is None else bound)
     _refuse_unused(
         method,
         keep=keep,
@@ -362,7 +368,7 @@ def make_request(
             f"eps={eps!r}"
         )
     method.check(request)
-    rows = chosen.knows == "shares" or method.needs(request).rows
+    rows = chosen.knows in ("shares", "neuron") or method.needs(request).rows
     if points is not None and not rows:
         raise ValueError(
             f"method {method.name!r} with bound {chosen.name!r} looks at no activation rows; leave "

@@ -83,6 +83,11 @@ def notes_on(request: Request, stats: Calibration, reports: Sequence[LayerReport
             f"bound {request.bound.name!r} speaks of a uniform sample of the activation rows in "
             f"{', '.join(partial)}; raise points= to cover all of them"
         )
+    if request.bound.knows == "neuron" and partial:
+        notes.append(
+            f"bound {request.bound.name!r} looks at every activation row, and not all were kept of "
+            f"{', '.join(partial)}: bernstein promises there; raise points= to keep them"
+        )
     if stats.left_whole:
         notes.append(
             "left whole, because no layer of a known kind multiplies by them: "

@@ -15,7 +15,7 @@ from sipp_core.network.selection import LayerChoice
 from sipp_core.pruning.request import Request
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_core.sensitivity.statistics import LayerStatistics
-from sipp_theory import BOUNDS, Bound, Neuron
+from sipp_theory import BOUNDS, Bound, Neuron, NeuronTail
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,8 @@ class Table:
         delta: (2, out) failure probability of each sign at one non-negative row: `failure` shared
             by what can fail at one input, see `live_parts`.
         coverage_factor: C.
-        bound: the bound that promises.
+        bound: the bound that promises. One that speaks of whole neurons looks at every row, and
+            makes way for Bernstein's where calibration did not keep them all.
         eta: number of neurons of the network.
         eta_star: widest layer, the input width included.
         dice: the user's seed and the layer's place, for what is chosen at random while planning.
@@ -62,6 +63,11 @@ class Table:
         return self.bound.knows == "shares"
 
     @property
+    def tail(self) -> NeuronTail | None:
+        """The bound, if it speaks of both signs of a neuron at once (SP-11)."""
+        return self.bound if isinstance(self.bound, NeuronTail) else None
+
+    @property
     def failures(self) -> Float | float:
         """Failure probability as the bound counts it: of each sign, or of the whole network."""
         return self.failure if self.bound.knows == "network" else self.delta
@@ -79,6 +85,18 @@ class Table:
         """Mask of one pair's weights that ever fired, (fan_in,)."""
         weight = self.weight[neuron]
         return (weight > 0 if sign == 0 else weight < 0) & (self.sensitivity[neuron] > 0)
+
+    def groups(self) -> list[tuple[slice, Float]]:
+        """The neurons of each group, and its (n, fan_in) activation rows, if all were kept."""
+        points = self.statistics.points
+        if bool(self.statistics.peaks[1].any()):  # they were split in two
+            above, below = points.chunk(2, dim=1)
+            points = above - below
+        step = self.weight.shape[0] // points.shape[0]
+        return [
+            (slice(group * step, (group + 1) * step), rows.double().numpy())
+            for group, rows in enumerate(points)
+        ]
 
     def shares(self, sign: int, neuron: int, columns: Bool | NDArray[np.intp]) -> Float:
         """Shares g_j(x) of one pair's weights at the kept points, live rows only.
@@ -130,6 +148,8 @@ def make_table(
     """
     bound = BOUNDS[bound] if isinstance(bound, str) else bound
     refuse_coverage(bound, coverage_factor)
+    if bound.knows == "neuron" and not statistics.complete:
+        bound = BOUNDS["bernstein"]
     weight = statistics.layer.weight.double().cpu().numpy()
     s = statistics.sensitivity.double().cpu().numpy()
     signs = (weight > 0, weight < 0)

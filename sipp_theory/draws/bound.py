@@ -2,8 +2,9 @@
 
 `BOUNDS` lists them from the loosest to the sharpest, none larger than the one before at coverage
 factor 1: corenet (as printed), bernstein, kl, cramer, exact. The first three know one number of a
-neuron, the last two its shares at given inputs. Each is registered by the file that computes it; to
-add one, put such a file into this folder.
+neuron's sign, the next two its shares at given inputs; neuron and neuron-exact (SP-11, in
+`sipp_theory.inclusion`) speak of both signs at once, with shares that are signed. Each is
+registered by the file that computes it; to add one, put such a file into this folder.
 """
 
 from __future__ import annotations
@@ -23,17 +24,19 @@ _NEEDS = {
     "sum": ("sensitivity_sum",),
     "network": ("sensitivity_sum", "eta", "eta_star"),
     "shares": ("shares", "probabilities"),
+    "neuron": ("shares", "probabilities"),
 }
 _FIELDS = tuple(dict.fromkeys(field for fields in _NEEDS.values() for field in fields))
 
 
 @dataclass(frozen=True, eq=False)
 class Neuron:
-    """One sign of one neuron as a bound sees it; a bound reads the fields that it needs.
+    """One sign of one neuron, or all of it, as a bound sees it; it reads the fields that it needs.
 
     Attributes:
         sensitivity_sum: S_sum, 0 or >= 1; any shape, one entry a neuron.
-        shares: (n, k) g_j(x) of the k candidate weights at n inputs; one neuron.
+        shares: (n, k) g_j(x) of the k candidate weights at n inputs; one neuron. For a bound that
+            knows "neuron" w_j a_j/z~, signed.
         probabilities: (k,) q_j >= 0 that add up to 1; one neuron.
         coverage_factor: C with g_j(x) <= C s_j, >= 1; broadcasts.
         eta: number of neurons of the network.
@@ -84,20 +87,21 @@ class Inclusion(ABC):
 
 
 class Bound(ABC):
-    """A bound on the error of m draws with replacement, for one sign of one neuron.
+    """A bound on the error of m draws with replacement, for one sign of a neuron or for all of it.
 
     A subclass gives `name`, `claim` (its THEORY id), `title` (for tables and figures), `knows`
-    ("sum": S_sum; "network": S_sum, eta and eta*; "shares": shares and probabilities), whether it
-    `takes_coverage` (a factor C), and the two directions `size` and `error`; `inclusion` is what it
-    says of Poisson inclusion, or None. `register_bound` puts it into BOUNDS.
+    ("sum": S_sum; "network": S_sum, eta and eta*; "shares": shares and probabilities; "neuron":
+    signed shares of both signs, z~ in z's place), whether it `takes_coverage` (a factor C), and the
+    two directions `size` and `error`; `inclusion` is what it says of Poisson inclusion, or None.
+    `register_bound` puts it into BOUNDS.
 
-    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: see `sample_size`.
+    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x, SP-11. Source: see `sample_size`.
     """
 
     name: ClassVar[str]
     claim: ClassVar[str]
     title: ClassVar[str]
-    knows: ClassVar[Literal["sum", "network", "shares"]]
+    knows: ClassVar[Literal["sum", "network", "shares", "neuron"]]
     takes_coverage: ClassVar[bool] = False
     inclusion: Inclusion | None = None
 
@@ -213,19 +217,20 @@ def sample_size(
     """Draws with replacement that keep one sign of one neuron within 1 +- eps.
 
     The least m with error(kind, m) <= eps: "corenet" SP-2, "bernstein" SP-3, "kl" SP-4,
-    "cramer" SP-5, "exact" SP-5x.
+    "cramer" SP-5, "exact" SP-5x; "neuron" and "neuron-exact" SP-11, of both signs drawn together.
 
     Args:
         kind: which bound; see KINDS.
-        eps: relative error, in (0, 1); one number for cramer and exact.
+        eps: relative error, in (0, 1); one number for bounds that take shares.
         delta: failure probability in (0, 1): of one neuron and sign at one input, but of the whole
             network for corenet, as its paper has it.
         sensitivity_sum: S_sum, 0 or >= 1, any shape (corenet, bernstein, kl).
         coverage_factor: C with g_j(x) <= C s_j, >= 1 (bernstein, kl); 1 on the calibration points.
         eta: number of neurons of the network (corenet).
         eta_star: widest layer, the input width included (corenet).
-        shares: (n, k) g_j(x) of the k candidate weights at n inputs (cramer, exact).
-        probabilities: (k,) q_j >= 0 that add up to 1 (cramer, exact).
+        shares: (n, k) g_j(x) of the k candidate weights at n inputs (cramer, exact), or w_j a_j/z~,
+            whose magnitudes add up to 1 (neuron, neuron-exact).
+        probabilities: (k,) q_j >= 0 that add up to 1 (cramer, exact, neuron, neuron-exact).
 
     Returns:
         float64 whole numbers, broadcast over neurons; 0 for a dead neuron; +inf if none is enough.
@@ -233,7 +238,7 @@ def sample_size(
     Raises:
         ValueError: an unknown kind, an argument that is missing, not taken, or out of range.
 
-    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: [CN] 1804.05345, [SP] 1910.05422, [OWN].
+    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x, SP-11. Source: [CN] 1804.05345, [SP] 1910.05422, [OWN].
 
     Example:
         >>> sample_size("bernstein", sensitivity_sum=[4.0, 9.0], eps=0.1, delta=0.05).tolist()
@@ -263,14 +268,14 @@ def error(
 
     Args:
         kind: which bound; see KINDS.
-        m: number of draws, >= 0; one number for cramer and exact, whole for exact.
+        m: number of draws, >= 0; one number for bounds that take shares, whole for all but cramer.
         delta: failure probability, as in `sample_size`.
         sensitivity_sum: S_sum, 0 or >= 1, any shape (corenet, bernstein, kl).
         coverage_factor: C with g_j(x) <= C s_j, >= 1 (bernstein, kl).
         eta: number of neurons of the network (corenet).
         eta_star: widest layer, the input width included (corenet).
-        shares: (n, k) g_j(x) (cramer, exact).
-        probabilities: (k,) q_j (cramer, exact).
+        shares: (n, k) g_j(x) (cramer, exact) or w_j a_j/z~ (neuron, neuron-exact).
+        probabilities: (k,) q_j (cramer, exact, neuron, neuron-exact).
 
     Returns:
         float64 errors, broadcast over neurons, rounded up; +inf at m = 0; vacuous from 1 on.
@@ -278,7 +283,7 @@ def error(
     Raises:
         ValueError: an unknown kind, an argument that is missing, not taken, or out of range.
 
-    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x. Source: [CN] 1804.05345, [SP] 1910.05422, [OWN].
+    Claim: SP-2, SP-3, SP-4, SP-5, SP-5x, SP-11. Source: [CN] 1804.05345, [SP] 1910.05422, [OWN].
 
     Example:
         >>> bool(error("kl", sensitivity_sum=9.0, m=6_071, delta=0.05) <= 0.1)

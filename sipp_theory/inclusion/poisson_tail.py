@@ -26,8 +26,8 @@ RATE_TOLERANCE = 2e-3
 LEAST_CERTAINTY = 1e-6
 
 
-def _convolution_error(values: Float, p: Float, delta: float) -> float:
-    """Exact-tail error of sum_j v_j (B_j - p_j): two-point laws folded in one after the other.
+def coins_tail(values: Float, p: Float, delta: float) -> float:
+    """Exact-tail error of sum_j v_j (B_j - p_j), v of any sign: two-point laws folded in in turn.
 
     Direct convolution adds only non-negative numbers, so its float error is relative and tiny.
     """
@@ -42,7 +42,7 @@ def _convolution_error(values: Float, p: Float, delta: float) -> float:
     grid = np.rint(values / step)
     residue = values - step * grid
     rounded = bernstein_radius(float((p * (1 - p)) @ residue**2), float(np.abs(residue).max()), log)
-    reach = bernstein_radius(variance, float(values.max()), log) + rounded
+    reach = bernstein_radius(variance, float(np.abs(values).max()), log) + rounded
     size = int(2 * np.ceil(reach / step) + 8)
     if size > LARGEST_WINDOW:
         return np.inf
@@ -51,7 +51,7 @@ def _convolution_error(values: Float, p: Float, delta: float) -> float:
     pmf[-centre % size] = 1.0
     moved = np.empty_like(pmf)
     # A weight that rounds to 0 moves nothing; its residue is in the radius.
-    for jump, chance in zip(grid[grid > 0].astype(np.int64) % size, p[grid > 0], strict=True):
+    for jump, chance in zip(grid[grid != 0].astype(np.int64) % size, p[grid != 0], strict=True):
         moved[jump:], moved[:jump] = pmf[: size - jump], pmf[size - jump :]
         pmf *= 1 - chance
         moved *= chance
@@ -171,5 +171,5 @@ class ExactTail(Cramer):
         errors = super().row_errors(part, delta, floor)
         values, p = part.shares / part.probabilities, part.probabilities
         for row in np.flatnonzero(errors > floor):
-            errors[row] = min(errors[row], _convolution_error(values[row], p, delta))
+            errors[row] = min(errors[row], coins_tail(values[row], p, delta))
         return errors

@@ -153,8 +153,10 @@ BOUNDS = [
     channels("channels bernstein", channel_bernstein_size, channel_bernstein_error, 24),
     instance_exact("cramer"),
     instance_exact("exact"),
+    instance_exact("neuron"),
+    instance_exact("neuron-exact"),
     spectral(),
-    *(inclusion(b) for b in ("bernstein", "kl", "cramer", "exact")),
+    *(inclusion(b) for b in ("bernstein", "kl", "cramer", "exact", "neuron", "neuron-exact")),
 ]
 every_bound = pytest.mark.parametrize("bound", BOUNDS, ids=lambda b: b.name)
 

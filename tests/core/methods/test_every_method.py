@@ -79,7 +79,11 @@ def test_a_ready_calibration_makes_the_same_file(
 def one_for_all() -> tuple[nn.Module, Calibration]:
     model, x = relu_network(), rows()
     return model, calibrate(
-        model, for_method("snip", x), statistics={"mean", "energy", "gradients"}, inputs=True
+        model,
+        for_method("snip", x),
+        statistics={"mean", "energy", "gradients"},
+        inputs=True,
+        points=1024,
     )
 
 

@@ -218,7 +218,7 @@ def test_a_coverage_factor_costs_weights() -> None:
 
 def test_neurons_kept_whole_are_flagged_and_untouched() -> None:
     net, x = promised_network()
-    result = prune(net, x, method="sipp-rand", eps=EPS, delta=DELTA)
+    result = prune(net, x, method="sipp-rand", eps=EPS, delta=DELTA, bound="bernstein")
     small = result.layers[1]
     whole = result.plans[1].whole.all(axis=0)
     assert 0 < small.whole == int(whole.sum())

@@ -19,8 +19,10 @@ def test_the_table_lists_the_claims_from_the_loosest_to_the_sharpest():
         ("kl", "SP-4", "sum"),
         ("cramer", "SP-5", "shares"),
         ("exact", "SP-5x", "shares"),
+        ("neuron", "SP-11", "neuron"),
+        ("neuron-exact", "SP-11", "neuron"),
     ]
-    assert list(KINDS) == list(BOUNDS) and KINDS[0] == "corenet" and len(KINDS) == 5
+    assert list(KINDS) == list(BOUNDS) and KINDS[0] == "corenet" and len(KINDS) == 7
     assert list(INCLUSION_BOUNDS) == list(KINDS[1:])
 
 
@@ -46,6 +48,8 @@ COMPLETE = {
     "kl": {"sensitivity_sum": 2.0},
     "cramer": {"shares": SHARES, "probabilities": Q},
     "exact": {"shares": SHARES, "probabilities": Q},
+    "neuron": {"shares": SHARES, "probabilities": Q},
+    "neuron-exact": {"shares": SHARES, "probabilities": Q},
 }
 OTHERS = {
     "sensitivity_sum": 2.0,

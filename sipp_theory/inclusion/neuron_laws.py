@@ -1,0 +1,324 @@
+"""The laws behind SP-11: what a rate c means for each neuron of a layer, and its errors at rows.
+
+z^ - z is a sum of independent terms of either sign, relative to z~ = |w|.|a|: coins that keep
+weights or draws of each sign. A law answers for many pairs (neuron, row) at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipp_theory.draws.cramer import inverse_rate
+from sipp_theory.draws.exact import draws_tail
+from sipp_theory.draws.law_of_a_draw import ROUNDING, LogMgf
+from sipp_theory.inclusion.poisson_tail import coins_tail
+from sipp_theory.numeric import checks as nm
+from sipp_theory.numeric.checks import UNIT, Float
+
+Index = NDArray[np.intp]
+# Numbers that one step may hold at once.
+BLOCK = 2**21
+LARGEST_TILT = 700.0
+
+
+@dataclass(frozen=True, eq=False)
+class Layer(ABC):
+    """A layer that is thinned out, with what a rate c means for each of its neurons.
+
+    Shapes: weight (out, k), rows (n, k), scores (out, k), size (out, n) with z~ of each row.
+    """
+
+    weight: Float
+    rows: Float
+    scores: Float
+    size: Float
+    delta: float
+    exact: bool
+
+    @property
+    def _slack(self) -> float:
+        """Bound on 1 plus the relative rounding of a sum of products over the fan-in."""
+        return 1 + 8 * (self.weight.shape[1] + 4) * UNIT
+
+    @property
+    def log(self) -> float:
+        """ln(2/delta): two tails, and no union over signs."""
+        return float(nm.log_over(2.0, self.delta))
+
+    def shares(self, neurons: Index, rows: Index) -> Float:
+        """Signed shares w a/z~ of pairs (neuron, row), (b, k); 0 where z~ is."""
+        part, size = self.weight[neurons] * self.rows[rows], self.size[neurons, rows][:, None]
+        return np.divide(part, size, out=np.zeros_like(part), where=size > 0)
+
+    @abstractmethod
+    def certain(self) -> Float:
+        """Rate from which a neuron keeps every weight that it can, (out,)."""
+
+    @abstractmethod
+    def spread(self, rate: Float, neurons: Index) -> tuple[Float, Float]:
+        """Variance of z^/z~ at each row, and a bound on one centred term, (b, n) each."""
+
+    @abstractmethod
+    def chernoff(self, rate: Float, neurons: Index, rows: Index) -> Float:
+        """Error of pairs by the Chernoff bound, (b,)."""
+
+    @abstractmethod
+    def tail(self, rate: float, neuron: int, row: int) -> float:
+        """Error of one pair by the exact tail."""
+
+    def screen(self, rate: Float, neurons: Index) -> Float:
+        """Error of the neurons at every row by Bernstein, never below the others, (b, n)."""
+        variance, largest = self.spread(rate, neurons)
+        linear = largest * self.log / 3
+        error = nm.up((linear + np.sqrt(linear**2 + 2 * variance * self.log)) * (1 + 1e-12))
+        return np.where((self.size[neurons] > 0) & (variance > 0), error, 0.0)
+
+    def errors(self, rate: Float, neurons: Index, rows: Index, floor: float = 0.0) -> Float:
+        """Error of pairs, no better than Chernoff's where that is at most the floor, (b,)."""
+        step = max(1, BLOCK // self.weight.shape[1])
+        parts = [slice(start, start + step) for start in range(0, neurons.size, step)]
+        found = [self.chernoff(rate[p], neurons[p], rows[p]) for p in parts]
+        error = np.concatenate(found) if found else np.zeros(0)
+        if self.exact:
+            for pair in np.flatnonzero(error > floor):
+                one = self.tail(float(rate[pair]), int(neurons[pair]), int(rows[pair]))
+                error[pair] = min(error[pair], one)
+        return error
+
+    def worst(self, rate: Float, neurons: Index, floor: float = 0.0) -> tuple[Float, Index]:
+        """Largest error of each neuron over the rows, and where, -1 where none passes the floor.
+
+        Shapes: rate and neurons (b,); returns (b,) twice.
+        """
+        step = max(1, BLOCK // max(1, self.rows.shape[0]))
+        if neurons.size > step:
+            parts = [slice(s, s + step) for s in range(0, neurons.size, step)]
+            found = [self.worst(rate[p], neurons[p], floor) for p in parts]
+            return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+        screen = self.screen(rate, neurons)
+        most, where = np.full(neurons.size, floor), np.full(neurons.size, -1)
+        order = np.argsort(-screen, axis=1, kind="stable")
+        start, width = 0, 1
+        while start < screen.shape[1]:
+            rows = order[:, start : start + width]
+            pair = np.argwhere(np.take_along_axis(screen, rows, 1) > most[:, None])
+            if pair.size == 0:
+                break
+            at = rows[pair[:, 0], pair[:, 1]]
+            error = self.errors(rate[pair[:, 0]], neurons[pair[:, 0]], at, floor)
+            for (place, _), row, value in zip(pair, at, error, strict=True):
+                if value > most[place]:
+                    most[place], where[place] = value, row
+            start, width = start + width, min(2 * width + 2, 64)
+        return most, where
+
+
+class Coins(Layer):
+    """Independent inclusion with p_j = min(1, c s_j)."""
+
+    def chances(self, rate: Float, neurons: Index) -> Float:
+        """(b, k) probabilities; 1 where a weight cannot matter."""
+        s = self.scores[neurons]
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.where(s > 0, np.minimum(1.0, rate[:, None] * s), 1.0)
+
+    def certain(self) -> Float:
+        """1/s_j of the least score, rounded up."""
+        least = np.where(self.scores > 0, self.scores, np.inf).min(axis=1, initial=np.inf)
+        return np.where(np.isfinite(least), nm.up(nm.up(1 / least)), 0.0)
+
+    def spread(self, rate: Float, neurons: Index) -> tuple[Float, Float]:
+        """Of the coins that are not certain."""
+        p, weight = self.chances(rate, neurons), self.weight[neurons]
+        size = np.where(self.size[neurons] > 0, self.size[neurons], 1.0)
+        with np.errstate(divide="ignore"):
+            odds = np.where(p > 0, (1 - p) / p, 0.0)
+        variance = (weight**2 * odds) @ (self.rows**2).T / size**2 * self._slack
+        jump = np.abs(weight) * np.where(p < 1, np.maximum(odds, 1.0), 0.0)
+        return variance, _largest(jump, np.abs(self.rows)) / size
+
+    def _values(self, rate: Float, neurons: Index, rows: Index) -> tuple[Float, Float, Float]:
+        """Shares, probabilities, and h/p where a coin decides, 0 elsewhere."""
+        h, p = self.shares(neurons, rows), self.chances(rate, neurons)
+        moving = (p < 1) & (h != 0)
+        p = np.where(moving, p, 0.5)
+        return np.where(moving, h, 0.0), p, np.where(moving, h, 0.0) / p
+
+    def chernoff(self, rate: Float, neurons: Index, rows: Index) -> Float:
+        """Both tails at ln(2/delta)."""
+        h, p, v = self._values(rate, neurons, rows)
+        variance = (v**2 * p * (1 - p)).sum(axis=1)
+        up, down = np.where(v > 0, v, 0.0), np.where(v < 0, -v, 0.0)
+        y = np.full(len(h), self.log)
+        most = [(a * (1 - p) + b * p).sum(axis=1) for a, b in ((up, down), (down, up))]
+        return np.maximum(
+            inverse_rate(_coins_log_mgf(v, p), variance, y, most[0]),
+            inverse_rate(_coins_log_mgf(-v, p), variance, y, most[1]),
+        )
+
+    def tail(self, rate: float, neuron: int, row: int) -> float:
+        """By convolution of two-point laws."""
+        _, p, v = self._values(np.array([rate]), np.array([neuron]), np.array([row]))
+        return coins_tail(v[0], p[0], self.delta)
+
+
+def _coins_log_mgf(v: Float, p: Float) -> LogMgf:
+    """K(mu) = sum_j ln(1 - p_j + p_j e^(mu v_j)) - mu p_j v_j, rounded up. Shapes: v, p (b, k)."""
+    mean = (p * v).sum(axis=1)
+    load = (p * np.abs(v)).sum(axis=1)
+    charge = (16 + np.log2(v.shape[1] + 1)) * UNIT
+
+    def moments(mu: Float) -> tuple[Float, Float, Float]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            tilt = mu[:, None] * v
+            grown = p * np.expm1(np.minimum(tilt, LARGEST_TILT))
+            # Beyond, ln(1 - p + p e^t) grows by no more than t.
+            terms = np.log1p(grown) + np.maximum(tilt - LARGEST_TILT, 0.0)
+            chance = (p + grown) / (1 + grown)
+            first = ((chance - p) * v).sum(axis=1)
+            second = (chance * (1 - chance) * v**2).sum(axis=1)
+            rounding = charge * (np.abs(terms).sum(axis=1) + mu * load)
+            return terms.sum(axis=1) - mu * mean + rounding, first, second
+
+    return moments
+
+
+class Draws(Layer):
+    """ceil(c S_s) draws with replacement from each sign, in proportion to scores.
+
+    A sign that asks for as many draws as it has weights is kept whole, and is exact.
+    """
+
+    def draws(self, rate: Float, neurons: Index) -> Float:
+        """(2, b) draws, +inf for a whole sign, 0 for one without weights."""
+        found = []
+        for s in (self._part(neurons, sign) for sign in (0, 1)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                m = np.ceil(rate * s.sum(axis=1))
+            found.append(np.where(m >= (s > 0).sum(axis=1), np.inf, np.maximum(m, 0.0)))
+        return np.stack(found)
+
+    def _part(self, neurons: Index, sign: int) -> Float:
+        weight = self.weight[neurons]
+        return np.where(weight > 0 if sign == 0 else weight < 0, self.scores[neurons], 0.0)
+
+    def chances(self, neurons: Index, sign: int) -> Float:
+        """Chance that a draw of a sign takes each weight, (b, k)."""
+        part = self._part(neurons, sign)
+        total = part.sum(axis=1, keepdims=True)
+        return np.divide(part, total, out=np.zeros_like(part), where=total > 0)
+
+    def certain(self) -> Float:
+        """Where each sign asks for as many draws as it has weights."""
+        everyone = np.arange(len(self.weight))
+        asked = []
+        for sign in (0, 1):
+            s = self._part(everyone, sign)
+            total = s.sum(axis=1)
+            count = (s > 0).sum(axis=1)
+            asked.append(np.divide(count, total, out=np.zeros(len(s)), where=total > 0))
+        return nm.up(nm.up(np.max(asked, axis=0)))
+
+    def spread(self, rate: Float, neurons: Index) -> tuple[Float, Float]:
+        """Of the signs that are drawn from."""
+        m = self.draws(rate, neurons)
+        size = np.where(self.size[neurons] > 0, self.size[neurons], 1.0)
+        variance, largest = np.zeros(size.shape), np.zeros(size.shape)
+        for sign in (0, 1):
+            q = self.chances(neurons, sign)
+            drawn = (q > 0) & np.isfinite(m[sign])[:, None]
+            w = np.where(drawn, self.weight[neurons], 0.0)
+            per = np.divide(1.0, q, out=np.zeros_like(q), where=drawn)
+            times = np.where(np.isfinite(m[sign]), np.maximum(m[sign], 1.0), 1.0)[:, None]
+            mean = w @ self.rows.T / size
+            square = (w**2 * per) @ (self.rows**2).T / size**2
+            # What the difference loses to rounding is added again.
+            variance += (np.maximum(square - mean**2, 0.0) + square * (self._slack - 1)) / times
+            jump = _largest(np.abs(w) * per, np.abs(self.rows)) / size + np.abs(mean)
+            largest = np.maximum(largest, jump / times)
+        return variance, largest
+
+    def _laws(self, m: Float, neurons: Index, rows: Index) -> list[tuple[Float, Float, Float]]:
+        """For each sign that is drawn: (b, k) centred values, chances, and (b,) draws."""
+        h, laws = self.shares(neurons, rows), []
+        for sign in (0, 1):
+            q = self.chances(neurons, sign)
+            q = np.where(np.isfinite(m[sign])[:, None], q, 0.0)
+            times = np.where(np.isfinite(m[sign]), np.maximum(m[sign], 1.0), 1.0)
+            value = np.divide(h, q, out=np.zeros_like(h), where=q > 0)
+            mean = (value * q).sum(axis=1, keepdims=True)
+            laws.append((np.where(q > 0, value - mean, 0.0) / times[:, None], q, times))
+        return laws
+
+    def chernoff(self, rate: Float, neurons: Index, rows: Index) -> Float:
+        """Both tails at ln(2/delta)."""
+        return self.at(self.draws(rate, neurons), neurons, rows)
+
+    def at(self, m: Float, neurons: Index, rows: Index) -> Float:
+        """Error of pairs for given numbers of draws, (b,)."""
+        laws = self._laws(m, neurons, rows)
+        variance = sum(times * (q * v**2).sum(axis=1) for v, q, times in laws)
+        assert isinstance(variance, np.ndarray)
+        reach = [
+            sum(times * np.maximum(side * v, 0.0).max(axis=1, initial=0.0) for v, _, times in laws)
+            for side in (1.0, -1.0)
+        ]
+        # A law that is constant up to rounding carries no error.
+        dust = [np.abs(v).max(axis=1, initial=0.0) * times for v, _, times in laws]
+        variance = np.where(np.max(dust, axis=0) < 1e-13, 0.0, variance)
+        y = np.full(len(variance), self.log)
+        return np.maximum(
+            inverse_rate(_draws_log_mgf(laws, 1.0), variance, y, np.asarray(reach[0])),
+            inverse_rate(_draws_log_mgf(laws, -1.0), variance, y, np.asarray(reach[1])),
+        )
+
+    def tail(self, rate: float, neuron: int, row: int) -> float:
+        """By convolution of the laws of a draw."""
+        m = self.draws(np.array([rate]), np.array([neuron]))
+        laws = self._laws(m, np.array([neuron]), np.array([row]))
+        parts = [(v[0][q[0] > 0], q[0][q[0] > 0], float(t[0])) for v, q, t in laws if q.any()]
+        return draws_tail(parts, self.delta)
+
+
+def _draws_log_mgf(laws: list[tuple[Float, Float, Float]], side: float) -> LogMgf:
+    """K(mu) = sum over signs of m ln sum_j q_j e^(mu v_j), v centred over m, rounded up."""
+
+    def moments(mu: Float) -> tuple[Float, Float, Float]:
+        k, first, second = (np.zeros_like(mu) for _ in range(3))
+        for v, q, times in laws:
+            drawn = q.any(axis=1)
+            with np.errstate(divide="ignore"):
+                exponent = mu[:, None] * side * v + np.log(q)
+            shift = np.where(drawn, exponent.max(axis=1, initial=-np.inf), 0.0)
+            mass = np.exp(exponent - shift[:, None])
+            total = np.where(drawn, mass.sum(axis=1), 1.0)
+            mean = side * (mass * v).sum(axis=1) / total
+            square = (mass * v**2).sum(axis=1) / total
+            rise = np.maximum(shift + np.log(total), 0.0) + ROUNDING * (1 + np.abs(shift))
+            k += np.where(drawn, times * rise, 0.0)
+            first += np.where(drawn, times * mean, 0.0)
+            second += np.where(drawn, times * np.maximum(square - mean**2, 0.0), 0.0)
+        return k, first, second
+
+    return moments
+
+
+@dataclass(frozen=True, eq=False)
+class GivenDraws(Draws):
+    """Draws as they stand, (2, out); the rate has no say."""
+
+    given: Float
+
+    def draws(self, rate: Float, neurons: Index) -> Float:
+        """(2, b) of the given numbers."""
+        return self.given[:, neurons]
+
+
+def _largest(jump: Float, magnitude: Float) -> Float:
+    """Largest jump_j magnitude_j, (b, n). Shapes: jump (b, k), magnitude (n, k)."""
+    found = [(jump * row).max(axis=1, initial=0.0) for row in magnitude]
+    return np.stack(found, axis=1) if found else np.zeros((len(jump), 0))
