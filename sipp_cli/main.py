@@ -15,10 +15,12 @@ from sipp_cli.commands import (
     check,
     compress,
     decompress,
+    diff,
     generalize,
     prune,
     report,
     validate,
+    verify,
 )
 from sipp_cli.edge import Edge
 
@@ -34,7 +36,7 @@ app = typer.Typer(
 )
 for _command in (
     prune, certify, compress, decompress, bounds, check, report, validate, generalize,
-    bench,
+    bench, verify, diff,
 ):  # fmt: skip
     _name = _command.__name__.rpartition(".")[2]
     app.command(_name, cls=getattr(_command, "Command", None))(_command.command)

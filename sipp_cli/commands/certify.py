@@ -1,4 +1,4 @@
-"""`sipp certify`: what held-out inputs prove about a pruned network."""
+"""`sipp certify`: what held-out inputs prove about a pruned network, or about any two."""
 
 from __future__ import annotations
 
@@ -7,42 +7,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sipp_cli import edge, inputs, networks, options, render
+from sipp_cli import certifying, edge, options, places, render
 
 if TYPE_CHECKING:
-    from sipp_core import Certificate, PruneResult
+    from sipp_core import Certificate
 
-
-def _refuse_stranger(network: networks.Network, result: PruneResult, path: Path) -> None:
-    """Refuse a model that is not the one that the file was pruned from."""
-    from sipp_core.runtime import fingerprint
-
-    if fingerprint(network.model) != result.original:
-        raise ValueError(
-            f"{path} was pruned from another network than {network.name!r} as it is here; give the "
-            "weights it was pruned from with --weights (prune --save-weights writes them)"
-        )
+# Shares that the curve is printed at.
+SHOWN = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 
 
 def _show(certificate: Certificate) -> None:
-    render.show(certificate.sentence())
-    if certificate.disagreement is not None and certificate.observed_disagreement is not None:
-        render.show(
-            f"With {certificate.confidence:.0%} confidence, at most {certificate.disagreement:.2%} "
-            f"of fresh inputs change their class ({certificate.observed_disagreement:.2%} did)."
-        )
+    for line in certificate.sentences():
+        render.show(line)
     render.show(
         f"Seen on the {certificate.n:,} inputs: mean error "
         f"{render.number(certificate.observed_mean)}, largest "
         f"{render.number(certificate.observed_max)}, {certificate.violations:,} above eps."
     )
+    curve = [(share, certificate.eps_at(share)) for share in SHOWN]
+    told = ", ".join(f"{eps:.4g} for {share:.0%}" for share, eps in curve if eps < float("inf"))
+    if told:
+        render.show(
+            f"The whole curve, with {certificate.confidence:.0%} confidence at once: all but a "
+            f"share stay within {told} of fresh inputs."
+        )
     render.show(f"It speaks of {certificate.holds_for}; it assumes that")
     for line in certificate.assumptions:
         render.show(f"- {line}.")
 
 
 def command(
-    pruned: Annotated[Path, typer.Argument(help="File written by `sipp prune --out`.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[PRUNED]", help="File written by `sipp prune --out`.")
+    ] = None,
     data: Annotated[
         str,
         typer.Option(
@@ -50,10 +47,22 @@ def command(
             "--inputs",
             help="Held-out inputs: a .npz, .npy or .pt file, or a data set (its test inputs).",
         ),
-    ],
+    ] = "",
+    original: Annotated[
+        str | None,
+        typer.Option(
+            help="Any network: package.module:factory, TorchScript, an .onnx file, or weights with "
+            "--model."
+        ),
+    ] = None,
+    pruned: Annotated[
+        str | None, typer.Option(help="The other network, whatever made it, as --original.")
+    ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Model of the original; by default the built-in one that the file fits."),
+        typer.Option(
+            help="Model of networks given by weights; by default the built-in one that PRUNED fits."
+        ),
     ] = None,
     weights: options.Weights = None,
     train: options.Train = None,
@@ -63,8 +72,31 @@ def command(
         float | None,
         typer.Option(help="Bound the share of inputs that move further than this (CT-1)."),
     ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(help="relative-l2, class-change, top-k:5, kl; @1 says where classes stand."),
+    ] = None,
+    corrupt: Annotated[
+        str | None,
+        typer.Option(help="Laws of noise, each certified too: gaussian:0.1,dropout:0.2."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Class numbers, for accuracy: a .npy file, or 'targets' of the data."),
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Group of each input: a .npy file, or 'class' for its label."),
+    ] = None,
     allow_repeats: Annotated[
         bool, typer.Option("--allow-repeats", help="Accept inputs equal to calibration inputs.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the certificate here, for `sipp verify`.")
+    ] = None,
+    embed: Annotated[
+        bool,
+        typer.Option("--embed", help="Write it into the header of the pruned safetensors file."),
     ] = False,
     output: options.Output = None,
     mask: options.Mask = None,
@@ -72,48 +104,54 @@ def command(
     images: options.Images = False,
     json: options.Json = False,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of the training, if any; else the pruned file's.")
+        int | None,
+        typer.Option(help="Seed of the training, if any (else the pruned file's), and of noise."),
     ] = None,
     device: options.Device = "cpu",
 ) -> None:
-    """Certify a pruned network on held-out inputs.
+    """Certify a pruned network on held-out inputs, or any two networks that another tool made.
 
     Exit code 1: nothing could be certified.
     """
-    import sipp_core
     import sipp_theory
+    from sipp_cli import inputs
+    from sipp_core.certificates import certificate_text, with_certificate
+    from sipp_core.runtime import read_bytes, write_atomically
 
     sipp_theory.points_needed(delta, confidence)  # refuses what is out of range before any work
     if eps is not None and not eps > 0:
         raise ValueError(f"--eps must be greater than 0; found {eps!r}")
-    named = inputs.is_dataset(data)
-    if not pruned.is_file():
-        raise FileNotFoundError(f"there is no pruned network {pruned}")
-    where = networks.device(device)
-    if model is None:
-        network = networks.fitting(pruned, where)
-    else:
-        network = networks.build(model, 0 if seed is None else seed, where, images)
-    result = sipp_core.load(pruned, network.model)
-    if seed is None and network.built_in:
-        network = networks.build(network.name, result.seed, where)
-    data_set = inputs.dataset(data, data_dir, network.flat) if named else None
-    held_out = inputs.read(Path(data), network.model) if data_set is None else data_set.test_inputs
-    held_out = inputs.fitted(held_out, network.model, data)
-    start = result.seed if seed is None else seed
-    networks.give_weights(network, weights, data_set, train, data_dir, start)
-    _refuse_stranger(network, result, pruned)
-    certificate = sipp_core.certify(
-        network.model,
-        result.model,
-        held_out,
-        delta=delta,
-        confidence=confidence,
-        eps=eps,
-        allow_repeats=allow_repeats,
-        output=inputs.position(output),
-        mask=mask,
-    )
+    if not data:
+        raise ValueError("--inputs names the held-out inputs: a file or a data set")
+    if (file is None) == (pruned is None) or (original is None) != (pruned is None):
+        raise ValueError("give a file of sipp prune, or two networks with --original and --pruned")
+    if original is not None and (weights is not None or train is not None):
+        raise ValueError("--weights and --train go with a file of sipp prune, not with --original")
+    second = str(file) if pruned is None else pruned
+    if embed and not second.endswith(".safetensors"):
+        raise ValueError(f"--embed writes into a .safetensors file; {second} is none")
+    places.check({"--out": out}, {"PRUNED": second, "--inputs": data, "--weights": weights})
+    call = certifying.Call(
+        data=data, pruned=second, original=original, model=model,
+        weights=None if weights is None else str(weights), train=train,
+        options={
+            "delta": delta, "confidence": confidence, "eps": eps, "allow_repeats": allow_repeats,
+            "score": score or ["relative-l2"],
+            "corruptions": corrupt.split(",") if corrupt else [],
+            "output": inputs.position(output), "mask": mask,
+        },
+        labels=labels, groups=groups, data_dir=None if data_dir is None else str(data_dir),
+        images=images, seed=seed, device=device,
+    )  # fmt: skip
+    certificate = certifying.certificate_of(call)
+    for note in certificate.notes:
+        render.note(note)
+    text = certificate_text(certificate, call.record())
+    if out is not None:
+        write_atomically(out, text.encode())
+    if embed:
+        content = read_bytes(second, "network")
+        write_atomically(second, with_certificate(content, text))
     if json:
         render.show_json(certificate.summary() | {"sentence": certificate.sentence()})
     else:

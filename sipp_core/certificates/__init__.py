@@ -8,6 +8,16 @@ from sipp_core.certificates.corruptions import Corruption, find_corruption
 from sipp_core.certificates.curve import Curve
 from sipp_core.certificates.errors import count_errors, exact_scores, wrong
 from sipp_core.certificates.measure import output_errors
+from sipp_core.certificates.onnx import OnnxNetwork
+from sipp_core.certificates.saved import (
+    CertificateFile,
+    certificate_text,
+    differences,
+    read_certificate,
+    save_certificate,
+    sealed,
+    with_certificate,
+)
 from sipp_core.certificates.scores import (
     ClassChange,
     RelativeL2,
@@ -19,7 +29,9 @@ from sipp_core.certificates.scores import (
 from sipp_core.certificates.sparsest import SparsestResult, sparsest
 
 __all__ = [
-    "Accuracy", "Certificate", "ClassChange", "Corruption", "Curve", "Group", "RelativeL2", "Score",
-    "SoftmaxKL", "SparsestResult", "TopK", "certify", "count_errors", "exact_scores",
-    "find_corruption", "find_score", "output_errors", "sparsest", "wrong",
+    "Accuracy", "Certificate", "CertificateFile", "ClassChange", "Corruption", "Curve", "Group",
+    "OnnxNetwork", "RelativeL2", "Score", "SoftmaxKL", "SparsestResult", "TopK",
+    "certificate_text", "certify", "count_errors", "differences", "exact_scores",
+    "find_corruption", "find_score", "output_errors", "read_certificate", "save_certificate",
+    "sealed", "sparsest", "with_certificate", "wrong",
 ]  # fmt: skip

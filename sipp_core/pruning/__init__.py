@@ -1,6 +1,7 @@
 """One call of `prune`: request, tables, promises, plans, draws, the written result."""
 
 from sipp_core.pruning import planning, promise, table
+from sipp_core.pruning.header import read_report
 from sipp_core.pruning.loading import load
 from sipp_core.pruning.measured import measured_errors
 from sipp_core.pruning.method import Method, find_method, registered
@@ -33,6 +34,7 @@ __all__ = [
     "planning",
     "promise",
     "prune",
+    "read_report",
     "refit",
     "registered",
     "save",

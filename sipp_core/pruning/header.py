@@ -98,7 +98,26 @@ class Report(_Strict):
 
 
 def read_report(text: str, where: str) -> dict[str, Any]:
-    """The report in a header, once it is known to be one; refuses it by its first fault."""
+    """The report in the header of a saved network, once it is known to be one.
+
+    Args:
+        text: the `report` of the header, JSON.
+        where: the file, for messages.
+
+    Returns:
+        The report's fields.
+
+    Raises:
+        ValueError: no report; the message names the first fault.
+
+    Claim: none (a file format).
+
+    Example:
+        >>> read_report("{}", "net.safetensors")
+        Traceback (most recent call last):
+        ...
+        ValueError: net.safetensors is damaged: method: Field required; save the network again
+    """
     try:
         found = json.loads(text)
         Report.model_validate(found)

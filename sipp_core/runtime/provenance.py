@@ -59,11 +59,11 @@ def _unpacked(name: str, tensor: Tensor) -> dict[str, Tensor]:
 
 
 def fingerprint_of(network: object) -> str | None:
-    """SHA-256 of any network: a module's state, or what a function says of itself as `sha256`."""
-    if isinstance(network, nn.Module):
-        return fingerprint(network)
+    """SHA-256 of any network: what it says of itself as `sha256`, or a module's state."""
     own = getattr(network, "sha256", None)
-    return own if isinstance(own, str) else None
+    if isinstance(own, str):
+        return own
+    return fingerprint(network) if isinstance(network, nn.Module) else None
 
 
 @dataclass(frozen=True)
