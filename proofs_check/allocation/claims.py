@@ -124,6 +124,9 @@ CLAIMS: tuple[Claim, ...] = (
         "leaves the layer of the dense network, $w_0$ are the weights before. They solve "
         r"$(G + \lambda I) w = c + \lambda w_0$ with $G$ and $c$ the centred moments of the kept "
         r"inputs, and $b = \bar{z} - w \cdot \bar{a}$; without a bias, the moments are about 0. "
+        "A BatchNorm right behind a layer without a bias serves as one; where the output (or that "
+        r"of its norm) goes into a sum, $z$ is what makes the sum right, given the other summand of "
+        "the pruned network. "
         r"$\lambda$ is the strength of the ridge times the mean variance of the layer's inputs "
         "(their mean square without a bias). "
         "Nothing is promised of other inputs.",
@@ -140,7 +143,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "AL-6", "Weights on no live path",
-        r"Where SiPP network ranks by AL-4, a weight into a neuron with $J_i(x) = 0$ at all inputs "
+        r"Where SiPP network ranks by AL-4, or a power of it times one of $|w|$, a weight into a "
+        r"neuron with $J_i(x) = 0$ at all inputs "
         r"(as where all weights that leave it are 0) has $\Lambda_{ij} = 0$ exactly; so has, where "
         "biases are solved for again, a weight whose input does not vary, as where all weights "
         "into the neuron before it are 0. On the inputs, and to first order, dropping it costs "

@@ -17,6 +17,7 @@ from sipp_core.methods.low_rank import LowRank
 from sipp_core.methods.magnitude import Magnitude
 from sipp_core.methods.nettrim import NetTrim
 from sipp_core.methods.neurons import Neurons, prune_neurons
+from sipp_core.methods.obs import OptimalBrainSurgeon
 from sipp_core.methods.random_mask import RandomMask
 from sipp_core.methods.sipp_det import SippDet, SippRecentred
 from sipp_core.methods.sipp_hybrid import SippHybrid
@@ -49,8 +50,8 @@ for _module in pkgutil.iter_modules(__path__):
 __all__ = [
     "CoreNet", "CoreNetPlus", "CoreNetPlusPlus", "DrawInProportion", "Entrywise", "Facts",
     "Filters", "Keep", "KeepLargest", "LowRank", "Magnitude", "Method", "Needs", "NetTrim",
-    "Neurons", "Planned", "Promise", "Pruned", "RandomMask", "Request", "Rewrite", "Rewriting",
-    "SippDet", "SippHybrid", "SippNetwork", "SippPoisson", "SippRand", "SippRecentred", "Snip",
-    "Uniform", "Wanda", "Within", "bounds_of", "corenet", "entrywise", "find_method",
-    "prune_filters", "prune_neurons", "register", "registered", "variant",
+    "Neurons", "OptimalBrainSurgeon", "Planned", "Promise", "Pruned", "RandomMask", "Request",
+    "Rewrite", "Rewriting", "SippDet", "SippHybrid", "SippNetwork", "SippPoisson", "SippRand",
+    "SippRecentred", "Snip", "Uniform", "Wanda", "Within", "bounds_of", "corenet", "entrywise",
+    "find_method", "prune_filters", "prune_neurons", "register", "registered", "variant",
 ]  # fmt: skip

@@ -121,7 +121,7 @@ class Planned(Method):
             refit(request.model, model, layers, masks, calibration.held_inputs,
                   progress=request.progress)  # fmt: skip
             new = rewrite(request, calibration, rewrites_of(model, calibration))
-            return replace(new, notes=(*notes, REFITTED), vacuous=None)
+            return replace(new, model=model, notes=(*notes, REFITTED), vacuous=None)
         if request.effective:
             reports = rewrite(request, calibration, rewrites_of(model, calibration)).reports
         else:

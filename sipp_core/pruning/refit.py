@@ -1,36 +1,44 @@
 """Refit (AL-5): the kept weights of each neuron are solved for again, layer by layer.
 
-With the kept set fixed, the weights and the bias of a neuron minimise ||A^ w + b - z||^2 +
+With the kept set fixed, the weights and the bias of a neuron minimise ||A^ w + b - t||^2 +
 ridge ||w - w_0||^2 over calibration rows: A^ enters the layer of the pruned network, refitted up to
-there, z leaves the layer of the dense one, w_0 are the weights as they were. Neurons share the
-layer's Gram matrix and differ in its block.
+there, t leaves the layer of the dense one, less what the pruned network has already lost of a sum
+that the layer's output goes into; w_0 are the weights as they were. A BatchNorm right behind a
+layer serves as its bias. Neurons share the layer's Gram matrix and differ in its block.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer, weight_of, write_weight
-from sipp_core.network.patches import tiles
-from sipp_core.runtime.batch import Given, run
-from sipp_core.runtime.execution import Progress, model_device, watching
+from sipp_core.network.patches import row_count, tiles
+from sipp_core.pruning.surroundings import Call, Surroundings, calls_in_order, look_around, watch
+from sipp_core.runtime.batch import Given
+from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.inputs import inputs_a_forward
+from sipp_core.runtime.numbers import generator
+
+__all__ = ["REFITTED", "RIDGE", "calls_in_order", "refit"]
 
 RIDGE = 1e-2
 REFITTED = (
-    "kept weights and biases were solved for again on the calibration inputs (AL-5): nothing is "
-    "promised before, and what they do there is measured (SP-12)"
+    "kept weights and biases (behind a layer without one, the running mean of its BatchNorm) were "
+    "solved for again on the calibration inputs (AL-5): nothing is promised before, and what the "
+    "weights do there is measured (SP-12)"
 )
 # Numbers in the blocks that are factorised at once.
 BLOCK = 2**24
-
-
-class _Reached(BaseException):
-    """The layer that is looked at has been called; what follows need not run."""
+# Rows of a layer that are looked at, at most: so many, or so many for each of its inputs.
+ROWS, ROWS_AN_INPUT = 2**13, 16
+ROW_STREAM = 63
+# Numbers of the dense network's outputs that are held at once.
+HELD = 2**24
 
 
 def refit(
@@ -40,9 +48,14 @@ def refit(
 ) -> None:  # fmt: skip
     """Refit the kept weights of all layers of `pruned` in place, in the order of the forward pass.
 
+    Where a layer has no bias and a BatchNorm takes its output and nothing else does, the norm's
+    running mean is moved as a bias would be. Where a layer's output, or that of its norm, is added
+    to another tensor (a residual path), the layer makes up for what is wrong with that one. Of a
+    layer with very many rows (patches, tokens) a random choice is looked at, the same in each call.
+
     Args:
         dense: the network before pruning.
-        pruned: its pruned copy, whose weights w_0 and biases are written over.
+        pruned: its pruned copy, whose weights w_0, biases and norms are written over.
         layers: the layers of `dense` to refit, as `calibrate(...).layers[k].layer`.
         masks: True where a weight is kept, in the weight's shape, by layer name.
         inputs: (n, ...) tensor or `Batch`, without labels.
@@ -63,54 +76,123 @@ def refit(
         >>> pruned.weight.detach().round(decimals=4).tolist()
         [[2.0, 0.0]]
     """
-    size = inputs_a_forward(inputs)
-    by_name = {layer.name: layer.within(dense) for layer in layers}
-    calls = calls_in_order(dense, list(by_name.values()), inputs[:1])
-    for number, (name, count) in enumerate(calls.items()):
-        layer = by_name[name]
-        if progress is not None:
-            progress(number, len(calls), "refit")
-        own = layer.within(pruned)
-        place = own.module
-        moments = _Moments(layer, intercept=isinstance(place.bias, Tensor))
-        for batch in inputs.split(size):
-            theirs = _inputs_of(dense, layer, count, batch)
-            ours = _inputs_of(pruned, own, count, batch)
-            for a, b in zip(theirs, ours, strict=True):
-                for before, after in zip(tiles(layer, a), tiles(own, b), strict=True):
-                    moments.add(before.double(), after.double())
-        weight, bias = moments.solve(own.weight.double(), masks[layer.name].flatten(1), ridge)
-        write_weight(layer.name, weight_of(place), weight)
-        if bias is not None:
-            write_weight(layer.name, place.get_parameter("bias"), bias)
+    batches = inputs.split(inputs_a_forward(inputs))
+    around = look_around(dense, layers, inputs[:1])
+    done, names = 0, list(around)
+    while names:
+        held = _held(dense, _next(around, names), batches, len(inputs))
+        for name, targets in held.items():
+            if progress is not None:
+                progress(done, len(around), "refit")
+            own = around[name].within(pruned)
+            _refit_layer(around[name], own, pruned, masks[name], batches, targets, ridge)
+            done += 1
+        names = names[len(held) :]
 
 
-def calls_in_order(
-    model: nn.Module, layers: Sequence[PrunableLayer], example: Given
-) -> dict[str, int]:
-    """How often each layer is called in a forward pass, in the order of the first calls."""
-    calls: dict[str, int] = {}
-
-    def see(name: str, _: Tensor) -> None:
-        calls[name] = calls.get(name, 0) + 1
-
-    with watching(model, {layer.name: layer.module for layer in layers}, see):
-        run(model, example.to(model_device(model), copy=True))
-    return calls
+def _most_rows(place: Surroundings) -> int:
+    return max(ROWS, ROWS_AN_INPUT * place.layer.weight.shape[1])
 
 
-def _inputs_of(model: nn.Module, layer: PrunableLayer, count: int, batch: Given) -> list[Tensor]:
-    """What enters one layer in its calls; the forward pass is left with the last of them."""
-    given: list[Tensor] = []
+def _next(around: Mapping[str, Surroundings], names: Sequence[str]) -> dict[str, Surroundings]:
+    """As many of the layers left as there is room for what the dense ones gave; one at least."""
+    chosen, size = dict[str, Surroundings](), 0
+    for name in names:
+        size += _most_rows(around[name]) * around[name].layer.weight.shape[0]
+        if chosen and size > HELD:
+            break
+        chosen[name] = around[name]
+    return chosen
 
-    def see(_: str, value: Tensor) -> None:
-        given.append(value.detach().clone())  # the model may write to it between two calls
-        if len(given) == count:
-            raise _Reached
 
-    with contextlib.suppress(_Reached), watching(model, {layer.name: layer.module}, see):
-        run(model, batch.to(model_device(model), copy=True))
-    return given
+@dataclass(frozen=True, eq=False)
+class _Aim:
+    """What the chosen rows of one call should give, (n, out) float64, and which rows they are."""
+
+    values: Tensor
+    chosen: Tensor | None
+
+
+def _held(
+    dense: nn.Module, places: Mapping[str, Surroundings], batches: Sequence[Given], inputs: int
+) -> dict[str, list[_Aim]]:
+    """What each layer of the dense network gives at some rows, call by call."""
+    held: dict[str, list[_Aim]] = {name: [] for name in places}
+    for number, batch in enumerate(batches):
+
+        def done(
+            name: str, call: Call, number: int = number, share: float = len(batch) / inputs
+        ) -> None:
+            place = places[name]
+            count = row_count(place.layer, call.given)
+            most = int(np.ceil(_most_rows(place) * share / place.calls))
+            chosen = None
+            if count > most:
+                dice = generator(0, ROW_STREAM, number, len(held[name]))
+                rows = np.sort(dice.choice(count, most, replace=False))
+                chosen = torch.from_numpy(rows).to(call.given.device)
+            values = _outputs(place, _chosen_rows(place, call.given, chosen).double())
+            if call.added is not None:
+                values = values + place.unnormed(_rows(place, call.added, chosen).double())
+            held[name].append(_Aim(values, chosen))
+
+        watch(dense, places, batch, done)
+    return held
+
+
+def _outputs(place: Surroundings, rows: Tensor) -> Tensor:
+    """What a layer makes of rows, in float64. Shapes: (groups, n, fan_in); returns (n, out)."""
+    groups, module = place.layer.groups, place.layer.module
+    weight = place.layer.weight.double().unflatten(0, (groups, -1))
+    values = (rows @ weight.mT).movedim(0, 1).flatten(1)
+    return values + module.bias.detach().double() if isinstance(module.bias, Tensor) else values
+
+
+def _rows(place: Surroundings, outputs: Tensor, chosen: Tensor | None) -> Tensor:
+    """What is added to a layer's outputs, as the rows that its input has: (n, out)."""
+    if isinstance(place.layer.module, nn.Linear):
+        rows = outputs.reshape(-1, outputs.shape[-1])
+    else:
+        batched = outputs.ndim == weight_of(place.layer.module).ndim
+        outputs = outputs if batched else outputs[None]
+        rows = outputs.flatten(2).transpose(1, 2).reshape(-1, outputs.shape[1])
+    return (rows if chosen is None else rows[chosen]).contiguous()
+
+
+def _chosen_rows(place: Surroundings, given: Tensor, chosen: Tensor | None) -> Tensor:
+    """The chosen rows of a layer's input, (groups, n, fan_in), without ever holding all."""
+    parts, first = [], 0
+    for tile in tiles(place.layer, given):
+        if chosen is not None:
+            here = chosen[(chosen >= first) & (chosen < first + tile.shape[1])] - first
+            first += tile.shape[1]
+            tile = tile[:, here]
+        parts.append(tile)
+    return torch.cat(parts, dim=1)
+
+
+def _refit_layer(
+    place: Surroundings, own: Surroundings, pruned: nn.Module, mask: Tensor,
+    batches: Sequence[Given], aims: Sequence[_Aim], ridge: float,
+) -> None:  # fmt: skip
+    """Solve for one layer, whose inputs are those of the pruned network as it is now."""
+    moments = _Moments(own.layer, own.takes_bias)
+    waiting = iter(aims)
+
+    def done(_: str, call: Call) -> None:
+        aim = next(waiting)
+        values = aim.values
+        if call.added is not None:
+            values = values - place.unnormed(_rows(place, call.added, aim.chosen).double())
+        moments.add(_chosen_rows(own, call.given, aim.chosen).double(), values)
+
+    name = own.layer.name
+    for batch in batches:
+        watch(pruned, {name: own}, batch, done, last=name)
+    weight, bias = moments.solve(own.layer.weight.double(), mask.flatten(1), ridge)
+    write_weight(name, weight_of(own.layer.module), weight)
+    if bias is not None:
+        own.shift_to(place, bias)
 
 
 class _Moments:
@@ -121,11 +203,6 @@ class _Moments:
         g = layer.groups
         device = layer.weight.device
         self.layer, self.intercept = layer, intercept
-        self.weight = layer.weight.double().reshape(g, out // g, fan_in)
-        bias = layer.module.bias
-        self.bias = (
-            bias.detach().double() if isinstance(bias, Tensor) else self.weight.new_zeros(out)
-        ).reshape(g, 1, -1)
         kind = {"dtype": torch.float64, "device": device}
         self.rows = 0
         self.gram = torch.zeros(g, fan_in, fan_in, **kind)
@@ -133,13 +210,13 @@ class _Moments:
         self.first = torch.zeros(g, fan_in, **kind)
         self.target = torch.zeros(g, out // g, **kind)
 
-    def add(self, before: Tensor, after: Tensor) -> None:
-        """Take in rows of the dense and of the pruned network. Shapes: both (groups, n, fan_in)."""
-        z = before @ self.weight.mT + self.bias
-        self.rows += after.shape[1]
-        self.gram += after.mT @ after
-        self.cross += after.mT @ z
-        self.first += after.sum(1)
+    def add(self, rows: Tensor, aim: Tensor) -> None:
+        """Take in rows, and what they should give. Shapes: (groups, n, fan_in), (n, out)."""
+        z = aim.unflatten(1, (self.layer.groups, -1)).movedim(1, 0)
+        self.rows += rows.shape[1]
+        self.gram += rows.mT @ rows
+        self.cross += rows.mT @ z
+        self.first += rows.sum(1)
         self.target += z.sum(1)
 
     def solve(self, old: Tensor, mask: Tensor, ridge: float) -> tuple[Tensor, Tensor | None]:

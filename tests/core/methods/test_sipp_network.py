@@ -52,11 +52,11 @@ def test_it_is_far_better_than_magnitude_on_digits(
 def test_rounds_and_scores_are_worth_it(digits: Digits) -> None:
     """Eight rounds beat one at 2%, and the sensitivity beats magnitude in the same rounds."""
     model, data, x = digits
-    variants = [SippNetwork(), SippNetwork(rounds=1), SippNetwork(score="magnitude")]
+    variants = [SippNetwork(), SippNetwork(rounds=1), SippNetwork(exponent=0.0)]
     results = [prune(model, x, method=variant, keep=0.02) for variant in variants]
     eight, one, magnitude = (accuracy(result.model, data) for result in results)
     assert eight > one and eight > magnitude + 0.15
-    assert results[1].arguments["rounds"] == 1 and results[2].arguments["score"] == "magnitude"
+    assert results[1].arguments["rounds"] == 1 and results[2].arguments["exponent"] == 0
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.3, 0.11])
@@ -94,7 +94,8 @@ def test_one_round_is_the_largest_sensitivities_and_one_refit() -> None:
         for name, mask in masks.items():
             expected.get_submodule(name).get_parameter("weight").mul_(mask)
     refit(model, expected, layers, masks, x)
-    result = prune(model, x, method=SippNetwork(rounds=1), keep=0.2, seed=5)
+    method = SippNetwork(rounds=1, exponent=1)
+    result = prune(model, x, method=method, keep=0.2, seed=5)
     assert result.nnz_after == 27
     for a, b in zip(result.model.parameters(), expected.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -202,7 +203,8 @@ def test_what_it_does_not_use_is_refused(given: dict[str, Any], words: str) -> N
         ({"rounds": 0}, "rounds must be at least 1; found 0"),
         ({"ridge": 0.0}, "ridge must be"),
         ({"ridge": np.inf}, "ridge must be"),
-        ({"score": "mean"}, "score must be one of output, magnitude; found 'mean'"),
+        ({"exponent": 1.5}, r"exponent must lie in \[0, 1\]; found 1.5"),
+        ({"exponent": -0.5}, "exponent must lie in"),
     ],
 )
 def test_bad_parameters_are_refused(parameters: dict[str, Any], words: str) -> None:
