@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sipp_core.svm.certify import certify_svm
+from sipp_core.svm.coreset import SVMCoreset
 from sipp_core.svm.estimator import CoresetSVC
 
-__all__ = ["CoresetSVC", "certify_svm"]
+__all__ = ["CoresetSVC", "SVMCoreset", "certify_svm"]
