@@ -19,6 +19,7 @@ from sipp_cli.commands import (
     generalize,
     prune,
     report,
+    svm,
     validate,
     verify,
 )
@@ -40,6 +41,7 @@ for _command in (
 ):  # fmt: skip
     _name = _command.__name__.rpartition(".")[2]
     app.command(_name, cls=getattr(_command, "Command", None))(_command.command)
+app.add_typer(svm.app, name="svm")
 
 
 def _show_version(wanted: bool) -> None:

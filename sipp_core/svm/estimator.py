@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any
 
@@ -298,6 +298,42 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
             certify_svm(
                 self.coef_[row], self.intercept_[row], X, np.where(index == k, 1, -1),
                 float(self.C), weight, band=int(self.band), classes=(-1, 1),
+            )
+            for row, k in enumerate(self._positives())
+        )  # fmt: skip
+
+    def certify_chunks(
+        self, chunks: Chunks, progress: Progress | None = None
+    ) -> tuple[SvmCertificate, ...]:
+        """Certify on data that need not fit into memory, as `certify` does on arrays.
+
+        Args:
+            chunks: what `read_chunks` returns.
+            progress: callback (done, total, what).
+
+        Returns:
+            One certificate for two classes, else one a class.
+
+        Raises:
+            ValueError: data that are refused, or labels that are none of the classes.
+        """
+        check_is_fitted(self, "coef_")
+
+        def parts(k: int) -> Iterator[tuple[Any, np.ndarray, Float]]:
+            for number in range(len(chunks)):
+                X, y, weight = chunks.read(number)
+                strange = ~np.isin(y, self.classes_)
+                if strange.any():
+                    label = y[strange].tolist()[0]
+                    raise ValueError(f"y holds {label!r}, which is not among the classes")
+                index = np.searchsorted(self.classes_, y)
+                signs = np.where(index == k, 1, -1)
+                yield X, signs, weight * self.class_weight_[index]
+
+        return tuple(
+            certify_svm(
+                self.coef_[row], self.intercept_[row], parts(k), C=float(self.C),
+                band=int(self.band), classes=(-1, 1), progress=progress,
             )
             for row, k in enumerate(self._positives())
         )  # fmt: skip

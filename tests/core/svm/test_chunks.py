@@ -1,0 +1,125 @@
+"""Passes as map and reduce: order, lost workers, files, and the model file."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from sipp_core.svm import CoresetSVC, chunks, load_model, read_chunks, save_model, scan
+from sipp_core.svm.sampling import PrioritySample, priority_sample
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def test_a_lost_workers_share_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    class Failing:
+        def __init__(self, **given: Any) -> None:
+            pass
+
+        def __call__(self, tasks: Any) -> Iterator[int]:
+            begun.append(1)
+            for done, (function, given, named) in enumerate(tasks):
+                if done == 2 and len(begun) < 3:
+                    raise TerminatedWorkerError("killed")
+                yield function(*given, **named)
+
+    monkeypatch.setattr(chunks, "Parallel", Failing)
+    assert list(chunks.mapped(double, 7, 2)) == [0, 2, 4, 6, 8, 10, 12]
+    assert len(begun) == 3
+
+    class Dead(Failing):
+        def __call__(self, tasks: Any) -> Iterator[int]:
+            raise TerminatedWorkerError("killed")
+            yield
+
+    monkeypatch.setattr(chunks, "Parallel", Dead)
+    with pytest.raises(TerminatedWorkerError):
+        list(chunks.mapped(double, 7, 2))
+
+
+def test_any_backend_gives_the_same_bits() -> None:
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(9000) < 0.5, 1, 0)
+    X = rng.normal(size=(9000, 2)) + y[:, None]
+    data = chunks.ArrayChunks(X, y, np.ones(9000))
+    one = CoresetSVC(0.1, band=300, coreset_size=300, random_state=0).fit_chunks(data, scan(data))
+    with joblib.parallel_backend("threading"):
+        two = CoresetSVC(0.1, band=300, coreset_size=300, random_state=0, n_jobs=2).fit_chunks(
+            data, scan(data, 2)
+        )
+    assert one.coef_.tobytes() == two.coef_.tobytes()
+    assert one.certificates_[0].dual == two.certificates_[0].dual
+
+
+def test_priority_samples_merge_in_any_cut_and_are_unbiased() -> None:
+    rng = np.random.default_rng(1)
+    X, score = rng.normal(size=(200, 1)), rng.gamma(0.5, 1, 200) + 0.05
+    ones = np.ones(200)
+
+    def drawn(uniform: np.ndarray, cuts: list[int]) -> PrioritySample:
+        parts = [
+            priority_sample(20, X[a:b], ones[a:b], ones[a:b], score[a:b], uniform[a:b], a)
+            for a, b in zip([0, *cuts], [*cuts, 200], strict=True)
+        ]
+        return functools.reduce(lambda one, other: one.merge(other), parts)
+
+    totals: list[float] = []
+    uniform = rng.random(200)
+    whole = drawn(uniform, [])
+    for _ in range(2000):
+        uniform = rng.random(200)
+        whole = drawn(uniform, [])
+        assert len(whole.place) == 20
+        totals.append(whole.factor.sum())
+    cut = drawn(uniform, [30, 31, 150])
+    assert cut.place.tolist() == whole.place.tolist() and cut.threshold == whole.threshold
+    # A sum of ones: 200 in the mean.
+    assert abs(np.mean(totals) - 200) < 4 * np.std(totals) / np.sqrt(2000)
+
+
+def test_a_model_file_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
+    model = CoresetSVC().fit([[0.0], [1.0], [3.0], [4.0]], ["a", "a", "b", "b"])
+    path = save_model(model, tmp_path / "model.safetensors")
+    again = load_model(path)
+    assert list(again.predict([[0.2]])) == ["a"]
+    content = path.read_bytes()
+    for changed in (
+        content[:-8],
+        content.replace(b"sipp-svm-1", b"sipp-svm-9"),
+        content.replace(b'\\"C\\": 1.0', b'\\"C\\":-1.0'),
+        content.replace(b'\\"a\\", \\"b\\"', b'\\"a\\"     '),
+        b"",
+    ):
+        assert changed != content
+        path.write_bytes(changed)
+        with pytest.raises(ValueError, match="damaged or no model"):
+            load_model(path)
+
+
+def test_files_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_chunks(tmp_path / "none.npz")
+    (tmp_path / "data.txt").write_text("1")
+    with pytest.raises(ValueError, match="must end in one of"):
+        read_chunks(tmp_path / "data.txt")
+    np.savez(tmp_path / "data.npz", X=[[1.0]])
+    with pytest.raises(ValueError, match="must hold X and y; found X"):
+        read_chunks(tmp_path / "data.npz")
+    np.savez(tmp_path / "data.npz", X=[[1.0]], y=[1], sample_weight=[-1.0])
+    with pytest.raises(ValueError, match="sample_weight must be at least 0"):
+        read_chunks(tmp_path / "data.npz")
+    pytest.importorskip("pyarrow")
+    (tmp_path / "data.csv").write_text("a,label\n1,0\nx,1\n")
+    with pytest.raises(ValueError, match="column 'a' holds what is no number"):
+        read_chunks(tmp_path / "data.csv")
