@@ -9,7 +9,18 @@ from sipp_core.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from sipp_core import methods, nettrim
-    from sipp_core.certificates import Certificate, SparsestResult, certify, output_errors, sparsest
+    from sipp_core.certificates import (
+        Certificate,
+        LayerWorstCase,
+        LocalCertificates,
+        RegionCertificate,
+        SparsestResult,
+        certify,
+        certify_around,
+        certify_region,
+        output_errors,
+        sparsest,
+    )
     from sipp_core.compression import (
         Codebook,
         Compressed,
@@ -40,10 +51,11 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS", "Ball", "Batch", "Box", "Calibration", "Certificate", "Channels", "Codebook",
     "Compressed", "Except", "FilterReport", "GroupReport", "LayerReport", "LayerStatistics",
-    "PruneResult", "SparsestResult", "calibrate", "certify", "compress", "datasets",
-    "decompress", "empirical_sensitivity", "kernel", "learning_levels", "load", "methods",
-    "models", "multiply_adds", "narrow", "nettrim", "neuron_order", "output_errors", "prune",
-    "prune_filters", "prune_neurons", "rate_control", "recipes", "retraining", "save",
+    "LayerWorstCase", "LocalCertificates", "PruneResult", "RegionCertificate",
+    "SparsestResult", "calibrate", "certify", "certify_around", "certify_region", "compress",
+    "datasets", "decompress", "empirical_sensitivity", "kernel", "learning_levels", "load",
+    "methods", "models", "multiply_adds", "narrow", "nettrim", "neuron_order", "output_errors",
+    "prune", "prune_filters", "prune_neurons", "rate_control", "recipes", "retraining", "save",
     "shipped", "sparsest", "training",
 ]  # fmt: skip
 
@@ -52,7 +64,9 @@ _resolve = lazily(
     __name__,
     {
         "": "methods nettrim",
-        "certificates": "Certificate SparsestResult certify output_errors sparsest",
+        "certificates": "Certificate LayerWorstCase LocalCertificates RegionCertificate "
+        "SparsestResult certify certify_around certify_region output_errors "
+        "sparsest",
         "compression": "Codebook Compressed compress decompress learning_levels neuron_order "
         "rate_control",
         "filters": "Channels FilterReport GroupReport",

@@ -9,6 +9,13 @@ from sipp_core.certificates.curve import Curve
 from sipp_core.certificates.errors import count_errors, exact_scores, wrong
 from sipp_core.certificates.measure import output_errors
 from sipp_core.certificates.onnx import OnnxNetwork
+from sipp_core.certificates.region import (
+    LayerWorstCase,
+    LocalCertificates,
+    RegionCertificate,
+    certify_around,
+    certify_region,
+)
 from sipp_core.certificates.saved import (
     CertificateFile,
     certificate_text,
@@ -29,9 +36,10 @@ from sipp_core.certificates.scores import (
 from sipp_core.certificates.sparsest import SparsestResult, sparsest
 
 __all__ = [
-    "Accuracy", "Certificate", "CertificateFile", "ClassChange", "Corruption", "Curve", "Group",
-    "OnnxNetwork", "RelativeL2", "Score", "SoftmaxKL", "SparsestResult", "TopK",
-    "certificate_text", "certify", "count_errors", "differences", "exact_scores",
-    "find_corruption", "find_score", "output_errors", "read_certificate", "save_certificate",
-    "sealed", "sparsest", "with_certificate", "wrong",
+    "Accuracy", "Certificate", "CertificateFile", "ClassChange", "Corruption", "Curve",
+    "Group", "LayerWorstCase", "LocalCertificates", "OnnxNetwork", "RegionCertificate",
+    "RelativeL2", "Score", "SoftmaxKL", "SparsestResult", "TopK", "certificate_text",
+    "certify", "certify_around", "certify_region", "count_errors", "differences",
+    "exact_scores", "find_corruption", "find_score", "output_errors", "read_certificate",
+    "save_certificate", "sealed", "sparsest", "with_certificate", "wrong",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from sipp_core.network.layers import PrunableLayer, prunable_layers, weight_of
 from sipp_core.network.patches import rows as patch_rows
 from sipp_core.network.selection import LayerChoice
 from sipp_core.network.structure import Change
-from sipp_core.neurons.regions import Ball, Box, Region
+from sipp_core.neurons.regions import Ball, Box, Region, box_ends
 from sipp_core.neurons.relaxation import Difference
 from sipp_core.neurons.removal import (
     Pairs,
@@ -92,7 +92,8 @@ class Neurons(Method):
 
     Attributes:
         rule: how neurons are chosen.
-        region: a Box or a Ball; "data" for the least box around the calibration inputs.
+        region: a Box or a Ball; "0:1" for the box of all inputs from 0 to 1; "data" for the least
+            box around the calibration inputs.
         margin: by how much that box is wider on every side.
         neurons: how many stay of each group, a number >= 1 or a fraction below 1; 0 lets `keep`
             or `eps` decide.
@@ -116,14 +117,12 @@ class Neurons(Method):
         if self.rule not in FACTS:
             raise ValueError(f"method must be one of {', '.join(FACTS)}; found {self.rule!r}")
         if isinstance(self.region, str) and self.region != FROM_DATA:
-            raise ValueError(
-                f"region must be a Box, a Ball or {FROM_DATA!r}; found {self.region!r}"
-            )
+            box_ends(self.region)
         if not isinstance(self.region, str | Box | Ball):
             raise TypeError(f"region must be a Box or a Ball; found {type(self.region).__name__}")
         if not (math.isfinite(self.margin) and self.margin >= 0):
             raise ValueError(f"margin must be at least 0; found {self.margin!r}")
-        if self.margin and not isinstance(self.region, str):
+        if self.margin and self.region != FROM_DATA:
             raise ValueError("margin is for the box around data; widen the region itself")
         if not (0 <= self.neurons < 1 or self.neurons == int(self.neurons)):
             raise ValueError(
@@ -158,8 +157,11 @@ class Neurons(Method):
         if not isinstance(inputs, Tensor):
             raise TypeError("neurons go from models of one input tensor; found a Batch of several")
         region = self.region
-        if isinstance(region, str):
+        if region == FROM_DATA:
             region = Box.from_data(inputs, self.margin)
+        elif isinstance(region, str):
+            low, high = box_ends(region)
+            region = Box(torch.full(inputs.shape[1:], low), torch.full(inputs.shape[1:], high))
         if region.shape != tuple(inputs.shape[1:]):
             raise ValueError(
                 f"the region has inputs of shape {region.shape}, the calibration of "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from sipp_core.neurons.regions import Ball, Box, Region
+from sipp_core.neurons.pairing import embedded
+from sipp_core.neurons.regions import Ball, Box, Domain, Region, box_ends
+from sipp_core.neurons.relaxation import Difference
 
-__all__ = ["Ball", "Box", "Region"]
+__all__ = ["Ball", "Box", "Difference", "Domain", "Region", "box_ends", "embedded"]

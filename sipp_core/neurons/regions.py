@@ -153,6 +153,31 @@ class Ball:
 Region = Box | Ball
 
 
+def box_ends(text: str) -> tuple[float, float]:
+    """The two numbers of a box of one interval for every coordinate, written LOW:HIGH.
+
+    Args:
+        text: as "0:1" or "-1:1".
+
+    Returns:
+        (low, high), finite.
+
+    Raises:
+        ValueError: something else.
+
+    Example:
+        >>> box_ends("0:1")
+        (0.0, 1.0)
+    """
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        low, high = np.nan, np.nan
+    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+        raise ValueError(f"region must be 'data', or LOW:HIGH as 0:1; found {text!r}")
+    return low, high
+
+
 @dataclass(frozen=True, eq=False)
 class Domain:
     """A batch of regions, rounded outward.

@@ -1,0 +1,172 @@
+"""certify_region and certify_around: sound on every net tried, exact where nothing was changed."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sipp_core import (
+    Ball,
+    Box,
+    LocalCertificates,
+    certify_around,
+    certify_region,
+    load,
+    models,
+    prune,
+    prune_neurons,
+)
+from sipp_core.neurons import Difference, Domain, embedded
+from tests.core.methods.conftest import relu_network, rows
+
+BOX = Box(torch.zeros(7), torch.ones(7))
+
+
+def convolutional(act: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), act, nn.MaxPool2d(2),
+        nn.Conv2d(6, 5, 3), act, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(5, 3),
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        for name, buffer in net.named_buffers():
+            if buffer.ndim:
+                buffer.copy_(torch.rand(buffer.shape) + 0.5 * ("var" in name))
+    return net
+
+
+class Residual(nn.Module):
+    """A branch beside a shortcut, with functions in place of modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 6), nn.Linear(6, 4)
+        self.last = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.relu(self.second(torch.tanh(self.first(x))) + x))
+
+
+NETS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "convolution": (convolutional(nn.ReLU()), (2, 8, 8)),
+    "smooth": (convolutional(nn.Sigmoid()), (2, 8, 8)),
+    "residual": (Residual(), (4,)),
+    **{
+        type(act).__name__: (
+            nn.Sequential(nn.Linear(4, 9), act, nn.Linear(9, 7), act, nn.Linear(7, 3)), (4,)
+        )
+        for act in (nn.ReLU(), nn.LeakyReLU(), nn.ELU(), nn.GELU(), nn.SiLU(), nn.Tanh())
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("radius", [1e-3, 0.3])
+@pytest.mark.parametrize("name", NETS)
+def test_no_input_leaves_the_bounds(name: str, radius: float) -> None:
+    """Values and differences at inputs and corners of five boxes stay within what is bounded."""
+    net, shape = NETS[name]
+    net = copy.deepcopy(net).double()
+    other = copy.deepcopy(net)
+    rng = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.mul_((torch.rand(p.shape, generator=rng) < 0.8).double())
+    centre = torch.randn(5, *shape, generator=rng, dtype=torch.float64)
+    both = Difference(net, other, Domain.box(centre - radius, centre + radius))
+    count = both.spans[both.output].low[0].numel()
+    unit, none = torch.eye(count).double(), torch.zeros(count, count).double()
+    noise = torch.rand(300, 5, *shape, generator=rng, dtype=torch.float64) * 2 - 1
+    noise[:150] = noise[:150].sign()
+    x = (centre + radius * noise).flatten(0, 1)
+    with torch.no_grad():
+        f, g = net(x).view(300, 5, -1), other(x).view(300, 5, -1)
+    for value, difference, seen in ((unit, none, f), (none, unit, g - f), (unit, unit, g)):
+        slack = 1e-9 * (1 + seen.abs().max())
+        assert (seen.amax(0) <= both.bound(value, difference) + slack).all()
+        assert (seen.amin(0) >= -both.bound(-value, -difference) - slack).all()
+
+
+@pytest.mark.parametrize("method", ["mussay", "norm", "omp"])
+@pytest.mark.parametrize("region", [BOX, Ball(torch.full((7,), 0.5), 0.8)], ids=["box", "ball"])
+def test_the_certificate_is_above_what_is_seen_and_the_attack_below(
+    method: str, region: Box | Ball
+) -> None:
+    model = relu_network()
+    result = prune_neurons(model, region, method=method, neurons=0.6, seed=2)
+    found = certify_region(model, result, region, steps=40, attack_steps=20)
+    x = region.sample(2000, 1)
+    with torch.no_grad():
+        gap = (result.model.double()(x) - model.double()(x)).abs().amax(0).numpy()
+    assert (gap <= found.bound + 1e-9).all() and (found.attack <= found.bound + 1e-9).all()
+    assert len(found.layers) == 2 and found.claims == ("NC-6", "NC-7")
+    for layer in found.layers:
+        assert (layer.certified <= layer.linear + 1e-12).all()
+        assert (layer.linear <= layer.interval * (1 + 1e-9) + 1e-9).all()
+        assert (layer.attack <= layer.certified + 1e-9).all()
+
+
+def test_the_same_network_is_certified_as_the_same() -> None:
+    model = relu_network()
+    found = certify_region(model, copy.deepcopy(model), BOX)
+    assert found.bound.max() < 1e-9 and not found.vacuous and found.layers == ()
+
+
+def test_any_method_can_be_certified_and_a_loaded_result_too(tmp_path: object) -> None:
+    model, x = relu_network(), rows()
+    masked = prune(model, x, method="sipp-hybrid", keep=0.5)
+    found = certify_region(model, masked.model, BOX, steps=10, attack_steps=10)
+    assert (found.attack <= found.bound).all() and np.isinf(found.composed).all()
+    result = prune_neurons(model, BOX, method="norm", neurons=4)
+    again = load(result.save(f"{tmp_path}/net"), model)
+    one, two = (certify_region(model, r, BOX, steps=10) for r in (result, again))
+    assert (one.bound == two.bound).all()
+
+
+def test_local_certificates_are_sound_against_the_attack() -> None:
+    model, x = relu_network(), rows(50, seed=4)
+    result = prune_neurons(model, BOX, method="omp", neurons=0.7, data=rows(200))
+    shares = []
+    for radius in (0.0, 0.02, 0.3):
+        found = certify_region(model, result, x, radius=radius)
+        assert isinstance(found, LocalCertificates)
+        assert (found.attack <= found.bound + 1e-12).all()
+        assert not (found.proved & found.broken).any()
+        shares.append(found.share)
+    assert shares == sorted(shares, reverse=True) and shares[0] > 0.5
+    same = certify_around(model, model, x, 0.01, within=BOX)
+    assert same.bound.max() < 1e-9 and not same.broken.any()
+
+
+def test_removed_neurons_are_put_back() -> None:
+    model = models.build("lenet-5").eval()
+    box = Box(torch.zeros(1, 28, 28), torch.ones(1, 28, 28))
+    result = prune_neurons(model, box, method="norm", keep=0.5)
+    x = torch.rand(3, 1, 28, 28)
+    whole = embedded(model, result.model, x)
+    with torch.no_grad():
+        assert torch.allclose(whole(x), result.model(x), atol=1e-5)
+    found = certify_around(model, result, x[:1], 1e-3, attack_steps=5)
+    assert (found.attack <= found.bound).all() and np.isfinite(found.bound).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"region": torch.ones(3, 7)}, "region must be a Box or a Ball, or inputs"),
+        ({"region": BOX, "radius": 0.1}, "region must be a Box or a Ball, or inputs"),
+        ({"region": torch.ones(3, 7), "radius": -1.0}, "radius must be finite"),
+        ({"region": torch.ones(3, 7), "radius": 0.1, "outputs": [0]}, "outputs= is for a region"),
+        ({"region": torch.ones(0, 7), "radius": 0.1}, "one input at least"),
+        ({"pruned": "net"}, "pruned must be an nn.Module"),
+        ({"pruned": nn.Sequential(nn.Conv1d(1, 1, 1))}, "other layers at '0'"),
+    ],
+)
+def test_refusals(change: dict[str, object], words: str) -> None:
+    model = relu_network()
+    call: dict[str, object] = {"pruned": model, "region": BOX} | change
+    with pytest.raises((TypeError, ValueError), match=words):
+        certify_region(model, **call)  # type: ignore[call-overload]
