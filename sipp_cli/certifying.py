@@ -183,10 +183,8 @@ def _told(
     return targets
 
 
-def certificate_of(call: Call) -> Certificate:
-    """Make the certificate that a call asks for; nothing is written."""
-    import sipp_core
-
+def both_of(call: Call) -> tuple[Subject, Tensor | Batch]:
+    """The two networks that a call names, and its inputs."""
     where = networks.device(call.device)
     _named(call)  # refuses a word that is neither a file nor a data set
     subject = (_ours if call.original is None else _two)(call, where)
@@ -195,7 +193,14 @@ def certificate_of(call: Call) -> Certificate:
         held = inputs.read(Path(call.data), subject.original)
     else:
         held = subject.data.test_inputs
-    held = inputs.fitted(held, subject.original, call.data)
+    return subject, inputs.fitted(held, subject.original, call.data)
+
+
+def certificate_of(call: Call) -> Certificate:
+    """Make the certificate that a call asks for; nothing is written."""
+    import sipp_core
+
+    subject, held = both_of(call)
     told = functools.partial(_told, held=held, data=subject.data)
     return sipp_core.certify(
         subject.original,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sipp_cli import certifying, edge, options, places, render
+from sipp_cli import certifying, edge, options, places, render, worst_case
 
 if TYPE_CHECKING:
     from sipp_core import Certificate
@@ -98,6 +98,18 @@ def command(
         bool,
         typer.Option("--embed", help="Write it into the header of the pruned safetensors file."),
     ] = False,
+    region: Annotated[
+        str | None,
+        typer.Option(help="Certify for every input of this box instead, LOW:HIGH as 0:1 (NC-6)."),
+    ] = None,
+    radius: Annotated[
+        float | None,
+        typer.Option(
+            help="Prove around inputs that no change this large of any coordinate makes the "
+            "networks decide otherwise (NC-7); --region cuts it."
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(help="With --radius: around how many inputs.")] = 100,
     output: options.Output = None,
     mask: options.Mask = None,
     data_dir: options.DataDir = None,
@@ -143,6 +155,12 @@ def command(
         labels=labels, groups=groups, data_dir=None if data_dir is None else str(data_dir),
         images=images, seed=seed, device=device,
     )  # fmt: skip
+    if region is not None or radius is not None:
+        if out is not None or embed:
+            raise ValueError("--out and --embed write certificates on held-out inputs alone")
+        if not worst_case.show(worst_case.certified(call, region, radius, count), json):
+            raise typer.Exit(edge.UNMET)
+        return
     certificate = certifying.certificate_of(call)
     for note in certificate.notes:
         render.note(note)
