@@ -31,6 +31,15 @@ LEVELS = 5  # the largest four eighths of a column's range, and the rest
 
 
 @compiled
+def _transpose(activations, order, start, stop, left, right, columns):
+    """Copy inputs left..right of some rows, in their order, as columns side by side."""
+    for x in range(start, stop):
+        row = activations[order[x], left:right]
+        for c in range(right - left):
+            columns[c, x - start] = row[c]
+
+
+@compiled
 def _list_entries(columns, start, stop, left, right, levels, rows, values, ends, peaks):
     """List what is not zero by column, block of ROWS and level: the largest eighths come first.
 
@@ -42,8 +51,7 @@ def _list_entries(columns, start, stop, left, right, levels, rows, values, ends,
         into, kept = rows[c], values[c]
         filled = np.uint64(0)
         for block in range(-(-(stop - start) // ROWS)):
-            first = start + block * ROWS
-            seen = columns[left + c, first : min(first + ROWS, stop)]
+            seen = columns[c, block * ROWS : min((block + 1) * ROWS, stop - start)]
             peak = seen[0]
             for a in seen:
                 peak = a if a > peak else peak
@@ -137,6 +145,8 @@ def _piece(
     columns, n = right - left, order.shape[0]
     one = weight.dtype.type(1)
     levels = LEVELS if not track else 1
+    # A row of it is no multiple of a page, so that columns do not evict one another.
+    entries = np.empty((columns, SPAN + 16), weight.dtype)
     ends = np.empty((columns, SPAN // ROWS, levels + 1), np.int64)
     peaks = np.empty((columns, SPAN // ROWS, levels), weight.dtype)
     tile = np.zeros((2, ROWS, LANES), weight.dtype)
@@ -154,7 +164,8 @@ def _piece(
     ratio_at, which_at = ratio.ctypes.data, which.ctypes.data
     for start in range(0, n, SPAN):
         stop = min(start + SPAN, n)
-        _list_entries(activations, start, stop, left, right, levels, rows, values, ends, peaks)
+        _transpose(activations, order, start, stop, left, right, entries)
+        _list_entries(entries, start, stop, left, right, levels, rows, values, ends, peaks)
         for out in range(low, high, LANES):
             lanes = min(LANES, high - out)
             if lanes < LANES:
@@ -215,8 +226,7 @@ def raise_maxima(
         # Rows with few active inputs have the largest shares; after them most lists raise nothing.
         effective = activations.sum(dim=1) / activations.amax(dim=1)
         order = effective.nan_to_num(nan=torch.inf).argsort()
-        activations = activations[order]
-    given = [t.detach().contiguous().numpy() for t in (weight, inverse, activations.T, order)]
+    given = [t.detach().contiguous().numpy() for t in (weight, inverse, activations, order)]
     track, places = (
         setter is not None,
         np.empty((0, 0), np.int64) if setter is None else setter.numpy(),
