@@ -60,6 +60,13 @@ class Units:
                 _union(self.group, a, b)
         return np.where(left == NOBODY, right, left)
 
+    def alike(self, labels: Labels, groups: int) -> Labels:
+        """Make the channels at each place of equal groups one, so that the groups shrink alike."""
+        blocks = np.split(labels, groups)
+        for block in blocks[1:]:
+            self.unify(blocks[0], block)
+        return labels
+
     def fix(self, flow: Flow, reason: str) -> None:
         """Say that no channel of these groups can go."""
         _mark(self.fixed, flow, reason)

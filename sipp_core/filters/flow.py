@@ -37,6 +37,7 @@ PER_CHANNEL = re.compile(
 )
 SUMS = frozenset({"mean", "sum", "amax", "amin"})
 JOINS = frozenset({"add", "iadd", "sub", "isub", "mul", "imul"})
+PARTS = frozenset({"chunk", "split", "tensor_split", "unbind"})
 QUERIES = frozenset({"size", "dim", "ndimension", "numel", "getattr"})
 
 
@@ -98,7 +99,7 @@ def _flattened(value: Tensor, flow: Flow, start: int, end: int) -> Flow | None:
     return Flow(np.repeat(flow.units, math.prod(value.shape[start + 1 : end + 1])), start)
 
 
-def through_function(op: Operation, units: Units) -> Flow | None:
+def through_function(op: Operation, units: Units) -> Flow | list[Flow | None] | None:
     """Follow channels through a function or a method; the channels it does not know are fixed.
 
     Example:
@@ -107,11 +108,15 @@ def through_function(op: Operation, units: Units) -> Flow | None:
         >>> through_function(op, Units()) is flow
         True
     """
-    carried = [f for f in _flat(op.flows) if f is not None]
+    carried = [f for f in flat(op.flows) if f is not None]
     if not carried:
         return None
-    found = None
-    if op.name in JOINS:
+    found: Any = None
+    if op.name == "getitem" and isinstance(op.flows[0], list):
+        return _part(op)
+    if op.name in PARTS and len(carried) == 1 and op.flows[0] is carried[0]:
+        found = _parts(op, carried[0], units)
+    elif op.name in JOINS:
         found = _joined(op, units)
     elif op.name in ("cat", "concat"):
         found = _concatenated(op)
@@ -125,11 +130,11 @@ def through_function(op: Operation, units: Units) -> Flow | None:
     return found
 
 
-def _flat(flows: tuple[Any, ...] | list[Any]) -> list[Flow | None]:
+def flat(flows: tuple[Any, ...] | list[Any]) -> list[Flow | None]:
     """Flows of the arguments, those inside lists too."""
     found = []
     for flow in flows:
-        found += _flat(flow) if isinstance(flow, list | tuple) else [flow]
+        found += flat(flow) if isinstance(flow, list | tuple) else [flow]
     return found
 
 
@@ -151,6 +156,7 @@ def _alone(op: Operation, flow: Flow, units: Units) -> Flow | None:
         return _flattened(value, flow, start, end)
     rules: dict[str, Callable[..., Flow | None]] = {
         "view": _reshaped, "reshape": _reshaped, "getitem": _sliced, "pad": _padded,
+        "permute": _permuted, **dict.fromkeys(("transpose", "swapaxes", "swapdims"), _swapped),
         **dict.fromkeys(SUMS, _summed),
     }  # fmt: skip
     return rules[op.name](op, flow, units) if op.name in rules else None
@@ -180,7 +186,8 @@ def _joined(op: Operation, units: Units) -> Flow | None:
     if left.axis - a.ndim != right.axis - b.ndim or len(left.units) != len(right.units):
         return None
     both = Flow(units.unify(left.units, right.units), op.out.ndim - (a.ndim - left.axis))
-    units.freeze(both, f"{op.label} joins the channels of several layers")
+    if NOBODY in left.units or NOBODY in right.units:
+        units.freeze(both, f"{op.label} joins the channels with some that no filter made")
     return both
 
 
@@ -223,14 +230,56 @@ def _reshaped(op: Operation, flow: Flow, units: Units) -> Flow | None:
 
 
 def _sliced(op: Operation, flow: Flow, units: Units) -> Flow | None:
-    """Follow slices, which keep every axis."""
+    """Follow slices, axes that are taken away by a number, and new ones."""
     index = op.given[1] if isinstance(op.given[1], tuple) else (op.given[1],)
-    if not all(isinstance(entry, slice) for entry in index):
+    taken, before, after, chosen = 0, 0, 0, slice(None)
+    for entry in index:
+        if isinstance(entry, bool) or not isinstance(entry, int | slice | None):
+            return None
+        if entry is not None and taken == flow.axis:
+            chosen = entry
+        elif taken <= flow.axis:
+            before += entry is None
+            after += isinstance(entry, int)
+        taken += entry is not None
+    if isinstance(chosen, int):
         return None
-    if len(index) <= flow.axis or index[flow.axis] == slice(None):
-        return flow
+    axis = flow.axis + before - after
+    if chosen == slice(None):
+        return Flow(flow.units, axis)
     units.freeze(flow, f"{op.label} takes some channels by number")
-    return Flow(flow.units[index[flow.axis]], flow.axis)
+    return Flow(flow.units[chosen], axis)
+
+
+def _permuted(op: Operation, flow: Flow, units: Units) -> Flow | None:
+    dims = op.given[1:] if len(op.given) > 2 else op.argument(1, "dims")
+    order = [dim % op.out.ndim for dim in dims]
+    return Flow(flow.units, order.index(flow.axis))
+
+
+def _swapped(op: Operation, flow: Flow, units: Units) -> Flow | None:
+    a, b = (op.argument(k, f"dim{k - 1}") % op.out.ndim for k in (1, 2))
+    return Flow(flow.units, {a: b, b: a}.get(flow.axis, flow.axis))
+
+
+def _parts(op: Operation, flow: Flow, units: Units) -> list[Flow | None] | None:
+    """Follow chunk, split and unbind: a list of what each part carries."""
+    dim = op.argument(1 if op.name == "unbind" else 2, "dim", 0) % op.given[0].ndim
+    if op.name == "unbind":
+        if dim == flow.axis:
+            return None
+        return [Flow(flow.units, flow.axis - (dim < flow.axis)) for _ in op.out]
+    if dim != flow.axis:
+        return [flow for _ in op.out]
+    units.freeze(flow, f"{op.label} cuts the channels by number")
+    ends = np.cumsum([part.shape[dim] for part in op.out])
+    return [Flow(labels, dim) for labels in np.split(flow.units, ends[:-1])]
+
+
+def _part(op: Operation) -> Any:
+    """Take one of several parts, or some of them."""
+    index = op.given[1]
+    return op.flows[0][index] if isinstance(index, int | slice) else None
 
 
 def _padded(op: Operation, flow: Flow, units: Units) -> Flow | None:

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from sipp_core.filters.coupling import NOBODY, Flow, Labels, Units, root
-from sipp_core.filters.flow import Operation, function_name, through_function, through_module
+from sipp_core.filters.flow import Operation, flat, function_name, through_function, through_module
 from sipp_core.network.layers import SUPPORTED, prunable_layers
 from sipp_core.network.selection import LayerChoice
 from sipp_core.runtime.batch import Given, joined
@@ -72,7 +72,7 @@ class _Walk(fx.Interpreter):
     def __init__(self, module: fx.GraphModule, chosen: set[str]) -> None:
         super().__init__(module)
         self.chosen, self.units = chosen, Units()
-        self.flows: dict[fx.Node, Flow | None] = {}
+        self.flows: dict[fx.Node, Flow | list[Flow | None] | None] = {}
         self.outputs: dict[str, Flow] = {}
         self.inputs: dict[str, Flow] = {}
         self.producers: list[str] = []
@@ -84,8 +84,13 @@ class _Walk(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         """Run one node and settle what its result carries."""
+        given = self.fetch_args_kwargs_from_env(n)[0][:1] if n.op.startswith("call_") else ()
+        before = given[0]._version if given and isinstance(given[0], Tensor) else 0
         out = super().run_node(n)
         self.flows[n] = None
+        if given and out is given[0] and isinstance(out, Tensor) and out._version == before:
+            self.flows[n] = self._flow(n.args)[0]  # dropout or stochastic depth: nothing was done
+            return out
         if n.op in ("call_module", "call_function", "call_method"):
             args, kwargs = self.fetch_args_kwargs_from_env(n)
             flows = self._flow(n.args)
@@ -113,8 +118,9 @@ class _Walk(fx.Interpreter):
 
     def _fix(self, n: fx.Node, reason: str) -> None:
         for node in n.all_input_nodes:
-            if (flow := self.flows[node]) is not None:
-                self.units.fix(flow, reason)
+            for flow in flat([self.flows[node]]):
+                if flow is not None:
+                    self.units.fix(flow, reason)
 
     def _module(self, name: str, value: Any, flow: Flow | None, out: Any) -> Flow | None:
         module = self.fetch_attr(name)
@@ -148,10 +154,10 @@ class _Walk(fx.Interpreter):
             excuse = "was left out of the choice of layers"
         elif not self._alone(name, module):
             excuse = "is used more than once"
-        elif groups > 1 and not depthwise:
-            excuse = "has groups of channels, which would have to shrink alike"
         elif flow is not None and (flow.axis != axis or len(flow.units) != before):
             excuse = "does not run along the channels that reach it"
+        elif flow is not None and groups > 1 and not depthwise and NOBODY in flow.units:
+            excuse = "has groups of channels, of which some receive none that could go"
         elif depthwise and flow is None:
             excuse = "passes on channels that no filter made"
         if excuse:
@@ -164,8 +170,8 @@ class _Walk(fx.Interpreter):
             self.outputs[name] = passed
             return passed
         if flow is not None:
-            self.inputs[name] = flow
-        made = Flow(self.units.new(out.shape[axis]), axis)
+            self.inputs[name] = Flow(self.units.alike(flow.units, groups), axis)
+        made = Flow(self.units.alike(self.units.new(out.shape[axis]), groups), axis)
         self.outputs[name] = made
         self.producers.append(name)
         return made
@@ -210,8 +216,9 @@ def channel_graph(model: nn.Module, example: Given, layers: LayerChoice = None) 
     """Find the channels of a network that can be removed, and what keeps the others.
 
     A channel goes through elementwise operations, pooling, BatchNorm, depthwise convolutions,
-    flattening and concatenation. Sums and products of channels couple the layers behind them; such
-    channels are frozen: they can be set to zero but keep their place.
+    flattening, permutation and concatenation. Sums and products couple the layers behind them, and
+    the groups of a grouped convolution each other: such channels go together. Where a number of
+    channels is written in the forward pass they are frozen: set to zero, they keep their place.
 
     Shapes: example (n, ...).
     """

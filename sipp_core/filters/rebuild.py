@@ -75,10 +75,17 @@ def left(counts: np.ndarray, end: Ends | None) -> int:
     """
     if end is None:
         return int(counts.sum())
-    kept = counts[end.filters]
     # A depthwise filter has its one input, which goes with it.
-    return int(kept.sum() if len(end.multiplier) != counts.shape[1] else
-               kept[:, end.multiplier != 0].sum())  # fmt: skip
+    return int((counts * (_by_filter(end.multiplier, counts.shape) != 0))[end.filters].sum())
+
+
+def _by_filter(multiplier: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The factor of each input of each filter, where groups of filters see inputs of their own.
+
+    Shapes: multiplier (in,), shape (out, in/groups); returns (out, in/groups).
+    """
+    blocks = multiplier.reshape(-1, shape[1])
+    return np.repeat(blocks, shape[0] // len(blocks), axis=0)
 
 
 def rebuild(model: nn.Module, found: dict[str, Ends]) -> nn.Module:
@@ -112,6 +119,6 @@ def _silence(module: nn.Module, kept: Bool) -> None:
 
 
 def _reweigh(name: str, weight: Tensor, multiplier: Float) -> None:
-    shape = (1, -1, *[1] * (weight.ndim - 2))
-    factor = torch.from_numpy(multiplier).to(weight.device).view(shape)
+    factor = torch.from_numpy(_by_filter(multiplier, tuple(weight.shape[:2]))).to(weight.device)
+    factor = factor.reshape(*weight.shape[:2], *[1] * (weight.ndim - 2))
     write_weight(name, weight, weight.double() * factor)

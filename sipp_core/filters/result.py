@@ -134,7 +134,7 @@ def layer_report(
     out, before = channel_shape(layer.module)
     if end is None:
         end = Ends(np.ones(out, bool), np.ones(out, bool), np.ones(before), np.ones(before, bool))
-    passes = layer.groups > 1
+    passes = 1 < layer.groups == before
     return FilterReport(
         name=layer.name,
         before=(out, before),

@@ -164,9 +164,13 @@ class _Watch:
 
     def __init__(self, layer: PrunableLayer, wanted: dict[int, tuple[Labels, int]]) -> None:
         self.layer, self.rows, self.signed, self.batch = layer, 0, False, 1
-        positions = layer.weight.shape[1]
+        blocks = layer.weight.chunk(layer.groups)
+        # Of a grouped convolution, each block sees the inputs of its own group.
         self.meters = {
-            group: _Meter(layer.weight, np.repeat(owner, positions // len(owner)), units)
+            group: [
+                _Meter(block, np.repeat(own, layer.weight.shape[1] // len(own)), units)
+                for block, own in zip(blocks, np.split(owner, layer.groups), strict=True)
+            ]
             for group, (owner, units) in wanted.items()
         }
 
@@ -179,8 +183,13 @@ class _Watch:
             "; find the calibration input that causes it, or the layer before that overflows",
         )
         for tile in tiles(self.layer, inputs.detach()):
-            for meter in self.meters.values():
-                meter.see(tile[0])
+            for meters in self.meters.values():
+                for meter, rows in zip(meters, tile, strict=True):
+                    meter.see(rows)
+
+    def sensitivity(self, group: int) -> np.ndarray:
+        """The largest share of each unit so far."""
+        return np.max([meter.sensitivity() for meter in self.meters[group]], axis=0)
 
 
 def measure_channels(
@@ -198,7 +207,7 @@ def measure_channels(
     Args:
         model: the network; left as it was.
         calibration: a tensor (n, ...), or an iterable of batches or (input, target) pairs.
-        consumers: by (name of a Linear or ungrouped Conv layer, any number of the caller's): the
+        consumers: by (name of a Linear or Conv layer, any number of the caller's): the
             unit of each of its input channels, -1 for those that do not count, and how many units
             there are.
         batch_size: inputs a forward pass, >= 1.
@@ -222,7 +231,10 @@ def measure_channels(
     for (name, group), wanted in consumers.items():
         by_layer.setdefault(name, {})[group] = wanted
     watches = {
-        name: _Watch(PrunableLayer(name, model.get_submodule(name), 1), wanted)
+        name: _Watch(
+            PrunableLayer(name, m := model.get_submodule(name), int(getattr(m, "groups", 1))),
+            wanted,
+        )
         for name, wanted in by_layer.items()
     }
     marks: set[bytes] = set()
@@ -238,8 +250,8 @@ def measure_channels(
             if progress is not None:
                 progress(inputs, 0, "calibrate")
     found = {
-        (w.layer.name, group): ChannelStatistics(meter.sensitivity(), w.rows, w.signed)
+        (w.layer.name, group): ChannelStatistics(w.sensitivity(group), w.rows, w.signed)
         for w in watches.values()
-        for group, meter in w.meters.items()
+        for group in w.meters
     }
     return ChannelCalibration(found, inputs, frozenset(marks))

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from sipp_core.network.layers import SUPPORTED
+from sipp_core.network.layers import SUPPORTED, weight_of
+from sipp_core.network.packed import is_dense
 from sipp_core.runtime.arguments import whole
 
 KINDS = ("low-rank", "narrow")
@@ -116,8 +117,9 @@ def channel_shape(module: nn.Module) -> tuple[int, int]:
 
     Shapes: returns (out, in).
     """
-    if isinstance(module, nn.Linear):
-        return module.out_features, module.in_features
+    if is_dense(module):
+        out, before = weight_of(module).shape
+        return out, before
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return module.out_channels, module.in_channels
     if isinstance(module, Norm):
@@ -158,6 +160,8 @@ def narrow(model: Model, shapes: Shapes) -> Model:
             for end, count, most in zip(("output", "input"), shape, before, strict=True)
         )
         kept[name] = tuple(map(torch.arange, counts))
+        if uneven := _uneven(modules[name], shape):
+            raise ValueError(f"layer {name!r} {uneven}")
     return select(model, kept)
 
 
@@ -179,7 +183,9 @@ def _resize(module: nn.Module, outputs: Tensor, inputs: Tensor) -> None:
             continue
         part = tensor.detach().index_select(0, outputs.to(tensor.device))
         if name == "weight" and isinstance(module, SUPPORTED) and not _depthwise(module):
-            part = part.index_select(1, inputs.to(tensor.device))
+            # The groups of a convolution shrink alike: the first one speaks for all.
+            own = inputs[: len(inputs) // int(getattr(module, "groups", 1))]
+            part = part.index_select(1, own.to(tensor.device))
         if isinstance(tensor, nn.Parameter):
             module._parameters[name] = nn.Parameter(part, requires_grad=tensor.requires_grad)
         else:
@@ -194,6 +200,14 @@ def _resize(module: nn.Module, outputs: Tensor, inputs: Tensor) -> None:
         module.num_features = len(outputs)
     else:
         raise TypeError(f"a {type(module).__name__} cannot be made smaller")
+
+
+def _uneven(module: nn.Module, shape: tuple[int, int]) -> str:
+    """Say that a convolution's groups would not be alike; "" where they are."""
+    groups = int(getattr(module, "groups", 1))
+    if groups == 1 or _depthwise(module) or not any(count % groups for count in shape):
+        return ""
+    return f"has {groups} groups, which {shape[0]} outputs and {shape[1]} inputs do not divide into"
 
 
 def _depthwise(module: nn.Module) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -49,7 +50,7 @@ def test_every_small_network(channel_network):
             g.producers: (tuple(g.inputs), g.units * (-1 if g.frozen else 1)) for g in graph.groups
         }
 
-    assert groups("residual") == {("stem", "outer"): (("inner", "head"), -6),
+    assert groups("residual") == {("stem", "outer"): (("inner", "head"), 6),
                                   ("inner",): (("outer",), 5)}  # fmt: skip
     assert groups("branches") == {("left",): (("mix",), 4), ("right",): (("mix",), 5),
                                   ("mix",): (("head",), 6)}  # fmt: skip
@@ -79,7 +80,22 @@ class One(nn.Module):
         return self.c(self.b(self.between(self.a(x))))
 
 
+def depth(x: Tensor, p: float = 0.5, training: bool = False) -> Tensor:
+    """Drops whole branches in training; in eval mode it hands on what it is given."""
+    return F.dropout(x, p) if training else x
+
+
+torch.fx.wrap("depth")
+
 FREE: list[Callable[[Tensor], Tensor]] = [
+    lambda x: x + x,
+    lambda x: x.transpose(2, 3),
+    lambda x: x.permute(0, 2, 3, 1).permute(0, 3, 1, 2),
+    lambda x: torch.permute(x, (1, 0, 2, 3)).swapaxes(0, 1),
+    lambda x: torch.chunk(x, 2, dim=2)[0],
+    lambda x: x.unbind(2)[1][:, :, None],
+    lambda x: x.split(3, dim=3)[1],
+    lambda x: depth(x),
     lambda x: F.relu(x, inplace=True), lambda x: torch.relu(x), lambda x: x.tanh(),
     lambda x: 2 * x + 1, lambda x: x / 3, lambda x: F.dropout(x, 0.5, False),
     lambda x: x[:, :, ::2, 1:], lambda x: F.avg_pool2d(x, 2), lambda x: x.mean(3, keepdim=True),
@@ -89,7 +105,8 @@ FREE: list[Callable[[Tensor], Tensor]] = [
     lambda x: x * x.size(2),
 ]  # fmt: skip
 FROZEN: list[tuple[Callable[[Tensor], Tensor], str]] = [
-    (lambda x: x + x, "joins the channels of several layers"),
+    (lambda x: torch.cat(torch.chunk(x, 2, dim=1)[::-1], 1), "cuts the channels by number"),
+    (lambda x: torch.cat(x.split([1, 3], dim=1)[::-1], 1), "cuts the channels by number"),
     (lambda x: x * torch.ones(4, 1, 1), "joins the channels with a tensor of as many"),
     (lambda x: torch.cat([x[:, :2], x[:, 2:]], 1), "takes some channels by number"),
     (lambda x: x / x.size(1), "the number of channels is read by 'size'"),
@@ -98,14 +115,14 @@ FROZEN: list[tuple[Callable[[Tensor], Tensor], str]] = [
 ]
 FIXED: list[tuple[Callable[[Tensor], Tensor], str]] = [
     (lambda x: x.softmax(1), "softmax"),
-    (lambda x: x.transpose(2, 3), "transpose"),
+    (lambda x: x.transpose(1, 2).softmax(2).transpose(1, 2), "softmax"),
     (lambda x: x * x.mean(1, keepdim=True), "mean"),
     (lambda x: 1 / (1 + x), "truediv"),
     (lambda x: torch.matmul(x, x), "matmul"),
     (lambda x: F.layer_norm(x, x.shape[1:]), "layer_norm"),
     (lambda x: torch.cat([x, x], 2), "cat"),
     (lambda x: F.pad(x, (0, 0, 0, 0, -1, 1)), "pad"),
-    (lambda x: torch.chunk(x, 2, dim=2)[0], "chunk"),
+    (lambda x: x.unbind(1)[0][:, None].expand_as(x), "unbind"),
     (lambda x: torch.where(x > 0, x, 0.0), "gt"),
     (lambda x: x.flip(1), "flip"),
 ]
@@ -179,11 +196,13 @@ def test_layers_left_out_and_groups_of_channels():
     net = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1, groups=2), nn.Conv2d(4, 4, 1),
                         nn.ReLU(), Own(4, 3, 1), nn.Conv2d(3, 2, 1))  # fmt: skip
     graph = found(net, 2, 3, 3)
-    assert [g.producers for g in graph.groups] == [("2",), ("4",)]
-    assert "'1', which has groups of channels" in graph.whole["0"]
-    assert graph.whole["1"].startswith("it has groups of channels")
+    assert [(g.producers, g.units) for g in graph.groups] == [
+        (("0",), 2), (("1",), 2), (("2",), 4), (("4",), 3),
+    ]  # fmt: skip
+    assert graph.groups[0].outputs["0"].tolist() == graph.groups[0].inputs["1"].tolist()
+    assert graph.groups[0].inputs["1"].tolist() == [0, 1, 0, 1]
     chosen = channel_graph(net, torch.rand(2, 2, 3, 3), ["!4"])
-    assert chosen.groups == () and "'4', which was left out" in chosen.whole["2"]
+    assert "'4', which was left out" in chosen.whole["2"]
     first = nn.Sequential(nn.Conv2d(2, 2, 1, groups=2), nn.Conv2d(2, 2, 1))
     assert "passes on channels that no filter made" in found(first, 2, 3, 3).whole["0"]
 

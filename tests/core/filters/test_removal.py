@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import sipp_theory
-from sipp_core import PruneResult, certify, prune_filters
+from sipp_core import PruneResult, certify, load, prune_filters
 from sipp_core.filters.graph import channel_graph, example_of
 from sipp_core.filters.result import Channels, FilterReport
 from sipp_core.filters.sensitivity import channel_sensitivity
@@ -141,7 +142,7 @@ def test_promises_hold_on_every_calibration_input(channel_network, name, method)
 def test_sensitivities_are_those_of_the_worst_consumer(channel_network):
     model, x = channel_network("residual", 0)
     result = prune_filters(model, x, method="filters-det", keep=0.8)
-    shared = next(g for g in channels(result).groups if g.frozen)
+    shared = next(g for g in channels(result).groups if len(g.producers) > 1)
     assert shared.consumers == ("inner", "head") and shared.units == 6
     each = []
     for name in shared.consumers:
@@ -255,18 +256,74 @@ def test_same_seed_same_bits_and_the_model_untouched(channel_network):
     assert [n for n, _ in first.model.named_modules()] == [n for n, _ in model.named_modules()]
 
 
-def test_residual_sums_keep_their_shape_and_say_so(channel_network):
+def test_what_a_residual_sum_joins_goes_together(channel_network):
     model, x = channel_network("residual", 0)
     result = prune_filters(model, x, method="filters-det", keep=0.5)
     by_name = {layer.name: layer for layer in channel_reports(result)}
-    group = next(g for g in channels(result).groups if g.frozen)
-    gone = group.units - group.kept
-    assert gone > 0 and by_name["stem"].zeroed == by_name["outer"].zeroed == gone
-    assert by_name["stem"].after == (6, 3) and by_name["outer"].after[0] == 6
-    assert by_name["inner"].after[0] < 5 and by_name["inner"].zeroed == 0
-    assert any("zero but keep their place: 'add' joins" in note for note in result.notes)
-    stem = result.model.get_submodule("stem")
-    assert int((weight_of(stem).flatten(1) == 0).all(dim=1).sum()) == gone
+    group = next(g for g in channels(result).groups if len(g.producers) > 1)
+    assert not group.frozen and 0 < group.kept < group.units
+    assert by_name["stem"].after[0] == by_name["outer"].after[0] == group.kept
+    assert by_name["stem"].kept_filters.tolist() == by_name["outer"].kept_filters.tolist()
+    assert by_name["inner"].after[1] == by_name["head"].after[1] == group.kept
+
+
+class Grouped(nn.Module):
+    """ResNeXt's block: a grouped convolution between two plain ones, inside a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.reduce = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 8, 1)
+        self.inner, self.norm = nn.Conv2d(8, 12, 3, padding=1, groups=4), nn.BatchNorm2d(12)
+        self.expand, self.head = nn.Conv2d(12, 6, 1), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        y = torch.relu(self.norm(self.inner(torch.relu(self.reduce(x)))))
+        return self.head((x + self.expand(y)).mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("method", ["filters-det", "filters-rand"])
+def test_groups_of_a_convolution_shrink_alike(method, tmp_path):
+    torch.manual_seed(0)
+    model, x = Grouped().double(), torch.rand(9, 3, 5, 5, dtype=torch.float64)
+    result = prune_filters(model, x, method=method, keep=0.5, seed=1)
+    by_name = {layer.name: layer for layer in channel_reports(result)}
+    inner = by_name["inner"]
+    new = result.model.get_submodule("inner")
+    assert new.groups == 4 and inner.after != inner.before == (12, 8)
+    assert inner.after[0] % 4 == inner.after[1] % 4 == 0
+    for kept, width in ((inner.kept_filters, 3), (by_name["reduce"].kept_filters, 2)):
+        places = kept.reshape(4, -1) % width
+        assert (places == places[0]).all()
+    # What is left computes what the given network computes with the other weights at 0.
+    masked = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, layer in by_name.items():
+            weight = weight_of(masked.get_submodule(name))
+            factor = torch.from_numpy(layer.multiplier)
+            if name == "inner":
+                factor = factor.reshape(4, 1, 2).expand(4, 3, 2).reshape(12, 2)
+            weight.mul_(factor.reshape(-1, weight.shape[1], *[1] * (weight.ndim - 2)))
+    torch.testing.assert_close(result.model(x), masked(x))
+    result.save(tmp_path / "net")
+    again = load(tmp_path / "net", Grouped().double()).model
+    torch.testing.assert_close(again(x), result.model(x))
+    assert certify(model, again, torch.rand(100, 3, 5, 5, dtype=torch.float64)).n == 100
+
+
+def test_shares_of_grouped_inputs_are_those_of_each_group_alone():
+    torch.manual_seed(0)
+    model, x = Grouped().double(), torch.rand(4, 3, 5, 5, dtype=torch.float64)
+    result = prune_filters(model, x, method="filters-det", keep=0.8)
+    group = next(g for g in channels(result).groups if g.consumers == ("inner",))
+    with torch.no_grad():
+        rows = torch.relu(model.reduce(torch.relu(model.stem(x))))
+    best = np.zeros(2)
+    for k in range(4):
+        patches = F.unfold(rows[:, 2 * k : 2 * k + 2], 3, padding=1).transpose(1, 2).flatten(0, 1)
+        weight = model.inner.weight[3 * k : 3 * k + 3].detach().flatten(1)
+        best = np.maximum(best, channel_sensitivity(weight, patches, np.repeat(np.arange(2), 9)))
+    assert np.allclose(group.sensitivity, best, atol=1e-12)
 
 
 def test_only_chosen_layers_change():
