@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sipp_cli import inputs, networks, render
+from sipp_cli import inputs, networks, options, render
 
 if TYPE_CHECKING:
     from reports import BenchRun
@@ -23,6 +23,8 @@ def run_benchmarks(
     threads: int = 0,
 ) -> BenchRun:
     """Run benchmarks as the options say, with a progress bar; refuse bad options first."""
+    if not 0 <= threads <= options.MOST_THREADS:
+        raise ValueError(f"--threads must be from 0 to {options.MOST_THREADS}; found {threads}")
     networks.device(device)
     folder = str(inputs.data_folder(data_dir) or "")
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from sipp_cli import ranks
+from sipp_cli import ranks, render
 
-DEBUG_VARIABLE = "SIPP_DEBUG"
-UNMET, USAGE, FAULT, INTERRUPTED = 1, 2, 70, 130
+DEBUG_VARIABLE, AS_JSON = "SIPP_DEBUG", "sipp.json"
+UNMET, USAGE, FAULT, INTERRUPTED, NOBODY_READS = 1, 2, 70, 130, 141
 
 
 def one_line(error: BaseException) -> str:
@@ -21,6 +27,37 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Run a block in which no Ctrl-C is lost; gives a function that says whether there was one.
+
+    An interrupt that arrives in a callback of the garbage collector is printed and forgotten, and
+    one during an import becomes an ImportError.
+    """
+    count = [0]
+
+    def note(number: int, frame: FrameType | None) -> None:
+        count[0] += 1
+        callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
+        while frame is not None:
+            if frame.f_code in callbacks:  # raised there it would be swallowed: once more, later
+                threading.Timer(0.05, signal.raise_signal, (number,)).start()
+                return
+            frame = frame.f_back
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread() or (
+        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield lambda: False
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: count[0] > 0
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _is_usage(error: Exception) -> bool:
@@ -36,7 +73,18 @@ class Edge(TyperGroup):
         together = False
         try:
             try:
-                result = super().invoke(ctx)
+                with interrupts() as interrupted, render.json_alone(ctx.meta.get(AS_JSON, False)):
+                    try:
+                        ranks.check()
+                        result = super().invoke(ctx)
+                        sys.stdout.flush()
+                    except Exception as error:
+                        # What an interrupted import or callback makes of an interrupt.
+                        if interrupted() and not isinstance(error, typer.Exit):
+                            raise KeyboardInterrupt from error
+                        raise
+                    if interrupted():
+                        raise KeyboardInterrupt
             except BaseException as error:
                 together = isinstance(error, typer.Exit) or getattr(error, "on_every_rank", False)
                 self._end(ctx, error)
@@ -44,6 +92,11 @@ class Edge(TyperGroup):
             return result
         finally:
             ranks.leave(together)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Note whether stdout is to hold JSON alone."""
+        ctx.meta[AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
 
     def _end(self, ctx: Any, error: BaseException) -> NoReturn:
         """Say what went wrong and choose the exit code."""
@@ -55,7 +108,13 @@ class Edge(TyperGroup):
             self._say(ctx, "interrupted; files are written whole or not at all")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            raise  # the reader went away; typer ends quietly
+            # The reader went away. What is still held back for it must not be tried again.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(NOBODY_READS) from None
+        except SystemExit as end:
+            self._say(ctx, f"code of yours ended the program, by sys.exit({end.code!r})")
+            raise typer.Exit(USAGE) from None
         except (ValueError, TypeError, OSError) as error:
             if os.environ.get(DEBUG_VARIABLE):
                 traceback.print_exc()

@@ -24,6 +24,8 @@ def run_ledger(
     device: str,
 ) -> LedgerRun:
     """Run the ledger as the options say, with a progress bar; refuse bad options first."""
+    if not __debug__:  # said before seconds are spent on imports
+        raise ValueError("python -O takes the assertions of laws and oracles away; run without it")
     if jobs < 0:
         raise ValueError(f"--jobs must be at least 0; found {jobs}")
     networks.device(device)

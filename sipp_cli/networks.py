@@ -61,7 +61,7 @@ def _factory(name: str, seed: int) -> nn.Module:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ValueError(f"--model {name}: there is no module {error.name!r}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(
             f"--model {name}: importing {module_name!r} failed with {type(error).__name__}: {error}"
         ) from error
@@ -74,7 +74,7 @@ def _factory(name: str, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     try:
         model = factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(
             f"--model {name}: the factory failed with {type(error).__name__}: {error}"
         ) from error

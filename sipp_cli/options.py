@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+# More crash torch.
+MOST_THREADS = 1024
+
 Json = Annotated[
     bool, typer.Option("--json", help='Print JSON (infinite numbers as "inf") instead of tables.')
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,9 +21,32 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0")) if _many() else 0
 
 
+NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+# How long the processes of one launch wait for one another before they share work.
+JOIN_SECONDS = 120.0
+
+
+def check() -> None:
+    """Refuse what a launcher's variables cannot be."""
+    if not all(name in os.environ for name in NAMES):
+        return
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"):
+        if not os.environ.get(name, "0").isdecimal():
+            raise ValueError(
+                f"{name} in the environment must be a whole number, as torchrun sets it; found "
+                f"{os.environ[name]!r}"
+            )
+    if int(os.environ["RANK"]) >= max(1, int(os.environ["WORLD_SIZE"])):
+        raise ValueError(
+            f"RANK in the environment must be below WORLD_SIZE; found {os.environ['RANK']} and "
+            f"{os.environ['WORLD_SIZE']}"
+        )
+
+
 def _many() -> bool:
-    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    return all(name in os.environ for name in names) and int(os.environ["WORLD_SIZE"]) > 1
+    numbers = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
+    given = all(name in os.environ for name in NAMES) and all(map(str.isdecimal, numbers))
+    return given and int(os.environ["WORLD_SIZE"]) > 1
 
 
 def device(name: str) -> str:
@@ -46,7 +70,20 @@ def join() -> None:
 
     from sipp_core.runtime import processes
 
-    dist.init_process_group("gloo")
+    wait = timedelta(seconds=JOIN_SECONDS)
+    try:
+        store, rank, size = next(dist.rendezvous("env://", timeout=wait))
+        store.set(f"sipp/{rank}", "here")
+        for other in range(size):
+            store.wait([f"sipp/{other}"], wait)
+    except (RuntimeError, ConnectionError) as error:
+        raise ConnectionError(
+            f"not all {os.environ['WORLD_SIZE']} processes came within {JOIN_SECONDS:.0f} s: one "
+            "has ended, or was never started. Start all of them again"
+        ) from error
+    store.set_timeout(dist.default_pg_timeout)
+    dist.init_process_group("gloo", store=dist.PrefixStore("group", store), rank=rank,
+                            world_size=size)  # fmt: skip
     group = processes()
     assert group is not None
     _joined.append(group)

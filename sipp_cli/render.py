@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import typer
@@ -46,9 +47,29 @@ def plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 
+# Where JSON goes while stdout is another's.
+_stdout: list[TextIO] = []
+
+
+@contextmanager
+def json_alone(wanted: bool) -> Iterator[None]:
+    """Run a block in which stdout takes `show_json` alone; what else is printed goes to stderr."""
+    if not wanted:
+        yield
+        return
+    _stdout.append(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+        sys.stdout.flush()
+    finally:
+        _stdout.pop()
+
+
 def show_json(value: Any) -> None:
     """Print one JSON document on stdout."""
-    typer.echo(json.dumps(plain(value), indent=2, allow_nan=False))
+    text = json.dumps(plain(value), indent=2, allow_nan=False)
+    typer.echo(text, file=_stdout[-1] if _stdout else None)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -70,10 +91,17 @@ def number(value: float | int | None) -> str:
     return f"{value:.4g}"
 
 
+class _Console(Console):
+    """A console that leaves it to the edge of the program what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _console() -> Console:
-    console = Console(file=sys.stdout, highlight=False)
+    console = _Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
-        console = Console(file=sys.stdout, highlight=False, width=FILE_WIDTH)
+        console = _Console(file=sys.stdout, highlight=False, width=FILE_WIDTH)
     return console
 
 

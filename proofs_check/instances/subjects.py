@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 
 from proofs_check.ledger.evidence import Unavailable
 from proofs_check.ledger.registry import Result, Setting
+from proofs_check.ledger.store import versions
 from sipp_core import calibrate
 from sipp_core.pruning import Table, make_table
-from sipp_core.runtime import write_atomically
+from sipp_core.runtime import read_bytes, read_state, write_atomically
 from sipp_core.sensitivity import LayerStatistics
-from sipp_core.zoo import datasets, models, training
+from sipp_core.zoo import Dataset, Recipe, datasets, models, training
 
 CALIBRATION = 256
 
@@ -86,16 +88,33 @@ def _subject(name: str, seed: int, data_dir: str, cache: str, device: str) -> Su
         raise Unavailable(f"no {name} data: {error}") from error
     network = datasets.SOURCES[name].network
     model = models.build(network, seed=seed)
-    kept = Path(cache, f"{network}-{name}-{seed}.pt") if cache else None
-    if kept is not None and kept.is_file():
-        model.load_state_dict(torch.load(kept, weights_only=True))
-    else:
-        training.train(model, data, training.recipe(network, name), seed=seed)
+    recipe = training.recipe(network, name)
+    kept = Path(cache, f"{network}-{name}-{seed}-{_key(data, recipe)}.pt") if cache else None
+    if kept is None or not _taken(kept, model):
+        training.train(model, data, recipe, seed=seed)
         if kept is not None:
             _keep(kept, model)
     return Subject(
         name, model.eval().to(device), data.train_inputs, data.test_inputs, data.test_targets
     )
+
+
+def _key(data: Dataset, recipe: Recipe) -> str:
+    """What a trained network depends on: the code, its libraries, the recipe and the data."""
+    digest = hashlib.sha256(repr((sorted(versions().items()), recipe)).encode())
+    for tensor in (data.train_inputs, data.train_targets):
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _taken(path: Path, model: nn.Module) -> bool:
+    """Give a network the weights that are kept in a file, if there are whole ones."""
+    room = 2**20 + 2 * sum(value.nbytes for value in model.state_dict().values())
+    try:
+        model.load_state_dict(read_state(read_bytes(path), str(path), room))
+    except (OSError, ValueError, RuntimeError):
+        return False
+    return True
 
 
 @lru_cache(maxsize=8)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+import tempfile
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
+from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.errors import Unsatisfiable
 
 from proofs_check.ledger.evidence import Found, Refuted
@@ -16,6 +22,13 @@ from proofs_check.ledger.registry import Setting
 CASE = re.compile(r"(?:Failing test case|Falsifying example): ")
 
 
+@cache
+def _leave_no_folder() -> None:
+    """Keep what Hypothesis writes out of the folder that a user happens to stand in."""
+    if "HYPOTHESIS_STORAGE_DIRECTORY" not in os.environ and "pytest" not in sys.modules:
+        set_hypothesis_home_dir(Path(tempfile.gettempdir(), f"hypothesis-{os.getpid()}"))
+
+
 def hold(setting: Setting, *laws: Callable[[], None], examples: int = 40) -> Found:
     """Try laws on drawn instances; the first that fails is refuted by its smallest instance.
 
@@ -23,6 +36,7 @@ def hold(setting: Setting, *laws: Callable[[], None], examples: int = 40) -> Fou
     defined inside its check, so that it meets the code as it is at that moment. Ten times as many
     instances are drawn in the full profile.
     """
+    _leave_no_folder()
     count = examples * (10 if setting.full else 1)
     rules = hypothesis.settings(
         max_examples=count,

@@ -100,7 +100,7 @@ def run(
         The entries with their evidence; the same bits whatever `jobs` is.
 
     Raises:
-        ValueError: an unknown profile or claim, or a seed below 0.
+        ValueError: an unknown profile or claim, a seed below 0, or Python without assertions.
 
     Example:
         >>> run(claims=["ES-9"])
@@ -108,6 +108,11 @@ def run(
         ...
         ValueError: claims must be ids of the ledger; found 'ES-9'
     """
+    if not __debug__:
+        raise ValueError(
+            "python -O takes the assertions of laws and oracles away, so that all would hold; run "
+            "without -O and PYTHONOPTIMIZE"
+        )
     if profile not in get_args(Profile):
         raise ValueError(f"profile must be one of {get_args(Profile)}; found {profile!r}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:

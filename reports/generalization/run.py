@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import sipp_theory
 from reports.generalization import classic, halves
+from reports.generalization.fitting import refuse_unfitting
 from reports.generalization.plans import Plan, adjusted, plan_of
 from reports.validation.cells import machine
 from reports.validation.subjects import Workshop
@@ -112,6 +113,7 @@ def generalize(
     started = time.perf_counter()
     shop = Workshop(data_dir, None if folder is None else Path(folder), device, threads, progress)
     dataset = shop.data(plan.subject)
+    refuse_unfitting(plan.subject.net, dataset)
     with some_threads(threads):
         model = shop.trained(plan.subject, seed, dataset)
         found = _searched(plan, model, dataset, delta, seed, threads, progress)

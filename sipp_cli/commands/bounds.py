@@ -118,6 +118,8 @@ def command(
     Exit code 1: some bound shown is vacuous: an error of 1 or more, more draws than --weights, no
     finite number of draws, or nothing covered. Choose bounds with --kind.
     """
+    if weights is not None and not weights > 0:
+        raise ValueError(f"--weights must be above 0; found {weights}")
     for first, second, pair in (
         (eta, eta_star, "--eta and --eta-star"),
         (points, dimension, "--points and --dimension"),

@@ -113,6 +113,16 @@ def _show_check(facts: Json) -> None:
         + (f" and {facts['choice_bits']:.1f} for rules and search" if facts["choice_bits"] else "")
         + f"; sha256 {facts['sha256']}; {facts['seconds']:.0f} s."
     )
+    origin = "as published" if facts["data_known"] else "not known to be the published ones"
+    render.show(
+        f"Counted on {facts['n']:,} training inputs of {facts['data']}, {origin}; sha256 of inputs "
+        f"and targets {facts['data_sha256']}."
+    )
+    if facts["distinct"] < facts["n"]:
+        render.show(
+            f"WARNING: only {facts['distinct']:,} of them are distinct. The bound takes them for "
+            "independent draws; where they repeat for another reason it means nothing."
+        )
     render.show(words.promise(facts))
 
 
@@ -184,8 +194,10 @@ def command(
         _only_searching(net=net, keep=keep, levels=levels, method=method, store=store, file=file)
     elif candidates is not None:
         raise ValueError("--candidates is counted by a search itself; give it with --verify only")
-    if threads < 1:
-        raise ValueError(f"--threads must be at least 1; found {threads}")
+    if not 1 <= threads <= options.MOST_THREADS:
+        raise ValueError(
+            f"--threads must be at least 1 and at most {options.MOST_THREADS}; found {threads}"
+        )
     sources = {"--verify": verify, "--store": store, "--data-dir": folder}
     places.check({"--out": out, "--file": file}, sources)
 

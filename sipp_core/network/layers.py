@@ -272,9 +272,13 @@ def _check_weight(layer: PrunableLayer) -> None:
     weight = layer.weight
     if not weight.is_floating_point():
         raise TypeError(f"layer {layer.name!r} has weights of dtype {weight.dtype}; floats needed")
-    refuse_nonfinite(
-        f"layer {layer.name!r} has a weight that", weight, "; repair or retrain it before pruning"
-    )
+    bias = getattr(layer.module, "bias", None)
+    for what, values in (("weight", weight), ("bias", bias)):
+        if isinstance(values, Tensor):
+            refuse_nonfinite(
+                f"layer {layer.name!r} has a {what} that", values.detach(),
+                "; repair or retrain it before pruning",
+            )  # fmt: skip
 
 
 def write_weight(name: str, place: Tensor, values: Tensor) -> Tensor:

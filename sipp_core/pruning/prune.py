@@ -23,6 +23,7 @@ from sipp_core.pruning.writing import refuse_masks
 from sipp_core.runtime import provenance
 from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.batch import Given
+from sipp_core.runtime.copying import refuse_uncopyable
 from sipp_core.runtime.execution import Progress, uncompiled
 from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.isolation import isolated
@@ -141,6 +142,7 @@ def prune(
     )  # fmt: skip
     if masks:
         refuse_masks(prunable_layers(model, layers))
+    refuse_uncopyable(model)
     group = None
     if isinstance(calibration, Calibration):
         stats = _ready(

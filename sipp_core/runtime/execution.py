@@ -7,16 +7,21 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.batch import Given, misfit, run, shape_of
 from sipp_core.runtime.isolation import isolation
 from sipp_core.runtime.products import products
 
 Model = TypeVar("Model")
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+# More threads than this crash torch.
+MOST_THREADS = 1024
 
 # Called with (done, total or 0 where unknown, what is being done).
 Progress = Callable[[int, int, str], None]
@@ -164,6 +169,7 @@ def some_threads(count: int) -> Iterator[None]:
         ...     torch.get_num_threads()
         2
     """
+    whole("threads", count, 1, MOST_THREADS + 1)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(count)
@@ -261,10 +267,26 @@ def forward(model: nn.Module, batch: Given, name: str) -> Any:
         if (reason := misfit(model, batch)) is None:
             raise
         raise ValueError(f"{name} does not fit the model: {reason}") from error
-    except RuntimeError as error:
-        if type(error) is not RuntimeError:  # out of memory and its like are what they are
+    except (ValueError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        # Out of memory and its like are what they are, and a fault of ours is none of the model's.
+        plain = type(error) is RuntimeError
+        known = isinstance(error, NotImplementedError | RecursionError)
+        if not plain and ((isinstance(error, RuntimeError) and not known) or _ours(error)):
             raise
-        raise ValueError(f"the model cannot run on {name} of {shape_of(batch)}: {error}") from error
+        kind = "" if plain else f"{type(error).__name__}: "
+        raise ValueError(
+            f"the model cannot run on {name} of {shape_of(batch)}: {kind}{error}"
+        ) from error
+
+
+def _ours(error: Exception) -> bool:
+    """Whether an error came up in the code of this package, below the user's model."""
+    place, last = error.__traceback__, None
+    while place is not None:
+        place, last = place.tb_next, place
+    return last is not None and last.tb_frame.f_code.co_filename.startswith(_PACKAGE)
 
 
 REDUCED = ("tf32", "bf16")

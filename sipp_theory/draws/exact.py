@@ -104,8 +104,10 @@ def draws_tail(laws: Sequence[tuple[Float, Float, float]], delta: float) -> floa
     drift = sum(m * d for d, (_, _, m) in zip(drifts, moving, strict=True))
     radius = bernstein_radius(spread, step, log)
     reach = bernstein_radius(variance, largest, log) + radius + abs(drift)
-    needed = int(2 * np.ceil(reach / step) + 8)
-    size = int(fft.next_fast_len(needed, real=True))  # pyright: ignore[reportArgumentType]
+    needed = 2 * np.ceil(reach / step) + 8
+    if not needed <= LARGEST_WINDOW:  # infinite or no number where a probability is next to none
+        return np.inf
+    size = int(fft.next_fast_len(int(needed), real=True))  # pyright: ignore[reportArgumentType]
     if size > LARGEST_WINDOW:
         return np.inf
     transform = np.ones(size // 2 + 1, dtype=np.complex128)

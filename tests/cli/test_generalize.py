@@ -116,7 +116,7 @@ def test_a_vacuous_bound_is_exit_code_1(sipp: Call, tmp_path: Path, short: None)
      (("--levels", "1"), "levels must be at least 2; found 1"),
      (("--levels", "4"), "odd number of levels"),
      (("--method", "magnitude,x"), "found 'x'"),
-     (("--threads", 0), "--threads must be at least 1; found 0"),
+     (("--threads", 0), "--threads must be at least 1 and at most 1024; found 0"),
      (("--candidates", 3), "with --verify only"),
      (("--verify", "a.sipp", "--keep", "0.5"), "--keep says how to find a file"),
      ((NET, "--verify", "a.sipp"), "NET says how to find a file"),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import typer
 
-from sipp_cli import inputs, ladder, main, render
+from sipp_cli import ladder, main, places, render
 
 Call = Callable[..., Any]
 COMMANDS = (
@@ -119,11 +119,11 @@ def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_places_to_write_are_tried_and_left_as_they_were(tmp_path: Path) -> None:
-    inputs.refuse_unwritable(tmp_path / "new" / "folder", folder=True)
-    inputs.refuse_unwritable(tmp_path / "new" / "file", folder=False)
+    places.refuse_unwritable(tmp_path / "new" / "folder", folder=True)
+    places.refuse_unwritable(tmp_path / "new" / "file", folder=False)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("x")
     for path, folder in ((tmp_path / "file" / "out", True), (tmp_path / "file", True),
                          (tmp_path, False)):  # fmt: skip
         with pytest.raises(OSError, match=str(path)):
-            inputs.refuse_unwritable(path, folder=folder)
+            places.refuse_unwritable(path, folder=folder)

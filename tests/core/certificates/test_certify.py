@@ -392,3 +392,11 @@ def test_bad_searches_are_refused(arguments: dict[str, Any], message: str) -> No
     given: dict[str, Any] = {"eps": 0.5, "delta": 0.1} | arguments
     with pytest.raises(ValueError, match=message):
         sparsest(small(), inputs(100, 1), inputs(100, 2), **given)
+
+
+def test_a_share_that_no_number_of_inputs_can_show_is_vacuous() -> None:
+    found = certify(small(), small(), inputs(50, 2), delta=1e-15)
+    assert found.vacuous and found.needed_n == np.inf and found.summary()["needed_n"] == np.inf
+    assert "at least inf are needed" in found.sentence()
+    search = sparsest(small(), inputs(40, 1), inputs(50, 2), eps=0.5, delta=1e-15, keeps=(0.9,))
+    assert search.result is None

@@ -94,3 +94,10 @@ def test_limit_says_when_a_size_is_of_no_use():
 def test_bad_input_is_refused_by_name(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_probability_of_next_to_nothing_makes_the_error_infinite_and_no_overflow() -> None:
+    for least in (1e-30, 1e-36, 1e-40, 1e-100, 1e-150):
+        q = np.array([0.5, 0.5, least])
+        error = exact_error([[0.3, 0.3, 0.4]], q / q.sum(), 100, 0.05)
+        assert error > 1e6
