@@ -125,8 +125,8 @@ CLAIMS: tuple[Claim, ...] = (
         r"$(G + \lambda I) w = c + \lambda w_0$ with $G$ and $c$ the centred moments of the kept "
         r"inputs, and $b = \bar{z} - w \cdot \bar{a}$; without a bias, the moments are about 0. "
         "A BatchNorm right behind a layer without a bias serves as one; where the output (or that "
-        r"of its norm) goes into a sum, $z$ is what makes the sum right, given the other summand of "
-        "the pruned network. "
+        r"of its norm) goes into a sum, $z$ is what makes the sum right, given the other summand "
+        "of the pruned network. "
         r"$\lambda$ is the strength of the ridge times the mean variance of the layer's inputs "
         "(their mean square without a bias). "
         "Nothing is promised of other inputs.",

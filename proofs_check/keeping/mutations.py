@@ -24,7 +24,7 @@ from proofs_check.keeping import (
 from proofs_check.kinds.mutations import divided, fields_scaled, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from sipp_core.methods import corenet
-from sipp_core.pruning import LayerPlan, draw, measured_errors, promise, table
+from sipp_core.pruning import LayerPlan, draw, measured_errors, promise, searching, table
 from sipp_core.runtime import generator
 
 
@@ -137,6 +137,15 @@ def _signs_only(original: Function) -> Function:
 
 RECENTRED = (oracles.recentring_digits, laws.promise_on_every_row)
 
+
+def _for_more(original: Function) -> Function:
+    def multipliers(request: Any, *given: Any) -> object:
+        target = replace(request.target, eps=1.25 * request.target.eps)
+        return original(replace(request, target=target), *given)
+
+    return multipliers
+
+
 MUTATIONS = (
     Mutation("SP-6", "recentred_without_half",
              "Kept weights rescaled by 1/(1 - G), not 1/(1 - G/2).", sipp_theory.recentring,
@@ -212,4 +221,6 @@ MUTATIONS = (
     Mutation("SP-12", "unrounded_weights",
              "The weights are measured as they were computed, not as they are stored.",
              measured_errors, _unrounded, (oracles_measured.stored_weights,)),
+    Mutation("SP-12", "search_for_more", "The search stops at five quarters of eps.",
+             searching.least_multipliers, _for_more, (oracles_measured.chosen_by_measuring,)),
 )  # fmt: skip

@@ -14,7 +14,14 @@ import sipp_core
 import sipp_theory
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
-from sipp_core.methods import Magnitude, SippDet, SippNetwork, SippRand, SippRecentred
+from sipp_core.methods import (
+    Magnitude,
+    SippDet,
+    SippNetwork,
+    SippPoisson,
+    SippRand,
+    SippRecentred,
+)
 from sipp_core.pruning import measured_errors
 from sipp_core.runtime import generator
 
@@ -179,4 +186,29 @@ def pruned_networks(setting: Setting) -> Found:
                 if wrong or layer.measured != layer.measured_neuron.max():
                     raise Refuted(f"{rule.name}, refit={refit}, layer {layer.name}: {wrong}")
                 cases += len(truths)
+    return Found(cases=cases)
+
+
+@oracle("SP-12")
+def chosen_by_measuring(setting: Setting) -> Found:
+    """Guarantee mode by measuring keeps its eps in exact arithmetic, at every neuron and input."""
+    cases, eps = 0, 0.4
+    for number, rule in enumerate((SippPoisson(), SippRand(), Magnitude(), SippRecentred())):
+        for convolution in (False, True):
+            rng = generator(setting.seed, STREAM, 300, number, int(convolution))
+            dense, inputs = _network(rng, convolution)
+            result = sipp_core.prune(
+                dense, inputs, method=rule, eps=eps, bound="measured", seed=number,
+                candidates=4 if rule.random else None,
+            )  # fmt: skip
+            if result.nnz_after == result.nnz_before:
+                raise Refuted(f"{rule.name} keeps every weight")
+            for layer in result.layers:
+                for neuron, (error, _) in enumerate(
+                    _exact_of(dense, result.model, layer.name, inputs)
+                ):
+                    if error is None or error > Fraction(eps):
+                        raise Refuted(f"{rule.name}: neuron {neuron} of layer {layer.name} errs by "
+                                      f"{None if error is None else float(error)!r}")  # fmt: skip
+                    cases += 1
     return Found(cases=cases)

@@ -43,6 +43,20 @@ class SippPoisson(Planned):
         """Bounds on inclusion; CoreNet's is for draws with replacement."""
         return bound.inclusion is not None
 
+    measurable = True
+
+    def at_rate(self, table: Table, rate: Float) -> LayerPlan:
+        """Coins of min(1, c s_j), coupled."""
+        p = np.minimum(1.0, rate[:, None] * table.sensitivity)
+        kept = np.where(table.weight != 0, p, 0.0)
+        return planning.base_plan(table, probability=kept, coupled=True)
+
+    def whole_rate(self, table: Table) -> Float:
+        """1/s_j of the least sensitivity, rounded up."""
+        s = np.where(table.weight != 0, table.sensitivity, 0.0)
+        least = np.where(s > 0, s, np.inf).min(axis=1, initial=np.inf)
+        return np.where(np.isfinite(least), np.nextafter(1 / least, np.inf) * (1 + 1e-9), 0.0)
+
     def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
         """One rate c for the whole scope."""
         s = np.concatenate([t.sensitivity.ravel() for t in tables])

@@ -1,6 +1,6 @@
 """One call of `prune`: request, tables, promises, plans, draws, the written result."""
 
-from sipp_core.pruning import planning, promise, table
+from sipp_core.pruning import planning, promise, searching, table
 from sipp_core.pruning.header import read_report
 from sipp_core.pruning.loading import load
 from sipp_core.pruning.measured import measured_errors
@@ -38,5 +38,6 @@ __all__ = [
     "refit",
     "registered",
     "save",
+    "searching",
     "table",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 import sipp_theory
@@ -18,6 +19,29 @@ from sipp_core.runtime.execution import forward, model_device, watching
 from sipp_core.runtime.numbers import Float
 from sipp_core.runtime.padding import Mask, padding_mask
 from sipp_core.runtime.processes import Processes
+from sipp_theory import Bound, Neuron
+
+
+class Measured(Bound):
+    """SP-12 in place of a bound: the weights are chosen by what is measured of them.
+
+    Claim: SP-12. Source: [OWN].
+    """
+
+    name, claim, title, knows = "measured", "SP-12", "measured on S", "sum"
+
+    def size(
+        self, neuron: Neuron, eps: ArrayLike, delta: ArrayLike, limit: float = np.inf
+    ) -> Float | np.float64:
+        """Nothing is known before a draw."""
+        raise ValueError("'measured' knows no size before weights are drawn")
+
+    def error(self, neuron: Neuron, m: ArrayLike, delta: ArrayLike) -> Float | np.float64:
+        """Nothing is known before a draw."""
+        raise ValueError("'measured' knows no error before weights are drawn")
+
+
+MEASURED = Measured()
 
 
 def measured_errors(

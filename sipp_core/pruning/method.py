@@ -115,6 +115,7 @@ class Method(ABC):
     facts: Facts
     random: bool = True  # another seed gives another network
     certain: bool = False  # the promise needs no probability
+    measurable: bool = False  # guarantee mode may choose weights by their measured error (SP-12)
     redraws: bool = True  # the plans of a result can be drawn again
     takes: frozenset[str] = frozenset(
         {"keep", "eps", "scope", "bound", "coverage_factor", "masks", "refit", "effective"}

@@ -21,6 +21,7 @@ from sipp_core.pruning.plan import LayerPlan, draw
 from sipp_core.pruning.refit import REFITTED, refit
 from sipp_core.pruning.report import is_vacuous, layer_report, per_neuron
 from sipp_core.pruning.request import Keep, Request
+from sipp_core.pruning.searching import CHOSEN, least_multipliers, measured_guarantee
 from sipp_core.pruning.table import Table, make_tables
 from sipp_core.pruning.writing import (
     measured_promise,
@@ -31,7 +32,7 @@ from sipp_core.pruning.writing import (
 from sipp_core.runtime.numbers import Float, generator
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.statistics import LayerStatistics
-from sipp_theory import Bound
+from sipp_theory import BOUNDS, Bound
 
 
 class Planned(Method):
@@ -110,6 +111,8 @@ class Planned(Method):
 
         Claim: SP-1 to SP-10, AL-1. Source: [SP] arXiv 1910.05422, [CN] arXiv 1804.05345, [OWN].
         """
+        if request.measured:
+            return self._measured(request, calibration)
         tables = self.tables(request, calibration)
         made = self._effective if request.effective else self._drawn
         plans, multipliers, notes = made(request, tables, calibration)
@@ -129,6 +132,26 @@ class Planned(Method):
             reports = tuple(map(layer_report, tables, plans, multipliers, stored))
         vacuous = is_vacuous(plans, reports, request.guaranteed)
         return Pruned(model, reports, masks, vacuous, tuple(plans), notes=tuple(notes))
+
+    def at_rate(self, table: Table, rate: Float) -> LayerPlan:
+        """Plan of a layer in which a neuron keeps the more the higher its rate, (out,)."""
+        raise NotImplementedError  # not measurable
+
+    def whole_rate(self, table: Table) -> Float:
+        """Rates at which every weight that ever fired is kept as it is, (out,)."""
+        raise NotImplementedError  # not measurable
+
+    def _measured(self, request: Request, calibration: Calibration) -> Pruned:
+        """Choose weights by their measured error.
+
+        Claim: SP-12. Source: [OWN].
+        """
+        tables = self.tables(replace(request, bound=BOUNDS["bernstein"]), calibration)
+        chosen = least_multipliers(request, tables, calibration, self.at_rate, self.whole_rate)
+        names = [layer.name for layer in calibration.layers]
+        model, masks = write_multipliers(request.model, names, chosen, request.masks)
+        reports = rewrite(request, calibration, rewrites_of(model, calibration)).reports
+        return Pruned(model, reports, masks, None, notes=(CHOSEN,))
 
     def _drawn(
         self, request: Request, tables: Sequence[Table], calibration: Calibration
@@ -166,6 +189,8 @@ class Planned(Method):
 
     def promise(self, request: Request) -> Promise:
         """What SP-1 to SP-10 say of each neuron, given its layer's input."""
+        if request.measured:
+            return measured_guarantee()
         if request.refit:
             return measured_promise()
         if request.effective:
@@ -190,6 +215,19 @@ class KeepLargest(Planned):
     random = False
     certain = True
     recentred: bool = False
+    measurable = True
+
+    def at_rate(self, table: Table, rate: Float) -> LayerPlan:
+        """Keep a share of each neuron's weights, those of largest score."""
+        scores = np.where(table.sensitivity > 0, self.scores(table), 0.0)
+        place = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
+        count = np.ceil(rate * (scores > 0).sum(axis=1))
+        kept = (place < count[:, None]) & (scores > 0)
+        return planning.mask_plan(table, kept, scores, self.recentred)
+
+    def whole_rate(self, table: Table) -> Float:
+        """All of them."""
+        return np.ones(len(table.weight))
 
     def rescales(self) -> bool:
         """Kept weights are multiplied where they are recentred."""
@@ -234,6 +272,22 @@ class DrawInProportion(Planned):
     def accepts(self, bound: Bound) -> bool:
         """Every bound on draws."""
         return True
+
+    measurable = True
+
+    def at_rate(self, table: Table, rate: Float) -> LayerPlan:
+        """Draw from each sign in proportion to the sum of its scores, whole where that is more."""
+        scores = np.where(table.sensitivity > 0, self.scores(table), 0.0)
+        parts = [np.where(table.sign(sign), scores, 0.0) for sign in (0, 1)]
+        draws = np.ceil(rate * np.stack([part.sum(axis=1) for part in parts]))
+        return planning.as_plan(table, scores, draws)
+
+    def whole_rate(self, table: Table) -> Float:
+        """As many draws from each sign as it has weights."""
+        scores = np.where(table.sensitivity > 0, self.scores(table), 0.0)
+        parts = np.stack([np.where(table.sign(sign), scores, 0.0).sum(axis=1) for sign in (0, 1)])
+        ratio = np.divide(table.support, parts, out=np.zeros_like(parts), where=parts > 0)
+        return ratio.max(axis=0) * (1 + 1e-9)
 
     @abstractmethod
     def scores(self, table: Table) -> Float:

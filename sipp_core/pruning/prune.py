@@ -13,7 +13,7 @@ from torch import nn
 
 from sipp_core.network.layers import prunable_layers
 from sipp_core.network.selection import LayerChoice
-from sipp_core.pruning.measured import measured_errors
+from sipp_core.pruning.measured import MEASURED, Measured, measured_errors
 from sipp_core.pruning.method import Method, bounds_of, find_method, variant
 from sipp_core.pruning.report import notes_on, nothing_holds, with_measured
 from sipp_core.pruning.request import DEFAULT_DELTA, DEFAULT_POINTS, Keep, Request, Within
@@ -58,6 +58,7 @@ def prune(
     output: Output = None,
     mask: Mask = None,
     effective: bool = False,
+    candidates: int | None = None,
     progress: Progress | None = None,
 ) -> PruneResult:
     """Prune a trained model, with a promise for every neuron.
@@ -94,6 +95,8 @@ def prune(
             corenet, and in guarantee mode neuron (SP-11) for methods that draw, at coverage factor
             1. cramer, exact and neuron use kept activation rows; in a layer that has more of them
             than `points`, cramer and exact speak of those kept, and bernstein is neuron's stand-in.
+            measured, in guarantee mode, chooses by the measured error (SP-12), which is certain on
+            the calibration inputs and says nothing of others; it needs no delta.
         coverage_factor: C >= 1 assumed of fresh inputs, g_j(x) <= C s_j (ES-4); 1 promises for the
             calibration inputs.
         ranking: deprecated; write method=SippDet(rank="mean").
@@ -109,6 +112,7 @@ def prune(
         output: what counts of the model's answer where that is no tensor: a name, a position, or a
             function that makes one tensor (n, ...) of it.
         mask: which positions of token inputs are measured and promised (see `calibrate`).
+        candidates: draws of which each neuron takes the best, with bound="measured"; default 1.
         effective: in budget mode, drop the weights that lie on no live path from input to output
             and keep others for them, so that so many effective weights are left (AL-6).
         progress: callback (done, total, what).
@@ -138,7 +142,7 @@ def prune(
     request = make_request(
         rule, model, keep=keep, eps=eps, delta=delta, scope=scope, bound=bound,
         coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, refit=refit,
-        effective=effective, output=output, progress=progress,
+        effective=effective, candidates=candidates, output=output, progress=progress,
     )  # fmt: skip
     if masks:
         refuse_masks(prunable_layers(model, layers))
@@ -205,6 +209,7 @@ def prune(
         arguments={
             **rule.settings(), "points": stats.points if request.points else None, "masks": masks,
             "refit": refit, "effective": effective,
+            "candidates": request.candidates,
             "layers": None if layers is None else _in_words(layers), "forward_size": forward_size,
             **{
                 name: _in_words(value)
@@ -279,6 +284,7 @@ def make_request(
     refit: bool = False,
     output: Output = None,
     effective: bool = False,
+    candidates: int | None = None,
     progress: Progress | None = None,
 ) -> Request:
     """Validate the arguments of `prune`, and refuse those that the method does not use.
@@ -298,6 +304,7 @@ def make_request(
         refit: whether kept weights are solved for again.
         output: what counts of the model's answer.
         effective: whether effective weights alone are kept.
+        candidates: draws that bound="measured" chooses from.
         progress: callback.
 
     Returns:
@@ -338,7 +345,9 @@ def make_request(
         refit=refit or None,
         effective=effective or None,
     )
-    if eps is not None and delta is None and not method.certain:
+    _check_measured(method, chosen, eps, refit, candidates)
+    measured = isinstance(chosen, Measured)
+    if eps is not None and delta is None and not method.certain and not measured:
         raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
     if eps is not None and scope not in (None, method.default_scope):
         raise ValueError(f"scope divides a budget: give it with keep=...; found {scope!r}")
@@ -361,6 +370,7 @@ def make_request(
         effective=effective,
         progress=progress,
         output=output,
+        candidates=whole("candidates", 1 if candidates is None else candidates, 1),
     )
     if masks and refit:
         raise ValueError("refit=True writes new weights, not masks; leave masks=False")
@@ -370,7 +380,7 @@ def make_request(
             f"eps={eps!r}"
         )
     method.check(request)
-    rows = chosen.knows in ("shares", "neuron") or method.needs(request).rows
+    rows = chosen.knows in ("shares", "neuron") or measured or method.needs(request).rows
     if points is not None and not rows:
         raise ValueError(
             f"method {method.name!r} with bound {chosen.name!r} looks at no activation rows; leave "
@@ -385,16 +395,43 @@ def _bound(method: Method, bound: str | Bound | None) -> Bound:
     if isinstance(bound, Bound):
         chosen = bound
     else:
+        known = BOUNDS | {MEASURED.name: MEASURED}
         name = method.default_bound if bound is None else bound
-        if name not in BOUNDS:
-            raise ValueError(f"bound must be one of {', '.join(BOUNDS)}; found {bound!r}")
-        chosen = BOUNDS[name]
+        if name not in known:
+            raise ValueError(f"bound must be one of {', '.join(known)}; found {bound!r}")
+        chosen = known[name]
+    if isinstance(chosen, Measured):
+        return chosen
     if bound is not None and "bound" in method.takes and not method.accepts(chosen):
         raise ValueError(
             f"method {method.name!r} takes bound={' or '.join(map(repr, bounds_of(method)))}; "
             f"found {chosen.name!r}"
         )
     return chosen
+
+
+def _check_measured(
+    method: Method, bound: Bound, eps: float | None, refit: bool, candidates: int | None
+) -> None:
+    """Refuse what choosing by measured errors cannot do, and candidates without it."""
+    if not isinstance(bound, Measured):
+        if candidates is not None:
+            raise ValueError(
+                f"candidates={candidates!r} are chosen from by bound='measured' alone; found bound "
+                f"{bound.name!r}"
+            )
+        return
+    if not method.measurable:
+        raise ValueError(f"method {method.name!r} does not choose weights by bound='measured'")
+    if eps is None or refit:
+        raise ValueError(
+            "bound='measured' is of guarantee mode: give eps=..., and leave out keep and refit "
+            "(which are measured anyway)"
+        )
+    if candidates is not None and not method.random:
+        raise ValueError(
+            f"method {method.name!r} draws nothing: candidates={candidates!r} would all be the same"
+        )
 
 
 def _refuse_unused(method: Method, **arguments: object) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import nn
 
+from sipp_core.pruning.measured import Measured
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.outputs import Output
 from sipp_theory import Bound
@@ -56,6 +57,7 @@ class Request:
         refit: whether the kept weights are solved for again (AL-5).
         effective: whether a budget counts effective weights alone (AL-6).
         progress: callback, or None.
+        candidates: draws of which the best is taken, where weights are chosen by measuring.
         output: what counts of the model's answer where that is no tensor.
     """
 
@@ -71,6 +73,7 @@ class Request:
     effective: bool
     progress: Progress | None
     output: Output = None
+    candidates: int = 1
 
     @property
     def guaranteed(self) -> bool:
@@ -80,4 +83,9 @@ class Request:
     @property
     def runs_again(self) -> bool:
         """Whether the model is run on the inputs again once weights are chosen."""
-        return self.refit or self.effective
+        return self.refit or self.effective or self.measured
+
+    @property
+    def measured(self) -> bool:
+        """Whether weights are chosen by their measured error (SP-12)."""
+        return isinstance(self.bound, Measured)

@@ -86,10 +86,13 @@ class Table:
         weight = self.weight[neuron]
         return (weight > 0 if sign == 0 else weight < 0) & (self.sensitivity[neuron] > 0)
 
-    def groups(self) -> list[tuple[slice, Float]]:
-        """The neurons of each group, and its (n, fan_in) activation rows, if all were kept."""
+    def groups(self, split: bool = False) -> list[tuple[slice, Float]]:
+        """The neurons of each group, and its (n, fan_in) activation rows, if all were kept.
+
+        `split` leaves rows of both signs in two; of a sample it is not known which they are.
+        """
         points = self.statistics.points
-        if bool(self.statistics.peaks[1].any()):  # they were split in two
+        if bool(self.statistics.peaks[1].any()) and not split:  # they were split in two
             above, below = points.chunk(2, dim=1)
             points = above - below
         step = self.weight.shape[0] // points.shape[0]

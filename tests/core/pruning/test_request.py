@@ -131,7 +131,7 @@ def test_a_request_says_what_was_chosen() -> None:
             SippDet(rank="mean"),
             {"layers": ["0"], "masks": True, "forward_size": 7},
             {
-                "rank": "mean", "points": None, "masks": True, "refit": False, "effective": False,
+                "rank": "mean", "points": None, "masks": True, "refit": False, "effective": False, "candidates": 1,
                 "layers": "['0']", "forward_size": 7,
             },
         ),
@@ -139,7 +139,7 @@ def test_a_request_says_what_was_chosen() -> None:
             "sipp-rand",
             {"bound": "exact", "points": 9},
             {
-                "points": 9, "masks": False, "refit": False, "effective": False,
+                "points": 9, "masks": False, "refit": False, "effective": False, "candidates": 1,
                 "layers": None, "forward_size": None,
             },
         ),
@@ -147,7 +147,7 @@ def test_a_request_says_what_was_chosen() -> None:
             "corenet++",
             {},
             {
-                "points": 1024, "masks": False, "refit": False, "effective": False,
+                "points": 1024, "masks": False, "refit": False, "effective": False, "candidates": 1,
                 "layers": None, "forward_size": None,
             },
         ),
@@ -156,7 +156,7 @@ def test_a_request_says_what_was_chosen() -> None:
             {"layers": nn.Linear},
             {
                 "cascade": False, "solver": "admm", "points": None, "masks": False,
-                "refit": False, "effective": False, "layers": repr(nn.Linear), "forward_size": None,
+                "refit": False, "effective": False, "candidates": 1, "layers": repr(nn.Linear), "forward_size": None,
             },
         ),
     ],
