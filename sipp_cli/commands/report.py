@@ -29,7 +29,30 @@ def _refuse_dataset(dataset: str) -> None:
         raise ValueError(f"--dataset must be one of {', '.join(dense)}; found {dataset!r}")
 
 
+def _compare(files: list[Path] | None, out: Path, json: bool) -> None:
+    """Write the page that sets saved networks side by side."""
+    from reports.comparison import build_comparison
+
+    if not files:
+        raise ValueError("--networks needs saved networks: sipp report --networks A B ...")
+    page = build_comparison(files, out)
+    if json:
+        render.show_json({"page": page, "numbers": page.with_suffix(".json")})
+    else:
+        render.show(f"The comparison is at {page}")
+
+
 def command(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="With --networks: saved networks to compare.")
+    ] = None,
+    networks_: Annotated[
+        bool,
+        typer.Option(
+            "--networks",
+            help="Instead set saved networks (ours or another tool's) side by side on one page.",
+        ),
+    ] = False,
     dataset: Annotated[
         str, typer.Option("--dataset", "--data", help="digits, mnist or fashion-mnist.")
     ] = "digits",
@@ -70,6 +93,12 @@ def command(
     Exit code 1: a guarantee was violated, or a benchmark's check. Vacuous bounds are part of the
     report and told there.
     """
+    if networks_:
+        places.refuse_unwritable(out, folder=True)
+        _compare(files, out, json)
+        return
+    if files:
+        raise ValueError(f"{files[0]}: name saved networks with --networks")
     _refuse_dataset(dataset)
     places.refuse_unwritable(out, folder=True)
     networks.device(device)

@@ -1,0 +1,159 @@
+"""The comparison page: what it says, and that it answers in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from typer.testing import CliRunner
+
+import sipp_core
+from reports.comparison import build_comparison, read_saved
+from sipp_cli.main import app
+from sipp_core.certificates import certificate_text, save_certificate, with_certificate
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+QUIET = ("--headless", "--no-sandbox", "--disable-gpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks of ours, one with a certificate in its header, one beside; and a foreign one."""
+    place, rng = tmp_path_factory.mktemp("networks"), torch.Generator().manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 30), nn.ReLU(), nn.Linear(30, 4))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=rng))
+    calibration, held = torch.rand(100, 8, generator=rng), torch.rand(400, 8, generator=rng)
+    labels = net(held).argmax(1)
+    for name, keep in (("a", 0.7), ("b", 0.4)):
+        result = sipp_core.prune(net, calibration, method="sipp-det", keep=keep)
+        path = result.save(place / f"{name}.safetensors")
+        told = sipp_core.certify(net, result.model, held, labels=labels, groups="class")
+        if name == "a":
+            path.write_bytes(with_certificate(path.read_bytes(), certificate_text(told)))
+        else:
+            save_certificate(told, path.with_suffix(".json"))
+    state = {k: v.clone() for k, v in net.state_dict().items()}
+    state["0.weight"][:, :4] = 0
+    save_file(state, place / "c<b>.safetensors")
+    return place
+
+
+def page(folder: Path, out: Path) -> str:
+    return build_comparison(sorted(folder.glob("*.safetensors")), out).read_text()
+
+
+def test_every_file_is_read_for_what_it_says(folder: Path, tmp_path: Path) -> None:
+    a, b, c = (read_saved(path) for path in sorted(folder.glob("*.safetensors")))
+    assert (a.method, c.method) == ("sipp-det", None) and a.weights == c.weights == 360
+    assert c.nonzero == 240 and c.certificate is None and not a.edited
+    assert a.certificate is not None and b.certificate is not None
+    assert sum(layer["nonzero"] for layer in b.layers) == b.nonzero < a.nonzero
+    html = page(folder, tmp_path)
+    numbers = json.loads((tmp_path / "comparison.json").read_text())
+    assert [n["nonzero"] for n in numbers] == [a.nonzero, b.nonzero, c.nonzero]
+    assert f'data-value="{a.certificate["eps"]}"' in html and "another tool" in html
+    assert "c&lt;b&gt;" in html and "c<b>" not in html
+    # One file that fetches nothing.
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:)", html) and "@import" not in html
+
+
+def test_an_edited_certificate_is_said(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "b.safetensors").write_bytes((folder / "b.safetensors").read_bytes())
+    told = json.loads((folder / "b.json").read_text())
+    told["certificate"]["eps"] = 1e-9
+    (tmp_path / "b.json").write_text(json.dumps(told))
+    assert "its certificate has been edited" in page(tmp_path, tmp_path / "out")
+
+
+def test_the_command(folder: Path, tmp_path: Path) -> None:
+    def call(*words: object) -> Any:
+        return CliRunner().invoke(app, ["report", *map(str, words)])
+
+    files = sorted(folder.glob("*.safetensors"))
+    ended = call("--networks", *files, "--out", tmp_path / "out", "--json")
+    assert ended.exit_code == 0 and Path(json.loads(ended.stdout)["page"]).is_file()
+    assert call("--networks").exit_code == 2 and call(files[0]).exit_code == 2
+    (tmp_path / "x.safetensors").write_bytes(b"nothing")
+    assert call("--networks", tmp_path / "x.safetensors", "--out", tmp_path).exit_code == 2
+
+
+SCRIPT = """<script>{
+const say = [];
+const chart = document.getElementById("chart"), first = chart.getAttribute("aria-valuetext");
+chart.focus();
+chart.dispatchEvent(new KeyboardEvent("keydown", {key: "PageUp", bubbles: true}));
+say.push(["key", first !== chart.getAttribute("aria-valuetext"), document.activeElement === chart]);
+chart.dispatchEvent(new PointerEvent("pointermove", {clientX: 60, clientY: 50, bubbles: true}));
+say.push(["pointer", document.querySelector(".key b").textContent]);
+chart.dispatchEvent(new KeyboardEvent("keydown", {key: "End", bubbles: true}));
+say.push(["end", document.querySelector(".key b").textContent]);
+const button = document.querySelectorAll("table.sortable th button")[2];
+const column = () => [...document.querySelector("table.sortable").tBodies[0].rows].map(
+  r => Number(r.cells[2].dataset.value));
+button.click(); say.push(["up", column()]);
+button.click(); say.push(["down", column()]);
+say.push(["wide", document.documentElement.scrollWidth <= window.innerWidth]);
+say.push(["paper", getComputedStyle(document.body).backgroundColor]);
+document.body.dataset.said = JSON.stringify(say);
+}</script></body>"""
+
+
+@pytest.fixture(scope="module")
+def browse(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """Open the page in a browser of that width, press keys, point and click; what it answered."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here")
+    place = tmp_path_factory.mktemp("page")
+    html = page(folder, place).replace("</body>", SCRIPT)
+    (place / "page.html").write_text(html)
+
+    def call(width: int, *flags: str) -> dict[str, Any]:
+        words = [str(CHROMIUM), *QUIET, f"--user-data-dir={place / 'profile'}", *flags]
+        words.append(f"--window-size={width},900")
+        ended = subprocess.run(
+            [*words, "--dump-dom", f"file://{place / 'page.html'}"],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        found = re.search(r'data-said="([^"]*)"', ended.stdout)
+        assert found is not None, ended.stderr[-500:]
+        said = json.loads(found.group(1).replace("&quot;", '"'))
+        return {line[0]: line[1:] for line in said}
+
+    return call
+
+
+def test_it_answers_to_keys_pointer_and_clicks(browse: Callable[..., dict[str, Any]]) -> None:
+    said = browse(1280)
+    assert said["key"] == [True, True]
+    assert said["pointer"] != said["end"] and said["end"][0].startswith("eps ")
+    assert said["up"][0] == sorted(said["up"][0]) and said["down"][0] == said["up"][0][::-1]
+    assert said["paper"] == ["rgb(255, 255, 255)"]
+
+
+def test_it_fits_a_phone_and_the_dark(browse: Callable[..., dict[str, Any]]) -> None:
+    # Chromium's window has a least width; the page must not be wider than it.
+    assert browse(390)["wide"] == [True]
+    dark = browse(1280, "--blink-settings=preferredColorScheme=0")
+    assert dark["paper"] == ["rgb(20, 24, 29)"]
+
+
+def test_it_prints(folder: Path, tmp_path: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no chromium here")
+    page(folder, tmp_path)
+    words = [CHROMIUM, *QUIET, f"--user-data-dir={tmp_path / 'profile'}"]
+    words += [f"--print-to-pdf={tmp_path / 'page.pdf'}", f"file://{tmp_path / 'comparison.html'}"]
+    subprocess.run(words, capture_output=True, timeout=120, check=True)
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
