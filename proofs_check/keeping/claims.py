@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sipp_theory
-from proofs_check.keeping import symbolic
+from proofs_check.keeping import rows, symbolic
 from proofs_check.ledger.claim import Claim, Step
 from sipp_core.pruning import measured_errors
 
@@ -123,5 +123,16 @@ CLAIMS: tuple[Claim, ...] = (
                  "where products may underflow, the least number is charged for each; "
                  "the oracles look at exact rationals"),
         ),
+    ),
+    Claim(
+        id="SP-13", name="Rows of an input",
+        statement=r"Where a layer reads an input as $n$ rows (patches, tokens), a promise that "
+        r"holds at each row with probability $1 - \delta$ over the draws holds at all rows of "
+        r"the input at once with $1 - n \delta$ and, as the rows share one draw, no more is "
+        r"known. With $\delta/n$ for each row it holds for the input with $1 - \delta$.",
+        plain="That each patch of an image is usually right does not make images usually right.",
+        source=HERE, computes=(sipp_theory.each_row, sipp_theory.some_row),
+        steps=(Step("the union over rows", rows.union_over_rows),),
+        probabilistic=True,
     ),
 )  # fmt: skip

@@ -131,7 +131,8 @@ def test_a_request_says_what_was_chosen() -> None:
             SippDet(rank="mean"),
             {"layers": ["0"], "masks": True, "forward_size": 7},
             {
-                "rank": "mean", "points": None, "masks": True, "refit": False, "effective": False, "candidates": 1,
+                "rank": "mean", "points": None, "masks": True, "refit": False, "effective": False,
+                "candidates": 1,
                 "layers": "['0']", "forward_size": 7,
             },
         ),
@@ -156,7 +157,8 @@ def test_a_request_says_what_was_chosen() -> None:
             {"layers": nn.Linear},
             {
                 "cascade": False, "solver": "admm", "points": None, "masks": False,
-                "refit": False, "effective": False, "candidates": 1, "layers": repr(nn.Linear), "forward_size": None,
+                "refit": False, "effective": False, "candidates": 1,
+                "layers": repr(nn.Linear), "forward_size": None,
             },
         ),
     ],
