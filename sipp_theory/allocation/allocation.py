@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize
 
 from sipp_theory.allocation.pair import pair_error, pair_rows, pair_size, solve_cubic
 from sipp_theory.numeric import binomial
@@ -69,6 +68,8 @@ def _log_search(excess: Callable[[float], float]) -> float:
     while low == high or (low > -FARTHEST_LOG and at(low) <= 0):
         low, high, reach = low - reach, low, 2 * reach
     if at(low) > 0 > at(high):
+        from scipy import optimize  # a third of a second, which few commands need
+
         high = float(np.asarray(optimize.brentq(at, low, high, xtol=SPACING, rtol=SPACING)))
         step = SPACING * max(1.0, abs(high))
         # The root found is one to within rounding, on either side of it.

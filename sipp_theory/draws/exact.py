@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import fft
 
 from sipp_theory.draws.bound import Bound, Neuron, register_bound
 from sipp_theory.draws.cramer import cramer_row_errors
@@ -107,6 +106,8 @@ def draws_tail(laws: Sequence[tuple[Float, Float, float]], delta: float) -> floa
     needed = 2 * np.ceil(reach / step) + 8
     if not needed <= LARGEST_WINDOW:  # infinite or no number where a probability is next to none
         return np.inf
+    from scipy import fft  # here: it is long to import
+
     size = int(fft.next_fast_len(int(needed), real=True))  # pyright: ignore[reportArgumentType]
     if size > LARGEST_WINDOW:
         return np.inf

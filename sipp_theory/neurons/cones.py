@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, sparse
 
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import Float
@@ -47,6 +46,8 @@ def cone_sensitivities(
         >>> cone_sensitivities([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [1.0, 1.0, 1.0]).round(3)
         array([0.5, 0.5, 0.5])
     """
+    from scipy import optimize, sparse  # here: they are long to import
+
     p, w = np.atleast_2d(nm.finite("incoming", incoming)), nm.at_least("weights", weights, 0.0)
     n, d = p.shape
     if w.shape != (n,):
@@ -139,6 +140,8 @@ def sign_ratio(incoming: ArrayLike, weights: ArrayLike) -> float:
         >>> sign_ratio([[1.0], [-1.0]], [1.0, 1.0]), sign_ratio([[1.0]], [1.0])
         (2.0, inf)
     """
+    from scipy import optimize
+
     p, w = np.atleast_2d(nm.finite("incoming", incoming)), nm.finite("weights", weights)
     if w.shape != p.shape[:1] or (w <= 0).any():
         raise ValueError("weights must be above 0, one a neuron")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize
 
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import Float
@@ -58,6 +57,8 @@ def linf_coreset(points: ArrayLike) -> tuple[np.ndarray, float]:
         >>> chosen.tolist(), factor <= 2
         ([0, 1], True)
     """
+    from scipy import optimize  # here: it is long to import
+
     p = np.atleast_2d(nm.finite("points", points))
     _, sizes, turn = np.linalg.svd(p, full_matrices=False)
     rank = int((sizes > 1e-10 * sizes[0]).sum()) if sizes[0] > 0 else 0

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import linalg
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 from sipp_theory.neurons.regions import preactivation_range, rounding
 from sipp_theory.numeric import checks as nm
@@ -211,6 +209,8 @@ def proven_peak(matrix: ArrayLike, error: float = 0.0) -> float:
         >>> 3.0 <= proven_peak([[3.0, 0.0], [0.0, 1.0]]) < 3.0001
         True
     """
+    from scipy import linalg  # here: it is long to import
+
     m = nm.finite("matrix", matrix)
     spare = float(nm.at_least("error", error, 0.0))
     if m.ndim != 2 or m.shape[0] != m.shape[1]:
@@ -347,6 +347,8 @@ def _leading(
         matrix[0, 1:] = matrix[1:, 0] = first
         values, vectors = np.linalg.eigh(matrix)
         return float(values[-1]), vectors[:, -1]
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
     operator = LinearOperator((size, size), matvec=times, dtype=np.float64)  # type: ignore[call-arg]
     start = np.full(size, size**-0.5) if guess is None else guess
     values, vectors = eigsh(
