@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from reports.validation import corenet, nettrim, sipp
+from reports.validation import corenet, nettrim, neurons, sipp
 from reports.validation.cells import Cells
 from reports.validation.paper import Paper
 from reports.validation.subjects import Workshop
@@ -20,7 +20,9 @@ from sipp_core.runtime import some_threads, whole
 from sipp_core.zoo import DATA_DIR_VARIABLE
 
 Progress = Callable[[int, int, str], None]
-PAPERS: dict[str, Paper[Any]] = dict(corenet=corenet.PAPER, sipp=sipp.PAPER, nettrim=nettrim.PAPER)
+PAPERS: dict[str, Paper[Any]] = dict(
+    corenet=corenet.PAPER, sipp=sipp.PAPER, nettrim=nettrim.PAPER, neurons=neurons.PAPER
+)
 SCHEDULES = ("tiny", "quick", "reduced", "paper")
 
 
@@ -108,7 +110,7 @@ def validate(
     numbers.
 
     Args:
-        paper: a name of PAPERS: corenet, sipp or nettrim.
+        paper: a name of PAPERS: corenet, sipp, nettrim or neurons.
         schedule: "quick" (embedded data, minutes), "reduced" (MNIST on a few cores, hours), "paper"
             (as published, for a GPU) or "tiny" (seconds, to try out).
         data_dir: folder of the data files, as in `sipp_core.datasets.load`.
@@ -136,7 +138,7 @@ def validate(
         >>> validate("no such paper")
         Traceback (most recent call last):
         ...
-        ValueError: paper must be one of corenet, sipp, nettrim; found 'no such paper'
+        ValueError: paper must be one of corenet, sipp, nettrim, neurons; found 'no such paper'
     """
     _check(paper, schedule)
     made, seed = PAPERS[paper], whole("seed", seed, 0)

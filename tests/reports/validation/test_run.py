@@ -41,7 +41,7 @@ from sipp_core.zoo import models
 from sipp_core.zoo.recipes import Recipe
 
 Json = dict[str, Any]
-CORENET, SIPP, NETTRIM = run.PAPERS.values()
+CORENET, SIPP, NETTRIM, NEURONS = run.PAPERS.values()
 KEY = {"net": "a", "part": "p", "seed": 0}
 
 
