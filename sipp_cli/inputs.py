@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import io
+import math
 import os
-import pickle
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Chosen = TypeVar("Chosen", "Tensor", "Tensor | Batch")
 
+# What an archive of inputs may unpack to.
+MOST_BYTES = 1 << 34
 SUFFIXES = (".npz", ".npy", ".pt")
 # Names under which the inputs of an archive of several arrays are looked for.
 INPUT_NAMES = ("inputs", "x", "X")
@@ -43,18 +46,42 @@ def _member(names: list[str], path: Path) -> str:
 
 def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Every array of a .npz file by name; that of a .npy file under ""."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+    from sipp_core.runtime import read_bytes
+
+    content = read_bytes(path)
     try:
-        with path.open("rb") as file:
-            held = np.load(file, allow_pickle=False)
-            if isinstance(held, np.ndarray):
-                return {"": held}
-            return {name: held[name] for name in held.files}
-    except (EOFError, ValueError, zipfile.BadZipFile) as error:
+        if not content.startswith(b"PK"):
+            return {"": _npy(content)}
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            if (size := sum(member.file_size for member in members)) > MOST_BYTES:
+                raise _Refused(f"{path} unpacks to {size:,} bytes; at most {MOST_BYTES:,} are read")
+            return {
+                member.filename.removesuffix(".npy"): _npy(archive.read(member))
+                for member in members
+            }
+    except _Refused:
+        raise
+    except Exception as error:  # NumPy and zipfile raise what comes up where a file is damaged
         raise ValueError(
             f"{path} is truncated, no NumPy file, or holds Python objects, which are not loaded"
         ) from error
+
+
+class _Refused(ValueError):
+    """A file that is sound, and too large."""
+
+
+def _npy(content: bytes) -> np.ndarray[Any, Any]:
+    """The array of a .npy file that holds as many bytes as its header says."""
+    file = io.BytesIO(content)
+    major = np.lib.format.read_magic(file)[0]
+    headers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    if major in headers:
+        shape, _, dtype = headers[major](file)
+        if math.prod(shape) * dtype.itemsize > len(content):
+            raise ValueError("its header asks for more than it holds")
+    return np.load(io.BytesIO(content), allow_pickle=False)
 
 
 def array(path: Path) -> np.ndarray[Any, Any]:
@@ -75,14 +102,9 @@ def _numbers(values: np.ndarray[Any, Any], path: Path) -> Tensor:
 
 
 def _pt(path: Path) -> Any:
-    import torch
+    from sipp_core.runtime import read_bytes, read_torch
 
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path} is truncated, no torch file, or holds more than tensors, which is not loaded"
-        ) from error
+    return read_torch(read_bytes(path), str(path), MOST_BYTES)
 
 
 def _named(fields: dict[str, Tensor], path: Path, model: nn.Module | None) -> dict[str, Tensor]:

@@ -1,0 +1,193 @@
+"""Mutated files of every format: a named refusal, or what the file says; nothing else, and soon.
+
+A small seeded slice runs always; `HYPOTHESIS_PROFILE=nightly` runs many. A saved network whose
+checksum is mended is another file, and what is read of it must fit the model.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import random
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save as to_bytes
+from torch import nn
+
+from sipp_cli import inputs
+from sipp_core import certify, compress, decompress, load, prune
+from sipp_core.certificates import read_certificate, save_certificate
+from sipp_core.pruning.header import FORMAT
+from sipp_core.runtime.provenance import checksum
+from sipp_core.runtime.tensor_files import metadata_of, read_safetensors, read_state
+from sipp_core.zoo import cifar10, idx, models
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+COUNT = int(os.environ.get("SIPP_FUZZ", "0")) or (10_000 if NIGHTLY else 60)
+SECONDS = 5.0
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+def mutated(content: bytes, dice: random.Random) -> bytes:
+    """A file with some bytes changed, cut, doubled, dropped or put in."""
+    new = bytearray(content)
+    for _ in range(dice.choice((1, 1, 1, 2, 4))):
+        size = len(new)
+        if size == 0:
+            break
+        at, span = dice.randrange(size), dice.choice((1, 2, 4, 8, 32))
+        way = dice.randrange(7)
+        if way == 0:
+            new[at] ^= 1 << dice.randrange(8)
+        elif way == 1:
+            new[at] = dice.choice((0, 1, 0x7F, 0x80, 0xFF))
+        elif way == 2:
+            del new[at : at + span]
+        elif way == 3:
+            new[at:at] = new[at : at + span]
+        elif way == 4:
+            new[at:at] = dice.randbytes(span)
+        elif way == 5:
+            del new[at:]
+        else:
+            new[at : at + span] = dice.choice((b"\xff", b"\0", b"9")) * span
+    return bytes(new)
+
+
+def saved_network(folder: Path) -> bytes:
+    x = torch.rand(20, 12, generator=torch.Generator().manual_seed(1))
+    return prune(network(), x, method="sipp-rand", keep=0.5).save(folder / "n").read_bytes()
+
+
+def mended(content: bytes, dice: random.Random) -> bytes:
+    """A saved network with its report and its tensors changed, and the checksum of that."""
+    tensors = read_safetensors(content, "it")
+    text = json.loads(metadata_of(content, "it")["sipp"])["report"]
+    if dice.random() < 0.6:
+        text = mutated(text.encode(), dice).decode(errors="replace")
+    name = dice.choice(sorted(tensors))
+    way = dice.randrange(5)
+    if way == 0:
+        del tensors[name]
+    elif way == 1:
+        tensors[name] = tensors[name].flatten()[: dice.randrange(4)].clone()
+    elif way == 2:
+        tensors[dice.choice(("bits/", "values/", "mask/", "dense/")) + "0.weight"] = tensors[name]
+    elif way == 3:
+        tensors[name] = tensors[name].to(dice.choice((torch.uint8, torch.int64, torch.float64)))
+    header = {"format": FORMAT, "report": text, "sha256": checksum(tensors, text)}
+    shared = {key: value.clone() for key, value in tensors.items()}
+    return to_bytes(shared, metadata={"sipp": json.dumps(header)})
+
+
+def short_file(_: Path) -> bytes:
+    return compress(models.dense([6, 5, 3], 0), architecture="dense:6,5,3").content
+
+
+def mended_short(content: bytes, dice: random.Random) -> bytes:
+    """A compressed network with another stream, and its check bits and length."""
+    stream = mutated(content[8:], dice)[:100]
+    check = zlib.crc32(stream, zlib.crc32(b"")).to_bytes(4, "big")
+    return content[:3] + bytes([len(stream)]) + check + stream
+
+
+def npy(_: Path) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.random.default_rng(0).random((9, 12), dtype=np.float32))
+    return file.getvalue()
+
+
+def npz(_: Path) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, inputs=np.ones((9, 12), np.float32), targets=np.zeros(9, np.int64))
+    return file.getvalue()
+
+
+def pt(_: Path) -> bytes:
+    file = io.BytesIO()
+    torch.save(network().state_dict(), file)
+    return file.getvalue()
+
+
+def images(_: Path) -> bytes:
+    return gzip.compress(b"\0\0\x08\x03" + np.array([5, 4, 4], ">u4").tobytes() + bytes(80))
+
+
+def pictures(_: Path) -> bytes:
+    from PIL import Image
+
+    file, jpeg = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (32, 32), (10, 200, 30)).save(jpeg, "JPEG")
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in ("train", "test"):
+            for name in cifar10.CLASSES:
+                archive.writestr(f"{part}/{name}/0001.jpg", jpeg.getvalue())
+    return file.getvalue()
+
+
+def certificate(folder: Path) -> bytes:
+    net = network()
+    found = certify(net, net, torch.rand(100, 12))
+    return save_certificate(found, folder / "c").read_bytes()
+
+
+def read_network(path: Path) -> Any:
+    found = load(path, network())
+    assert sum(p.numel() for p in found.model.parameters()) == 99 and 0 <= found.kept <= 1
+    return json.dumps(found.summary())
+
+
+Make = Callable[[Path], bytes]
+Change = Callable[[bytes, random.Random], bytes]
+FORMATS: dict[str, tuple[str, Make, Change, Callable[[Path], Any]]] = {
+    "saved network": ("n", saved_network, mutated, read_network),
+    "saved network, mended": ("n", saved_network, mended, read_network),
+    "sipp": ("s.sipp", short_file, mutated, decompress),
+    "sipp, mended": ("s.sipp", short_file, mended_short, decompress),
+    "npy": ("x.npy", npy, mutated, inputs.read),
+    "npz": ("x.npz", npz, mutated, inputs.read),
+    "pt": ("x.pt", pt, mutated, lambda path: read_state(path.read_bytes(), str(path), 2**20)),
+    "pt of inputs": ("x.pt", pt, mutated, inputs.read),
+    "idx": ("i.gz", images, mutated, lambda path: idx.read(path, 3, most=2**20)),
+    "cifar zip": ("c.zip", pictures, mutated, cifar10.read),
+    "certificate": ("c.json", certificate, mutated, read_certificate),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of libraries, about damaged files
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_mutated_file_is_refused_by_name_or_read(name: str, tmp_path: Path) -> None:
+    leaf, make, change, read = FORMATS[name]
+    dice = random.Random(f"{name} {os.environ.get('SIPP_FUZZ_SEED', '0')}")
+    content, path = make(tmp_path), tmp_path / leaf
+    path.write_bytes(content)
+    first = read(path) if name != "pt of inputs" else None
+    refused = 0
+    for _ in range(COUNT):
+        path.write_bytes(change(content, dice))
+        started = time.process_time()
+        try:
+            found = read(path)
+        except (ValueError, TypeError, FileNotFoundError) as error:
+            refused += 1
+            assert str(path) in str(error), error
+        else:
+            if name == "saved network":
+                assert found == first
+        if COUNT > 1000:  # where a machine may be busy no test asserts a time
+            assert time.process_time() - started < SECONDS
+    assert refused > COUNT / 10
