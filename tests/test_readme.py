@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/guarantees.md", "docs/guide.md")
+
 
 def blocks(repository: Path, language: str) -> list[str]:
     text = (repository / "README.md").read_text("utf-8")
@@ -53,7 +55,7 @@ def test_the_commands_of_the_example_exist(repository: Path) -> None:
         assert done.returncode == 0, f"sipp {command}: {done.stderr}"
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_links_to_files_lead_somewhere(repository: Path, name: str) -> None:
     text = (repository / name).read_text("utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
