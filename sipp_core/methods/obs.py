@@ -71,7 +71,7 @@ class OptimalBrainSurgeon(Rewriting):
                 request.progress(number, len(around), "sweep")
             own = place.within(new)
             weight = own.layer.weight.double()
-            grams = _grams(new, own, inputs)
+            grams = _grams(new, own, inputs, calibration.forward_size)
             swept = [
                 sweep(part, gram, keep, self.block, self.ridge)
                 for part, gram in zip(weight.chunk(len(grams)), grams, strict=True)
@@ -80,7 +80,7 @@ class OptimalBrainSurgeon(Rewriting):
         return rewrites_of(new, calibration)
 
 
-def _grams(model: nn.Module, place: Surroundings, inputs: Given) -> Tensor:
+def _grams(model: nn.Module, place: Surroundings, inputs: Given, size: int | None) -> Tensor:
     """Gram matrices of what enters a layer, (groups, fan_in, fan_in) float64."""
     fan_in = place.layer.weight.shape[1]
     shape = place.layer.groups, fan_in, fan_in
@@ -92,7 +92,7 @@ def _grams(model: nn.Module, place: Surroundings, inputs: Given) -> Tensor:
             gram.add_(rows.mT @ rows)
 
     alone = Surroundings(place.layer, place.calls)
-    for batch in inputs.split(inputs_a_forward(inputs)):
+    for batch in inputs.split(size or inputs_a_forward(inputs)):
         watch(model, {place.layer.name: alone}, batch, done, last=place.layer.name)
     return gram
 

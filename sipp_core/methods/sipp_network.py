@@ -50,7 +50,7 @@ class SippNetwork(Method):
 
     rounds: int = 8
     ridge: float = RIDGE
-    exponent: float = 0.8
+    exponent: float = 0.75
 
     name = "sipp-network"
     facts = Facts(
@@ -81,7 +81,7 @@ class SippNetwork(Method):
         inputs, keep = calibration.held_inputs, request.target.fraction
         dense = [layer.layer for layer in calibration.layers]
         size = sum(layer.weight.numel() for layer in dense)
-        new = copy.deepcopy(request.model)
+        new, size_a_pass = copy.deepcopy(request.model), calibration.forward_size
         around = look_around(request.model, dense, inputs[:1])
         some = _spread(inputs, _outputs_an_input(request.model, dense, inputs[:1]))
         for number in range(1, self.rounds + 1) if keep < 1 else ():
@@ -89,14 +89,14 @@ class SippNetwork(Method):
                 request.progress(number - 1, self.rounds, "rounds")
             budget = max(1.0, float(np.rint(size * keep ** (number / self.rounds))))
             layers = [layer.within(new) for layer in dense]
-            scores = self._scores(new, layers, around, some, request)
+            scores = self._scores(new, layers, around, some, request, size_a_pass)
             masks = {}
             for layer, kept in zip(layers, largest(scores, budget), strict=True):
                 weight = weight_of(layer.module)
                 masks[layer.name] = torch.from_numpy(kept).to(weight.device)
                 with torch.no_grad():
                     weight.mul_(masks[layer.name].reshape(weight.shape))
-            refit(request.model, new, dense, masks, inputs, ridge=self.ridge)
+            refit(request.model, new, dense, masks, inputs, ridge=self.ridge, size=size_a_pass)
         pruned = rewrite(request, calibration, rewrites_of(new, calibration))
         notes = (*pruned.notes, REFITTED) if keep < 1 else pruned.notes
         return replace(pruned, model=new, notes=notes, vacuous=None)
@@ -107,19 +107,20 @@ class SippNetwork(Method):
 
     def _scores(
         self, model: nn.Module, layers: Sequence[PrunableLayer],
-        around: Mapping[str, Surroundings], inputs: Given, request: Request,
+        around: Mapping[str, Surroundings], inputs: Given, request: Request, size: int | None,
     ) -> list[Float]:  # fmt: skip
         """What the weights of each layer are ranked by, (out, fan_in)."""
         weights = [layer.weight.double().cpu().numpy() for layer in layers]
-        sizes = [np.abs(weight) for weight in weights]
+        magnitudes = [np.abs(weight) for weight in weights]
         if self.exponent == 0:
-            return sizes
-        known = output_sensitivity(model, inputs, layers, request.seed, request.output)
+            return magnitudes
+        # Probes of their own seed: the network is the same for any seed of the user's.
+        known = output_sensitivity(model, inputs, layers, 0, request.output, size)
         scores = []
-        for layer, weight, size in zip(layers, weights, sizes, strict=True):
+        for layer, weight, magnitude in zip(layers, weights, magnitudes, strict=True):
             place = around.get(layer.name)
             score = known[layer.name].scores(weight, place is not None and place.takes_bias)
-            scores.append(size ** (1 - self.exponent) * score**self.exponent)
+            scores.append(magnitude ** (1 - self.exponent) * score**self.exponent)
         return scores
 
 

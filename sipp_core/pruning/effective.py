@@ -24,7 +24,11 @@ DIRECTION_STREAM = 62
 
 
 def effective_weights(
-    model: nn.Module, layers: Sequence[PrunableLayer], inputs: Given, output: Output = None
+    model: nn.Module,
+    layers: Sequence[PrunableLayer],
+    inputs: Given,
+    output: Output = None,
+    size: int | None = None,
 ) -> dict[str, Tensor]:
     """Find the weights that some output depends on at some input, to first order.
 
@@ -37,6 +41,7 @@ def effective_weights(
         layers: the layers to look at, as `calibrate(...).layers[k].layer`.
         inputs: (n, ...) tensor or `Batch`, without labels.
         output: what counts of the model's answer, as in `calibrate`.
+        size: inputs a forward pass, >= 1; by default as in `calibrate`.
 
     Returns:
         Bool masks of the weights' shapes, by layer name; weights of 0 are not effective.
@@ -57,7 +62,7 @@ def effective_weights(
     random = generator(0, DIRECTION_STREAM)
     device = model_device(model)
     with differentiable(weights), evaluating(model), torch.enable_grad():
-        for batch in inputs.split(inputs_a_forward(inputs)):
+        for batch in inputs.split(size or inputs_a_forward(inputs)):
             outputs = scores(run(model, batch.to(device, copy=True)), output)
             direction = torch.from_numpy(random.standard_normal(tuple(outputs.shape)))
             gradients = torch.autograd.grad(

@@ -122,7 +122,7 @@ class Planned(Method):
             assert calibration.held_inputs is not None
             layers = [layer.layer for layer in calibration.layers]
             refit(request.model, model, layers, masks, calibration.held_inputs,
-                  progress=request.progress)  # fmt: skip
+                  size=calibration.forward_size, progress=request.progress)  # fmt: skip
             new = rewrite(request, calibration, rewrites_of(model, calibration))
             return replace(new, model=model, notes=(*notes, REFITTED), vacuous=None)
         if request.effective:
@@ -176,7 +176,9 @@ class Planned(Method):
             more = replace(request, target=replace(target, fraction=fraction))
             _, multipliers, notes = self._drawn(more, tables, calibration)
             model, _ = write_multipliers(request.model, names, multipliers, False)
-            alive = effective_weights(model, layers, inputs, request.output)
+            alive = effective_weights(
+                model, layers, inputs, request.output, calibration.forward_size
+            )
             multipliers = [
                 multiplier * alive[name].flatten(1).cpu().numpy()
                 for name, multiplier in zip(names, multipliers, strict=True)

@@ -44,7 +44,7 @@ HELD = 2**24
 def refit(
     dense: nn.Module, pruned: nn.Module, layers: Sequence[PrunableLayer],
     masks: Mapping[str, Tensor], inputs: Given, *, ridge: float = RIDGE,
-    progress: Progress | None = None,
+    size: int | None = None, progress: Progress | None = None,
 ) -> None:  # fmt: skip
     """Refit the kept weights of all layers of `pruned` in place, in the order of the forward pass.
 
@@ -60,6 +60,7 @@ def refit(
         masks: True where a weight is kept, in the weight's shape, by layer name.
         inputs: (n, ...) tensor or `Batch`, without labels.
         ridge: strength of the ridge, > 0, in units of the Gram matrix's mean diagonal.
+        size: inputs a forward pass, >= 1; by default as in `calibrate`.
         progress: callback (done, total, "refit").
 
     Claim: AL-5. Source: [OWN].
@@ -76,7 +77,7 @@ def refit(
         >>> pruned.weight.detach().round(decimals=4).tolist()
         [[2.0, 0.0]]
     """
-    batches = inputs.split(inputs_a_forward(inputs))
+    batches = inputs.split(size or inputs_a_forward(inputs))
     around = look_around(dense, layers, inputs[:1])
     done, names = 0, list(around)
     while names:

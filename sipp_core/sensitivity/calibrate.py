@@ -45,6 +45,7 @@ class Calibration:
         held_inputs: the inputs (n, ...) in the order seen, each process all of them, on the device
             that they came on; None unless calibrate(inputs=True) kept them.
         mask: which positions of the inputs were measured; None for all.
+        forward_size: inputs a forward pass, as asked for; None where the inputs decide.
         validation: statistics-free activation rows of the inputs set aside (CoreNet++'s T), per
             layer name; empty when none were.
     """
@@ -60,6 +61,7 @@ class Calibration:
     statistics: frozenset[str] = frozenset()
     held_inputs: Given | None = None
     mask: Mask = None
+    forward_size: int | None = None
 
 
 # Of the flags that `statistics` replaces, the names that they stand for.
@@ -229,4 +231,5 @@ def calibrate(
         statistics=frozenset(names),
         held_inputs=whole_stream(stream.held) if inputs else None,
         mask=mask,
+        forward_size=forward_size,
     )

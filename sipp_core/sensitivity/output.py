@@ -111,6 +111,7 @@ def output_sensitivity(
     layers: Sequence[PrunableLayer],
     seed: int = 0,
     output: Output = None,
+    size: int | None = None,
 ) -> dict[str, LayerSensitivity]:
     """Measure on given inputs what AL-4 needs of each layer; the model is left as found.
 
@@ -124,6 +125,7 @@ def output_sensitivity(
         layers: the layers to measure, as `calibrate(...).layers[k].layer`.
         seed: of the random signs, >= 0.
         output: what counts of the model's answer, as in `calibrate`.
+        size: inputs a forward pass, >= 1; by default as in `calibrate`.
 
     Returns:
         `LayerSensitivity` by layer name; its method `scores` gives the sensitivity of each weight.
@@ -139,7 +141,7 @@ def output_sensitivity(
         [[0.75, 0.25]]
     """
     layers = [layer.within(model) for layer in layers]
-    size = inputs_a_forward(inputs)
+    size = size or inputs_a_forward(inputs)
     moments = input_moments(model, inputs, layers, size)
     squares = {layer.name: np.zeros((2, layer.weight.shape[0])) for layer in layers}
     device = model_device(model)

@@ -82,7 +82,7 @@ def test_a_budget_of_no_live_path_leaves_nothing_that_matters() -> None:
 def test_one_round_is_the_largest_sensitivities_and_one_refit() -> None:
     model, x = relu_network(), rows()
     layers = prunable_layers(model)
-    known = output_sensitivity(model, x, layers, seed=5)
+    known = output_sensitivity(model, x, layers)
     scores = [known[each.name].scores(each.weight.double().numpy(), True) for each in layers]
     least = np.sort(np.concatenate([score.ravel() for score in scores]))[-27]
     masks = {
@@ -225,3 +225,16 @@ def test_progress_is_told_by_rounds() -> None:
     prune(relu_network(), rows(), method=SippNetwork(rounds=3), keep=0.5,
           progress=lambda *told: calls.append(told))  # fmt: skip
     assert [each for each in calls if each[2] == "rounds"] == [(k, 3, "rounds") for k in range(3)]
+
+
+def test_the_seed_changes_no_bit_and_forward_size_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20 outputs random signs take the norm; they are the same for every seed."""
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(7, 12), nn.ReLU(), nn.Linear(12, 20)), rows()
+    first, other = (prune(model, x, method="sipp-network", keep=0.3, seed=s) for s in (0, 7))
+    for a, b in zip(first.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    sizes: set[int] = set()
+    model.register_forward_pre_hook(lambda _, given: sizes.add(len(given[0])))
+    prune(model, x, method="sipp-network", keep=0.3, forward_size=3)
+    assert max(sizes) <= 3
