@@ -67,12 +67,13 @@ def join() -> None:
     if not _many():
         return
     import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
 
-    from sipp_core.runtime import processes
+    from sipp_core.runtime import process_group
 
     wait = timedelta(seconds=JOIN_SECONDS)
     try:
-        store, rank, size = next(dist.rendezvous("env://", timeout=wait))
+        store, rank, size = next(rendezvous("env://", timeout=wait))
         store.set(f"sipp/{rank}", "here")
         for other in range(size):
             store.wait([f"sipp/{other}"], wait)
@@ -84,7 +85,7 @@ def join() -> None:
     store.set_timeout(dist.default_pg_timeout)
     dist.init_process_group("gloo", store=dist.PrefixStore("group", store), rank=rank,
                             world_size=size)  # fmt: skip
-    group = processes()
+    group = process_group()
     assert group is not None
     _joined.append(group)
 

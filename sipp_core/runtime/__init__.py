@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sipp_core.runtime.files import read_bytes, refuse_overwriting, write_atomically
     from sipp_core.runtime.inputs import read_whole, shuffled
     from sipp_core.runtime.numbers import Bool, Float, generator
-    from sipp_core.runtime.processes import Processes, processes
+    from sipp_core.runtime.processes import Processes, process_group, processes
     from sipp_core.runtime.provenance import digests, fingerprint, versions
     from sipp_core.runtime.tensor_files import (
         is_torch_file,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch", "Bool", "Float", "Processes", "Progress", "compiled", "digests", "evaluating",
     "fingerprint", "forward", "generator", "is_torch_file", "lazily", "metadata_of",
-    "model_device", "one_thread", "processes", "read_bytes", "read_state",
+    "model_device", "one_thread", "process_group", "processes", "read_bytes", "read_state",
     "read_torch", "read_whole", "refuse_overwriting", "shuffled", "some_threads", "versions",
     "whole", "with_versions", "write_atomically",
 ]  # fmt: skip
@@ -50,7 +50,7 @@ __getattr__ = lazily(
         "files": "read_bytes refuse_overwriting write_atomically",
         "inputs": "read_whole shuffled",
         "numbers": "Bool Float generator",
-        "processes": "Processes processes",
+        "processes": "Processes process_group processes",
         "provenance": "digests fingerprint versions",
         "tensor_files": ("is_torch_file metadata_of read_state read_torch with_versions"),
     },

@@ -179,3 +179,8 @@ def processes() -> Processes | None:
     if dist.get_backend() == "nccl":  # it carries nothing else
         device = torch.device("cuda", torch.cuda.current_device())
     return Processes(dist.get_rank(), dist.get_world_size(), device)
+
+
+# Under this name it can be had from the package, where `processes` is this module once it is
+# imported.
+process_group = processes
