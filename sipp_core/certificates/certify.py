@@ -33,6 +33,7 @@ from sipp_core.runtime.inputs import Inputs, held_pairs
 from sipp_core.runtime.isolation import isolated
 from sipp_core.runtime.outputs import Output
 from sipp_core.runtime.padding import Mask
+from sipp_core.runtime.processes import processes
 from sipp_core.runtime.provenance import calibration_fingerprint, checksum, fingerprint_of
 
 Scores = str | Score | UserScore | Sequence[str | Score | UserScore]
@@ -206,6 +207,8 @@ def certify(
         "score": [one.name for one in scores],
         "corruptions": [law.name for law in laws if law is not None], "seed": seed,
     }  # fmt: skip
+    if (group := processes()) is not None:
+        group.agree({**marks, "arguments": arguments})
     extra = [claim for claim, given in (("CT-6", truth), ("CT-7", members)) if given is not None]
     made: list[Certificate] = []
     for law in laws:

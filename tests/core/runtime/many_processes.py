@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from sipp_core import Calibration, calibrate, prune
+from sipp_core import Calibration, calibrate, certify, prune
 
 FIELDS = ("sensitivity", "mean", "live", "input_peak", "cancellation", "support", "points",
           "energy", "saliency")  # fmt: skip
@@ -121,6 +121,16 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
         stats = calibrate(dense(), x, forward_size=64)
         return prune(dense(), stats, method="sipp-det", keep=0.5).original if rank == 0 else ""
 
+    def certified(inputs: Any) -> str:
+        other = dense()
+        with torch.no_grad():
+            next(other.parameters()).mul_(1.1)
+        cert = certify(
+            dense(), other, inputs, labels=torch.arange(301) % 7, groups="class",
+            score=["relative-l2", "kl"], corruptions=["gaussian:0.1"],
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(cert.summary(), sort_keys=True).encode()).hexdigest()
+
     few = {"method": "sipp-poisson", "keep": 0.3, "forward_size": 64}
     found: dict[str, Callable[[], str]] = {}
     for cut in (1, 7, 256):
@@ -171,12 +181,14 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
         "of another shape": lambda: measured(dense, [x[:9], x[:9, :5]], forward_size=4),
         "empty": lambda: measured(dense, x[:0]),
         "never called": lambda: measured(lambda: seeded(Unused()), x),
+        "a certificate": lambda: certified(list(x.split(50))),
         "left as found": left_as_found,
         "pruned alone": alone,
     }  # fmt: skip
     if size > 1:
         found |= {
             "a part each": lambda: measured(dense, x[rank:300:size], forward_size=16),
+            "a certificate of another order": lambda: certified(x.roll(rank, 0)),
             "another order": lambda: measured(dense, x.roll(rank, 0), forward_size=16),
             "another budget": lambda: saved(dense, x, method="sipp-det", keep=0.25 * (rank + 1)),
             "another forward size": lambda: measured(dense, x, forward_size=16 + rank),

@@ -76,6 +76,7 @@ SAME = (
     "all that baselines need",
     "more processes than batches",
     "uneven",
+    "a certificate",
     "left as found",
 )
 
@@ -100,6 +101,7 @@ REFUSED = {
     "without targets": "ValueError: calibration batch 0 has no targets",
     "never called": "ValueError: layer 'unused' was never called",
     "a part each": "ValueError: rank 1 has another stream of inputs than rank 0 .*the whole of the",
+    "a certificate of another order": "ValueError: rank 1 has another inputs than rank 0",
     "another order": "ValueError: rank 1 has another stream of inputs than rank 0",
     "another budget": r"ValueError: rank 1 has another target .*0\.5.*0\.25",
     "another forward size": r"ValueError: rank 1 has another forward_size .*\(17 and 16\)",
