@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from reports.validation import corenet, nettrim, neurons, sipp
+from reports.validation import corenet, nettrim, neurons, sipp, svm
 from reports.validation.cells import Cells
 from reports.validation.paper import Paper
 from reports.validation.subjects import Workshop
@@ -21,7 +21,11 @@ from sipp_core.zoo import DATA_DIR_VARIABLE
 
 Progress = Callable[[int, int, str], None]
 PAPERS: dict[str, Paper[Any]] = dict(
-    corenet=corenet.PAPER, sipp=sipp.PAPER, nettrim=nettrim.PAPER, neurons=neurons.PAPER
+    corenet=corenet.PAPER,
+    sipp=sipp.PAPER,
+    nettrim=nettrim.PAPER,
+    neurons=neurons.PAPER,
+    svm=svm.PAPER,
 )
 SCHEDULES = ("tiny", "quick", "reduced", "paper")
 
@@ -75,11 +79,11 @@ def _with_data(
         name = plan.subject.data
         if name in there or name in absent:
             continue
-        if schedule == "quick" and name not in ("digits", "spirals") and not named:
+        if schedule == "quick" and not plan.embedded and not named:
             absent[name] = "a quick run takes it only where --data-dir names its files"
             continue
         try:
-            workshop.data(plan.subject)
+            plan.fetch(workshop)
             there.add(name)
         except FileNotFoundError as error:
             absent[name] = " ".join(str(error).split())
@@ -110,7 +114,7 @@ def validate(
     numbers.
 
     Args:
-        paper: a name of PAPERS: corenet, sipp, nettrim or neurons.
+        paper: a name of PAPERS: corenet, sipp, nettrim, neurons or svm.
         schedule: "quick" (embedded data, minutes), "reduced" (MNIST on a few cores, hours), "paper"
             (as published, for a GPU) or "tiny" (seconds, to try out).
         data_dir: folder of the data files, as in `sipp_core.datasets.load`.
@@ -138,7 +142,7 @@ def validate(
         >>> validate("no such paper")
         Traceback (most recent call last):
         ...
-        ValueError: paper must be one of corenet, sipp, nettrim, neurons; found 'no such paper'
+        ValueError: paper must be one of corenet, sipp, nettrim, neurons, svm; found 'no such paper'
     """
     _check(paper, schedule)
     made, seed = PAPERS[paper], whole("seed", seed, 0)

@@ -63,6 +63,15 @@ class Planned:
     schedule: str
     subject: Subject
 
+    @property
+    def embedded(self) -> bool:
+        """Whether its data need no file."""
+        return self.subject.data in ("digits", "spirals")
+
+    def fetch(self, workshop: Workshop) -> None:
+        """Raise FileNotFoundError where its data are not at hand."""
+        workshop.data(self.subject)
+
 
 @dataclass(frozen=True)
 class Workshop:

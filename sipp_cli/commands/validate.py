@@ -34,7 +34,7 @@ def _show(found: Validation, summary: dict[str, Any]) -> None:
 
 
 def command(
-    paper: Annotated[str, typer.Argument(help="corenet, sipp, nettrim or neurons.")],
+    paper: Annotated[str, typer.Argument(help="corenet, sipp, nettrim, neurons or svm.")],
     quick: Annotated[
         bool, typer.Option("--quick", help="Embedded data, minutes; the same as --schedule quick.")
     ] = False,

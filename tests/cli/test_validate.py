@@ -106,7 +106,7 @@ def without_times(result: dict[str, Any]) -> dict[str, Any]:
     return result | {"made": result["made"] | {"seconds": 0}}
 
 
-@pytest.mark.parametrize("paper", ["corenet", "sipp", "nettrim", "neurons"])
+@pytest.mark.parametrize("paper", ["corenet", "sipp", "nettrim", "neurons", "svm"])
 def test_a_paper_runs_end_to_end_and_survives_being_stopped(
     paper: str, sipp: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
