@@ -19,7 +19,7 @@ MADE_IN := $(shell cat $(HOME_FILE) 2>/dev/null || pwd -P)
 HERE := $(shell pwd -P)
 SOUND := $(and $(FOUND),$(findstring $(WANTED),$(FOUND)),$(findstring :$(HERE):,:$(MADE_IN):))
 
-.PHONY: report test lint format docs gpu clean install unsound
+.PHONY: report test test-zoo lint format docs gpu clean install unsound
 .DEFAULT_GOAL := test
 
 report: $(STAMP)
@@ -27,6 +27,11 @@ report: $(STAMP)
 
 test: lint
 	$(RUN) pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+# Networks of torchvision, timm and transformers, with random weights; installs them first.
+test-zoo: $(STAMP)
+	$(RUN) pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[zoo]'
+	$(RUN) pytest -n $(JOBS) tests/zoo $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(RUN) ruff check .

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer, weight_of, write_weight
+from sipp_core.network.packed import is_dense
 from sipp_core.network.patches import row_count, tiles
 from sipp_core.pruning.surroundings import Call, Surroundings, calls_in_order, look_around, watch
 from sipp_core.runtime.batch import Given
@@ -151,7 +152,7 @@ def _outputs(place: Surroundings, rows: Tensor) -> Tensor:
 
 def _rows(place: Surroundings, outputs: Tensor, chosen: Tensor | None) -> Tensor:
     """What is added to a layer's outputs, as the rows that its input has: (n, out)."""
-    if isinstance(place.layer.module, nn.Linear):
+    if is_dense(place.layer.module):
         rows = outputs.reshape(-1, outputs.shape[-1])
     else:
         batched = outputs.ndim == weight_of(place.layer.module).ndim
