@@ -201,7 +201,7 @@ def three(sipp: Call, base: Any, tmp_path: Path) -> list[Path]:
 def test_same_seed_same_network(three: list[Path]) -> None:
     a, b, c = (load_file(path) for path in three)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-    assert not torch.equal(a["model/fc1.weight"], c["model/fc1.weight"])
+    assert any(not torch.equal(a[name], c[name]) for name in a)
 
 
 def test_same_seed_same_bytes(three: list[Path], tmp_path: Path) -> None:

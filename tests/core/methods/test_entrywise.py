@@ -164,7 +164,7 @@ def test_what_cannot_be_drawn_promises_nothing() -> None:
 def test_a_saved_plan_draws_the_same_multipliers(method: str, tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 4))
     saved = prune(model, torch.rand(30, 12), method=method, keep=0.3, seed=5)
-    again = load(saved.save(tmp_path / "net"), model)
+    again = load(saved.save(tmp_path / "net", plans=True), model)
     for index, (a, b) in enumerate(zip(saved.plans, again.plans, strict=True)):
         assert a.joint and b.joint
         first, second = (draw(plan, generator(5, index, 0)) for plan in (a, b))
