@@ -24,7 +24,7 @@ from sipp_theory import BOUNDS
 
 
 def test_methods_are_listed_by_family() -> None:
-    assert tuple(registered()) == METHODS and len(METHODS) == 32
+    assert tuple(registered()) == METHODS and len(METHODS) == 33
     families = [FAMILIES.index(method.facts.family) for method in registered().values()]
     assert families == sorted(families)
     assert all(name == method.name for name, method in registered().items())
