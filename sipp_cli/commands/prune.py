@@ -220,7 +220,14 @@ def command(
     eps: Annotated[float | None, typer.Option(help="Guarantee mode: relative error.")] = None,
     delta: Annotated[float | None, typer.Option(help="Failure probability; 0.05 if unset.")] = None,
     bound: Annotated[
-        str | None, typer.Option(help="corenet, bernstein, kl, cramer or exact.")
+        str | None,
+        typer.Option(
+            help="corenet, bernstein, kl, cramer, exact, neuron, neuron-exact; or measured, where "
+            "weights are chosen by their measured errors."
+        ),
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(help="With --bound measured: the best of so many draws a neuron.")
     ] = None,
     scope: Annotated[
         str | None, typer.Option(help="Budget per layer or global; default: the method's.")
@@ -286,6 +293,7 @@ def command(
         "delta": 0.05 if delta is None else delta,
         "scope": scope,
         "bound": bound,
+        "candidates": candidates,
         "coverage_factor": coverage_factor,
         "points": points,
         "refit": refit,

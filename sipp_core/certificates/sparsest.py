@@ -61,7 +61,7 @@ def sparsest(
     eps: float,
     delta: float,
     confidence: float = 0.99,
-    method: str | Method = "sipp-hybrid",
+    method: str | Method = "sipp-network",
     keeps: Sequence[float] = KEEPS,
     scope: str | None = None,
     seed: int = 0,

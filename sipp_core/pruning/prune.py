@@ -177,7 +177,10 @@ def prune(
         of, marks = [layer.layer for layer in stats.layers], set[bytes]()
         measured = measured_errors(model, new.model, of, _marked(seen, marks), group, stats.mask)
         if marks == stats.digests:
-            reports = tuple(with_measured(report, measured.get(report.name)) for report in reports)
+            reports = tuple(
+                with_measured(report, measured.get(report.name), request.measured)
+                for report in reports
+            )
     if group is not None:
         # One seed, one set of statistics: every rank draws the same mask, or none goes on.
         group.agree({"pruned network": fingerprint(new.model)})

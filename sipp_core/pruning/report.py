@@ -135,11 +135,19 @@ def per_neuron(request: Request, certain: bool) -> str:
     )
 
 
-def with_measured(report: LayerReport, errors: Float | None) -> LayerReport:
-    """The report with what was measured of the delivered weights (SP-12), if it was."""
+def with_measured(report: LayerReport, errors: Float | None, promised: bool) -> LayerReport:
+    """The report with what was measured of the delivered weights (SP-12), if it was.
+
+    `promised` says that weights were chosen by it, so that it is what the report promises.
+    """
     if errors is None:
         return report
-    return replace(report, measured=float(errors.max(initial=0.0)), measured_neuron=errors)
+    worst = float(errors.max(initial=0.0))
+    report = replace(report, measured=worst, measured_neuron=errors)
+    if not promised:
+        return report
+    vacuous = int(np.count_nonzero(errors >= 1))
+    return replace(report, eps=worst, eps_neuron=errors, vacuous_neurons=vacuous)
 
 
 def nothing_holds(reports: Sequence[LayerReport]) -> bool:

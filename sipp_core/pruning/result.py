@@ -38,7 +38,8 @@ class LayerReport:
         shape: (out, fan_in) of its matrix.
         nnz_before: nonzero weights before.
         nnz_after: nonzero weights after; of both factors of a low-rank layer.
-        eps: worst relative error promised over the layer's neurons (0: exact; >= 1: vacuous).
+        eps: worst relative error promised over the layer's neurons (0: exact; >= 1: vacuous);
+            with bound="measured" the measured one.
         eps_neuron: (out,) float64 promised |z^ - z| <= eps z~ per neuron (SP-9).
         budgets: (2, out) int64 weights left per (sign, neuron), positive sign first.
         draws: (2, out) float64 draws with replacement (0: not drawn).

@@ -83,3 +83,13 @@ def test_what_has_no_effect_is_refused(given: dict[str, object], message: str) -
     named: dict[str, object] = {"method": "sipp-poisson"} | given
     with pytest.raises(ValueError, match=message):
         prune(network(), inputs(), **named)  # type: ignore[arg-type]
+
+
+def test_what_is_measured_is_what_is_promised() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 4))
+    result = prune(net, torch.rand(30, 12), method="magnitude", eps=0.4, bound="measured")
+    for layer in result.layers:
+        assert layer.measured_neuron is not None
+        assert layer.eps == layer.measured <= 0.4 and layer.vacuous_neurons == 0
+        assert (layer.eps_neuron == layer.measured_neuron).all()
