@@ -105,8 +105,12 @@ def _places(name: str, parts: Mapping[str, Tensor], shape: tuple[int, ...]) -> T
         raise ValueError("its places are of another type")
     if counts.shape != shape[:1] or (counts < 0).any() or int(counts.sum()) != columns.numel():
         raise ValueError("its places are not of so many rows")
-    rows = torch.repeat_interleave(torch.arange(len(counts)), counts.long())
-    place = rows * width + columns.reshape(-1).long()
+    # A width of 256 is no number of an uint8.
+    rows, columns = (
+        torch.repeat_interleave(torch.arange(len(counts)), counts.long()),
+        columns.long(),
+    )
+    place = rows * width + columns.reshape(-1)
     if place.numel() and not ((columns >= 0).all() and (columns < width).all()):
         raise ValueError("a place is outside its row")
     if not (place[1:] > place[:-1]).all():
