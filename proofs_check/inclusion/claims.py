@@ -62,7 +62,8 @@ CLAIMS: tuple[Claim, ...] = (
         source="derived here; Cramer 1938, Deville and Tille 1998 (pivotal sampling)",
         depends=("SP-8", "SP-9"),
         computes=(sipp_theory.tail_error, sipp_theory.tail_rate,
-                  sipp_theory.tail_draws_error, sipp_theory.tail_draws),
+                  sipp_theory.tail_draws_error, sipp_theory.tail_draws,
+                  sipp_theory.sample_size, sipp_theory.error),
         steps=(
             Step("the moment of one centred coin, whatever the sign of its jump",
                  symbolic_neuron.moment_of_a_coin),

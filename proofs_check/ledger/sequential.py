@@ -25,7 +25,7 @@ from proofs_check.ledger.judging import trials_for_power
 
 # A true ledger is refuted somewhere by accident in at most one run of a thousand.
 FAMILY_ERROR = 1e-3
-FAMILY = 300
+FAMILY = 400
 LEVEL = FAMILY_ERROR / FAMILY
 # A rate of twice delta is taken for consistent with at most this probability by the early stop, and
 # with at most 5% by the binomial test: together the power is at least 90%.

@@ -48,6 +48,7 @@ FAMILIES = dict(
         Look(GREEN, "h", (0, (5, 1.5))), Look(SKY, "p"), Look(SKY, "o"),
         Look(ORANGE, "d", (0, (3, 1, 1, 1))), Look(VERMILLION, "8"), Look(BLUE, "P"),
         Look(BLACK, "h", (0, (4, 2))), Look(GREY, "s", (0, (1, 1))), Look(PURPLE, "p"),
+        Look(GREEN, "8", (0, (3, 1, 1, 1))),
     ),
 )  # fmt: skip
 SPARE = Look(BLACK, "*")

@@ -92,7 +92,7 @@ def spend(attempt: Callable[[int], tuple[Attempt, int]], budget: int, most: int)
 
     Example:
         >>> spend(lambda amount: (amount, amount // 2), 10, 100)
-        20
+        21
     """
     best, alive = attempt(budget)
     low, high = (budget, most) if alive <= budget else (0, budget)

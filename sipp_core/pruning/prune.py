@@ -146,6 +146,8 @@ def prune(
     )  # fmt: skip
     if masks:
         refuse_masks(prunable_layers(model, layers))
+    if not isinstance(calibration, Calibration):
+        prunable_layers(model, layers)  # what it says of a layer is plainer
     refuse_uncopyable(model)
     group = None
     if isinstance(calibration, Calibration):

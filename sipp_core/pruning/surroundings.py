@@ -155,7 +155,7 @@ def look_around(
         for name, module in model.named_modules()
         if isinstance(module, Norm) and isinstance(module.running_mean, Tensor)
     }
-    calls: dict[str, int] = {}
+    calls = calls_in_order(model, list(by_name.values()), example)
     behind: dict[str, list[str]] = {}
     norm_calls: dict[str, int] = {}
     added: set[str] = set()
@@ -164,7 +164,6 @@ def look_around(
 
     def layer_done(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, __: Any, out: Any) -> None:
-            calls[name] = calls.get(name, 0) + 1
             given.tell(name, out)
             sums.tell(name, out)
 
@@ -228,24 +227,32 @@ def watch(
             value = args[0] if args else named.get("input")
             if not isinstance(value, Tensor):
                 raise TypeError(f"layer {name!r} was called without a tensor")
-            # The model may write to it between two calls.
-            open_calls[name] = Call(value.detach().clone())
-            if not places[name].added:
-                finish(name)
+            begin(name, value)
 
         return hook
+
+    def begin(name: str, value: Tensor) -> None:
+        # The model may write to it between two calls.
+        open_calls[name] = Call(value.detach().clone())
+
+    def whole(name: str, value: Tensor) -> None:
+        begin(name, value)
+        finish(name)
 
     def after(name: str) -> Callable[..., None]:
         return lambda _, __, out: sums.tell(name, out)
 
     with contextlib.ExitStack() as stack:
         for name, place in places.items():
-            module = place.layer.module
-            handle = module.register_forward_pre_hook(before(name), with_kwargs=True)
-            stack.callback(handle.remove)
             if place.added:
-                end = place.layer.module if place.norm is None else place.norm
+                module = place.layer.module
+                handle = module.register_forward_pre_hook(before(name), with_kwargs=True)
+                stack.callback(handle.remove)
+                end = module if place.norm is None else place.norm
                 stack.callback(end.register_forward_hook(after(name)).remove)
+        # Heard as calibration hears them, parts of a packed projection too.
+        plain = {n: place.layer.module for n, place in places.items() if not place.added}
+        stack.enter_context(watching(model, plain, whole))
         stack.enter_context(contextlib.suppress(_Reached))
         stack.enter_context(evaluating(model))
         stack.enter_context(sums)

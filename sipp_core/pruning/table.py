@@ -242,7 +242,7 @@ def calibration_need(
 
     Example:
         >>> calibration_need(nn.Sequential(nn.Linear(784, 300), nn.Linear(300, 110)))
-        (225, 410, 784)
+        (226, 410, 784)
     """
     eta, eta_star = _widths([tuple(each.weight.shape) for each in prunable_layers(model, layers)])
     return int(sipp_theory.calibration_size(eta, eta_star, delta)), eta, eta_star

@@ -49,7 +49,9 @@ def test_poisson_beats_multinomial_on_a_real_network(
         truth = net(fresh)
 
         def error(method: str, keep: float, seed: int) -> tuple[float, int]:
-            result = prune(net, data.train_inputs[:256], method=method, keep=keep, seed=seed)
+            result = prune(
+                net, data.train_inputs[:256], method=method, keep=keep, seed=seed, scope="layer"
+            )
             distance = (result.model(fresh) - truth).norm(dim=1) / truth.norm(dim=1)
             return float(distance.mean()), result.nnz_after
 

@@ -90,6 +90,6 @@ def test_what_is_measured_is_what_is_promised() -> None:
     net = nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 4))
     result = prune(net, torch.rand(30, 12), method="magnitude", eps=0.4, bound="measured")
     for layer in result.layers:
-        assert layer.measured_neuron is not None
+        assert layer.measured is not None and layer.measured_neuron is not None
         assert layer.eps == layer.measured <= 0.4 and layer.vacuous_neurons == 0
         assert (layer.eps_neuron == layer.measured_neuron).all()
