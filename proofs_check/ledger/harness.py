@@ -8,6 +8,7 @@ many, and on a cluster (`joblib.parallel_backend("dask")` around `run`).
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -202,7 +203,17 @@ def _count(asked: dict[str, list[Asked]], parallel: joblib.Parallel) -> dict[str
 def _side_by_side(
     parallel: joblib.Parallel, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
 ) -> list[Any]:
-    return list(parallel(joblib.delayed(function)(*call) for call in calls) or ())
+    return list(parallel(joblib.delayed(_with_all_loaded)(function, *call) for call in calls) or ())
+
+
+def _with_all_loaded(function: Callable[..., Any], *call: Any) -> Any:
+    """Call a function in a worker that has loaded what later calls will need.
+
+    joblib measures a worker after its first call, takes what it loads later for a leak and ends it.
+    """
+    for name in ("torch", "cvxpy", "sipp_core.methods", "sipp_core.zoo"):
+        importlib.import_module(name)
+    return function(*call)
 
 
 def count_block(experiment: Experiment, block: int, size: int) -> int:
