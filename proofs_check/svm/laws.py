@@ -92,6 +92,10 @@ def duals_below_primals(setting: Setting) -> Found:
         assert best.dual <= best.primal <= sipp_theory.svm_objective(w, b, X, y, C, u)
         assert best.primal <= (1 + best.eps) * best.dual * (1 + 1e-12)
         assert best.eps <= 1e-5
+        # Two points against one in one place: what is not balanced gives 3 C, the least is 2 C.
+        same, sides = np.zeros((3, 1)), np.array([1.0, 1.0, -1.0])
+        most = sipp_theory.svm_objective(np.zeros(1), 1.0, same, sides, C)
+        assert sipp_theory.svm_dual(np.full(3, C), same, sides, C) <= most
 
     return hold(setting, law, examples=25)
 
