@@ -151,11 +151,9 @@ def _temporary(place: Path) -> Iterator[tuple[int, str]]:
             descriptor = os.open(name, flags, 0o666)
         except FileExistsError:
             continue
-        if fcntl is not None:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.exists(name):  # not taken for a stale one before it was locked
+        if _is_ours(descriptor) and os.path.exists(name):
             break
+        # Another writer took it for a stale one before it was locked, and removes it.
         os.close(descriptor)
     try:
         yield descriptor, name
@@ -163,6 +161,18 @@ def _temporary(place: Path) -> Iterator[tuple[int, str]]:
         os.close(descriptor)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Lock a file; False where another holds it. A file system may have no locks."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+    return True
 
 
 def _prefix(place: Path) -> str:

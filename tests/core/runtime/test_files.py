@@ -136,6 +136,29 @@ def test_threads_that_write_one_file_leave_one_of_their_contents(tmp_path: Path)
     assert [p.name for p in tmp_path.iterdir()] == ["net"]
 
 
+@posix
+def test_a_new_file_that_another_writer_takes_for_stale_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, sync, taken = files.fcntl.flock, os.fsync, list[str]()
+
+    def taken_at_first(descriptor: int, how: int) -> None:
+        if not taken:
+            (name,) = os.listdir(tmp_path)
+            taken.append(name)
+            raise BlockingIOError
+        lock(descriptor, how)
+
+    def removed_meanwhile(descriptor: int) -> None:
+        (tmp_path / taken[0]).unlink()
+        sync(descriptor)
+
+    monkeypatch.setattr(files.fcntl, "flock", taken_at_first)
+    monkeypatch.setattr(os, "fsync", removed_meanwhile)
+    assert write_atomically(tmp_path / "net", b"new").read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["net"]
+
+
 def test_what_is_read_is_not_written(tmp_path: Path) -> None:
     source, folder = tmp_path / "in.npy", tmp_path / "data"
     source.write_bytes(b"x")
