@@ -10,7 +10,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 
+import numpy as np
+
 Law = dict[frozenset[int], Fraction]
+
+
+def fractions_of(values: np.ndarray) -> list[Fraction]:
+    """Each number as it is stored."""
+    return [Fraction(float(x)) for x in values]
 
 
 def independent_law(p: Sequence[Fraction]) -> Law:

@@ -13,6 +13,7 @@ from proofs_check.inclusion.exact_laws import (
     Law,
     estimates,
     failure,
+    fractions_of,
     independent_law,
     least_error,
     pivotal_law,
@@ -43,10 +44,6 @@ def _instances(setting: Setting, largest: int) -> list[np.ndarray]:
         rng = generator(setting.seed, STREAM, 1, trial)
         fixed.append(rng.dirichlet(np.full(largest, 0.4), 3))
     return [rows / rows.sum(axis=1, keepdims=True) for rows in fixed]
-
-
-def _exact(values: np.ndarray) -> list[Fraction]:
-    return [Fraction(float(x)) for x in values]
 
 
 def _laws(p: list[Fraction], bound: str) -> dict[str, Law]:
@@ -146,10 +143,10 @@ def rates_by_enumeration(setting: Setting) -> Found:
         for eps, delta in ((0.3, 0.05), (0.6, 0.2), (0.9, 0.02)):
             for bound in INCLUSION_OF_A_SIGN:
                 rate = float(sipp_theory.inclusion_rate(s, eps, delta, shares=rows, bound=bound))
-                p = _exact(np.minimum(1.0, rate * s))
+                p = fractions_of(np.minimum(1.0, rate * s))
                 least[bound] = min(least[bound], float(sum(p)))
                 for scheme, law in _laws(p, bound).items():
-                    for row in map(_exact, rows):
+                    for row in map(fractions_of, rows):
                         missed = failure(law, p, row, eps)
                         at = f"{scheme}, {bound}, eps={eps}, delta={delta}, shares={rows.tolist()}"
                         if missed > Fraction(delta):
@@ -168,9 +165,9 @@ def errors_by_enumeration(setting: Setting) -> Found:
     for rows in _instances(setting, 6 if setting.full else 5):
         s = rows.max(axis=0)
         for rate in (0.7, 6.0):
-            p = _exact(np.minimum(1.0, rate * s))
+            p = fractions_of(np.minimum(1.0, rate * s))
             alone, coupled = (
-                [estimates(law, p, _exact(row)) for row in rows]
+                [estimates(law, p, fractions_of(row)) for row in rows]
                 for law in (independent_law(p), pivotal_law(p))
             )
             chance = np.array(p, float)
@@ -209,7 +206,7 @@ def expected_count(setting: Setting) -> Found:
     for rows in _instances(setting, 6):
         s = rows.max(axis=0)
         for rate in (0.0, 0.4, 1.0, 3.0, 1e3):
-            p = _exact(np.minimum(1.0, rate * s))
+            p = fractions_of(np.minimum(1.0, rate * s))
             for law in (independent_law(p), pivotal_law(p)):
                 truth = sum((len(kept) * mass for kept, mass in law.items()), Fraction(0))
                 with mpmath.workdps(DIGITS):
@@ -218,6 +215,6 @@ def expected_count(setting: Setting) -> Found:
                           {"s": s.tolist(), "c": rate}, relative=1e-14)  # fmt: skip
                 cases += 1
             found = sipp_theory.inclusion_probabilities(s, rate)
-            if _exact(found) != p:
+            if fractions_of(found) != p:
                 raise Refuted(f"inclusion_probabilities({s.tolist()}, {rate}) = {found.tolist()}")
     return Found(cases=cases)

@@ -12,7 +12,12 @@ import mpmath
 import numpy as np
 
 import sipp_theory
-from proofs_check.inclusion.exact_laws import independent_law, least_error, pivotal_law
+from proofs_check.inclusion.exact_laws import (
+    fractions_of,
+    independent_law,
+    least_error,
+    pivotal_law,
+)
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
@@ -21,10 +26,6 @@ from sipp_core.runtime import generator
 STREAM = 66
 DELTAS = (1e-3, 0.05, 0.3)
 Values = dict[Fraction, Fraction]
-
-
-def _exact(values: np.ndarray) -> list[Fraction]:
-    return [Fraction(float(x)) for x in values]
 
 
 def _layers(setting: Setting, largest: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -44,8 +45,8 @@ def _layers(setting: Setting, largest: int) -> list[tuple[np.ndarray, np.ndarray
 def _moved(w: np.ndarray, row: np.ndarray, p: np.ndarray, law: dict[frozenset[int], Fraction]
            ) -> Values:  # fmt: skip
     """Law of 1 + (z^ - z)/z~ at one row, as exact as the kept sets' law."""
-    parts = [x * y for x, y in zip(_exact(w), _exact(row), strict=True)]
-    size, chance = sum(map(abs, parts), Fraction(0)), _exact(p)
+    parts = [x * y for x, y in zip(fractions_of(w), fractions_of(row), strict=True)]
+    size, chance = sum(map(abs, parts), Fraction(0)), fractions_of(p)
     found: dict[Fraction, Fraction] = defaultdict(Fraction)
     for kept, mass in law.items():
         moved = sum((parts[j] / chance[j] for j in kept), Fraction(0)) - sum(parts, Fraction(0))
@@ -64,7 +65,7 @@ def coins_by_enumeration(setting: Setting) -> Found:
     """Over all 2^k patterns it fails with at most delta; the exact tail is near the truth."""
     cases, ratios = 0, []
     for w, a, p in _layers(setting, 7 if setting.full else 6):
-        law = independent_law(_exact(p[0]))
+        law = independent_law(fractions_of(p[0]))
         live = [row for row in a if (w * row).any()]
         truths = [_moved(w[0], row, p[0], law) for row in live]
         for delta in DELTAS:
@@ -99,7 +100,7 @@ def coupled_by_enumeration(setting: Setting) -> Found:
         w, a = rng.normal(size=(1, 6)), rng.random((3, 6))
         w[0, :3], w[0, 3:] = np.abs(w[0, :3]), -np.abs(w[0, 3:])
         p = rng.random((1, 6)) * 0.9 + 0.05
-        signs = [pivotal_law(_exact(part)) for part in (p[0, :3], p[0, 3:])]
+        signs = [pivotal_law(fractions_of(part)) for part in (p[0, :3], p[0, 3:])]
         law = {
             first | {j + 3 for j in second}: mass * other
             for (first, mass), (second, other) in itertools.product(*(s.items() for s in signs))
@@ -129,7 +130,7 @@ def draws_by_enumeration(setting: Setting) -> Found:
         laws = [_outcomes(s[0], columns, n) for columns, n in (((0, 1, 2), m[0]), ((3, 4), m[1]))]
         for row in a:
             values: dict[Fraction, Fraction] = defaultdict(Fraction)
-            parts = [x * y for x, y in zip(_exact(w[0]), _exact(row), strict=True)]
+            parts = [x * y for x, y in zip(fractions_of(w[0]), fractions_of(row), strict=True)]
             size = sum(map(abs, parts), Fraction(0))
             for (first, mass), (second, other) in itertools.product(*laws):
                 moved = sum((parts[j] * (k - 1) for j, k in (*first, *second)), Fraction(0))
@@ -150,7 +151,7 @@ def draws_by_enumeration(setting: Setting) -> Found:
 
 def _outcomes(scores: np.ndarray, columns: tuple[int, ...], m: int) -> list[Any]:
     """Every outcome of m draws from some weights: ((j, N_j/(m q_j)), ...) and its probability."""
-    part = _exact(scores[list(columns)])
+    part = fractions_of(scores[list(columns)])
     q = [x / sum(part, Fraction(0)) for x in part]
     found = []
     for counts in itertools.product(range(m + 1), repeat=len(columns)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -157,10 +156,6 @@ def _modules(model: object, pruned: object) -> tuple[nn.Module, nn.Module]:
     return model, pruned
 
 
-def _exact(model: nn.Module) -> nn.Module:
-    return copy.deepcopy(model).double().cpu().eval().requires_grad_(False)
-
-
 @overload
 def certify_region(
     model: nn.Module, pruned: nn.Module | PruneResult, region: Box | Ball, *,
@@ -245,8 +240,7 @@ def certify_region(
     layers = tuple(_layers(both, dense, put_back, outputs, steps, attack_steps, seed, progress))
     composed = _composed(both, dense, put_back, layers, outputs)
     bound = np.minimum(relaxed, composed)
-    first, second = _exact(dense), _exact(put_back)
-    found = _attacked(first, second, domain, len(bound), attack_steps, seed)
+    found = _attacked(both, len(bound), attack_steps, seed)
     why = ""
     if (bound >= spread).all():
         worst = max(layers, key=lambda one: float(one.certified.max()), default=None)
@@ -274,9 +268,7 @@ def _ends(both: Difference) -> tuple[Float, Float]:
     return torch.maximum(more.abs(), less.abs()).numpy(), (high - low).clamp_min(0).numpy()
 
 
-def _attacked(
-    first: nn.Module, second: nn.Module, domain: Domain, count: int, steps: int, seed: int
-) -> Float:
+def _attacked(both: Difference, count: int, steps: int, seed: int) -> Float:
     """Largest |f^ - f| of each output that gradient ascent finds."""
     best = np.zeros(count)
     for k in range(count):
@@ -284,10 +276,10 @@ def _attacked(
 
             def score(x: Tensor, k: int = k, sign: float = sign) -> Tensor:
                 flat = x.flatten(0, 1)
-                gap = (second(flat) - first(flat)).flatten(1)[:, k]
+                gap = (both.second(flat) - both.first(flat)).flatten(1)[:, k]
                 return sign * gap.view(x.shape[:2])
 
-            found, _ = ascend(score, domain, 8, steps, seed)
+            found, _ = ascend(score, both.domain, 8, steps, seed)
             best[k] = max(best[k], float(found.max()))
     return best
 
@@ -452,7 +444,6 @@ def certify_around(
     if len(inputs) == 0:
         raise ValueError("inputs must hold one input at least; found none")
     put_back = embedded(dense, small, inputs[:2].expand(2, *inputs.shape[1:]))
-    first, second = _exact(dense), _exact(put_back)
     parts: list[tuple[np.ndarray, ...]] = []
     for start in range(0, len(inputs), TOGETHER):
         if progress is not None:
@@ -463,17 +454,14 @@ def certify_around(
             low, high = torch.maximum(low, within.low), torch.minimum(high, within.high)
             if (low > high).any():
                 raise ValueError("an input lies outside within by more than the radius")
-        domain = Domain.box(low, high)
-        parts.append(_around(dense, put_back, first, second, domain, attack_steps, seed))
+        both = Difference(dense, put_back, Domain.box(low, high))
+        parts.append(_around(both, attack_steps, seed))
     bound, attack, proved, broken = (np.concatenate(p) for p in zip(*parts, strict=True))
     return LocalCertificates(float(radius), bound, attack, proved, broken, ("NC-7",))
 
 
-def _around(
-    dense: nn.Module, small: nn.Module, first: nn.Module, second: nn.Module, domain: Domain,
-    steps: int, seed: int,
-) -> tuple[np.ndarray, ...]:  # fmt: skip
-    both = Difference(dense, small, domain)
+def _around(both: Difference, steps: int, seed: int) -> tuple[np.ndarray, ...]:
+    first, second, domain = both.first, both.second, both.domain
     with torch.no_grad():
         scores = first(domain.centre)
     if scores.ndim != 2 or scores.shape[1] < 2:

@@ -87,16 +87,17 @@ class Lines:
 class Difference:
     """Two networks of one architecture over a batch of regions.
 
-    Without a second network the difference is that of the first from itself, 0.
+    Without a second network the difference is that of the first from itself, 0. `first` and
+    `second` are copies of both in float64 on the CPU.
     """
 
     def __init__(
         self, model: nn.Module, other: nn.Module | None, domain: Domain, refine: bool = True
     ) -> None:
-        first = _exact(model)
-        second = None if other is None else _exact(other)
+        self.first = _exact(model)
+        self.second = self.first if other is None else _exact(other)
         self.domain, self.paired = domain, other is not None
-        self.steps = steps_of(first, second, domain.centre[:1])
+        self.steps = steps_of(self.first, self.second if self.paired else None, domain.centre[:1])
         self.spans: dict[str, Span] = {}
         self.lines: dict[str, Lines] = {}
         self.picks: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = {}

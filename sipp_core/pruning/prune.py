@@ -144,10 +144,11 @@ def prune(
         coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, refit=refit,
         effective=effective, candidates=candidates, output=output, progress=progress,
     )  # fmt: skip
-    if masks:
-        refuse_masks(prunable_layers(model, layers))
-    if not isinstance(calibration, Calibration):
-        prunable_layers(model, layers)  # what it says of a layer is plainer
+    if masks or not isinstance(calibration, Calibration):
+        # Before `refuse_uncopyable`: what it says of a layer is plainer.
+        own = prunable_layers(model, layers)
+        if masks:
+            refuse_masks(own)
     refuse_uncopyable(model)
     group = None
     if isinstance(calibration, Calibration):

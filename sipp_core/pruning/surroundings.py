@@ -222,22 +222,11 @@ def watch(
 
     sums = _Sums(summed)
 
-    def before(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-            value = args[0] if args else named.get("input")
-            if not isinstance(value, Tensor):
-                raise TypeError(f"layer {name!r} was called without a tensor")
-            begin(name, value)
-
-        return hook
-
-    def begin(name: str, value: Tensor) -> None:
+    def called(name: str, value: Tensor) -> None:
         # The model may write to it between two calls.
         open_calls[name] = Call(value.detach().clone())
-
-    def whole(name: str, value: Tensor) -> None:
-        begin(name, value)
-        finish(name)
+        if not places[name].added:
+            finish(name)
 
     def after(name: str) -> Callable[..., None]:
         return lambda _, __, out: sums.tell(name, out)
@@ -245,15 +234,11 @@ def watch(
     with contextlib.ExitStack() as stack:
         for name, place in places.items():
             if place.added:
-                module = place.layer.module
-                handle = module.register_forward_pre_hook(before(name), with_kwargs=True)
-                stack.callback(handle.remove)
-                end = module if place.norm is None else place.norm
+                end = place.layer.module if place.norm is None else place.norm
                 stack.callback(end.register_forward_hook(after(name)).remove)
         # Heard as calibration hears them, parts of a packed projection too.
-        plain = {n: place.layer.module for n, place in places.items() if not place.added}
-        stack.enter_context(watching(model, plain, whole))
+        modules = {name: place.layer.module for name, place in places.items()}
         stack.enter_context(contextlib.suppress(_Reached))
-        stack.enter_context(evaluating(model))
+        stack.enter_context(watching(model, modules, called))
         stack.enter_context(sums)
         run(model, batch.to(model_device(model), copy=True))
