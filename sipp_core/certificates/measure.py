@@ -123,7 +123,7 @@ def measure(
                 first += len(batch)
             if labels is not None and len(labels) != first:
                 raise ValueError(f"there are {len(labels)} labels for {first} inputs")
-        except Exception as error:
+        except Exception as error:  # the other ranks must hear of it
             if group is None:
                 raise
             failure = error

@@ -47,7 +47,7 @@ class OnnxNetwork(nn.Module):
             session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:
+        except Exception as error:  # its exceptions have no public base
             raise ValueError(f"{path} is no ONNX network: {str(error)[:200]}") from error
         if len(session.get_inputs()) != 1:
             names = ", ".join(one.name for one in session.get_inputs())

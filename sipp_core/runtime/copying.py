@@ -28,7 +28,7 @@ def refuse_uncopyable(model: nn.Module) -> None:
                 continue
             try:
                 copy.deepcopy(value, dict(own))
-            except Exception as error:
+            except Exception as error:  # whatever a value of the user's own raises
                 reason = " ".join(str(error).split())[:80]
                 faults.append(f"{_joined(place, name)} cannot be copied ({reason})")
     if faults:
