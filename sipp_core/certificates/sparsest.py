@@ -13,8 +13,9 @@ import sipp_theory
 from sipp_core.certificates.certificate import Certificate, make_certificate, needed_points
 from sipp_core.certificates.held_out import gathered, look_at, origin_of, refuse_reuse
 from sipp_core.certificates.measure import output_errors
+from sipp_core.pruning.arguments import make_request
 from sipp_core.pruning.method import Method, find_method
-from sipp_core.pruning.prune import calibrate_for, make_request, prune
+from sipp_core.pruning.prune import calibrate_for, prune
 from sipp_core.pruning.result import PruneResult
 from sipp_core.runtime.execution import Progress, uncompiled
 from sipp_core.runtime.inputs import Inputs

@@ -1,13 +1,14 @@
 """One call of `prune`: request, tables, promises, plans, draws, the written result."""
 
 from sipp_core.pruning import planning, promise, searching, table
+from sipp_core.pruning.arguments import make_request
 from sipp_core.pruning.header import read_report
 from sipp_core.pruning.loading import load
 from sipp_core.pruning.measured import measured_errors
 from sipp_core.pruning.method import Method, find_method, registered
 from sipp_core.pruning.pivotal import pivotal
 from sipp_core.pruning.plan import LayerPlan, draw, draw_counts, draw_many
-from sipp_core.pruning.prune import make_request, prune
+from sipp_core.pruning.prune import prune
 from sipp_core.pruning.refit import refit
 from sipp_core.pruning.request import DEFAULT_POINTS
 from sipp_core.pruning.result import LayerReport, PruneResult

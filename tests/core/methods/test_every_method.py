@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sipp_core import METHODS, Calibration, calibrate, certify, load, prune
 from sipp_core.methods import Method, Rewriting, find_method, registered
-from sipp_core.pruning.prune import make_request
+from sipp_core.pruning.arguments import make_request
 from tests.core.conftest import for_method
 from tests.core.methods.conftest import relu_network, rows
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from sipp_core import calibrate, load, prune
 from sipp_core.methods import Keep, Method, NetTrim, SippDet, Within, find_method
-from sipp_core.pruning.prune import make_request
+from sipp_core.pruning.arguments import make_request
 from sipp_theory import BOUNDS
 
 X = torch.rand(40, 8, generator=torch.Generator().manual_seed(0))

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from sipp_core import Calibration, calibrate
 from sipp_core.methods import LowRank, Request, Rewrite
+from sipp_core.pruning.arguments import make_request
 from sipp_core.pruning.promise import dropped_errors
-from sipp_core.pruning.prune import make_request
 from sipp_core.pruning.table import Table, make_tables
 from sipp_core.pruning.writing import rewrite, rewritten_errors
 

@@ -1,0 +1,210 @@
+"""The arguments of `prune`, validated into a request: refused by name before any input is read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from torch import nn
+
+from sipp_core.pruning.measured import MEASURED, Measured
+from sipp_core.pruning.method import Method, bounds_of
+from sipp_core.pruning.request import DEFAULT_DELTA, DEFAULT_POINTS, Keep, Request, Within
+from sipp_core.pruning.table import refuse_coverage
+from sipp_core.runtime.arguments import whole
+from sipp_core.runtime.execution import Progress
+from sipp_core.runtime.outputs import Output
+from sipp_theory import BOUNDS, Bound
+
+
+def _number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number; found {value!r}")
+
+
+def _fraction(name: str, value: float | None, closed: bool) -> None:
+    if value is None:
+        return
+    _number(name, value)
+    if not (0 < value < 1 or (closed and value == 1)):
+        raise ValueError(f"{name} must lie in (0, 1{']' if closed else ')'}; found {value!r}")
+
+
+def make_request(
+    method: Method,
+    model: nn.Module,
+    *,
+    keep: float | None = None,
+    eps: float | None = None,
+    delta: float | None = None,
+    scope: str | None = None,
+    bound: str | Bound | None = None,
+    coverage_factor: float = 1.0,
+    seed: int = 0,
+    points: int | None = None,
+    masks: bool = False,
+    refit: bool = False,
+    output: Output = None,
+    effective: bool = False,
+    candidates: int | None = None,
+    progress: Progress | None = None,
+) -> Request:
+    """Validate the arguments of `prune`, and refuse those that the method does not use.
+
+    Args:
+        method: the method.
+        model: the user's model.
+        keep: as in `prune`, and so are all that follow.
+        eps: relative error.
+        delta: failure probability.
+        scope: "layer" or "global".
+        bound: name of a bound, or a bound.
+        coverage_factor: C >= 1.
+        seed: of every draw.
+        points: activation rows a layer.
+        masks: whether the new model shall carry masks.
+        refit: whether kept weights are solved for again.
+        output: what counts of the model's answer.
+        effective: whether effective weights alone are kept.
+        candidates: draws that bound="measured" chooses from.
+        progress: callback.
+
+    Returns:
+        The request; no input has been read.
+
+    Raises:
+        TypeError: a number that is none.
+        ValueError: a value out of range, or an argument without effect.
+
+    Example:
+        >>> from sipp_core.methods import Wanda
+        >>> make_request(Wanda(), nn.Linear(2, 1), keep=0.5).target
+        Keep(fraction=0.5, scope='layer')
+    """
+    if (keep is None) == (eps is None):
+        raise ValueError(
+            "give either keep=... (budget mode) or eps=... and delta=... (guarantee mode); found "
+            f"keep={keep!r}, eps={eps!r}"
+        )
+    _fraction("keep", keep, closed=True)
+    _fraction("eps", eps, closed=False)
+    _fraction("delta", delta, closed=False)
+    if scope not in (None, "layer", "global"):
+        raise ValueError(f"scope must be 'layer' or 'global'; found {scope!r}")
+    _number("coverage_factor", coverage_factor)
+    if not (math.isfinite(coverage_factor) and coverage_factor >= 1):
+        raise ValueError(f"coverage_factor must be at least 1; found {coverage_factor!r}")
+    best = method.guarantee_bound if eps is not None and coverage_factor == 1 else None
+    chosen = _bound(method, best if bound is None else bound)
+    _refuse_unused(
+        method,
+        keep=keep,
+        eps=eps,
+        scope=None if scope == method.default_scope else scope,
+        bound=None if bound is None else chosen.name,
+        coverage_factor=None if coverage_factor == 1 else coverage_factor,
+        masks=masks or None,
+        refit=refit or None,
+        effective=effective or None,
+    )
+    _check_measured(method, chosen, eps, refit, candidates)
+    measured = isinstance(chosen, Measured)
+    if eps is not None and delta is None and not method.certain and not measured:
+        raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
+    if eps is not None and scope not in (None, method.default_scope):
+        raise ValueError(f"scope divides a budget: give it with keep=...; found {scope!r}")
+    refuse_coverage(chosen, coverage_factor)
+    if keep is not None:
+        target = Keep(float(keep), method.default_scope if scope is None else scope)
+    else:
+        assert eps is not None
+        target = Within(float(eps))
+    request = Request(
+        model=model,
+        target=target,
+        delta=DEFAULT_DELTA if delta is None else float(delta),
+        bound=chosen,
+        coverage_factor=float(coverage_factor),
+        seed=whole("seed", seed, 0),
+        points=0,
+        masks=masks,
+        refit=refit,
+        effective=effective,
+        progress=progress,
+        output=output,
+        candidates=whole("candidates", 1 if candidates is None else candidates, 1),
+    )
+    if masks and refit:
+        raise ValueError("refit=True writes new weights, not masks; leave masks=False")
+    if effective and eps is not None:
+        raise ValueError(
+            "effective=True spends what is freed of a budget: give it with keep=...; found "
+            f"eps={eps!r}"
+        )
+    method.check(request)
+    rows = chosen.knows in ("shares", "neuron") or measured or method.needs(request).rows
+    if points is not None and not rows:
+        raise ValueError(
+            f"method {method.name!r} with bound {chosen.name!r} looks at no activation rows; leave "
+            f"out points={points!r}"
+        )
+    if points is not None:
+        whole("points", points, 1)
+    return replace(request, points=(points or DEFAULT_POINTS) if rows else 0)
+
+
+def _bound(method: Method, bound: str | Bound | None) -> Bound:
+    if isinstance(bound, Bound):
+        chosen = bound
+    else:
+        known = BOUNDS | {MEASURED.name: MEASURED}
+        name = method.default_bound if bound is None else bound
+        if name not in known:
+            raise ValueError(f"bound must be one of {', '.join(known)}; found {bound!r}")
+        chosen = known[name]
+    if isinstance(chosen, Measured):
+        return chosen
+    if bound is not None and "bound" in method.takes and not method.accepts(chosen):
+        raise ValueError(
+            f"method {method.name!r} takes bound={' or '.join(map(repr, bounds_of(method)))}; "
+            f"found {chosen.name!r}"
+        )
+    return chosen
+
+
+def _check_measured(
+    method: Method, bound: Bound, eps: float | None, refit: bool, candidates: int | None
+) -> None:
+    """Refuse what choosing by measured errors cannot do, and candidates without it."""
+    if not isinstance(bound, Measured):
+        if candidates is not None:
+            raise ValueError(
+                f"candidates={candidates!r} are chosen from by bound='measured' alone; found bound "
+                f"{bound.name!r}"
+            )
+        return
+    if not method.measurable:
+        raise ValueError(f"method {method.name!r} does not choose weights by bound='measured'")
+    if eps is None or refit:
+        raise ValueError(
+            "bound='measured' is of guarantee mode: give eps=..., and leave out keep and refit "
+            "(which are measured anyway)"
+        )
+    if candidates is not None and not method.random:
+        raise ValueError(
+            f"method {method.name!r} draws nothing: candidates={candidates!r} would all be the same"
+        )
+
+
+def _refuse_unused(method: Method, **arguments: object) -> None:
+    """Refuse all arguments that have no effect on this method, by one message."""
+    unused = [
+        f"{name}={value!r}"
+        for name, value in arguments.items()
+        if value is not None and name not in method.takes
+    ]
+    if unused:
+        raise ValueError(
+            f"method {method.name!r} does not use {', '.join(unused)}; it takes "
+            f"{', '.join(sorted(method.takes))}"
+        )
