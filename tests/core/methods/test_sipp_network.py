@@ -101,6 +101,20 @@ def test_one_round_is_the_largest_sensitivities_and_one_refit() -> None:
         assert torch.equal(a, b)
 
 
+def test_without_refit_what_stays_is_as_it_was() -> None:
+    model, x = relu_network(), rows()
+    result = prune(model, x, method=SippNetwork(rounds=3, refit=False), keep=0.3)
+    assert result.nnz_after == round(0.3 * (7 * 9 + 9 * 6 + 6 * 3))
+    for name, mask in result.masks.items():
+        old, new = model.get_submodule(name), result.model.get_submodule(name)
+        assert torch.equal(new.get_parameter("weight"), old.get_parameter("weight") * mask)
+        assert torch.equal(new.get_parameter("bias"), old.get_parameter("bias"))
+    assert not any("solved for again" in note for note in result.notes)
+    # Sensitivities are measured anew on what each round leaves, so that rounds still count.
+    once = prune(model, x, method=SippNetwork(rounds=1, refit=False), keep=0.3)
+    assert any(not torch.equal(mask, once.masks[name]) for name, mask in result.masks.items())
+
+
 def test_keeping_everything_changes_nothing() -> None:
     model, x = relu_network(), rows()
     result = prune(model, x, method="sipp-network", keep=1)
@@ -205,6 +219,7 @@ def test_what_it_does_not_use_is_refused(given: dict[str, Any], words: str) -> N
         ({"ridge": np.inf}, "ridge must be"),
         ({"exponent": 1.5}, r"exponent must lie in \[0, 1\]; found 1.5"),
         ({"exponent": -0.5}, "exponent must lie in"),
+        ({"refit": False, "ridge": 0.5}, "ridge has no effect without refit; found ridge=0.5"),
     ],
 )
 def test_bad_parameters_are_refused(parameters: dict[str, Any], words: str) -> None:
