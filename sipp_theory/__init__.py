@@ -56,6 +56,7 @@ from sipp_theory.filters import (
     channel_size,
 )
 from sipp_theory.generalization import (
+    RULES_BITS,
     BitBudget,
     Charge,
     CorenetGeneralization,
@@ -71,6 +72,7 @@ from sipp_theory.generalization import (
     margins,
     occam_bound,
     require_prefix_code,
+    search_bits,
 )
 from sipp_theory.inclusion import (
     INCLUSION_BOUNDS,
@@ -212,7 +214,7 @@ from sipp_theory.svm import (
 
 __all__ = [
     "ACTIVATIONS", "BOUNDS", "CALIBRATION_RULES", "ENTRY_KINDS", "INCLUSION_BOUNDS", "KINDS",
-    "Activation", "Allocation", "Band", "BestOfTau", "BitBudget", "Bound", "Charge",
+    "RULES_BITS", "Activation", "Allocation", "Band", "BestOfTau", "BitBudget", "Bound", "Charge",
     "ControlVariate", "CorenetGeneralization", "DrawMoments", "FixedSequence", "HybridChoice",
     "Inclusion", "NetworkSize", "Neuron", "NeuronTail", "Parameters", "Recentring", "Relaxation",
     "SvmCertificate", "SvmSolution", "TailEstimate", "UniformScores", "WorstCase",
@@ -242,7 +244,7 @@ __all__ = [
     "points_needed", "preactivation_range", "proven_peak", "query_coreset_size", "rank_floor",
     "recentring", "recovery_failure", "recovery_samples", "region_error", "register_bound",
     "require_prefix_code", "retrim_error", "round_allocation", "sample_size", "scenario_points",
-    "scenario_support", "scenario_violation", "selected_violation", "sensitivity",
+    "scenario_support", "scenario_violation", "search_bits", "selected_violation", "sensitivity",
     "sensitivity_sum_bound", "shares", "sign_ratio", "simultaneous_band", "solve_svm", "some_row",
     "sparse_floor", "spectral_error", "spectral_failure", "spectral_size", "stream_objective",
     "support", "svm_dual", "svm_objective", "tail_draws", "tail_draws_error", "tail_error",

@@ -85,8 +85,8 @@ CLAIMS: tuple[Claim, ...] = (
         "1949 and McMillan 1956, codes; Elias 1975, whole numbers",
         depends=("CT-1",),
         computes=(sipp_theory.occam_bound, sipp_theory.bits_allowed, sipp_theory.choice_bits,
-                  sipp_theory.count_bits, sipp_theory.kraft_sum, sipp_theory.require_prefix_code,
-                  sipp_theory.BitBudget),
+                  sipp_theory.search_bits, sipp_theory.count_bits, sipp_theory.kraft_sum,
+                  sipp_theory.require_prefix_code, sipp_theory.BitBudget),
         steps=(
             Step(r"The bound of one $h$ fails with probability at most $\delta 2^{-B(h)}$.",
                  why_not=r"It is CT-1 at the confidence $1 - \delta 2^{-B}$, a claim of its own."),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from scipy import special
 
 import sipp_theory
 from proofs_check.generalization.books import Rates, book_failure, most_errors, occam_rates
@@ -58,6 +59,29 @@ def numbered_networks(setting: Setting) -> Experiment:
     prices = (counts[:, None, None] + counts[:, None] + counts).ravel()
     bound = partial(occam_rates, "binomial", n, DELTA)
     return _book(f"{prices.size} networks, n = {n}", bound, prices, n, setting.seed, (2,))
+
+
+def _broken_searches(fails: float, books: float, seed: int, block: int, size: int) -> int:
+    """Trials in which the best of so many networks breaks its bound: the least of as many draws.
+
+    The least of M uniform draws is 1 - (1 - U)^(1/M) in law, so that 2^35 networks cost one draw.
+    """
+    draws = generator(seed, BOOK_STREAM, 5, block).random(size)
+    return int((-np.expm1(np.log1p(-draws) / books) <= fails).sum())
+
+
+@coverage("GN-3")
+def rules_settled_on_the_data(setting: Setting) -> Experiment:
+    """The best of 8 guessing networks under the best of 2^32 variants of the rules is below 1/2."""
+    options, n = 8, 30_000
+    price = np.array([sipp_theory.search_bits(options)], np.float64)
+    most = most_errors(partial(occam_rates, "binomial", n, DELTA), price, n)
+    fails = float(special.bdtr(most[0], n, 0.5))
+    books = options * 2.0**32
+    return Experiment(
+        f"n = {n}", DELTA, partial(_broken_searches, fails, books, setting.seed), block=256,
+        promised=DELTA, needed=-float(np.expm1(books * np.log1p(-fails))),
+    )  # fmt: skip
 
 
 def _catoni(n: int, k: np.ndarray, bits: np.ndarray) -> np.ndarray:

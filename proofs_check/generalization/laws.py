@@ -92,6 +92,9 @@ def prices_are_codes(setting: Setting) -> Found:
         for lengths in (one, first, first[:, None] + second, first + np.ones((1, some)) * one[0]):
             sipp_theory.require_prefix_code(lengths)
         assert sipp_theory.kraft_sum(np.append(one, 40.0)) > 1
+        # Rules that were settled on the data leave all outcomes of one variant 2^-32 of delta.
+        searched = np.full(options, sipp_theory.search_bits(options))
+        assert sipp_theory.kraft_sum(searched) <= 2.0**-32
         budget = sipp_theory.BitBudget(
             (sipp_theory.Charge("a", one[0], ""), sipp_theory.Charge("b", first[-1], ""))
         )

@@ -129,6 +129,11 @@ MUTATIONS = (
     Mutation("GN-3", "choice_unpaid", "A choice among networks on the data at no price.",
              sipp_theory.choice_bits, lambda f: lambda options: 0 * f(options),
              (coverage.searched_books, laws.prices_are_codes)),
+    Mutation("GN-3", "rules_unpaid",
+             "One of the networks that a search lists paid, but not the rules that list them, "
+             "which were settled on the same data: as a prior from half of the data once was.",
+             sipp_theory.search_bits, lambda f: sipp_theory.choice_bits,
+             (coverage.rules_settled_on_the_data, laws.prices_are_codes)),
     Mutation("GN-3", "lengths_that_are_no_code",
              "Whole numbers at 2 log2(N) bits: a Kraft sum of 1.645 for each of three numbers.",
              sipp_theory.count_bits, _two_logs, (coverage.numbered_networks,)),

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import sipp_theory
-from reports.generalization.run import FORMAT, Generalization
+from reports.generalization import halves
+from reports.generalization.run import FORMAT, Generalization, of_half
 from sipp_core.compression import Compressed, named_in
 
 Json = dict[str, Any]
@@ -33,6 +34,11 @@ def read(summary: Any, content: bytes) -> Generalization:
     facts = _finite_or_not(summary)
     try:
         _agree(facts, content)
+        # Earlier releases left the rules out of this column.
+        facts["half"] = half = halves.priced(facts["half"], facts["delta"])
+        facts["bounds"] = [
+            of_half(half) if row["column"] == "half" else row for row in facts["bounds"]
+        ]
         sections = tuple((str(a), str(b), float(c)) for a, b, c in facts["file"]["sections"])
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"this is no whole output of `sipp generalize --out`: {error}") from error

@@ -29,6 +29,8 @@ SHARES = np.linspace(0.01, 0.5, 50)
 MOST_INPUTS = 2000
 # A float32 step of two bits behind the leading one: 4 mantissas, fewer than 512 exponents.
 STEPS = 2048
+# Of the rules above, whose constants were settled while these data were looked at.
+VARIANTS = 2.0**sipp_theory.RULES_BITS
 # Inputs that pruning is calibrated on.
 CALIBRATION = 400
 
@@ -82,9 +84,9 @@ def compression(
             "levels": places * (LEVELS - 1),
             "n": len(wanted),
             "delta": delta,
-            # A list for each number of parameters and each tensor's step. What keep decides is that
-            # number, so it costs nothing more.
-            "choices": (places + 1) * float(STEPS ** len(tensors)),
+            # A list for each number of parameters, each tensor's step, and each variant of the
+            # rules. What keep decides is that number, so it costs nothing more.
+            "choices": (places + 1) * float(STEPS ** len(tensors)) * VARIANTS,
         }
         bound = float(sipp_theory.compression_bound(**given))
         gamma = float(gammas[best]) if len(gammas) else 0.0
@@ -125,7 +127,7 @@ def corenet(model: nn.Module, scores: Float, dataset: Dataset, delta: float, see
             totals, hats, largest_output=float(np.linalg.norm(scores, axis=1).max()),
             gamma=float(gamma), margin_loss=float(sipp_theory.margin_loss(found, gamma)), n=n,
             weights=weights, biases=sum(p.numel() for p in model.parameters()) - weights,
-            delta=delta, failure=0.5 / n, eta=eta, eta_star=eta_star,
+            delta=delta, failure=0.5 / n, eta=eta, eta_star=eta_star, choices=VARIANTS,
         )
         for gamma in _tried(found)
     ]  # fmt: skip

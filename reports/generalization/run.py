@@ -220,7 +220,7 @@ def bounds(
     """
     bits = best.file.bits + best.choice_bits
     rows = of_file(best.errors, best.n, bits, delta)
-    rows.append(_bound("GN-3", "Occam, prior from half the data", half["bound"], "half"))
+    rows.append(of_half(half))
     least = min(float(row["bound"]) for row in printed)
     rows.append(_bound("GN-1", "Compression by parameters and levels", least))
     if "refused" not in theorem:
@@ -243,6 +243,14 @@ def of_file(errors: int, n: int, bits: float, delta: float) -> list[Json]:
         error_rate=errors / n, n=n, divergence=bits * np.log(2), delta=delta
     )
     return [*rows, _bound("GN-4", "Catoni, the union over lambda paid", float(catoni))]
+
+
+def of_half(half: Json) -> Json:
+    """The bound of the best network that half of the data chose.
+
+    Claim: GN-3.
+    """
+    return _bound("GN-3", "Occam, prior from half the data", half["bound"], "half")
 
 
 def _bound(claim: str, name: str, value: float, column: str = "all") -> Json:

@@ -37,10 +37,9 @@ __all__ = [
     "RULES_BITS", "UNPRUNED", "Coded", "Schedule", "Setting", "candidates", "charged", "search",
 ]  # fmt: skip
 
-RULES_BITS = 32.0
-"""Charged for the rules by which bytes become a network. They are fixed and public, but their
-constants were settled while networks of the very data sets were looked at; 2**32 is more variants
-than were tried. Claim: GN-3."""
+RULES_BITS = sipp_theory.RULES_BITS
+"""Charged for the rules by which bytes become a network."""
+
 UNPRUNED = "none"
 """Method of a candidate that keeps every weight."""
 # Whole neurons go by and by too: this many halvings, or what is left of them, at a time.
@@ -233,7 +232,7 @@ def charged(count: int) -> float:
         count: candidates of the search, >= 1.
 
     Returns:
-        RULES_BITS + log2(count), in bits, rounded up.
+        `sipp_theory.search_bits`: RULES_BITS + log2(count), in bits, rounded up.
 
     Raises:
         ValueError: a count below 1.
@@ -244,7 +243,7 @@ def charged(count: int) -> float:
         >>> charged(4)
         34.0
     """
-    return RULES_BITS + float(sipp_theory.choice_bits(count))
+    return float(sipp_theory.search_bits(count))
 
 
 def search(

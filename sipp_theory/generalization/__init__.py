@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from sipp_theory.generalization.bit_budget import (
+    RULES_BITS,
     BitBudget,
     Charge,
     choice_bits,
     count_bits,
     kraft_sum,
     require_prefix_code,
+    search_bits,
 )
 from sipp_theory.generalization.catoni import catoni_bound
 from sipp_theory.generalization.compression import (
@@ -20,7 +22,8 @@ from sipp_theory.generalization.margins import margin_loss, margin_quantiles, ma
 from sipp_theory.generalization.occam import OccamForm, bits_allowed, occam_bound
 
 __all__ = [
-    "BitBudget", "Charge", "CorenetGeneralization", "OccamForm", "bits_allowed", "catoni_bound",
-    "choice_bits", "compression_bound", "corenet_generalization", "count_bits", "kraft_sum",
-    "margin_loss", "margin_quantiles", "margins", "occam_bound", "require_prefix_code",
+    "RULES_BITS", "BitBudget", "Charge", "CorenetGeneralization", "OccamForm", "bits_allowed",
+    "catoni_bound", "choice_bits", "compression_bound", "corenet_generalization", "count_bits",
+    "kraft_sum", "margin_loss", "margin_quantiles", "margins", "occam_bound",
+    "require_prefix_code", "search_bits",
 ]  # fmt: skip

@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike
 from sipp_theory.numeric import checks as numeric
 from sipp_theory.numeric.checks import Float
 
+RULES_BITS = 32.0
+"""Charged for rules that are fixed and public, but whose constants were settled while data of the
+very kind were looked at; 2^32 is more variants than were tried. Claim: GN-3."""
 # 2^-length to 60 digits; what the arithmetic leaves open is far below this.
 _DECIMAL = Context(prec=60)
 _DECIMAL_ERROR = Decimal(1).scaleb(-50)
@@ -96,6 +99,33 @@ def choice_bits(options: ArrayLike) -> Float:
     bits = np.log2(count)
     mantissa, power = np.frexp(count)
     return np.where(mantissa == 0.5, power - 1.0, numeric.up(numeric.up(bits)))[()]
+
+
+def search_bits(options: ArrayLike) -> Float:
+    """Price of the outcome of a search whose rules were settled while such data were looked at.
+
+    RULES_BITS + log2 of the number of options: the rules (code, plans, ratios, recipes) are one of
+    at most 2^32 variants, the outcome one of the options that they list. choice_bits alone is
+    enough where somebody wrote the list down who had seen no point that the bound counts.
+
+    Args:
+        options: number of options that a variant of the rules lists, whole, >= 1; any shape.
+
+    Returns:
+        float64 array of bits, rounded up.
+
+    Raises:
+        ValueError: a number below 1 or not whole.
+
+    Claim: GN-3. Source: [OWN], the uniform prior over variants and options.
+
+    Example:
+        >>> search_bits([1, 4]).tolist()
+        [32.0, 34.0]
+    """
+    bits = choice_bits(options)
+    total = RULES_BITS + bits
+    return np.where(bits == np.floor(bits), total, numeric.up(total))[()]
 
 
 def count_bits(value: ArrayLike) -> Float:

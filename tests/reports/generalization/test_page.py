@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import beta
 
 from reports import build, verify, write_generalization
 from reports.generalization import checked_in, page, plans, words
@@ -178,6 +180,38 @@ def test_results_are_read_back(tiny: Generalization, tmp_path: Path) -> None:
 def test_files_that_come_with_the_package_are_still_read() -> None:
     for one in load():
         assert compress(decompress(one.file.content), architecture=one.facts["net"]).bits > 0
+
+
+def test_a_prior_from_half_the_data_pays_for_the_rules_too(tiny: Generalization) -> None:
+    half = tiny.facts["half"]
+    assert half["bits"] >= 32 + math.log2(len(half["candidates"]))
+    # A result of an earlier release, which paid log2 K only, is priced anew as it is read.
+    row = {"column": "half", "value": 0.01, "claim": "GN-3", "name": "x", "vacuous": False}
+    rows = [row if one["column"] == "half" else one for one in tiny.facts["bounds"]]
+    unpaid = half | {"bits": 2.0, "bound": 0.01}
+    found = read(tiny.facts | {"half": unpaid, "bounds": rows}, tiny.file.content)
+    assert found.facts["half"] == half and found.facts["bounds"] == tiny.facts["bounds"]
+
+
+def test_columns_that_come_with_the_package_are_what_their_errors_say() -> None:
+    folder = Path(checked_in.__file__).parent / "results"
+    for path in folder.glob("*.json"):
+        facts = json.loads(path.read_text())
+        half, rows = facts["half"], facts["half"]["candidates"]
+        level = facts["delta"] / (2**32 * len(rows))
+        # Clopper-Pearson, by scipy.
+        exact = [beta.isf(level, row["errors"] + 1, half["n"] - row["errors"]) for row in rows]
+        assert [row["bound"] for row in rows] == pytest.approx(exact, rel=1e-9), path.name
+        shown = [row["value"] for row in facts["bounds"] if row["column"] == "half"]
+        assert shown == [half["bound"]] == [min(row["bound"] for row in rows)]
+        best = min(row["bound"] for row in facts["printed"])
+        shown = [row["value"] for row in facts["bounds"] if row["claim"] == "GN-1"]
+        assert shown == [best]
+        for row in facts["printed"]:
+            nats = row["parameters"] * math.log(row["levels"]) + math.log(row["choices"])
+            nats -= math.log(row["delta"])
+            total = row["margin_loss"] + row["exceptions"] + math.sqrt(nats / (2 * row["n"]))
+            assert row["bound"] == pytest.approx(total, rel=1e-9) and row["choices"] > 2**32
 
 
 def test_certificates_that_come_with_the_package_are_verified(

@@ -72,7 +72,8 @@ def test_the_half_column_is_clopper_pearson_at_a_shared_level(digits, short):
     assert [row["keep"] for row in rows] == [1.0, 0.6, 0.5, 0.3]
     assert column["trained_on"] + column["n"] == len(data.train_inputs)
     for row in rows:
-        exact = beta.isf(0.1 / len(rows), row["errors"] + 1, column["n"] - row["errors"])
+        level = 0.1 / (2**32 * len(rows))
+        exact = beta.isf(level, row["errors"] + 1, column["n"] - row["errors"])
         assert row["bound"] == pytest.approx(exact, rel=1e-9)
     assert column["bound"] == min(row["bound"] for row in rows)
 
@@ -102,7 +103,7 @@ def test_gn_1_counts_what_it_says(digits):
         assert row["margin_loss"] == np.mean(right - others <= row["gamma"])
         # Places and values, how many there are, a step for weights and biases, delta.
         nats = row["parameters"] * math.log(254 * 650) + math.log(651 / 0.05)
-        nats += 2 * math.log(2048)
+        nats += 2 * math.log(2048) + 32 * math.log(2)
         total = row["margin_loss"] + row["exceptions"] + math.sqrt(nats / (2 * row["n"]))
         assert row["bound"] == pytest.approx(total, rel=1e-12)
         assert row["parameters"] <= row["keep"] * 640 + 10

@@ -6,7 +6,16 @@ import math
 import numpy as np
 import pytest
 
-from sipp_theory import BitBudget, Charge, choice_bits, count_bits, kraft_sum, require_prefix_code
+from sipp_theory import (
+    RULES_BITS,
+    BitBudget,
+    Charge,
+    choice_bits,
+    count_bits,
+    kraft_sum,
+    require_prefix_code,
+    search_bits,
+)
 
 
 def delta_word(value):
@@ -41,6 +50,14 @@ def test_choices():
         require_prefix_code(np.full(count, bits))
         with pytest.raises(ValueError, match="Kraft sum of at most 1.*found 1.0"):
             require_prefix_code(np.full(count, bits * (1 - 1e-15) - 1e-15))
+
+
+def test_a_search_pays_for_its_rules_too():
+    assert search_bits([1, 4]).tolist() == [RULES_BITS, 34.0] == [32.0, 34.0]
+    for count in (3, 5, 1000):
+        bits = float(search_bits(count))
+        assert 32 + math.log2(count) <= bits < 32 + math.log2(count) + 1e-13
+        assert kraft_sum(np.full(count, bits)) <= 2.0**-32
 
 
 def test_kraft_sums_are_exact_or_above():
