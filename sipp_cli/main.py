@@ -18,6 +18,7 @@ from sipp_cli.commands import (
     diff,
     generalize,
     prune,
+    prune_sharded,
     report,
     svm,
     validate,
@@ -36,10 +37,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (
-    prune, certify, compress, decompress, bounds, check, report, validate, generalize,
-    bench, verify, diff,
+    prune, prune_sharded, certify, compress, decompress, bounds, check, report, validate,
+    generalize, bench, verify, diff,
 ):  # fmt: skip
-    _name = _command.__name__.rpartition(".")[2]
+    _name = _command.__name__.rpartition(".")[2].replace("_", "-")
     app.command(_name, cls=getattr(_command, "Command", None))(_command.command)
 app.add_typer(svm.app, name="svm")
 

@@ -49,11 +49,14 @@ def device(name: str) -> torch.device:
     return device
 
 
-def _factory(name: str, seed: int) -> nn.Module:
+def factory(name: str, seed: int) -> nn.Module:
+    """The network that package.module:factory makes, torch's generator seeded."""
     import torch
     from torch import nn
 
     module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise ValueError(f"--model must be package.module:factory; found {name!r}")
     # A console script looks for modules beside itself; users keep theirs where they stand.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -66,14 +69,14 @@ def _factory(name: str, seed: int) -> nn.Module:
             f"--model {name}: importing {module_name!r} failed with {type(error).__name__}: {error}"
         ) from error
     try:
-        factory = functools.reduce(getattr, attribute.split("."), module)
+        make = functools.reduce(getattr, attribute.split("."), module)
     except AttributeError as error:
         raise ValueError(f"--model {name}: module {module_name!r} has no {attribute!r}") from error
-    if not callable(factory):
-        raise TypeError(f"--model {name}: {attribute!r} is a {type(factory).__name__}, no function")
+    if not callable(make):
+        raise TypeError(f"--model {name}: {attribute!r} is a {type(make).__name__}, no function")
     torch.manual_seed(seed)
     try:
-        model = factory()
+        model = make()
     except (Exception, SystemExit) as error:
         raise ValueError(
             f"--model {name}: the factory failed with {type(error).__name__}: {error}"
@@ -99,7 +102,7 @@ def build(name: str, seed: int, where: torch.device, images: bool = False) -> Ne
         flat = len(named.input_shape) == 1
         return Network(name, named.build(seed).to(where), built_in=False, flat=flat)
     if all(name.partition(":")):
-        return Network(name, _factory(name, seed).to(where), built_in=False, flat=not images)
+        return Network(name, factory(name, seed).to(where), built_in=False, flat=not images)
     if name not in models.NAMES:
         raise ValueError(
             f"--model must be one of {', '.join(models.NAMES)}, dense:784,32,10, compact:28,8,12 "

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         empirical_sensitivity,
         kernel,
     )
+    from sipp_core.sharded import ShardedResult, prune_sharded
     from sipp_core.zoo import datasets, models, recipes, retraining, training
     from sipp_core.zoo import pretrained as shipped
 
@@ -51,12 +52,12 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS", "Ball", "Batch", "Box", "Calibration", "Certificate", "Channels", "Codebook",
     "Compressed", "Except", "FilterReport", "GroupReport", "LayerReport", "LayerStatistics",
-    "LayerWorstCase", "LocalCertificates", "PruneResult", "RegionCertificate",
+    "LayerWorstCase", "LocalCertificates", "PruneResult", "RegionCertificate", "ShardedResult",
     "SparsestResult", "calibrate", "certify", "certify_around", "certify_region", "compress",
     "datasets", "decompress", "empirical_sensitivity", "kernel", "learning_levels", "load",
     "methods", "models", "multiply_adds", "narrow", "nettrim", "neuron_order", "output_errors",
-    "prune", "prune_filters", "prune_neurons", "rate_control", "recipes", "retraining", "save",
-    "shipped", "sparsest", "training",
+    "prune", "prune_filters", "prune_neurons", "prune_sharded", "rate_control", "recipes",
+    "retraining", "save", "shipped", "sparsest", "training",
 ]  # fmt: skip
 
 # Whoever wants one part (`sipp_core.svm` needs no torch) does not wait for the others.
@@ -76,6 +77,7 @@ _resolve = lazily(
         "pruning": "LayerReport PruneResult load prune save",
         "runtime": "Batch",
         "sensitivity": "Calibration LayerStatistics calibrate empirical_sensitivity kernel",
+        "sharded": "ShardedResult prune_sharded",
         "zoo": "datasets models recipes retraining training pretrained",
     },
 )

@@ -28,6 +28,7 @@ FLOORS = {
     "neurons": 5,
     "pruning": 5,
     "methods": 6,
+    "sharded": 6,
     "zoo": 6,
     "certificates": 7,
     "compression": 8,

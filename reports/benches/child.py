@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -17,9 +18,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from reports.benches import subjects
-from sipp_core import calibrate, prune
+from reports.benches import decoder, subjects
+from sipp_core import calibrate, prune, prune_sharded
 from sipp_core.methods import SippPoisson
+from sipp_core.sharded import on_meta
 
 Json = dict[str, Any]
 PATIENCE = timedelta(seconds=600)
@@ -124,8 +126,28 @@ def rank(asked: Json) -> Json:
     return {"seconds": times, "bytes": sorted(saved)}
 
 
+def sharded(asked: Json) -> Json:
+    """Peak memory and time of pruning a decoder from its shards; the process's whole memory."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / "dense").mkdir()
+        with on_meta():
+            model = decoder.Decoder(*(asked[k] for k in ("width", "inner", "blocks", "words")))
+        count = decoder.write_shards(model, folder / "dense", asked["seed"])
+        generator = torch.Generator().manual_seed(asked["seed"])
+        shape = asked["inputs"], asked["length"]
+        ids = torch.randint(asked["words"], shape, generator=generator)
+
+        def work() -> None:
+            prune_sharded(model, folder / "dense", ids, folder / "new", keep=0.5)
+
+        block = (folder / "dense" / "blocks.0.safetensors").stat().st_size
+        return _peak(work) | {"weights": count, "block": block}
+
+
 TASKS: dict[str, Callable[[Json], Json]] = {
     "measure": measure, "coverage": coverage, "first": first, "rank": rank,
+    "sharded": sharded,
 }  # fmt: skip
 
 

@@ -25,6 +25,9 @@ FAMILIES = {
                     "pass, each in a process of its own."),
     "processes": ("Many processes", "One calibration shared out by torch.distributed (gloo), one "
                   "thread a process."),
+    "sharded": ("Larger than memory", "Decoders with random weights, pruned block by block from "
+                "safetensors shards, each in a process of its own; and what larger ones would "
+                "take, by proportion."),
     "gpu": ("The GPU", "The kernel on a CUDA device."),
 }  # fmt: skip
 

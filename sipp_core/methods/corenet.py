@@ -133,6 +133,7 @@ class CoreNet(Planned):
         "arXiv 1804.05345",
     )
     default_bound = "corenet"
+    by_layer = False
 
     def accepts(self, bound: Bound) -> bool:
         """Every bound on draws."""

@@ -21,7 +21,10 @@ def largest(scores: Sequence[Float], budget: float) -> list[Bool]:
     flat = np.concatenate([s.ravel() for s in scores])
     count = min(int(budget), int((flat > 0).sum()))
     mask = np.zeros(flat.size, dtype=bool)
-    mask[np.argsort(-flat, kind="stable")[:count]] = True
+    if count:
+        least = np.partition(flat, flat.size - count)[flat.size - count]
+        np.greater(flat, least, out=mask)
+        mask[np.flatnonzero(flat == least)[: count - int(mask.sum())]] = True
     cuts = np.cumsum([s.size for s in scores])[:-1]
     return [m.reshape(s.shape) for m, s in zip(np.split(mask, cuts), scores, strict=True)]
 

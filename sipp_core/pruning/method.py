@@ -116,6 +116,7 @@ class Method(ABC):
     random: bool = True  # another seed gives another network
     certain: bool = False  # the promise needs no probability
     measurable: bool = False  # guarantee mode may choose weights by their measured error (SP-12)
+    by_layer: bool = False  # chooses each layer's weights by that layer alone, if scope is "layer"
     redraws: bool = True  # the plans of a result can be drawn again
     takes: frozenset[str] = frozenset(
         {"keep", "eps", "scope", "bound", "coverage_factor", "masks", "refit", "effective"}

@@ -41,6 +41,8 @@ class Planned(Method):
     A subclass gives `by_budget` and, if it has a guarantee mode, `by_eps`.
     """
 
+    by_layer = True
+
     @abstractmethod
     def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
         """Plans of the layers of one scope that leave `budget` weights in expectation."""
@@ -97,7 +99,10 @@ class Planned(Method):
         calibration: Calibration,
     ) -> list[Float]:  # fmt: skip
         """Draw every layer once: (out, fan_in) multipliers, one array a layer."""
-        return [draw(plan, generator(request.seed, index, 0)) for index, plan in enumerate(plans)]
+        return [
+            draw(plan, generator(request.seed, index, 0))
+            for index, plan in enumerate(plans, request.first)
+        ]
 
     def notes(
         self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],

@@ -58,6 +58,7 @@ class Request:
         effective: whether a budget counts effective weights alone (AL-6).
         progress: callback, or None.
         candidates: draws of which the best is taken, where weights are chosen by measuring.
+        first: number of the network's layers before these, which were pruned by themselves.
         output: what counts of the model's answer where that is no tensor.
     """
 
@@ -74,6 +75,7 @@ class Request:
     progress: Progress | None
     output: Output = None
     candidates: int = 1
+    first: int = 0
 
     @property
     def guaranteed(self) -> bool:

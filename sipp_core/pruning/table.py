@@ -209,7 +209,7 @@ def make_tables(request: Request, layers: Sequence[LayerStatistics]) -> list[Tab
             layer, delta=request.delta, coverage_factor=request.coverage_factor,
             bound=request.bound, eta=eta, eta_star=eta_star, dice=(request.seed, index),
         )
-        for index, layer in enumerate(layers)
+        for index, layer in enumerate(layers, request.first)
     ]  # fmt: skip
 
 
