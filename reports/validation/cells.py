@@ -1,7 +1,8 @@
 """Cells of an experiment on disk: a run that is stopped goes on where it stopped.
 
-One file holds every finished cell, a line of JSON each, with machine, date, versions and
-the time it took. A cell is appended when it is done; a last line that was cut off is made again.
+One file holds every finished cell, a line of JSON each, with machine, date, versions, a digest of
+the code and the time it took. A cell is appended when it is done; a last line that was cut off is
+made again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.benches.machine import describe
+from reports.validation.sources import source_digest
 from sipp_core.runtime import versions, write_atomically
 
 Json = dict[str, Any]
@@ -58,6 +60,7 @@ class Cells:
                     "machine": self.machine,
                     "command": self.command,
                     "versions": versions(),
+                    "source": source_digest(),
                 },
             }
             self._append(self.found[name])
@@ -87,10 +90,11 @@ class Cells:
             os.fsync(file.fileno())
 
     def made(self, keys: Sequence[Key]) -> Json:
-        """Where cells came from: machines, dates, commands, versions, and seconds in all."""
+        """Where cells came from: machines, dates, commands, code, versions, and seconds in all."""
         notes = [self.found[_text(key)]["made"] for key in keys]
         distinct = {
-            name: sorted({note[name] for note in notes}) for name in ("machine", "date", "command")
+            name: sorted({note[name] for note in notes})
+            for name in ("machine", "date", "command", "source")
         }
         known = {f"{k} {v}" for note in notes for k, v in note["versions"].items()}
         return distinct | {

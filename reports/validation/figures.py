@@ -13,6 +13,7 @@ from reports.site import methods, style
 from reports.site.figure import Drawn, drawing, general_tick, percent_tick, sheet, ticks
 from reports.site.plain import percent
 from reports.validation.corenet_plans import LOW_RANK
+from reports.validation.sipp_methods import VARIANTS
 from reports.validation.words import figure_words, number
 
 Json = dict[str, Any]
@@ -21,6 +22,10 @@ _OWN = {
     "published": _PUBLISHED,
     LOW_RANK: style.Look(style.GREY, "x", (0, (1, 1))),  # CoreNet's blue is beside it here
     "sipp-det-mean": style.Look(style.ORANGE, "o"),
+    "sipp-network-choice": style.Look(style.ORANGE, "s", (0, (5, 1.5))),
+    "magnitude-effective": style.Look(style.BLACK, "d"),
+    "magnitude-refit": style.Look(style.BLUE, "^", (0, (3, 1, 1, 1))),
+    "magnitude-rounds": style.Look(style.BLUE, "o", (0, (5, 1.5))),
     "nettrim parallel": style.Look(style.BLUE, "P"),
     "nettrim cascade": style.Look(style.PURPLE, "X", (0, (5, 1.5))),
 }
@@ -50,8 +55,8 @@ def _looks(panels: Sequence[Json]) -> dict[str, style.Look]:
 
 
 def _label(name: str) -> str:
-    if name == "sipp-det-mean":
-        return "SiPP det., by means and layers"
+    if name in VARIANTS and VARIANTS[name].label:
+        return VARIANTS[name].label
     if name.startswith("nettrim "):
         return f"Net-Trim, {name.partition(' ')[2]}"
     return methods.label(name)

@@ -22,7 +22,7 @@ from reports.validation.nettrim_plans import (
     Plan,
 )
 from reports.validation.paper import Paper, Trained
-from reports.validation.sipp_plans import arguments
+from reports.validation.sipp_methods import arguments
 from reports.validation.subjects import Workshop
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.nettrim import retrim

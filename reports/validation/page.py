@@ -13,6 +13,7 @@ from reports.site.figure import Drawn
 from reports.site.page import Contents, Page
 from reports.validation import words
 from reports.validation.figures import draw
+from reports.validation.sources import source_digest
 from reports.validation.verdicts import Validation
 
 Json = dict[str, Any]
@@ -58,7 +59,7 @@ def _fill(validations: Sequence[Validation]) -> Contents:
     broken = [sentence for one in written for sentence in words.broken(one)]
     values = {
         "papers": papers, "names": words.NAMES, "signs": words.SIGNS, "groups": words.GROUPS,
-        "rules": words.RULES, "broken": broken,
+        "rules": words.RULES, "broken": broken, "source": source_digest(),
     }  # fmt: skip
     filters = {
         "about": words.about, "figure_words": words.figure_words, "headline": words.headline,

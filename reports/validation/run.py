@@ -64,8 +64,7 @@ def _of_methods(plans: Sequence[Any], methods: str) -> list[Any]:
         raise ValueError("methods can be chosen for sipp only; the others compare a fixed list")
     names = list(dict.fromkeys(name for plan in plans for name in plan.methods))
     some = _listed("methods", methods, names)
-    few = [(plan, tuple(name for name in plan.methods if name in some)) for plan in plans]
-    return [replace(plan, methods=mine) for plan, mine in few if mine]
+    return [few for plan in plans if (few := plan.only(some)).methods]
 
 
 def _with_data(

@@ -11,7 +11,8 @@ from torch import nn
 import sipp_core
 from reports.validation.paper import Paper, Trained
 from reports.validation.sipp_lines import curves, lines
-from reports.validation.sipp_plans import CONTROL, FIGURES, PLANS, Plan, arguments
+from reports.validation.sipp_methods import arguments
+from reports.validation.sipp_plans import FIGURES, LISTS, PLANS, Plan
 from reports.validation.subjects import Workshop, found, keep
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.network import random_like
@@ -24,18 +25,28 @@ TIMES = ("initialisation", "training")
 
 def says(plans: Sequence[Plan]) -> str:
     """The schedules in words."""
-    return "; ".join(
-        f"{plan.subject.net} on {plan.subject.data}: {plan.subject.recipe.epochs} epochs of "
-        f"training, {plan.again.epochs} after each pruning, {plan.seeds} "
-        f"{'seed' if plan.seeds == 1 else 'seeds'} (each a trained "
-        f"network of its own), {plan.inputs} calibration inputs"
-        for plan in plans
+    return "; ".join(_says(plan) for plan in plans)
+
+
+def _says(plan: Plan) -> str:
+    many = f"{plan.seeds} {'seed' if plan.seeds == 1 else 'seeds'}"
+    if plan.subject.shipped:
+        how, each = "the weights that come with the package", "draws of calibration inputs"
+    else:
+        how, each = (
+            f"{plan.subject.recipe.epochs} epochs of training",
+            "a trained network of its own",
+        )
+    again = f", {plan.again.epochs} after each pruning" if plan.trained else ""
+    return (
+        f"{plan.subject.net} on {plan.subject.data}: {how}{again}, {many} (each {each}), "
+        f"{plan.inputs} calibration inputs"
     )
 
 
 def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
     """Every cell of one network, seed by seed; it is trained when the first of them is made."""
-    settings = settings_of(plan, ("methods", "keeps", "seeds", "schedule"))
+    settings = settings_of(plan, LISTS)
     return seed_by_seed(
         plan, settings, range(seed, seed + plan.seeds),
         lambda here: _cells(plan, _Bench(plan, workshop, here, settings)),
@@ -43,18 +54,21 @@ def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
 
 
 def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:
+    """The cascades first, for they tell most, and tickets last."""
     yield {"part": "unpruned"}, bench.unpruned
-    for method in plan.methods:
-        for ratio in plan.keeps:
-            ask = {"method": method, "keep": ratio}
-            yield ask | {"part": "prune"}, lambda m=method, k=ratio: bench.pruned(m, k)
-            yield ask | {"part": "retrain"}, lambda m=method, k=ratio: bench.retrained(m, k)
+    for method in plan.trained:
         for index, ratio in enumerate(plan.steps):
             ask = {"part": "cascade", "method": method, "step": index, "keep": ratio}
             yield ask, lambda m=method, i=index: bench.step(m, i)
-        # A random mask is what tickets stand beside.
-        if method == CONTROL or plan.ticket is None:
-            continue
+    for method in plan.methods:
+        for ratio in plan.keeps:
+            ask = {"part": "prune", "method": method, "keep": ratio}
+            yield ask, lambda m=method, k=ratio: bench.pruned(m, k)
+    for method in plan.trained:
+        for ratio in plan.retrained:
+            ask = {"part": "retrain", "method": method, "keep": ratio}
+            yield ask, lambda m=method, k=ratio: bench.retrained(m, k)
+    for method in plan.tickets:
         for time in TIMES:
             ask = {"part": "ticket", "method": method, "keep": plan.ticket, "time": time}
             yield ask, lambda m=method, k=plan.ticket, t=time: bench.ticket(m, k, t)

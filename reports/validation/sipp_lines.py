@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.validation.sipp_plans import OF_THE_PAPER, OURS, PUBLISHED, THEIRS, Plan
+from reports.validation.sipp_plans import BASELINE, OF_THE_PAPER, PAIRS, PUBLISHED, Plan
 from reports.validation.tables import (
     PAR,
     apart,
@@ -24,7 +24,8 @@ from reports.validation.verdicts import Line, at_least, compare, interval, point
 Json = dict[str, Any]
 # Accuracy that a pruned network may lose, in percentage points.
 LOSS = 0.005
-PARTS = (("prune", "without training again"), ("cascade", "after iterative training"))
+PARTS = {"prune": "without training", "retrain": "pruned once and trained again",
+         "cascade": "after iterative training"}  # fmt: skip
 PANELS = (("prune", "pruned once"), ("retrain", "pruned once, trained again"),
           ("cascade", "pruned and trained in steps"))  # fmt: skip
 
@@ -34,14 +35,19 @@ def lines(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Line]:
     table: list[Line] = []
     for plan in plans:
         mine = rows_of(plan, rows)
-        table += [*_potentials(plan, mine), *_against(plan, mine), *_tickets(plan, mine)]
+        table += [*_potentials(plan, mine), *_on_a_par(plan, mine), *_against(plan, mine),
+                  *_tickets(plan, mine)]  # fmt: skip
     schedule = plans[0].schedule
     done = {(plan.subject.net, plan.subject.data) for plan in plans}
     why = "left out, or not in this schedule (reduced: LeNets; paper: all, on a GPU)"
+    left_out = {
+        (net, data): (paper, source)
+        for (net, data, method), (_, paper, source) in PUBLISHED.items()
+        if (net, data) not in done and method != BASELINE
+    }
     table += [
         not_run(f"prune potential, {net} on {data}", paper, schedule, why, source)
-        for (net, data, kind), (_, paper, source) in PUBLISHED.items()
-        if (net, data) not in done and kind == "sipp"
+        for (net, data), (paper, source) in left_out.items()
     ]
     imagenet = not_run(
         "prune potential, ResNet-101 on ImageNet", "81.6% (magnitude 81.6%)", schedule,
@@ -67,12 +73,11 @@ def _removed(rows: Sequence[Json], method: str) -> list[float]:
 
 
 def _potentials(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
-    for method in plan.methods:
+    for method in plan.trained:
         values = _removed(rows, method)
         mean, low, high = interval(values)
-        kind = "sipp" if method in OF_THE_PAPER else method
         target, paper, source = PUBLISHED.get(
-            (plan.subject.net, plan.subject.data, kind), (None, "-", "ours")
+            (plan.subject.net, plan.subject.data, method), (None, "-", "ours")
         )
         # Nobody looked beyond the last step.
         open_ended = min(values) >= 1 - min(plan.steps) - 1e-3
@@ -92,21 +97,36 @@ def _means(rows: Sequence[Json], part: str, method: str) -> list[float]:
     return [float(np.mean([r["accuracy"] for r in mine if r["seed"] == seed])) for seed in seeds]
 
 
+def _pair(
+    plan: Plan, rows: Sequence[Json], part: str, mine: str, theirs: str, **claim: Any
+) -> Iterator[Line]:
+    """The difference of two methods, if both were run."""
+    here = {row["method"] for row in rows if row["part"] == part}
+    if mine not in here or theirs not in here:
+        return
+    ours, other = _means(rows, part, mine), _means(rows, part, theirs)
+    if claim:
+        claim["agrees"] = same(ours, other, PAR)
+    ratios = {"prune": plan.keeps, "retrain": plan.retrained, "cascade": plan.steps}[part]
+    yield apart(
+        f"accuracy of {mine} minus {theirs}, {PARTS[part]}, {where(plan)}", ours, other,
+        plan.schedule, f", {_ratios(ratios)}", **claim,
+    )  # fmt: skip
+
+
+def _on_a_par(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
+    """What the paper says of its methods and magnitude: a cascade, effective weights counted."""
+    for mine in OF_THE_PAPER:
+        yield from _pair(
+            plan, rows, "cascade", mine, BASELINE, paper="on a par", source="experiments of [SP]"
+        )
+
+
 def _against(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
-    """SiPP against the baselines: pruned once, and by the cascade."""
-    pairs = [(mine, theirs) for mine in OURS for theirs in THEIRS]
-    for mine, theirs in pairs:
-        if mine not in plan.methods or theirs not in plan.methods:
-            continue
-        for part, words in PARTS:
-            ours, other = _means(rows, part, mine), _means(rows, part, theirs)
-            what = f"accuracy of {mine} minus {theirs}, {words}, {where(plan)}"
-            claim: Json = {}
-            if theirs == THEIRS[0] and part == "cascade":
-                claim = {"paper": "on a par", "agrees": same(ours, other, PAR),
-                         "source": "experiments of [SP]"}  # fmt: skip
-            note = f", {_ratios(plan.keeps if part == 'prune' else plan.steps)}"
-            yield apart(what, ours, other, plan.schedule, note, **claim)
+    """What nothing is published of."""
+    for part, pairs in PAIRS.items():
+        for mine, theirs in pairs:
+            yield from _pair(plan, rows, part, mine, theirs)
 
 
 def _ratios(ratios: Sequence[float]) -> str:
@@ -117,7 +137,7 @@ def _ratios(ratios: Sequence[float]) -> str:
 
 def _tickets(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
     """Masks trained in isolation against random ones of the same layer sizes."""
-    for method in plan.methods:
+    for method in plan.tickets:
         for time in ("initialisation", "training"):
             cells = [
                 r for r in rows
@@ -128,7 +148,7 @@ def _tickets(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
             worse, mean, low, high = compare(
                 [c["random"] for c in cells], [c["accuracy"] for c in cells]
             )
-            claimed = method.startswith("sipp")
+            claimed = method in OF_THE_PAPER
             yield Line(
                 what=f"lottery ticket of {method} found at {time}, "
                 f"{cells[0]['keep']:.0%} of the weights, {where(plan)}",
@@ -147,7 +167,10 @@ def curves(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Json]:
         mine = rows_of(plan, rows)
         for part, title in PANELS:
             here = [row for row in mine if row["part"] == part]
-            series = [points(here, method, "accuracy") for method in plan.methods]
+            if not here:
+                continue
+            names = [name for name in plan.methods if any(r["method"] == name for r in here)]
+            series = [points(here, method, "accuracy") for method in names]
             panels.append(
                 panel(f"sipp-{plan.subject.net}", title, series, level=unpruned(mine),
                       floor=part != "prune")

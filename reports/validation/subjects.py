@@ -15,6 +15,7 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as to_bytes
 from torch import nn
 
+from reports.validation.sources import source_digest
 from reports.validation.spirals import two_spirals
 from sipp_core.compression import architecture
 from sipp_core.runtime import write_atomically
@@ -33,11 +34,13 @@ class Subject:
             another architecture as `sipp_core.compress` names it.
         data: a name of `sipp_core.datasets`, or "spirals" (see `reports.validation.spirals`).
         recipe: how it is trained.
+        shipped: whether it has the weights that come with the package, the same for every seed.
     """
 
     net: str
     data: str
     recipe: Recipe
+    shipped: bool = False
 
     def build(self, seed: int) -> nn.Module:
         """The untrained network of a seed."""
@@ -106,7 +109,9 @@ class Workshop:
         return self.shelf[asked]
 
     def trained(self, subject: Subject, seed: int, dataset: Dataset | None = None) -> nn.Module:
-        """The trained network of a seed: read where it was kept, else trained and kept."""
+        """The trained network of a seed: shipped, read where it was kept, or trained and kept."""
+        if subject.shipped:
+            return models.pretrained(subject.net).to(self.device)
         model = subject.build(seed).to(self.device)
         name = f"{subject.net}-{subject.data}-{seed}-{_digest(subject.recipe)}"
         kept = None if self.folder is None else self.folder / f"{name}.safetensors"
@@ -127,7 +132,7 @@ class Workshop:
 
 def _digest(recipe: Recipe) -> str:
     text = json.dumps(asdict(recipe), sort_keys=True)
-    return hashlib.sha256(f"{torch.__version__} {text}".encode()).hexdigest()[:10]
+    return hashlib.sha256(f"{torch.__version__} {source_digest()} {text}".encode()).hexdigest()[:10]
 
 
 def keep(model: nn.Module, path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from reports.validation.cells import Cells
+from reports.validation.sources import source_digest
 from reports.validation.subjects import Planned
 
 Json = dict[str, Any]
@@ -76,8 +77,9 @@ def _left(seconds: float | None) -> str:
 
 
 def settings_of(plan: Planned, leave: tuple[str, ...]) -> str:
-    """A short name of all settings that cells depend on: cells of other settings are not reused."""
+    """A short name of the settings and the code that cells depend on: those of others are stale."""
     rest = {name: value for name, value in asdict(plan).items() if name not in leave}
+    rest["source"] = source_digest()
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8]
 
 

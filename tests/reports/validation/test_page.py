@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 from reports import build, write_validation
 from reports.site.page import Prepared
 from reports.validation import Line, Validation, page
+from reports.validation.sources import source_digest
 from reports.validation.words import RULES, figure_words, headline, interval
 
 Json = dict[str, Any]
 MADE = {"machine": ["abacus, 2 cores"], "date": ["2026-01-02"], "command": ["sipp validate <x>"],
-        "versions": ["torch 2.9"], "seconds": 7300.0, "cells": 1234}  # fmt: skip
+        "source": ["0123456789ab"], "versions": ["torch 2.9"], "seconds": 7300.0,
+        "cells": 1234}  # fmt: skip
 
 
 def series(name: str, y: float) -> Json:
@@ -78,6 +81,19 @@ def test_the_page_says_what_was_reproduced_and_what_was_not(
         assert rule in text
     assert "violated" not in text.split("How agreement is judged")[0]
     assert not prepared.briefing["violated"] and "SiPP (reduced)" in prepared.briefing["headline"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [([], "torch 2.9. Code: not recorded."),
+     (["0123456789ab"], f"Code: 0123456789ab; what comes with this page is {source_digest()}, so"),
+     ([source_digest()], f"Code: {source_digest()}, the one that comes with this page.")],
+)  # fmt: skip
+def test_it_says_whose_code_made_the_numbers(
+    code: list[str], words: str, text_of: Callable[[str], str]
+) -> None:
+    one = replace(results()[1], made=MADE | {"source": code})
+    assert words in text_of(page.PAGE.prepare([one]).html)
 
 
 def test_a_broken_promise_stands_at_the_top(text_of: Callable[[str], str]) -> None:

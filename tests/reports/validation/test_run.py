@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +16,21 @@ import torch
 from scipy import stats
 
 from reports.validation import (
+    cells,
     checked_in,
     corenet_plans,
     nettrim_lines,
     nettrim_plans,
     run,
+    sipp_methods,
     sipp_plans,
+    sources,
+    subjects,
     svm,
+    work,
 )
 from reports.validation.cells import Cells
+from reports.validation.sources import MODULES, source_digest
 from reports.validation.spirals import two_spirals
 from reports.validation.subjects import Subject, Workshop, found, keep
 from reports.validation.verdicts import (
@@ -66,6 +73,7 @@ def test_a_second_run_computes_nothing(tmp_path: Path) -> None:
     assert notes["cells"] == 1 and notes["command"] == ["sipp validate sipp"]
     assert len(notes["date"]) == len(notes["machine"]) == 1
     assert any(word.startswith("torch ") for word in notes["versions"])
+    assert notes["source"] == [source_digest()]
 
 
 def test_a_line_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
@@ -276,8 +284,57 @@ def test_other_settings_are_other_cells() -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_other_code_is_other_cells_and_other_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = sipp_plans.PLANS["tiny"][0]
+    subject = Subject("fc-64-8-10", "digits", Recipe(1, 64, 5e-3))
+    keys = []
+    for digest in ("0" * 12, "1" * 12):
+        for module in (work, subjects, cells):
+            monkeypatch.setattr(module, "source_digest", lambda digest=digest: digest)
+        keys.append(next(SIPP.tasks(plan, Workshop(), 0))[0]["settings"])
+        Workshop(folder=tmp_path).trained(subject, 0)
+        store = Cells(tmp_path / "cells.jsonl")
+        store.get(KEY | {"settings": keys[-1]}, counting([]))
+    assert keys[0] != keys[1] and len(list(tmp_path.glob("*.safetensors"))) == 2
+    assert {cell["made"]["source"] for cell in store.found.values()} == {"0" * 12, "1" * 12}
+
+
+def test_the_digest_is_of_all_that_cells_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Path(sources.__file__).parent
+    assert all((here / f"{name}.py").is_file() for name in MODULES)
+    # Whatever a cell's code imports of this package is in it, or tells and plans only.
+    telling = {"cells", "sources", "tables", "verdicts", "work"}
+    for name in MODULES:
+        imported = re.findall(
+            r"^from reports\.validation\.(\w+) import", (here / f"{name}.py").read_text(), re.M
+        )
+        for other in imported:
+            assert other in {*MODULES, *telling} or other.endswith(("_plans", "_lines")), other
+    seen: list[Path] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: seen.append(path) or read_bytes(path))
+    sources.source_digest.cache_clear()
+    first = sources.source_digest()
+    assert {path.name for path in seen} >= {"sipp_network.py", "retraining.py", "sipp_methods.py"}
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda path: read_bytes(path) + b" " * (path.name == "paper.py")
+    )
+    sources.source_digest.cache_clear()
+    assert sources.source_digest() != first
+    sources.source_digest.cache_clear()
+
+
+def test_shipped_weights_are_not_trained() -> None:
+    shop = Workshop(progress=lambda *told: pytest.fail("trained"))
+    model = shop.trained(Subject("lenet-5", "mnist", Recipe(1, 64, 5e-3), shipped=True), 3)
+    theirs = models.pretrained("lenet-5")
+    assert all(map(torch.equal, model.state_dict().values(), theirs.state_dict().values()))
+
+
 def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny = replace(sipp_plans.PLANS["tiny"][0], methods=("magnitude",), steps=(0.5,))
+    tiny = replace(sipp_plans.PLANS["tiny"][0].only(["magnitude-effective"]), steps=(0.5,))
     keys = [[key for key, _ in SIPP.tasks(replace(tiny, seeds=count), Workshop(), 0)]
             for count in (1, 2)]  # fmt: skip
     assert keys[0] == keys[1][: len(keys[0])] and len(keys[1]) == 2 * len(keys[0])
@@ -290,9 +347,12 @@ def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(run._chosen(SIPP.plans["tiny"], names, None, None)) == 4
     assert len(run._chosen(SIPP.plans["tiny"], "fc-64-9-10", None, None)) == 2
     # Those that are left keep their order; a network without any of them is left out.
-    monkeypatch.setitem(sipp_plans.PLANS, "tiny", (replace(tiny, methods=("snip", "random")), tiny))
+    other = replace(tiny, methods=("snip", "random"), trained=("random",), tickets=("snip",))
+    monkeypatch.setitem(sipp_plans.PLANS, "tiny", (other, tiny))
     few = run._chosen(SIPP.plans["tiny"], None, "random,snip", None)
     assert [plan.methods for plan in few] == [("snip", "random")]
+    (one,) = run._chosen(SIPP.plans["tiny"], None, "random", None)
+    assert (one.methods, one.trained, one.tickets) == (("random",), ("random",), ())
     # One seed has no spread: nothing is said of an interval.
     assert all(line.low is None and line.seeds in (0, 1, None) for line in found.lines)
 
@@ -316,7 +376,7 @@ def test_data_that_are_missing_are_said(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sipp_plans.PLANS, "reduced", (lost,))
     with pytest.raises(FileNotFoundError):
         run.validate("sipp", schedule="reduced", data_dir=tmp_path)
-    monkeypatch.setitem(sipp_plans.PLANS, "quick", (replace(tiny, methods=("sipp-det",)), lost))
+    monkeypatch.setitem(sipp_plans.PLANS, "quick", (tiny.only(["sipp-det"]), lost))
     made = run.validate("sipp", schedule="quick")
     missing = [line for line in made.lines if line.what == "networks on mnist"]
     assert missing[0].agrees == "not run" and "--data-dir" in missing[0].why
@@ -368,29 +428,46 @@ def sipp_rows(cascade: Callable[[str, float], float], ticket: float) -> list[Jso
 
 def test_sipps_lines_follow_the_cells() -> None:
     plans = sipp_plans.PLANS["reduced"][:1]
-    # SiPP holds to 4% of the weights, magnitude to 5%, the others lose at once.
-    last = {"sipp-det": 0.04, "magnitude": 0.05}
+    # Ours holds to 3% of the weights, sipp-det to 5%, magnitude to 10%, the others lose at once.
+    last = {"sipp-network-choice": 0.03, "sipp-det": 0.05, "magnitude-effective": 0.1}
     rows = sipp_rows(lambda m, k: 0.98 if k >= last.get(m, 1.0) else 0.9749, ticket=0.02)
     lines = {line.what: line for line in SIPP.lines(plans, rows)}
     where = "lenet-300-100 on mnist"
     head = "prune potential at 0.5% loss, iterative: "
-    assert lines[f"{head}sipp-det, {where}"].ours == "96.0% removed"
-    assert lines[f"{head}sipp-det, {where}"].agrees == "yes"
-    assert lines[f"{head}sipp-hybrid, {where}"].agrees == "no"
-    assert lines[f"{head}magnitude, {where}"].ours == "95.0% removed"
-    assert lines[f"{head}random, {where}"].ours == "0.0% removed"
-    par = lines[f"accuracy of sipp-det minus magnitude, after iterative training, {where}"]
-    assert par.agrees == "yes" and par.ours.startswith("+0.06 points")
+    goal = lines[f"{head}sipp-network-choice, {where}"]
+    assert goal.ours == "97.0% removed" and goal.agrees == "yes" and goal.seeds == 2
+    theirs = lines[f"{head}sipp-det, {where}"]
+    assert theirs.ours == "95.0% removed" and theirs.agrees == "no claim"
+    assert lines[f"{head}sipp-hybrid, {where}"].ours == "0.0% removed"
+    # Of five steps sipp-det has one more than magnitude.
+    par = "accuracy of {} minus magnitude-effective, after iterative training, " + where
+    assert lines[par.format("sipp-det")].ours.startswith("+0.10 points, mean over 5 ratios")
+    assert lines[par.format("sipp-det")].agrees == "yes"
+    assert lines[par.format("sipp-network-choice")].agrees == "no claim"
+    assert par.format("sipp-rand") not in lines  # it is in no cascade of this plan
     ticket = lines[f"lottery ticket of sipp-det found at training, 10% of the weights, {where}"]
-    assert ticket.agrees == "yes" and ticket.ours.startswith("+2.05 points")
+    assert ticket.agrees == "yes" and ticket.ours.startswith("+2.02 points")
+    ours = ticket.what.replace("sipp-det", "sipp-network-choice")
+    assert lines[ours].agrees == "no claim"  # the paper speaks of its own methods
     assert {line.agrees for line in lines.values() if "ResNet-101" in line.what} == {"not run"}
     panels = SIPP.curves(plans, rows)
-    assert [p["title"] for p in panels] == ["pruned once", "pruned once, trained again",
-                                            "pruned and trained in steps"]  # fmt: skip
-    worse = sipp_rows(lambda m, k: 0.98, ticket=-0.02)
+    assert [p["title"] for p in panels] == ["pruned once", "pruned and trained in steps"]
+    assert [line["name"] for line in panels[1]["series"]] == [
+        "sipp-network-choice", "sipp-det", "sipp-hybrid", "magnitude-effective",
+    ]  # fmt: skip
+    worse = sipp_rows(lambda m, k: 0.98 - 0.02 * m.startswith("sipp"), ticket=-0.02)
     lines = {line.what: line for line in SIPP.lines(plans, worse)}
-    assert lines[ticket.what].agrees == "no"
-    assert lines[f"{head}random, {where}"].ours == "at least 98.0% removed"
+    assert lines[ticket.what].agrees == "no" and lines[par.format("sipp-det")].agrees == "no"
+    assert lines[f"{head}magnitude-effective, {where}"].ours == "at least 98.0% removed"
+
+
+def test_what_every_plan_compares_was_run_and_has_a_name() -> None:
+    named = {name for pairs in sipp_plans.PAIRS.values() for pair in pairs for name in pair}
+    assert named <= set(sipp_plans.METHODS) <= set(sipp_methods.VARIANTS)
+    for plans in sipp_plans.PLANS.values():
+        for plan in plans:
+            assert set(plan.tickets) <= set(plan.trained) <= set(plan.methods)
+            assert set(plan.retrained) <= set(plan.keeps)
 
 
 # Radii up to 0.45, with which a curve of these cells ends at 96.25%.
