@@ -20,6 +20,7 @@ from sipp_cli.commands import (
     prune,
     prune_sharded,
     report,
+    simulate,
     svm,
     validate,
     verify,
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 for _command in (
     prune, prune_sharded, certify, compress, decompress, bounds, check, report, validate,
-    generalize, bench, verify, diff,
+    generalize, bench, verify, diff, simulate,
 ):  # fmt: skip
     _name = _command.__name__.rpartition(".")[2].replace("_", "-")
     app.command(_name, cls=getattr(_command, "Command", None))(_command.command)

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
         Certificate,
         LayerWorstCase,
         LocalCertificates,
+        NeededBudget,
         RegionCertificate,
         SparsestResult,
         certify,
         certify_around,
         certify_region,
+        least_budget,
         output_errors,
         sparsest,
     )
@@ -52,12 +54,12 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS", "Ball", "Batch", "Box", "Calibration", "Certificate", "Channels", "Codebook",
     "Compressed", "Except", "FilterReport", "GroupReport", "LayerReport", "LayerStatistics",
-    "LayerWorstCase", "LocalCertificates", "PruneResult", "RegionCertificate", "ShardedResult",
-    "SparsestResult", "calibrate", "certify", "certify_around", "certify_region", "compress",
-    "datasets", "decompress", "empirical_sensitivity", "kernel", "learning_levels", "load",
-    "methods", "models", "multiply_adds", "narrow", "nettrim", "neuron_order", "output_errors",
-    "prune", "prune_filters", "prune_neurons", "prune_sharded", "rate_control", "recipes",
-    "retraining", "save", "shipped", "sparsest", "training",
+    "LayerWorstCase", "LocalCertificates", "NeededBudget", "PruneResult", "RegionCertificate",
+    "ShardedResult", "SparsestResult", "calibrate", "certify", "certify_around", "certify_region",
+    "compress", "datasets", "decompress", "empirical_sensitivity", "kernel", "learning_levels",
+    "least_budget", "load", "methods", "models", "multiply_adds", "narrow", "nettrim",
+    "neuron_order", "output_errors", "prune", "prune_filters", "prune_neurons", "prune_sharded",
+    "rate_control", "recipes", "retraining", "save", "shipped", "sparsest", "training",
 ]  # fmt: skip
 
 # Whoever wants one part (`sipp_core.svm` needs no torch) does not wait for the others.
@@ -65,9 +67,9 @@ _resolve = lazily(
     __name__,
     {
         "": "methods nettrim",
-        "certificates": "Certificate LayerWorstCase LocalCertificates RegionCertificate "
-        "SparsestResult certify certify_around certify_region output_errors "
-        "sparsest",
+        "certificates": "Certificate LayerWorstCase LocalCertificates NeededBudget "
+        "RegionCertificate SparsestResult certify certify_around certify_region least_budget "
+        "output_errors sparsest",
         "compression": "Codebook Compressed compress decompress learning_levels neuron_order "
         "rate_control",
         "filters": "Channels FilterReport GroupReport",

@@ -173,4 +173,29 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         probabilistic=True,
     ),
+    Claim(
+        "CT-8", "CoreNet's sentence about the network, by simulation",
+        r"Given the calibration, let the network be drawn anew for each of $n$ held-out inputs, "
+        r"and let $k$ of these pairs have an output entry that leaves $(1 \pm \epsilon) f(x)$. "
+        r"Budgets are tested from the largest on by whether "
+        r"$\Pr(\mathrm{Bin}(n, \delta) \leq k) \leq \alpha$, and the first failure ends the "
+        r"search. The chance that any accepted budget has $\Pr(\hat f(x) \notin (1 \pm \epsilon) "
+        r"f(x)) > \delta$, over draw and fresh input together, is at most $\alpha$.",
+        "How many draws, or weights, the sentence of CoreNet's network theorem truly needs: no "
+        "assumption, and no number of the kind of 10^26.",
+        "derived here; Clopper and Pearson (1934), Maurer et al. (1995); the sentence is [CN], "
+        "arXiv 1804.05345, theorem 4", assumptions=("A-held-out",), depends=("CT-1", "CT-3"),
+        computes=(sipp_theory.least_budget, sipp_theory.leaves_entrywise, sipp_core.least_budget),
+        steps=(
+            Step(r"The event of the theorem: an entry is within its factor if and only if "
+                 r"$|\hat f - f| \leq \epsilon |f|$.", symbolic.entry_within_its_factor),
+            Step("Each pair has an input and a draw of its own, so that the pairs are i.i.d. and "
+                 "their failures binomial at the probability over both.",
+                 why_not="the definition of i.i.d. and of the binomial law"),
+            Step("If a budget that is not enough is accepted, the first such budget of the order "
+                 "has passed its own test.", symbolic.fixed_sequence_logic),
+            Step(r"That test errs with probability at most $\alpha$ (CT-1).", symbolic.lower_set),
+        ),
+        probabilistic=True,
+    ),
 )  # fmt: skip

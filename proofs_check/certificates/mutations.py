@@ -1,4 +1,4 @@
-"""Weakened copies of CT-1 to CT-7."""
+"""Weakened copies of CT-1 to CT-8."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ import sipp_theory
 from proofs_check.certificates import (
     coverage,
     coverage_curve,
+    coverage_drawn,
     laws,
+    laws_drawn,
     oracles,
     oracles_curve,
+    oracles_drawn,
     oracles_monitoring,
 )
 from proofs_check.ledger.mutation import Function, Mutation
+from sipp_core.certificates import drawn_network
 from sipp_theory import clopper_pearson
 
 
@@ -105,6 +109,50 @@ def _shifted(band: Function) -> Function:
         return replace(found, shares=np.append(found.shares[1:], found.shares[-1] / 2))
 
     return wrong
+
+
+def _one_draw_for_all(drawn: Function) -> Function:
+    """Every input of a budget meets the same draw: the pairs are not independent."""
+    return lambda plans, seed, *pair: drawn(plans, seed, *pair[:-1], 0)
+
+
+def _norm_of_the_output(_: Function) -> Function:
+    """The output as a whole, not each entry: another sentence than CoreNet's."""
+
+    def wrong(outputs: Any, pruned: Any, eps: float) -> Any:
+        before, after = (np.asarray(v, float).reshape(len(v), -1) for v in (outputs, pruned))
+        return np.linalg.norm(after - before, axis=1) > eps * np.linalg.norm(before, axis=1)
+
+    return wrong
+
+
+def _budget(accept: Any) -> Function:
+    """Budgets accepted by another rule of (failures, n, delta, confidence) -> last index."""
+
+    def mutate(search: Function) -> Function:
+        def wrong(failures: Any, budgets: Any, n: Any, delta: Any, confidence: Any) -> Any:
+            found = search(failures, budgets, n, delta, confidence)
+            last = accept(found.index, list(failures), n, delta, confidence)
+            budget = float(budgets[last]) if last >= 0 else np.inf
+            return replace(found, index=last, budget=budget)
+
+        return wrong
+
+    return mutate
+
+
+def _by_frequency(_: int, failures: list[int], n: int, delta: float, __: float) -> int:
+    low = np.asarray(failures) <= delta * n
+    return int(np.logical_and.accumulate(low).sum()) - 1
+
+
+def _whatever_passes(_: int, failures: list[int], n: int, delta: float, confidence: float) -> int:
+    each = [sipp_theory.fixed_sequence([k], n, delta, confidence).last for k in failures]
+    return int(max((place for place, last in enumerate(each) if last >= 0), default=-1))
+
+
+def _one_budget_further(last: int, failures: list[int], *_: object) -> int:
+    return min(last + 1, len(failures) - 1)
 
 
 # The judge of coverage itself looks at log_e_value: copies of that one go to the oracles.
@@ -217,4 +265,20 @@ MUTATIONS = (
              sipp_theory.family_confidence,
              lambda f: lambda confidence, statements: f(confidence, max(statements - 1, 1)),
              (oracles_curve.family_in_fractions, laws.levels_add_up)),
+    Mutation("CT-8", "one_draw_for_all", "All held-out inputs meet one draw of the network.",
+             drawn_network.drawn_anew, _one_draw_for_all, (coverage_drawn.too_few_draws,)),
+    Mutation("CT-8", "norm_for_entries",
+             "The relative L2 error of the output in the place of every entry's.",
+             sipp_theory.leaves_entrywise, _norm_of_the_output,
+             (oracles_drawn.leaving_in_fractions,)),
+    Mutation("CT-8", "budget_by_frequency", "A budget whose observed failures are at most delta.",
+             sipp_theory.least_budget, _budget(_by_frequency),
+             (oracles_drawn.family_error_of_budgets, coverage_drawn.false_budgets,
+              coverage_drawn.too_few_draws)),
+    Mutation("CT-8", "least_that_passes", "The least budget that passes, whatever failed before.",
+             sipp_theory.least_budget, _budget(_whatever_passes),
+             (oracles_drawn.family_error_of_budgets, laws_drawn.order_of_the_budgets)),
+    Mutation("CT-8", "one_budget_further", "The first budget that is not proved.",
+             sipp_theory.least_budget, _budget(_one_budget_further),
+             (coverage_drawn.false_budgets, laws_drawn.budgets_are_monotone)),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The algebra of CT-1 to CT-7: binomial tails and beta laws, sequences, e-processes, bands."""
+"""The algebra of CT-1 to CT-8: binomial tails and beta laws, sequences, e-processes, bands."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def tail_is_the_beta_integral(setting: Setting) -> Found:
     return Found(cases=cases)
 
 
-@symbolic("CT-1", "CT-3")
+@symbolic("CT-1", "CT-3", "CT-8")
 def lower_set(setting: Setting) -> None:
     """The bound fails for the counts 0 to c only, and these have probability at most alpha."""
     share = sp.Symbol("s", positive=True)  # p = s/(1+s) lies in (0, 1)
@@ -99,7 +99,7 @@ def points_needed(setting: Setting) -> None:
     holds((-rate * more).subs(more, -more) > 0, "above alpha for t < 0")
 
 
-@symbolic("CT-3")
+@symbolic("CT-3", "CT-8")
 def fixed_sequence_logic(setting: Setting) -> Found:
     """If any false network is accepted, the first false one has passed: by induction, all cases."""
     passes, false = _symbols("passes false")
@@ -239,3 +239,16 @@ def one_of_two_limits(setting: Setting) -> None:
     equal((upper - lower) - (lost - won), spare + room, "U - L less the drop")
     holds(spare + room > 0, "the bound is above the drop where both limits hold")
     equal(alpha / 2 + alpha / 2, alpha, "levels")
+
+
+@symbolic("CT-8")
+def entry_within_its_factor(setting: Setting) -> None:
+    """|f^ - f| <= eps |f| puts f^ between (1 - eps) f and (1 + eps) f, and no other number does."""
+    size, eps, slack = sp.symbols("f eps g", positive=True)
+    for sign in (1, -1):
+        truth = sign * size
+        for side in (1, -1):
+            edge = truth + side * eps * size  # where |f^ - f| = eps |f|
+            equal(edge, (1 + sign * side * eps) * truth, f"edge of f {sign:+d}, side {side:+d}")
+            # A step outwards is beyond that edge by as much, so that the event has happened.
+            holds(side * (edge + side * slack - edge) > 0, "a step outwards leaves")

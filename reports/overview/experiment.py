@@ -68,6 +68,8 @@ def run(
         choice = curves.choose(rows, network["figure_accuracy"], plan.tolerance)
         certified, certificate = certificates.chosen(model, splits, plan, choice)
         searched = certificates.searches(model, splits, plan, seed, progress)
+    with clock.part("network by simulation"):
+        simulated = certificates.sentences(model, splits, plan, seed, progress)
     with clock.part("bounds"):
         theory = bounds.theory(
             model, splits.calibration_inputs, data.train_inputs[: plan.tail_inputs], plan
@@ -92,6 +94,7 @@ def run(
         "grid": {"keeps": list(plan.keeps), "seeds": plan.seeds, "rows": rows},
         "certified": certified,
         "sparsest": searched,
+        "simulated": simulated,
         "theory": theory,
         "promises": compared,
         "guarantees": guaranteed,

@@ -11,6 +11,8 @@ from sipp_core.methods import registered
 PROMISED = ("sipp-rand", "sipp-det", "sipp-poisson")
 # Two ways to draw by the same sensitivities, whose errors are compared in words.
 DRAWN = ("sipp-rand", "sipp-poisson")
+# What CoreNet's sentence about the network truly needs: by its own draws first, then by others.
+SIMULATED = ("corenet", "sipp-poisson", "magnitude", "sipp-network")
 
 
 def compared() -> tuple[str, ...]:
@@ -45,6 +47,7 @@ class Settings:
         guarantees: (method, bound) pairs tried there.
         points: calibration rows that instance-exact bounds look at there.
         tail_inputs: training inputs that the tail of Delta is estimated from.
+        pairs: pairs of a drawn network and a held-out input, at most, at each budget (CT-8).
     """
 
     keeps: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -65,6 +68,7 @@ class Settings:
     guarantees: tuple[tuple[str, str], ...] = ()
     points: int = 64
     tail_inputs: int = 2000
+    pairs: int = 400
 
 
 CLOSED = (
@@ -97,5 +101,5 @@ def settings(dataset: str, quick: bool) -> Settings:
         full, keeps=(0.3, 0.6), seeds=1, epochs=6 if dataset == "digits" else 1, promise_draws=3,
         trials=500, neurons=1, guarantee_eps=(0.5,),
         guarantees=(("corenet", "corenet"), ("sipp-rand", "kl"), ("sipp-det", "kl")),
-        tail_inputs=300,
+        tail_inputs=300, pairs=120,
     )  # fmt: skip

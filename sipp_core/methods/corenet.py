@@ -166,19 +166,15 @@ class CoreNet(Planned):
         # Of the two scales that bracket the budget, the one nearer to it.
         below, above = kept(2.0**low), kept(2.0**high)
         scale = 2.0 ** (low if budget - below <= above - budget else high)
-        result = []
-        for table in tables:
-            draws = np.where(table.total > 0, np.ceil(scale * table.total), 0.0)
-            result.append(
-                planning.base_plan(
-                    table,
-                    draws=draws,
-                    probability=np.zeros_like(table.sensitivity),
-                    eps=promise.draws_error(table, table.sensitivity, draws),
-                    whole=np.zeros_like(table.dead),
-                )
-            )
-        return result
+        plans = planning.even_draws(tables, scale)
+        return [
+            replace(plan, eps=promise.draws_error(table, table.sensitivity, plan.draws))
+            for plan, table in zip(plans, tables, strict=True)
+        ]
+
+    def by_draws(self, tables: Sequence[Table], total: float) -> list[LayerPlan]:
+        """Draws in proportion to S_sum."""
+        return planning.even_draws(tables, total / sum(float(t.total.sum()) for t in tables))
 
     def plans(
         self, request: Request, tables: Sequence[Table], calibration: Calibration
@@ -186,7 +182,7 @@ class CoreNet(Planned):
         """In guarantee mode NW-5's sizes, with every factor that went into them as a note."""
         if isinstance(request.target, Keep):
             return super().plans(request, tables, calibration)
-        size = _network_size(tables, request.target.eps)
+        size = planning.network_size(tables, request.target.eps)
         plans = [
             planning.as_plan(t, t.sensitivity, np.asarray(m))
             for t, m in zip(tables, size.sizes, strict=True)
@@ -395,21 +391,6 @@ def _chosen(
         )
         for index, (plan, table) in enumerate(zip(plans, tables, strict=True))
     ]  # fmt: skip
-
-
-def _network_size(tables: Sequence[Table], eps: float) -> sipp_theory.NetworkSize:
-    """CoreNet's sample sizes for the whole network.
-
-    Claim: NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
-    """
-    delta, eta, eta_star = tables[0].failure, tables[0].eta, tables[0].eta_star
-    hats = [
-        sipp_theory.delta_hat(t.statistics.cancellation.cpu().numpy(), eta, eta_star, delta)
-        for t in tables
-    ]
-    return sipp_theory.corenet_network_size(
-        [t.total for t in tables], hats, eps, delta, eta, eta_star
-    )
 
 
 def _network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize) -> str:

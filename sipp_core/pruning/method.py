@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -19,6 +19,7 @@ from sipp_core.network.structure import Change
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.request import Request
 from sipp_core.pruning.result import Channels, LayerReport
+from sipp_core.pruning.table import Table
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_theory import BOUNDS, Bound
 
@@ -143,6 +144,10 @@ class Method(ABC):
     @abstractmethod
     def promise(self, request: Request) -> Promise:
         """What the run promises."""
+
+    def by_draws(self, tables: Sequence[Table], total: float) -> list[LayerPlan] | None:
+        """Plans of so many draws of the whole network; None where it is not drawn so."""
+        return None
 
     def settings(self) -> dict[str, object]:
         """Parameters of a variant by name; empty where there are none."""

@@ -229,6 +229,37 @@ def dropping(table: Table, scores: Float, eps: float, recentred: bool = False) -
     return mask_plan(table, kept, scores, recentred)
 
 
+def even_draws(tables: Sequence[Table], scale: float) -> list[LayerPlan]:
+    """Plan `scale` draws with replacement for each unit of S_sum, and nothing kept for certain.
+
+    Claim: SP-1. Source: [CN] arXiv 1804.05345.
+    """
+    return [
+        base_plan(
+            table,
+            draws=np.where(table.total > 0, np.ceil(scale * table.total), 0.0),
+            probability=np.zeros_like(table.sensitivity),
+            whole=np.zeros_like(table.dead),
+        )
+        for table in tables
+    ]
+
+
+def network_size(tables: Sequence[Table], eps: float) -> sipp_theory.NetworkSize:
+    """CoreNet's sample sizes for the whole network.
+
+    Claim: NW-5. Source: [CN] arXiv 1804.05345, Theorem 4.
+    """
+    delta, eta, eta_star = tables[0].failure, tables[0].eta, tables[0].eta_star
+    hats = [
+        sipp_theory.delta_hat(t.statistics.cancellation.cpu().numpy(), eta, eta_star, delta)
+        for t in tables
+    ]
+    return sipp_theory.corenet_network_size(
+        [t.total for t in tables], hats, eps, delta, eta, eta_star
+    )
+
+
 Layer = TypeVar("Layer")
 
 

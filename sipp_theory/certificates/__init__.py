@@ -13,10 +13,12 @@ from sipp_theory.certificates.certificates import (
     tolerance_rank,
     violation_bound,
 )
+from sipp_theory.certificates.drawn_network import LeastBudget, least_budget, leaves_entrywise
 from sipp_theory.certificates.monitoring import confidence_sequence, e_value, log_e_value
 
 __all__ = [
-    "Band", "FixedSequence", "accuracy_bound", "accuracy_drop", "clopper_pearson",
+    "Band", "FixedSequence", "LeastBudget", "accuracy_bound", "accuracy_drop", "clopper_pearson",
     "confidence_sequence", "e_value", "error_quantile", "family_confidence", "fixed_sequence",
-    "log_e_value", "points_needed", "simultaneous_band", "tolerance_rank", "violation_bound",
+    "least_budget", "leaves_entrywise", "log_e_value", "points_needed", "simultaneous_band",
+    "tolerance_rank", "violation_bound",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from sipp_cli import ladder, main, places, render
 Call = Callable[..., Any]
 COMMANDS = (
     "prune", "certify", "compress", "decompress", "bounds", "check", "report", "generalize",
+    "simulate",
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from proofs_check.ledger.performing import perform
 from proofs_check.ledger.registry import Setting, all_checks, checks_of, name_of
 from proofs_check.ledger.sequential import run_serially, verdict
 
-SECTIONS = {"ES": 6, "SP": 10, "NW": 7, "AL": 2, "CT": 7, "PF": 2, "NT": 4, "MS": 5, "GN": 4}
+SECTIONS = {"ES": 6, "SP": 10, "NW": 7, "AL": 2, "CT": 8, "PF": 2, "NT": 4, "MS": 5, "GN": 4}
 SECTIONS["NC"] = 9
 SECTIONS["SV"] = 12
 IDS = {f"{family}-{n}" for family, last in SECTIONS.items() for n in range(1, last + 1)}
@@ -38,7 +38,7 @@ IDS |= {
     "AL-6",
 }
 # In the theory, not yet in the code; a claim that enters the ledger leaves this list.
-PLANNED = {"CT-8"}
+PLANNED: set[str] = set()
 ASSUMPTIONS = {"A1", "A2", "A-iid", "A-held-out", "A-nonnegative"}
 CLAIM_IDS = re.compile(r"\b(?:ES|SP|NW|AL|CT|PF|NT|MS|GN|NC|SV)-\d+[gxr]?\b")
 
