@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from sipp_core.runtime import generator
-from sipp_core.svm.bands import Bands, View
-from sipp_core.svm.blocks import dense, squares_dot
+from sipp_core.svm.bands import Bands, Look, View, primal_above
+from sipp_core.svm.blocks import dense, sizes
 from sipp_core.svm.certify import BAND_BYTES
 from sipp_core.svm.chunks import OneAgainstRest, in_order
 from sipp_core.svm.sampling import PrioritySample, priority_sample
@@ -58,21 +58,24 @@ def search(given: Search) -> SvmCertificate:
     for number in range(ROUNDS):
         limit = _limit(pilot, at, metric, band / total)
         view = View(at[:-1], float(at[-1]), given.C, band, metric, limit)
-        found = _pass(given, view, 0.0 if jensen else radius, number)
-        primal = found.bands.primal()
+        sampled = not jensen and _inside(pilot, at, metric, radius) * total > CROWDED * band
+        if sampled:
+            found = _reduced(given, partial(_residuals_part, given, view, radius, number))
+        else:
+            found = _reduced(given, partial(_bands_part, given, view))
+        primal = found.primal()
         if best is None or primal < best.primal:
-            best = SvmCertificate(primal, dual, np.inf, found.bands.points, 0, view.w, view.b)
-        elif not jensen:
+            best = SvmCertificate(primal, dual, np.inf, int(total), 0, view.w, view.b)
+        elif sampled:
             # Control variates made it worse: the sample is too small for them.
             at, jensen = np.append(best.w, best.b), True
             continue
-        if not jensen and dual == 0 and found.inside > CROWDED * band:
-            nearer = _control_variate(given, view, found, radius)
-            if nearer is not None:
-                at, radius = nearer
-                continue
+        if sampled:
+            nearer = _control_variate(view, found, radius)
+            at, radius, jensen = (at, radius, True) if nearer is None else (*nearer, False)
+            continue
         jensen = True
-        proof = found.bands.certificate(min(1e-8, given.target / 10))
+        proof = found.certificate(min(1e-8, given.target / 10))
         gained = proof.dual - dual
         dual = max(dual, proof.dual)
         best = replace(
@@ -83,7 +86,7 @@ def search(given: Search) -> SvmCertificate:
         )
         if given.progress is not None:
             given.progress(number + 1, ROUNDS, f"certified {best.eps:.1e}")
-        if best.eps <= given.target or (band >= found.bands.points and gained <= 0):
+        if best.eps <= given.target or (band >= total and gained <= 0):
             break
         at = np.append(proof.w, proof.b)
         if gained < 0.5 * (best.primal - dual):
@@ -140,9 +143,9 @@ def _start(given: Search, pilot: Instance) -> tuple[Float, float, Float]:
         part = slice(turn, None, 2)
         half = Instance(pilot.X[part], pilot.y[part], 2 * pilot.c[part])
         if (half.y > 0).any() and (half.y < 0).any():
-            done = solve(half, 1e-4)
+            done = solve(half, 1e-3)
             halves.append(np.append(done.w, done.b))
-    first = solve(pilot, 1e-5)
+    first = solve(pilot, 1e-4)
     at = np.append(first.w, first.b)
     if len(halves) < 2:
         return at, np.inf, metric
@@ -151,76 +154,86 @@ def _start(given: Search, pilot: Instance) -> tuple[Float, float, Float]:
 
 def _radius(X: Float, apart: Float, metric: Float) -> float:
     """2.5 times the 95% disagreement, in units of the metric."""
-    moved = np.abs(X @ apart[:-1] + apart[-1]) / np.sqrt(squares_dot(X, metric[:-1]) + metric[-1])
+    moved = np.abs(X @ apart[:-1] + apart[-1]) / sizes(X, metric)
     return RADIUS * float(np.quantile(moved, QUANTILE))
 
 
 def _limit(pilot: Instance, at: Float, metric: Float, share: float) -> float:
     """A distance that more than a band of points lies within, as far as the pilot can tell."""
     r = slacks(at[:-1], float(at[-1]), pilot.X, pilot.y)
-    distance = np.abs(r) / np.sqrt(squares_dot(pilot.X, metric[:-1]) + metric[-1])
+    distance = np.abs(r) / sizes(pilot.X, metric)
     order = np.argsort(distance)
     reached = np.cumsum(pilot.c[order]) >= 2 * share * pilot.c.sum()
     return float(distance[order][np.argmax(reached)]) if reached.any() else np.inf
 
 
+def _inside(pilot: Instance, at: Float, metric: Float, radius: float) -> float:
+    """The share of all points in the neighbourhood, as far as the pilot can tell."""
+    r = slacks(at[:-1], float(at[-1]), pilot.X, pilot.y)
+    near = np.abs(r) <= radius * sizes(pilot.X, metric)
+    return float(pilot.c[near].sum() / pilot.c.sum())
+
+
 # --- one pass -----------------------------------------------------------------------------------
 
 
+def _reduced(given: Search, part: Callable[[int], Any]) -> Any:
+    """One pass: what the parts of all chunks merge to."""
+    return in_order(part, len(given.data.chunks), given.n_jobs, _merge)
+
+
+def _merge(first: Any, second: Any) -> Any:
+    first.merge(second)
+    return first
+
+
+def _bands_part(given: Search, view: View, number: int) -> Bands:
+    return Bands.of(view, given.data.block(number))
+
+
 @dataclass
-class Pass:
-    """What a pass over all points found."""
+class Residuals:
+    """What control variates need of a part of the data (SV-9)."""
 
-    bands: Bands
+    view: View
+    hinge: float
+    blocks: int
     linear: Float  # (d + 1,) sum c y (x, 1) over the points with a hinge
-    residual: PrioritySample
-    inside: int  # points in the neighbourhood
+    sample: PrioritySample
+
+    def merge(self, other: Residuals) -> None:
+        """Take in the part that comes next."""
+        self.hinge += other.hinge
+        self.blocks += other.blocks
+        self.linear = self.linear + other.linear
+        self.sample.merge(other.sample)
+
+    def primal(self) -> float:
+        """F(w, b), rounded up."""
+        return primal_above(self.view, self.hinge, self.blocks)
 
 
-def _pass_part(given: Search, view: View, radius: float, stream: int, number: int) -> Pass:
+def _residuals_part(
+    given: Search, view: View, radius: float, stream: int, number: int
+) -> Residuals:
+    """Sums over one chunk, and a sample of its points in the neighbourhood."""
     block = given.data.block(number)
-    bands = Bands.of(view, block)
-    c = view.C * block.weight
-    r = slacks(view.w, view.b, block.X, block.y)
-    if radius == 0:  # no control variates are asked for
-        nothing = priority_sample(0, block.X[:0], r[:0], r[:0], r[:0], r[:0], 0)
-        return Pass(bands, np.zeros(block.X.shape[1] + 1), nothing, 0)
-    size = np.sqrt(squares_dot(block.X, view.metric[:-1]) + view.metric[-1])
-    near = (np.abs(r) <= radius * size) & (c > 0)
-    active = c * (r > 0) * block.y
-    random = generator(given.seed, RESIDUAL, stream, number).random(block.rows)
-    return Pass(
-        bands,
-        np.append(block.X.T @ active, active.sum()),
+    look = Look.at(view, block)
+    near = np.abs(look.r) <= radius * look.size
+    active = look.c * (look.r > 0) * look.y
+    random = generator(given.seed, RESIDUAL, stream, number).random(block.rows)[look.index]
+    return Residuals(
+        view, look.hinge, 1, np.append(look.X.T @ active, active.sum()),
         priority_sample(
-            view.singles, block.X, block.y, c, np.where(near, c * size, 0.0), random, number << 32
+            view.singles, look.X, look.y, look.c, np.where(near, look.c * look.size, 0.0), random,
+            number << 32,
         ),
-        int(near.sum()),
-    )
-
-
-def _merge(first: Pass, second: Pass) -> Pass:
-    first.bands.merge(second.bands)
-    return Pass(
-        first.bands,
-        first.linear + second.linear,
-        first.residual.merge(second.residual),
-        first.inside + second.inside,
-    )
-
-
-def _pass(given: Search, view: View, radius: float, stream: int) -> Pass:
-    return in_order(
-        partial(_pass_part, given, view, radius, stream),
-        len(given.data.chunks), given.n_jobs, _merge,
     )  # fmt: skip
 
 
-def _control_variate(
-    given: Search, view: View, found: Pass, radius: float
-) -> tuple[Float, float] | None:
+def _control_variate(view: View, found: Residuals, radius: float) -> tuple[Float, float] | None:
     """SV-9: the minimiser of the exact linear part and sampled residuals, and its own radius."""
-    sample = found.residual
+    sample = found.sample
     X = dense(sample.X)
     if len(X) < 50 * X.shape[1]:
         return None
@@ -232,7 +245,7 @@ def _control_variate(
         if not np.isfinite(at).all():
             return None
         solved.append(at)
-    width = np.sqrt(squares_dot(X, view.metric[:-1]) + view.metric[-1])
+    width = sizes(X, view.metric)
     moved = np.abs(X @ (solved[2] - start)[:-1] + (solved[2] - start)[-1]) / width
     if float(np.quantile(moved, QUANTILE)) > 2 * radius:
         return None
@@ -248,5 +261,5 @@ def residual_minimiser(X: Float, y: Float, c: Float, linear: Float, start: Float
     g = -np.append(linear[:-1] - linear[-1] * centre, linear[-1])
     moved = np.append(start[:-1], start[-1] + start[:-1] @ centre)
     spread = float(np.quantile(np.abs(r), 0.5)) + 1e-12
-    at = minimise(V, flip, c, g, moved, 1e-6 * spread, spread)
+    at = minimise(V, flip, c, g, moved, 1e-4 * spread, spread)
     return np.append(at[:-1], at[-1] - at[:-1] @ centre)

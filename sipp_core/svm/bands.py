@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from sipp_core.svm.blocks import Block, Matrix, dense, row_norms, rows_of, squares_dot, stack
+from sipp_core.svm.blocks import Block, Matrix, dense, row_norms, rows_of, sizes, stack
 from sipp_theory.numeric.checks import Float
 from sipp_theory.svm.certificate import LEVELS, SvmCertificate, coarse, group_dual
-from sipp_theory.svm.problem import hinge_sum, primal_value, suboptimality
+from sipp_theory.svm.problem import hinge_sum, primal_value, slacks, suboptimality
 
 CODES = 4 * (2 * LEVELS + 1)
 
@@ -24,7 +24,8 @@ class View:
     """What a pass looks at: a hyperplane, C, how many points stay single, and the metric.
 
     metric (d + 1,): diagonal of Q; the distance of a point is |r_i| over its Q-norm. None farther
-    than `limit` stays single.
+    than `limit` stays single. about (d + 1,): the hyperplane whose hinge the bands are laid around,
+    (w, b) itself if not given.
     """
 
     w: Float
@@ -33,6 +34,33 @@ class View:
     singles: int
     metric: Float
     limit: float = np.inf
+    about: Float | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """The points of a block that have weight: slacks, norms, and the share of the objective."""
+
+    X: Matrix
+    y: Float
+    c: Float
+    index: np.ndarray  # (n,) their rows in the block
+    r: Float
+    size: Float  # (n,) Q-norms of (x, 1)
+    norms: Float
+    hinge: float
+
+    @classmethod
+    def at(cls, view: View, block: Block) -> Look:
+        """Look at a block from a hyperplane."""
+        X, y, weight = block.X, block.y, block.weight
+        index = np.arange(len(y))
+        if not (weight > 0).all():
+            index = np.flatnonzero(weight > 0)
+            X, y, weight = X[index], y[index], weight[index]
+        c, norms = view.C * weight, row_norms(X)
+        r, hinge = hinge_sum(view.w, view.b, X, y, c, norms)
+        return cls(X, y, c, index, r, sizes(X, view.metric), norms, hinge)
 
 
 @dataclass
@@ -56,36 +84,49 @@ class Bands:
     @classmethod
     def of(cls, view: View, block: Block) -> Bands:
         """The pass over one block."""
-        live = block.weight > 0
-        X, y, weight = block.X, block.y, block.weight
-        if not live.all():
-            keep = np.flatnonzero(live)
-            X, y, weight = X[keep], y[keep], weight[keep]
-        c = view.C * weight
-        norms = row_norms(X)
-        r, hinge = hinge_sum(view.w, view.b, X, y, c, norms)
-        distance = np.abs(r) / np.sqrt(squares_dot(X, view.metric[:-1]) + view.metric[-1])
+        return cls.seen(view, Look.at(view, block))
+
+    @classmethod
+    def seen(cls, view: View, look: Look) -> Bands:
+        """The same, of what was looked at already."""
+        X, y, c, r, norms = look.X, look.y, look.c, look.r, look.norms
+        if view.about is not None:
+            r = slacks(view.about[:-1], float(view.about[-1]), X, y)
+        distance = np.abs(r) / look.size
         near = np.flatnonzero(distance <= view.limit)
         near = near[_nearest(distance[near], view.singles)]
         far = np.ones(len(y), bool)
         far[near] = False
         d = X.shape[1]
         made = cls(
-            view, hinge, len(y), 1, len(y), rows_of(X, near), y[near], c[near], distance[near],
-            r[near], np.zeros((CODES, d)), np.zeros(CODES), np.zeros(CODES),
+            view, look.hinge, len(y), 1, len(y), rows_of(X, near), y[near], c[near],
+            distance[near], r[near], np.zeros((CODES, d)), np.zeros(CODES), np.zeros(CODES),
         )  # fmt: skip
-        made._lump(X[np.flatnonzero(far)], y[far], c[far], distance[far], r[far], norms[far])
+        made._lump(np.flatnonzero(far), X, y, c, distance, r, norms)
         return made
 
-    def _lump(self, X: Matrix, y: Float, c: Float, distance: Float, r: Float, norms: Float) -> None:
-        """Add points to the sums of their groups."""
-        if len(y) == 0:
+    def _lump(
+        self,
+        far: np.ndarray,
+        X: Matrix,
+        y: Float,
+        c: Float,
+        distance: Float,
+        r: Float,
+        norms: Float,
+    ) -> None:
+        """Add some points to the sums of their groups."""
+        if len(far) == 0:
             return
-        codes = coarse(r, y, distance)
-        picks = sparse.csr_matrix((c, (codes, np.arange(len(y)))), shape=(CODES, len(y)))
+        codes = coarse(r[far], y[far], distance[far]).astype(np.uint8)
+        order = np.argsort(codes, kind="stable")
+        far, counts = far[order], np.bincount(codes, minlength=CODES)
+        picks = sparse.csr_matrix(
+            (c[far], far, np.append(0, np.cumsum(counts))), shape=(CODES, len(y))
+        )
         self.sums += dense(picks @ X)
-        self.weights += np.bincount(codes, c, CODES)
-        self.norms += np.bincount(codes, c * norms, CODES)
+        self.weights += picks @ np.ones(len(y))
+        self.norms += picks @ norms
 
     def merge(self, other: Bands) -> None:
         """Take in the part that comes next; twice the singles are held before some are lumped."""
@@ -108,8 +149,7 @@ class Bands:
         far = np.ones(len(self.y), bool)
         far[near] = False
         index = np.flatnonzero(far)
-        X = self.X[index]
-        self._lump(X, self.y[far], self.c[far], self.distance[far], self.side[far], row_norms(X))
+        self._lump(index, self.X, self.y, self.c, self.distance, self.side, row_norms(self.X))
         self.X = self.X[near]
         for name in ("y", "c", "distance", "side"):
             setattr(self, name, getattr(self, name)[near])
@@ -129,7 +169,7 @@ class Bands:
 
     def primal(self) -> float:
         """F(w, b), rounded up."""
-        return primal_value(self.view.w, self.hinge * (1 + 2e-16 * (self.blocks + 1)))
+        return primal_above(self.view, self.hinge, self.blocks)
 
     def certificate(self, tol: float) -> SvmCertificate:
         """Solve for the means."""
@@ -144,6 +184,11 @@ class Bands:
         dual, w, b, _ = group_dual(sums, y, c, norms, additions, self.view.w, self.view.b, tol)
         primal = self.primal()
         return SvmCertificate(primal, dual, suboptimality(primal, dual), self.points, len(y), w, b)
+
+
+def primal_above(view: View, hinge: float, blocks: int) -> float:
+    """F(w, b), rounded up, of hinges that so many blocks added up."""
+    return primal_value(view.w, hinge * (1 + 2e-16 * (blocks + 1)))
 
 
 def _nearest(distance: Float, count: int) -> np.ndarray:

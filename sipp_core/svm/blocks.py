@@ -43,11 +43,10 @@ def row_norms(X: Matrix) -> Float:
     return np.sqrt(np.einsum("ij,ij->i", X, X))
 
 
-def squares_dot(X: Matrix, weight: Float) -> Float:
-    """(n,) sum_j weight_j x_ij^2."""
-    if sparse.issparse(X):
-        return np.asarray(X.multiply(X) @ weight, np.float64).ravel()
-    return (X * X) @ weight
+def sizes(X: Matrix, metric: Float) -> Float:
+    """(n,) norms of (x, 1) under a diagonal metric (d + 1,)."""
+    squares = X.multiply(X) if sparse.issparse(X) else X * X
+    return np.sqrt(np.asarray(squares @ metric[:-1], np.float64).ravel() + metric[-1])
 
 
 def rows_of(X: Matrix, index: np.ndarray) -> Matrix:

@@ -29,20 +29,23 @@ class PrioritySample:
 
     def trim(self) -> PrioritySample:
         """Keep the rows of largest priority, in order of their places."""
-        if len(self.priority) > self.size:
-            order = np.argsort(-self.priority, kind="stable")
-            first_out = float(self.priority[order[self.size]])
-            self._keep(order[: self.size], max(self.threshold, first_out))
-        self._keep(np.argsort(self.place, kind="stable"), self.threshold)
+        index = np.arange(len(self.place))
+        if len(index) > self.size:
+            index = np.argpartition(-self.priority, self.size)
+            self.threshold = max(self.threshold, float(self.priority[index[self.size]]))
+            index = index[: self.size]
+        self._keep(index[np.argsort(self.place[index])])
         return self
 
-    def _keep(self, index: np.ndarray, threshold: float) -> None:
-        self.X, self.threshold = self.X[index], threshold
+    def _keep(self, index: np.ndarray) -> None:
+        self.X = self.X[index]
         for name in ("y", "c", "score", "priority", "place"):
             setattr(self, name, getattr(self, name)[index])
 
     def merge(self, other: PrioritySample) -> PrioritySample:
         """The sample of both parts."""
+        # What this sample has no room for any more is not worth a copy.
+        other._keep(np.flatnonzero(other.priority > self.threshold))
         self.X = stack([self.X, other.X])
         for name in ("y", "c", "score", "priority", "place"):
             setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))

@@ -88,10 +88,10 @@ def distance_labels(r: Float, y: Float, scale: Float, singles: int) -> np.ndarra
 
 def coarse(r: Float, y: Float, distance: Float) -> np.ndarray:
     """(n,) whole numbers below 4 (2 LEVELS + 1): class, side of the hinge, level of distance."""
-    with np.errstate(divide="ignore"):
-        level = np.clip(np.floor(np.log2(distance)), -LEVELS, LEVELS) + LEVELS
-    quarter = 2.0 * (y > 0) + (r > 0)
-    return np.asarray(quarter * (2 * LEVELS + 1) + level, np.intp)
+    # 2^(level - 1) <= distance < 2^level; no distance at all has the exponent of 1/2 there.
+    level = np.clip(np.frexp(distance)[1] + (LEVELS - 1), 0, 2 * LEVELS)
+    level[distance == 0] = 0
+    return level + (2 * LEVELS + 1) * (2 * (y > 0).astype(np.int32) + (r > 0))
 
 
 def group_means(
