@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from sipp_core.runtime import generator
 from sipp_core.svm.bands import Bands, View
 from sipp_core.svm.blocks import (
     Block,
+    Matrix,
     array_blocks,
     check_rows,
     check_weight,
+    dense,
+    double,
     signs,
     stream_blocks,
     two_classes,
 )
+from sipp_theory.numeric.checks import Float
 from sipp_theory.svm import SvmCertificate
-from sipp_theory.svm.problem import hyperplane, positive_number
+from sipp_theory.svm.problem import Instance, hyperplane, positive_number
+from sipp_theory.svm.solver import solve
 
 Progress = Callable[[int, int, str], None]
 # The band is held in float64, as rows of means.
 BAND_BYTES = 512 * 2**20
+# Where the band lies is guessed from as many rows a column at least, solved to START.
+PER_DIMENSION, ENTRIES, START = 100, 2**22, 1e-4
+ABOUT = 4
 
 
 def certify_svm(
@@ -44,8 +54,9 @@ def certify_svm(
     F(w, b) = ||w||^2/2 + C sum u_i max(0, 1 - y_i (<x_i, w> + b)) <= (1 + eps) F*, with a free
     intercept, by Jensen: the `band` points nearest the hinge stay by themselves, all others become
     weighted means by class, side and distance, and the dual value of these few is below F*. One
-    pass, one small solve; no probability, no assumption. Loose where more points than the band
-    change sides between (w, b) and the optimum: then solve on from the returned w and b.
+    pass, one small solve; no probability, no assumption. Of an array, the band is laid where the
+    optimum is likely to be: between (w, b) and the solution of a random sample. Loose where more
+    points than the band change sides: then solve on from the returned w and b.
 
     Args:
         w: (d,) or (1, d) finite normal, as `coef_`.
@@ -90,6 +101,10 @@ def certify_svm(
     if not isinstance(band, int | np.integer) or band < 0:
         raise ValueError(f"band must be a whole number of at least 0; found {band!r}")
     total = 0
+    view = View(
+        normal, intercept, positive_number("C", C),
+        min(int(band), BAND_BYTES // (8 * max(len(normal), 1))), np.ones(len(normal) + 1),
+    )  # fmt: skip
     if y is None:
         if sparse.issparse(X) or isinstance(X, np.ndarray) or not isinstance(X, Iterable):
             raise ValueError("y must be given with an array X; leave it out for chunks (X, y)")
@@ -102,12 +117,38 @@ def certify_svm(
         if len(labels) != rows.shape[0]:
             raise ValueError(f"X has {rows.shape[0]} rows, y has {len(labels)} labels")
         total = rows.shape[0]
-        blocks = array_blocks(rows, labels, check_weight(sample_weight, total, 0))
-    view = View(
-        normal, intercept, positive_number("C", C),
-        min(int(band), BAND_BYTES // (8 * max(len(normal), 1))), np.ones(len(normal) + 1),
-    )  # fmt: skip
+        weight = check_weight(sample_weight, total, 0)
+        blocks = array_blocks(rows, labels, weight)
+        view = replace(view, about=_about(view, rows, labels, weight))
     return one_pass(view, blocks, total, progress).certificate(1e-10)
+
+
+def _about(view: View, X: Matrix, y: Float, weight: Float) -> Float | None:
+    """A hyperplane nearer to the optimum than (w, b), as far as a random sample can tell.
+
+    The sample's own solution is off by what those of its halves tell of, (w, b) by the rest of the
+    distance between the two: in between is the best guess. None where a guess is not worth it.
+    """
+    n, d = X.shape
+    size = min(n, max(2 * view.singles, PER_DIMENSION * d))
+    if n <= view.singles or d != len(view.w) or not PER_DIMENSION * d <= size <= ENTRIES / d:
+        return None
+    rows = np.sort(generator(0, ABOUT).choice(n, size, replace=False))
+    sample, y, c = dense(double(X[rows])), y[rows], view.C * weight[rows] * (n / size)
+    solved = []
+    for part, scale in ((slice(None), 1), (slice(0, None, 2), 2), (slice(1, None, 2), 2)):
+        given = Instance(sample[part], y[part], scale * c[part])
+        if not all((given.c[given.y == side] > 0).any() for side in (-1.0, 1.0)):
+            return None
+        done = solve(given, START, view.w, view.b)
+        solved.append(np.append(done.w, done.b))
+    here = np.append(view.w, view.b)
+
+    def moved(change: Float) -> float:
+        return float(np.median((sample @ change[:-1] + change[-1]) ** 2))
+
+    noise, apart = moved(solved[1] - solved[2]) / 4 * (1 - size / n), moved(solved[0] - here)
+    return here + max(0.0, 1 - noise / apart) * (solved[0] - here) if apart > 0 else None
 
 
 def one_pass(

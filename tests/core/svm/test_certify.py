@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.linear_model import SGDClassifier
 from sklearn.svm import LinearSVC
 
-from sipp_core.svm import certify_svm
+from sipp_core.svm import SVMCoreset, certify_svm
 from sipp_theory.svm import solve_svm
 
 N, D, C = 3000, 5, 0.01
@@ -62,11 +62,15 @@ def test_however_it_comes(data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -
     chunks = [(X[a : a + 700], y[a : a + 700], weight[a : a + 700]) for a in range(0, N, 700)]
     same = [
         certify_svm(w, b, mapped, y, C=C, sample_weight=weight, band=100),
-        certify_svm(w, b, iter(chunks), C=C, band=100),
         certify_svm(w, b, X, np.where(y > 0, "b", "a"), C=C, sample_weight=weight, band=100),
     ]
     for got in same:
         assert (got.primal, got.dual, got.eps) == (want.primal, want.dual, want.eps)
+    # A stream shows nothing of what comes, so that its band lies around (w, b).
+    stream = certify_svm(w, b, iter(chunks), C=C, band=100)
+    again = certify_svm(w, b, iter([(X, y, weight)]), C=C, band=100)
+    assert (stream.primal, stream.dual) == (again.primal, again.dual)
+    assert stream.primal == want.primal and stream.dual < want.dual
     rare = certify_svm(w, b, sparse.csr_array(X), y, C=C, sample_weight=weight, band=100)
     assert rare.eps == pytest.approx(want.eps, rel=1e-6)
     repeated = np.repeat(np.arange(N), weight.astype(int))
@@ -74,6 +78,33 @@ def test_however_it_comes(data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -
     assert again.primal == pytest.approx(want.primal, rel=1e-12)
     single = certify_svm(w, b, X.astype(np.float32), y, C=C, sample_weight=weight, band=100)
     assert single.eps == pytest.approx(want.eps, rel=1e-3)
+
+
+@pytest.mark.parametrize("method", ["uniform", "control-variate"])
+def test_a_coreset_is_certified_within_a_hundredth_of_the_truth(method: str) -> None:
+    rng = np.random.default_rng(5)
+    n, penalty = 20_000, 0.05
+    y = np.where(rng.random(n) < 0.5, 1.0, -1.0)
+    X = rng.normal(size=(n, D))
+    X[:, 0] += y
+    best = solve_svm(X, y, penalty)
+    ratios = []
+    for seed in range(5):
+        made = SVMCoreset(1000, penalty, method=method, random_state=seed).fit(X, y)
+        got = certify_svm(*made.solve(X, y), X, y, penalty, band=2000)
+        assert got.dual <= best.primal
+        ratios.append(got.eps / (got.primal / best.primal - 1))
+    assert max(ratios) <= 1.01
+
+
+def test_an_order_that_is_not_random_misleads_nobody() -> None:
+    rng = np.random.default_rng(6)
+    n, penalty = 5000, 0.05
+    y = np.sort(np.where(rng.random(n) < 0.3, 1.0, -1.0))
+    X = rng.normal(size=(n, 2)) + np.linspace(0, 1, n)[:, None] + y[:, None]
+    best = solve_svm(X, y, penalty)
+    got = certify_svm(best.w + 0.05, best.b, X, y, penalty, band=500)
+    assert got.eps == pytest.approx(got.primal / best.primal - 1, rel=0.01)
 
 
 def with_nan(X: np.ndarray) -> np.ndarray:
