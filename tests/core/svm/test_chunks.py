@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,43 @@ def test_any_backend_gives_the_same_bits() -> None:
         )
     assert one.coef_.tobytes() == two.coef_.tobytes()
     assert one.certificates_[0].dual == two.certificates_[0].dual
+
+
+def dies_once(folder: Path, number: int) -> int:
+    if number == 3 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os._exit(1)
+    time.sleep(0.02 * (number % 3))  # they arrive in another order
+    return 2 * number
+
+
+def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bits(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="needs the extra 'cluster'")
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(150_000) < 0.5, 1, 0)
+    np.save(tmp_path / "X.npy", rng.normal(size=(150_000, 20)) + y[:, None] / 4)
+    np.save(tmp_path / "y.npy", y)
+    data = read_chunks(tmp_path / "X.npy", labels=tmp_path / "y.npy")
+    assert len(data) == 3
+
+    def fitted(n_jobs: int | None) -> CoresetSVC:
+        made = CoresetSVC(0.1, band=5000, coreset_size=5000, random_state=0, n_jobs=n_jobs)
+        return made.fit_chunks(data, scan(data, n_jobs))
+
+    plain = fitted(None)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+            silence_logs=50,
+        ) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_backend("dask"),
+    ):  # fmt: skip
+        lost = list(chunks.mapped(functools.partial(dies_once, tmp_path), 7, -1))
+        shared = fitted(-1)
+    assert (tmp_path / "died").exists() and lost == [0, 2, 4, 6, 8, 10, 12]
+    assert shared.coef_.tobytes() == plain.coef_.tobytes()
+    assert shared.certificates_[0].dual == plain.certificates_[0].dual
 
 
 def test_priority_samples_merge_in_any_cut_and_are_unbiased() -> None:
