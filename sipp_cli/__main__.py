@@ -1,8 +1,18 @@
-"""Run the command line as `python -m sipp_cli`."""
+"""Run the command line as a program: `sipp`, or `python -m sipp_cli`."""
 
 import sys
 
-from sipp_cli.main import run
+from sipp_cli.early import expect_interrupts
+
+
+def main() -> None:
+    """Load and run the command line, and end the process with its exit code."""
+    expect_interrupts()
+
+    from sipp_cli.main import run
+
+    sys.exit(run())
+
 
 if __name__ == "__main__":
-    sys.exit(run())
+    main()

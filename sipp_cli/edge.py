@@ -17,9 +17,10 @@ import typer
 from typer.core import TyperGroup
 
 from sipp_cli import ranks, render
+from sipp_cli.early import INTERRUPTED, leave
 
 DEBUG_VARIABLE, AS_JSON = "SIPP_DEBUG", "sipp.json"
-UNMET, USAGE, FAULT, INTERRUPTED, NOBODY_READS = 1, 2, 70, 130, 141
+UNMET, USAGE, FAULT, NOBODY_READS = 1, 2, 70, 141
 
 
 def one_line(error: BaseException) -> str:
@@ -48,8 +49,9 @@ def interrupts() -> Iterator[Callable[[], bool]]:
             frame = frame.f_back
         signal.default_int_handler(number, frame)
 
+    before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or (
-        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        before not in (signal.default_int_handler, leave)
     ):
         yield lambda: False
         return
@@ -57,7 +59,7 @@ def interrupts() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: count[0] > 0
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
 
 
 def _is_usage(error: Exception) -> bool:

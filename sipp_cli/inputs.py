@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import io
-import math
 import os
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,10 +15,9 @@ if TYPE_CHECKING:
     from sipp_core.runtime import Batch
     from sipp_core.zoo import Dataset
 
+Array = np.ndarray[Any, Any]
 Chosen = TypeVar("Chosen", "Tensor", "Tensor | Batch")
 
-# What an archive of inputs may unpack to.
-MOST_BYTES = 1 << 34
 SUFFIXES = (".npz", ".npy", ".pt")
 # Names under which the inputs of an archive of several arrays are looked for.
 INPUT_NAMES = ("inputs", "x", "X")
@@ -44,53 +40,15 @@ def _member(names: list[str], path: Path) -> str:
     )
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Every array of a .npz file by name; that of a .npy file under ""."""
-    from sipp_core.runtime import read_bytes
-
-    content = read_bytes(path)
-    try:
-        if not content.startswith(b"PK"):
-            return {"": _npy(content)}
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            if (size := sum(member.file_size for member in members)) > MOST_BYTES:
-                raise _Refused(f"{path} unpacks to {size:,} bytes; at most {MOST_BYTES:,} are read")
-            return {
-                member.filename.removesuffix(".npy"): _npy(archive.read(member))
-                for member in members
-            }
-    except _Refused:
-        raise
-    except Exception as error:  # NumPy and zipfile raise what comes up where a file is damaged
-        raise ValueError(
-            f"{path} is truncated, no NumPy file, or holds Python objects, which are not loaded"
-        ) from error
-
-
-class _Refused(ValueError):
-    """A file that is sound, and too large."""
-
-
-def _npy(content: bytes) -> np.ndarray[Any, Any]:
-    """The array of a .npy file that holds as many bytes as its header says."""
-    file = io.BytesIO(content)
-    major = np.lib.format.read_magic(file)[0]
-    headers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-    if major in headers:
-        shape, _, dtype = headers[major](file)
-        if math.prod(shape) * dtype.itemsize > len(content):
-            raise ValueError("its header asks for more than it holds")
-    return np.load(io.BytesIO(content), allow_pickle=False)
-
-
-def array(path: Path) -> np.ndarray[Any, Any]:
+def array(path: Path) -> Array:
     """Read one array from a .npy file, or from a .npz file that says which one is meant."""
-    held = _arrays(path)
-    return held[_member(list(held), path)]
+    from sipp_core.runtime import read_arrays
+
+    (only,) = read_arrays(path, lambda names: [_member(names, path)]).values()
+    return only
 
 
-def _numbers(values: np.ndarray[Any, Any], path: Path) -> Tensor:
+def _numbers(values: Array, path: Path) -> Tensor:
     """An array as a tensor of its own memory and byte order."""
     import torch
 
@@ -102,31 +60,34 @@ def _numbers(values: np.ndarray[Any, Any], path: Path) -> Tensor:
 
 
 def _pt(path: Path) -> Any:
-    from sipp_core.runtime import read_bytes, read_torch
+    from sipp_core.runtime import most_unpacked, read_bytes, read_torch
 
-    return read_torch(read_bytes(path), str(path), MOST_BYTES)
+    content = read_bytes(path)
+    return read_torch(content, str(path), most_unpacked(content))
 
 
-def _named(fields: dict[str, Tensor], path: Path, model: nn.Module | None) -> dict[str, Tensor]:
+def _roles(names: list[str], path: Path, model: nn.Module | None) -> dict[str, str]:
     """What arrays of an archive are, by their names: forward's own, or inputs and targets."""
     known = set() if model is None else set(inspect.signature(model.forward).parameters)
-    if set(fields) - set(TARGET_NAMES) <= known:
-        renamed = dict(fields)
-    else:
-        renamed = {"inputs": fields.pop(_member(sorted(set(fields) - set(TARGET_NAMES)), path))}
-        renamed |= fields
-    targets = [name for name in TARGET_NAMES if name in renamed and name not in known]
+    roles = {name: name for name in names}
+    if not set(names) - set(TARGET_NAMES) <= known:
+        roles[_member(sorted(set(names) - set(TARGET_NAMES)), path)] = "inputs"
+    targets = [name for name in TARGET_NAMES if name in roles and name not in known]
     if len(targets) > 1:
         raise ValueError(f"{path} names targets twice ({', '.join(targets)}); keep one of them")
-    if targets:
-        renamed["targets"] = renamed.pop(targets[0])
-    strange = sorted(set(renamed) - {"inputs", "targets"} - known)
+    roles |= dict.fromkeys(targets, "targets")
+    strange = sorted(set(roles.values()) - {"inputs", "targets"} - known)
     if strange:
         raise ValueError(
             f"{path} holds {', '.join(map(repr, strange))} beside the inputs, which forward does "
             f"not take; it takes {', '.join(sorted(known))}; targets are named {TARGET_NAMES[0]!r}"
         )
-    return renamed
+    return roles
+
+
+def _named(fields: dict[str, Any], path: Path, model: nn.Module | None) -> dict[str, Any]:
+    """The arrays of an archive by what they are."""
+    return {role: fields[name] for name, role in _roles(list(fields), path, model).items()}
 
 
 def read(path: Path, model: nn.Module | None = None) -> Tensor | Batch:
@@ -137,11 +98,17 @@ def read(path: Path, model: nn.Module | None = None) -> Tensor | Batch:
     """
     import torch
 
-    from sipp_core.runtime import read_whole
+    from sipp_core.runtime import read_arrays, read_whole
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    held: Any = _pt(path) if path.suffix == ".pt" else _arrays(path)
+    held: Any = (
+        _pt(path)
+        if path.suffix == ".pt"
+        else read_arrays(
+            path, lambda names: names if len(names) == 1 else _roles(names, path, model)
+        )
+    )
     if isinstance(held, dict):
         held = {
             str(name): value if isinstance(value, torch.Tensor) else _plain(value, path)

@@ -98,9 +98,7 @@ def svd(stats: Calibration, keep: float) -> list[Rewrite]:
 
 def _two_calls(module: nn.Module) -> bool:
     """Whether two thin layers can stand in a layer's place."""
-    return isinstance(module, SUPPORTED) and not isinstance(
-        module, Projection | nn.modules.linear.NonDynamicallyQuantizableLinear
-    )
+    return isinstance(module, SUPPORTED) and not isinstance(module, Projection)
 
 
 def _factors(block: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:

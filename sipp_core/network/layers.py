@@ -33,6 +33,8 @@ SCRIPTED = "it is compiled, and no hook sees its inputs: prune the module before
 HARMLESS = (nn.MultiheadAttention, nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.PReLU)
 
 
+# Narrower floats have no arithmetic of their own.
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 UNINITIALISED = (nn.parameter.UninitializedParameter, nn.parameter.UninitializedBuffer)
 
 
@@ -176,10 +178,12 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
     names = [place.name for place in known]
     if culprits:
         _refuse(culprits, names)
+    # A layer of no outputs or inputs has nothing that could go.
+    prunable = [layer for layer in prunable if (own := _stored(layer)) is None or own.numel() > 0]
     if not prunable:
         chosen = "" if layers is None else f" that layers={layers!r} selects"
         raise ValueError(
-            f"the model has no layer to prune: it needs a Linear or Conv layer{chosen}"
+            f"the model has no layer to prune: it needs a Linear or Conv layer with weights{chosen}"
         )
     _check_shared(model, prunable, names)
     _check_plain(prunable, names)
@@ -270,8 +274,11 @@ def _check_weight(layer: PrunableLayer) -> None:
     if stored.is_meta:
         raise ValueError(f"layer {layer.name!r} is on the meta device: its weight has no values")
     weight = layer.weight
-    if not weight.is_floating_point():
-        raise TypeError(f"layer {layer.name!r} has weights of dtype {weight.dtype}; floats needed")
+    if weight.dtype not in DTYPES:
+        raise TypeError(
+            f"layer {layer.name!r} has weights of dtype {weight.dtype}; convert the model to one "
+            f"of {', '.join(str(dtype).removeprefix('torch.') for dtype in DTYPES)} first"
+        )
     bias = getattr(layer.module, "bias", None)
     for what, values in (("weight", weight), ("bias", bias)):
         if isinstance(values, Tensor):

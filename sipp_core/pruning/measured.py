@@ -14,6 +14,7 @@ from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.network.packed import layer_of
 from sipp_core.network.patches import masked as rows_kept
 from sipp_core.network.patches import tiles
+from sipp_core.network.structure import TwoLayers
 from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import forward, model_device, watching
 from sipp_core.runtime.numbers import Float
@@ -83,7 +84,7 @@ def measured_errors(
     for layer in (each.within(dense) for each in layers):
         module = layer_of(pruned, layer.name)
         old = layer.weight.double().cpu().numpy()
-        if not isinstance(getattr(module, "weight", None), Tensor):
+        if isinstance(module, TwoLayers) or not isinstance(getattr(module, "weight", None), Tensor):
             continue
         new = weight_of(module).detach().flatten(1).double().cpu().numpy()
         if new.shape != old.shape:

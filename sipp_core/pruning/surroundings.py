@@ -78,9 +78,12 @@ class Surroundings:
         scale = self.scale()
         if scale is None:
             return added
-        floor = LEAST_SCALE * scale.abs().max()
-        inverse = scale / (scale.square() + floor.square())
-        return added * inverse
+        # A norm of zeros, as residual branches often start with, hands nothing on.
+        largest = scale.abs().max()
+        if not largest > 0:
+            return torch.zeros_like(added)
+        part = scale / largest
+        return added * (part / (part.square() + LEAST_SCALE**2) / largest)
 
     def shift_to(self, dense: Surroundings, bias: Tensor) -> None:
         """Write a bias into the layer, or into its norm in place of one. Shapes: bias (out,)."""

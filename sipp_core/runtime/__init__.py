@@ -8,6 +8,7 @@ from sipp_core.runtime.lazy import lazily
 
 if TYPE_CHECKING:
     from sipp_core.runtime.arguments import whole
+    from sipp_core.runtime.arrays import most_unpacked, read_arrays
     from sipp_core.runtime.batch import Batch
     from sipp_core.runtime.compiling import compiled
     from sipp_core.runtime.execution import (
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch", "Bool", "Float", "Processes", "Progress", "compiled", "digests", "evaluating",
     "fingerprint", "forward", "generator", "is_torch_file", "lazily", "metadata_of",
-    "model_device", "one_thread", "process_group", "processes", "read_bytes", "read_state",
-    "read_torch", "read_whole", "refuse_overwriting", "shuffled", "some_threads", "versions",
-    "whole", "with_versions", "write_atomically",
+    "model_device", "most_unpacked", "one_thread", "process_group", "processes", "read_arrays",
+    "read_bytes", "read_state", "read_torch", "read_whole", "refuse_overwriting", "shuffled",
+    "some_threads", "versions", "whole", "with_versions", "write_atomically",
 ]  # fmt: skip
 
 # sipp_core.svm writes files and draws numbers without torch.
@@ -44,6 +45,7 @@ __getattr__ = lazily(
     __name__,
     {
         "arguments": "whole",
+        "arrays": "most_unpacked read_arrays",
         "batch": "Batch",
         "compiling": "compiled",
         "execution": "Progress evaluating forward model_device one_thread some_threads",

@@ -20,6 +20,7 @@ from sipp_core.runtime.batch import (
     named_batch,
     shape_of,
 )
+from sipp_core.runtime.tensor_files import strange
 
 Inputs = Iterable[Any] | Batch
 # A forward pass takes MOST_INPUTS, or as many as fit into FORWARD_BYTES. Both are part of what a
@@ -33,10 +34,8 @@ def _tensor(value: object, where: str) -> object:
         value = torch.from_numpy(np.ascontiguousarray(value))
     if not isinstance(value, Tensor):
         return value
-    if value.layout != torch.strided:
-        raise TypeError(f"{where} is a tensor of layout {value.layout}; give it as to_dense()")
-    if value.is_quantized:
-        raise TypeError(f"{where} is a quantised tensor; give it as dequantize()")
+    if fault := strange(value):
+        raise TypeError(f"{where} is {fault}")
     return value.detach()
 
 

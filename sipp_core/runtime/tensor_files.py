@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -81,6 +81,38 @@ def read_safetensors(content: bytes, where: str) -> State:
         raise ValueError(f"{where} is truncated or no safetensors file ({error})") from error
 
 
+def strange(value: Tensor) -> str:
+    """What keeps a tensor from being plain numbers, and what to do about it; "" where nothing does.
+
+    Example:
+        >>> strange(torch.ones(2)), strange(torch.ones(2, device="meta"))
+        ('', 'a tensor on the meta device, without values')
+    """
+    if value.is_nested:
+        return "a nested tensor; give it as torch.nested.to_padded_tensor(it, 0.0)"
+    if value.layout != torch.strided:
+        return f"a tensor of layout {value.layout}; give it as to_dense()"
+    if value.is_quantized:
+        return "a quantised tensor; give it as dequantize()"
+    if value.is_meta:
+        return "a tensor on the meta device, without values"
+    if value.is_floating_point() and value.element_size() < 2:
+        return f"a tensor of {value.dtype}, which has no arithmetic; give it as float()"
+    return ""
+
+
+def _tensors(held: Any) -> Iterator[Tensor]:
+    """The tensors of nested containers."""
+    if isinstance(held, Tensor):
+        yield held
+    elif isinstance(held, Mapping):
+        for value in held.values():
+            yield from _tensors(value)
+    elif isinstance(held, list | tuple | set):
+        for value in held:
+            yield from _tensors(value)
+
+
 def read_torch(content: bytes, where: str, most: int) -> Any:
     """What torch.save wrote, if it is made of tensors and plain containers; no code of it is run.
 
@@ -108,7 +140,13 @@ def read_torch(content: bytes, where: str, most: int) -> Any:
             if size > most:
                 reason = f"it unpacks to {size:,} bytes; at most {most:,} are read"
         if not reason:
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            held = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            # A tensor with a stride of 0 stands for more numbers than the file has.
+            plain = (t for t in _tensors(held) if not t.is_nested)
+            size = sum(tensor.numel() * tensor.element_size() for tensor in plain)
+            if size <= most:
+                return held
+            reason = f"its tensors have {size:,} bytes; at most {most:,} are read"
     except Exception as error:  # whatever comes up where a file is damaged
         reason = " ".join(str(error).split())[:120]
         raise ValueError(
@@ -150,6 +188,9 @@ def read_state(content: bytes, where: str, most: int) -> State:
             f"{where} is a torch file that holds no state_dict of tensors; write one with "
             "torch.save(model.state_dict(), ...)"
         )
+    for name, value in found.items():
+        if value.is_nested or value.is_meta:
+            raise ValueError(f"{where} holds {name!r}, which is {strange(value)}")
     return {str(name): value.detach() for name, value in found.items()}
 
 

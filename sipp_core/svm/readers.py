@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-import zipfile
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sipp_core.runtime import read_arrays
 from sipp_core.svm.blocks import block_rows, check_rows, check_weight, double
 from sipp_core.svm.chunks import ArrayChunks, Chunks, mapped
 from sipp_theory.numeric.checks import Float
@@ -175,15 +175,17 @@ def _array(path: Path) -> np.ndarray:
 
 
 def _archive(path: Path) -> ArrayChunks:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            missing = [name for name in ("X", "y") if name not in held.files]
-            if missing:
-                raise ValueError(f"{path} must hold X and y; found {', '.join(held.files)}")
-            X, y = held["X"], held["y"]
-            weight = held["sample_weight"] if "sample_weight" in held.files else None
-    except (EOFError, OSError, zipfile.BadZipFile, MemoryError) as error:
-        raise ValueError(f"{path} is truncated or no NumPy archive of numbers") from error
+    def choose(names: list[str]) -> list[str]:
+        if missing := [name for name in ("X", "y") if name not in names]:
+            raise ValueError(
+                f"{path} must hold X and y; found {', '.join(names)} (no {', '.join(missing)})"
+            )
+        return [name for name in ("X", "y", "sample_weight") if name in names]
+
+    held = read_arrays(path, choose)
+    if "" in held:
+        raise ValueError(f"{path} is one array and no archive of X and y; name it .npy")
+    X, y, weight = held["X"], held["y"], held.get("sample_weight")
     rows = check_rows(X, 0, None)
     if y.shape != (len(rows),):
         raise ValueError(f"{path}: y has shape {y.shape}, X {len(rows)} rows")

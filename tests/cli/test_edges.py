@@ -186,3 +186,19 @@ def test_what_an_interrupt_is_turned_into_still_ends_as_one(
     monkeypatch.setattr(ranks, "check", swallowed)
     ended = sipp("bounds", "--sensitivity-sum", 1, "--eps", 0.1)
     assert ended.code == 130 and "interrupted" in ended.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupt_while_the_commands_are_loaded_leaves_no_traceback(tmp_path: Path) -> None:
+    """Here it comes in an import that would make another error of it."""
+    (tmp_path / "typer.py").write_text(
+        "import os, signal, time\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(10)\n"
+        "except KeyboardInterrupt as error:\n"
+        "    raise ImportError('typer failed to import') from error\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = run("-m", "sipp_cli", "bounds", cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"sipp: interrupted\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,40 @@ def test_layers_are_chosen_and_left_out(sipp: Call, refused: Refused, own: Path)
     both = sipp(*prune("rows", path, "--layers", "0", "--layers", "2"))
     assert [layer["name"] for layer in both.json["layers"]] == ["0", "2"]
     assert "layers: '7' matches no layer" in refused(*prune("rows", path, "--layers", "7"))
+
+
+def damaged_member(path: Path, name: str, held: dict[str, Any]) -> Path:
+    """An archive whose member of that name cannot be unpacked: it would fail if anybody tried."""
+    np.savez(path, **held)
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo(f"{name}.npy").header_offset
+    content[start : start + 4] = b"\xff" * 4
+    path.write_bytes(content)
+    return path
+
+
+def test_arrays_that_nobody_asked_for_are_not_unpacked(
+    refused: Refused, sipp: Call, own: Path
+) -> None:
+    held = {"inputs": X.numpy(), "more": np.zeros(10**4)}
+    message = refused(*prune("rows", damaged_member(own / "x.npz", "more", held)))
+    assert "'more' beside the inputs, which forward does not take" in message
+    held = {"x": np.array([0.4, 0.6]), "more": np.zeros(10**4)}
+    shares = damaged_member(own / "shares.npz", "more", held)
+    ended = sipp("bounds", "--shares", shares, "--eps", 0.1, "--delta", 0.1, "--json")
+    assert ended.code in (0, 1), ended.err
+
+
+def test_zeros_without_end_are_not_unpacked(refused: Refused, own: Path) -> None:
+    path = own / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inputs.npy", bytes(10**5))
+    content = path.read_bytes()
+    size = (10**5).to_bytes(4, "little")
+    for claimed, words in (
+        (2**31, "unpacks to 2,147,483,648 bytes; at most 1,073,741,824 are read"),
+        (99, "truncated, no NumPy file"),
+    ):
+        path.write_bytes(content.replace(size, claimed.to_bytes(4, "little")))
+        assert words in refused(*prune("rows", path))

@@ -79,7 +79,7 @@ def test_refusals(refused: Callable[..., str], folder: Path, tmp_path: Path) -> 
     assert "holds no labels" in refused("svm", "fit", folder / "X.npy", *out)
     assert "no column 'z'" in refused("svm", "fit", folder / "data.csv", "--label", "z", *out)
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 nothing")
-    assert "truncated or no NumPy" in refused("svm", "fit", tmp_path / "bad.npz", *out)
+    assert "truncated, no NumPy" in refused("svm", "fit", tmp_path / "bad.npz", *out)
     (tmp_path / "bad.safetensors").write_bytes(b"\xff" * 40)
     assert "damaged" in refused("svm", "certify", tmp_path / "bad.safetensors", folder / "data.npz")
     np.savez(tmp_path / "one.npz", X=np.ones((5, 2)), y=np.ones(5))

@@ -105,6 +105,19 @@ def _pairs(n: int) -> dict[str, Tensor]:
             "decoder_input_ids": torch.randint(1, WORDS, (n, 4))}  # fmt: skip
 
 
+def _resnet(models: Any, block: str, **settings: Any) -> nn.Module:
+    """A ResNet of a quarter of the usual widths: rows of 4608 weights are minutes to refit."""
+
+    class Narrow(models.ResNet):
+        def _make_layer(self, block: Any, planes: int, *more: Any, **named: Any) -> nn.Module:
+            return super()._make_layer(block, planes // 4, *more, **named)
+
+    kind = getattr(models.resnet, block)
+    model = Narrow(kind, [1, 1, 1, 1], num_classes=5, **settings)
+    model.fc = nn.Linear(128 * kind.expansion, 5)
+    return model
+
+
 def _efficientnet(models: Any) -> nn.Module:
     block = models.efficientnet.MBConvConfig
     blocks = [block(1, 3, 1, 16, 8, 1, 1, 1), block(6, 3, 2, 8, 16, 2, 1, 1)]
@@ -124,12 +137,9 @@ def _regnet(models: Any) -> nn.Module:
 
 
 MASKED: dict[str, Any] = {"mask": "attention_mask"}
-BOTTLENECK = {"groups": 4, "width_per_group": 8}
 ZOO: dict[str, Subject] = {
-    "resnet": _own(lambda m: m.ResNet(m.resnet.BasicBlock, [1, 1, 1, 1], num_classes=5)),
-    "resnext": _own(
-        lambda m: m.ResNet(m.resnet.Bottleneck, [1, 1, 1, 1], num_classes=5, **BOTTLENECK)
-    ),
+    "resnet": _own(lambda m: _resnet(m, "BasicBlock")),
+    "resnext": _own(lambda m: _resnet(m, "Bottleneck", groups=4, width_per_group=16)),
     "densenet": _own(lambda m: m.DenseNet(8, (2, 2, 2), 16, num_classes=5)),
     "mobilenet_v2": _vision("mobilenet_v2", width_mult=0.25),
     "mobilenet_v3": _vision("mobilenet_v3_small", width_mult=0.5),
@@ -164,7 +174,7 @@ ZOO: dict[str, Subject] = {
     "timm vit": _timm(
         "vit_tiny_patch16_224", img_size=32, depth=2, embed_dim=16, num_heads=2
     ),
-    "timm resnet10t": _timm("resnet10t"),
+    "timm resnet10t": _timm("resnet10t", channels=(16, 32, 64, 128)),
     "timm ghostnet": _timm("ghostnet_050", layers="!classifier"),
     "timm lcnet": _timm("lcnet_035", layers="!classifier", filters="cannot be met"),
     "timm tinynet": _timm("tinynet_e", layers="!classifier"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from sipp_core import certify, compress, load, prune, prune_filters
+from sipp_core.methods import Method, SippDet, SippNetwork, SippPoisson
 from tests.zoo.conftest import missing
 from tests.zoo.networks import ZOO, Subject
 
@@ -38,16 +40,20 @@ def test_an_architecture_goes_all_the_way(subject: Subject, tmp_path: Path) -> N
     model, told = built(subject), subject.arguments
     before = {name: value.clone() for name, value in model.state_dict().items()}
     calibration, held_out = subject.inputs(4), subject.inputs(30)
-    requests: dict[str, dict[str, Any]] = {
-        "sipp-det": {"keep": 0.5}, "sipp-poisson": {"eps": 0.5, "delta": 0.1},
-        "sipp-network": {"keep": 0.5},
-    }  # fmt: skip
-    for method, request in requests.items():
+    large = sum(p.numel() for p in model.parameters()) > 10**5
+    network = SippNetwork(rounds=2) if large else SippNetwork()
+    # A tail of each neuron's own is minutes for some ten thousand neurons.
+    bound = {"bound": "bernstein"} if large else {}
+    requests: list[tuple[Method, dict[str, Any]]] = [
+        (SippDet(), {"keep": 0.5}), (SippPoisson(), {"eps": 0.5, "delta": 0.1, **bound}),
+        (network, {"keep": 0.5}),
+    ]  # fmt: skip
+    for method, request in requests:
         result = prune(model, calibration, method=method, **request, **told)
         assert result.nnz_after < result.nnz_before
         assert all(layer.measured is not None for layer in result.layers)
-        result.save(tmp_path / method)
-        again = load(tmp_path / method, built(subject)).model.state_dict()
+        result.save(tmp_path / method.name)
+        again = load(tmp_path / method.name, built(subject)).model.state_dict()
         for name, value in result.model.state_dict().items():
             if isinstance(value, torch.Tensor):
                 assert torch.equal(again[name], value), name
@@ -59,16 +65,21 @@ def test_an_architecture_goes_all_the_way(subject: Subject, tmp_path: Path) -> N
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
 
 
-def test_an_architecture_is_compressed(subject: Subject) -> None:
+def test_an_architecture_is_compressed(
+    subject: Subject, record_property: Callable[[str, object], None]
+) -> None:
     model = built(subject)
     if sum(p.numel() for p in model.parameters()) > 500_000:
         pytest.skip("minutes for a network of this size")
     result = prune(model, subject.inputs(4), method="sipp-det", keep=0.1, **subject.arguments)
     small, whole = (len(compress(each).content) for each in (result.model, model))
     assert small < whole
+    record_property("bytes", f"{whole} {small}")
 
 
-def test_whole_filters_go_or_the_reason_is_said(subject: Subject) -> None:
+def test_whole_filters_go_or_the_reason_is_said(
+    subject: Subject, record_property: Callable[[str, object], None]
+) -> None:
     model = built(subject)
     layers = {k: v for k, v in subject.arguments.items() if k == "layers"}
     if subject.filters is not None:
@@ -79,4 +90,8 @@ def test_whole_filters_go_or_the_reason_is_said(subject: Subject) -> None:
     channels = result.channels
     assert channels is not None
     assert channels.parameters_after < channels.parameters_before
+    record_property("parameters", f"{channels.parameters_before} {channels.parameters_after}")
+    record_property(
+        "multiply-adds", f"{channels.multiply_adds_before} {channels.multiply_adds_after}"
+    )
     assert certify(model, result.model, subject.inputs(20), delta=0.3, allow_repeats=True).n == 20

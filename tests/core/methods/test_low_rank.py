@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from sipp_core import certify, load, prune
 from sipp_core.methods.low_rank import rank_for
-from sipp_core.network.structure import Change, restructure
+from sipp_core.network.structure import Change, TwoLayers, restructure
 
 
 def dense() -> nn.Module:
@@ -145,3 +146,35 @@ def test_a_saved_low_rank_network_refuses_another_architecture(tmp_path: Path) -
     path = prune(dense(), torch.rand(3, 12), method="svd", keep=0.4).save(tmp_path / "net")
     with pytest.raises(ValueError, match="does not fit the model"):
         load(path, nn.Sequential(nn.ReLU(), nn.Linear(12, 9)))
+
+
+class ByHand(nn.Module):
+    """Attention in small: one layer's matrix is multiplied by hand, as in torchvision's Swin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.head = nn.Linear(12, 9), nn.Linear(9, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.linear(x, self.qkv.weight, self.qkv.bias).relu())
+
+
+def test_a_matrix_that_is_multiplied_by_hand_is_the_product_of_the_two(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = ByHand(), torch.rand(5, 12)
+    result = prune(model, x, method="svd", keep=0.5)
+    first, second, head = (result.model.get_submodule(k) for k in ("qkv.0", "qkv.1", "head"))
+    expected = head(second(first(x)).relu())
+    torch.testing.assert_close(result.model(x), expected)
+    assert result.layers[0].measured is None  # the product is not what is stored
+    again = load(result.save(tmp_path / "net"), ByHand()).model
+    assert torch.equal(again(x), result.model(x))
+
+
+def test_the_weight_of_a_low_rank_convolution_is_that_of_one_convolution() -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(4, 6, 3, groups=2, padding=1), torch.rand(2, 4, 5, 5)
+    new = prune(nn.Sequential(layer), x, method="svd", keep=0.5).model.get_submodule("0")
+    assert isinstance(new, TwoLayers)
+    one = F.conv2d(x, new.weight, new.bias, padding=1, groups=2)
+    torch.testing.assert_close(new(x), one)

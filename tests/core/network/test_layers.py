@@ -355,3 +355,33 @@ def test_new_weights_are_written_in_the_layers_own_form_or_refused() -> None:
     with pytest.raises(ValueError, match="layer 'conv': a new weight leaves the range of torch.fl"):
         write_weight("conv", place, values * 1e5)
     assert torch.equal(place, written)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_narrow_floats_are_refused_and_layers_of_nothing_are_left_alone() -> None:
+    first = nn.Linear(6, 5)
+    first.weight = nn.Parameter(first.weight.to(torch.float8_e4m3fn), requires_grad=False)
+    narrow = nn.Sequential(first, nn.Linear(5, 2))
+    with pytest.raises(TypeError, match=r"layer '0' has weights of dtype torch.float8_e4m3fn"):
+        prunable_layers(narrow)
+    for nothing in (nn.Linear(6, 0), nn.Linear(0, 6)):
+        with pytest.raises(ValueError, match="no layer to prune: it needs .* with weights"):
+            prunable_layers(nothing)
+
+
+class Beside(nn.Module):
+    """A layer of no outputs beside one of three."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.none, self.some, self.head = nn.Linear(6, 0), nn.Linear(6, 3), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.cat([self.none(x), self.some(x)], 1).relu())
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+@pytest.mark.parametrize("method", ["sipp-det", "sipp-network", "sipp-poisson", "svd", "nettrim"])
+def test_a_layer_of_no_outputs_hinders_no_method(method: str) -> None:
+    result = prune(Beside(), torch.rand(9, 6), method=method, keep=0.5)
+    assert [layer.name for layer in result.layers] == ["some", "head"]

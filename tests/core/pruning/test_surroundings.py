@@ -186,3 +186,14 @@ def test_everything_kept_changes_nothing(name: str) -> None:
     refit(dense, new, prunable_layers(dense), masks, x)
     with torch.no_grad():
         torch.testing.assert_close(new(x), dense(x), rtol=1e-6, atol=1e-8)
+
+
+def test_a_norm_of_zeros_takes_nothing_and_breaks_nothing() -> None:
+    """Residual branches often start as nothing: timm's ResNets, before any training."""
+    dense, x = blocks(), images()
+    with torch.no_grad():
+        dense.norm.weight.zero_()
+    masks = masks_of(dense, ("stem", "first", "second"), 0.5)
+    new = pruned_by(dense, masks)
+    refit(dense, new, prunable_layers(dense), masks, x)
+    assert all(value.isfinite().all() for value in new.state_dict().values())
