@@ -16,6 +16,7 @@ from sipp_cli.commands import (
     compress,
     decompress,
     diff,
+    export,
     generalize,
     prune,
     prune_sharded,
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 for _command in (
     prune, prune_sharded, certify, compress, decompress, bounds, check, report, validate,
-    generalize, bench, verify, diff, simulate,
+    generalize, bench, verify, diff, simulate, export,
 ):  # fmt: skip
     _name = _command.__name__.rpartition(".")[2].replace("_", "-")
     app.command(_name, cls=getattr(_command, "Command", None))(_command.command)

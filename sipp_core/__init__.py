@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sipp_core.methods import prune_filters, prune_neurons
     from sipp_core.network import Except, multiply_adds, narrow
     from sipp_core.neurons import Ball, Box
-    from sipp_core.pruning import LayerReport, PruneResult, load, prune, save
+    from sipp_core.pruning import Export, LayerReport, PruneResult, export, load, prune, save
     from sipp_core.runtime import Batch
     from sipp_core.sensitivity import (
         Calibration,
@@ -53,13 +53,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METHODS", "Ball", "Batch", "Box", "Calibration", "Certificate", "Channels", "Codebook",
-    "Compressed", "Except", "FilterReport", "GroupReport", "LayerReport", "LayerStatistics",
-    "LayerWorstCase", "LocalCertificates", "NeededBudget", "PruneResult", "RegionCertificate",
-    "ShardedResult", "SparsestResult", "calibrate", "certify", "certify_around", "certify_region",
-    "compress", "datasets", "decompress", "empirical_sensitivity", "kernel", "learning_levels",
-    "least_budget", "load", "methods", "models", "multiply_adds", "narrow", "nettrim",
-    "neuron_order", "output_errors", "prune", "prune_filters", "prune_neurons", "prune_sharded",
-    "rate_control", "recipes", "retraining", "save", "shipped", "sparsest", "training",
+    "Compressed", "Except", "Export", "FilterReport", "GroupReport", "LayerReport",
+    "LayerStatistics", "LayerWorstCase", "LocalCertificates", "NeededBudget", "PruneResult",
+    "RegionCertificate", "ShardedResult", "SparsestResult", "calibrate", "certify",
+    "certify_around", "certify_region", "compress", "datasets", "decompress",
+    "empirical_sensitivity", "export", "kernel", "learning_levels", "least_budget", "load",
+    "methods", "models", "multiply_adds", "narrow", "nettrim", "neuron_order", "output_errors",
+    "prune", "prune_filters", "prune_neurons", "prune_sharded", "rate_control", "recipes",
+    "retraining", "save", "shipped", "sparsest", "training",
 ]  # fmt: skip
 
 # Whoever wants one part (`sipp_core.svm` needs no torch) does not wait for the others.
@@ -76,7 +77,7 @@ _resolve = lazily(
         "methods": "prune_filters prune_neurons",
         "network": "Except multiply_adds narrow",
         "neurons": "Ball Box",
-        "pruning": "LayerReport PruneResult load prune save",
+        "pruning": "Export LayerReport PruneResult export load prune save",
         "runtime": "Batch",
         "sensitivity": "Calibration LayerStatistics calibrate empirical_sensitivity kernel",
         "sharded": "ShardedResult prune_sharded",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sipp_core import Compressed
 
 
-def _read(
+def read(
     source: Path, model: str | None, seed: int, where: torch.device
 ) -> tuple[networks.Network, nn.Module]:
     """The architecture, and the network that the file holds, its masks folded into its weights."""
@@ -86,7 +86,7 @@ def command(
 
     places.check({"--out": out}, {"the network to compress": network})
     where = networks.device(device)
-    named, holds = _read(network, model, seed, where)
+    named, holds = read(network, model, seed, where)
     found = sipp_core.compress(holds, architecture=_architecture(named.name))
     found.save(out)
     values = list(holds.state_dict().values())

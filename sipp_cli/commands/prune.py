@@ -211,7 +211,8 @@ def command(
     method: Annotated[
         str | None,
         typer.Option(
-            help="Pruning method, named below; sipp-network with --keep, sipp-poisson with --eps."
+            help="Pruning method, named below; sipp-network with --keep, sipp-poisson with --eps, "
+            "sipp-det with --pattern."
         ),
     ] = None,
     keep: Annotated[
@@ -255,6 +256,7 @@ def command(
     effective: Annotated[
         bool, typer.Option(help="Keep so many weights on live paths from input to output.")
     ] = False,
+    pattern: options.Pattern = None,
     ranking: Annotated[
         str | None, typer.Option(help="Until the next release; write --set rank=mean.")
     ] = None,
@@ -286,6 +288,8 @@ def command(
     )
     network = networks.build(model, seed, networks.device(ranks.device(device)), images)
     usual_method = "sipp-poisson" if keep is None else "sipp-network"
+    if pattern is not None:
+        usual_method = "sipp-det"
     rule = _method(method or usual_method, setting or [], ranking)
     arguments = {
         "keep": keep,
@@ -298,6 +302,7 @@ def command(
         "points": points,
         "refit": refit,
         "effective": effective,
+        "pattern": pattern,
         "seed": seed,
         "output": inputs.position(output),
     }

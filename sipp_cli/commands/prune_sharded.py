@@ -36,6 +36,7 @@ def command(
     refit: Annotated[
         bool, typer.Option(help="Solve for the kept weights again on the calibration inputs.")
     ] = False,
+    pattern: options.Pattern = None,
     sequential: Annotated[
         bool, typer.Option(help="Calibrate each block on what the pruned ones before it give.")
     ] = True,
@@ -66,6 +67,7 @@ def command(
             network, shards, given, out, method=method, keep=keep, eps=eps,
             delta=0.05 if delta is None else delta, bound=bound, seed=seed, layers=layers or None,
             blocks=blocks, sequential=sequential, forward_size=forward_size, refit=refit, mask=mask,
+            pattern=pattern,
             scratch=scratch, progress=progress,
         )  # fmt: skip
     if json:

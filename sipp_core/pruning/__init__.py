@@ -2,6 +2,7 @@
 
 from sipp_core.pruning import planning, promise, searching, table
 from sipp_core.pruning.arguments import make_request
+from sipp_core.pruning.exporting import FORMS, Export, export
 from sipp_core.pruning.header import read_report
 from sipp_core.pruning.loading import load
 from sipp_core.pruning.measured import measured_errors
@@ -17,6 +18,8 @@ from sipp_core.pruning.table import Table, calibration_need, make_table
 
 __all__ = [
     "DEFAULT_POINTS",
+    "FORMS",
+    "Export",
     "LayerPlan",
     "LayerReport",
     "Method",
@@ -26,6 +29,7 @@ __all__ = [
     "draw",
     "draw_counts",
     "draw_many",
+    "export",
     "find_method",
     "load",
     "make_request",

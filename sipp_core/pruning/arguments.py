@@ -9,6 +9,7 @@ from torch import nn
 
 from sipp_core.pruning.measured import MEASURED, Measured
 from sipp_core.pruning.method import Method, bounds_of
+from sipp_core.pruning.patterns import pattern_of
 from sipp_core.pruning.request import DEFAULT_DELTA, DEFAULT_POINTS, Keep, Request, Within
 from sipp_core.pruning.table import refuse_coverage
 from sipp_core.runtime.arguments import whole
@@ -47,6 +48,7 @@ def make_request(
     output: Output = None,
     effective: bool = False,
     candidates: int | None = None,
+    pattern: str | None = None,
     progress: Progress | None = None,
 ) -> Request:
     """Validate the arguments of `prune`, and refuse those that the method does not use.
@@ -67,6 +69,7 @@ def make_request(
         output: what counts of the model's answer.
         effective: whether effective weights alone are kept.
         candidates: draws that bound="measured" chooses from.
+        pattern: which sets of weights may stay.
         progress: callback.
 
     Returns:
@@ -81,6 +84,8 @@ def make_request(
         >>> make_request(Wanda(), nn.Linear(2, 1), keep=0.5).target
         Keep(fraction=0.5, scope='layer')
     """
+    if pattern is not None:
+        keep = _kept_by(pattern, keep, eps, effective)
     if (keep is None) == (eps is None):
         raise ValueError(
             "give either keep=... (budget mode) or eps=... and delta=... (guarantee mode); found "
@@ -106,6 +111,7 @@ def make_request(
         masks=masks or None,
         refit=refit or None,
         effective=effective or None,
+        pattern=pattern,
     )
     _check_measured(method, chosen, eps, refit, candidates)
     measured = isinstance(chosen, Measured)
@@ -132,6 +138,7 @@ def make_request(
         effective=effective,
         progress=progress,
         output=output,
+        pattern=pattern,
         candidates=whole("candidates", 1 if candidates is None else candidates, 1),
     )
     if masks and refit:
@@ -151,6 +158,19 @@ def make_request(
     if points is not None:
         whole("points", points, 1)
     return replace(request, points=(points or DEFAULT_POINTS) if rows else 0)
+
+
+def _kept_by(pattern: str, keep: float | None, eps: float | None, effective: bool) -> float | None:
+    """The fraction that a pattern keeps, or the one that was given."""
+    own = pattern_of(pattern).fraction
+    if eps is not None or effective:
+        raise ValueError(
+            f"pattern={pattern!r} is of budget mode: leave out eps and effective"
+            + ("" if own else ", and give keep=...")
+        )
+    if own is not None and keep is not None and keep != own:
+        raise ValueError(f"pattern={pattern!r} keeps {own:g} of the weights; found keep={keep!r}")
+    return keep if own is None else own
 
 
 def _bound(method: Method, bound: str | Bound | None) -> Bound:

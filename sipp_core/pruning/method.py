@@ -108,8 +108,8 @@ class Method(ABC):
 
     `name`, `facts` and what is below are class attributes; parameters, if it has any, are the
     fields of a frozen dataclass. `takes` names the optional arguments of `prune` that have an
-    effect: of keep, eps, scope, bound, coverage_factor, masks, refit and effective; the others are
-    refused.
+    effect: of keep, eps, scope, bound, coverage_factor, masks, refit, effective and pattern; the
+    others are refused.
     """
 
     name: str

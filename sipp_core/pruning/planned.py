@@ -17,6 +17,7 @@ from sipp_core.network.packed import layer_of
 from sipp_core.pruning import allocation, planning, promise
 from sipp_core.pruning.effective import EFFECTIVE, count, effective_weights, spend
 from sipp_core.pruning.method import Method, Promise, Pruned
+from sipp_core.pruning.patterns import cost, in_words, pattern_of, refuse_misfits
 from sipp_core.pruning.plan import LayerPlan, draw
 from sipp_core.pruning.refit import REFITTED, refit
 from sipp_core.pruning.report import is_vacuous, layer_report, per_neuron
@@ -223,6 +224,27 @@ class KeepLargest(Planned):
     certain = True
     recentred: bool = False
     measurable = True
+    takes = Planned.takes | {"pattern"}
+
+    def plans(
+        self, request: Request, tables: Sequence[Table], calibration: Calibration
+    ) -> tuple[list[LayerPlan], list[str]]:
+        """Plan all layers, within the pattern if there is one, and say what that costs."""
+        if request.pattern is None:
+            return super().plans(request, tables, calibration)
+        assert isinstance(request.target, Keep)
+        pattern, plans, costs = pattern_of(request.pattern), list[LayerPlan](), list[str]()
+        refuse_misfits(pattern, tables)
+        shares = fractions(request.target, len(tables))
+        for group, share in zip(planning.scopes(tables, len(shares)), shares, strict=True):
+            scores = [self.scores(table) for table in group]
+            masks = pattern.masks(scores, share * sum(table.weight.size for table in group))
+            plans += [
+                planning.mask_plan(t, m, s, self.recentred)
+                for t, m, s in zip(group, masks, scores, strict=True)
+            ]
+            costs += cost(group, masks, scores)
+        return plans, [in_words(pattern, costs)]
 
     def at_rate(self, table: Table, rate: Float) -> LayerPlan:
         """Keep a share of each neuron's weights, those of largest score."""

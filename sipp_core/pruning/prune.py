@@ -56,6 +56,7 @@ def prune(
     mask: Mask = None,
     effective: bool = False,
     candidates: int | None = None,
+    pattern: str | None = None,
     progress: Progress | None = None,
 ) -> PruneResult:
     """Prune a trained model, with a promise for every neuron.
@@ -112,6 +113,9 @@ def prune(
         candidates: draws of which each neuron takes the best, with bound="measured"; default 1.
         effective: in budget mode, drop the weights that lie on no live path from input to output
             and keep others for them, so that so many effective weights are left (AL-6).
+        pattern: "n:m" (2:4) keeps n of every m inputs in a row, whatever layer; "RxC" (4x4) keeps
+            whole blocks of R neurons by C inputs. Both are of a layer's matrix (out, fan_in), for
+            methods that keep weights by a score; a note says what it costs in promised error.
         progress: callback (done, total, what).
 
     Returns:
@@ -139,7 +143,8 @@ def prune(
     request = make_request(
         rule, model, keep=keep, eps=eps, delta=delta, scope=scope, bound=bound,
         coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, refit=refit,
-        effective=effective, candidates=candidates, output=output, progress=progress,
+        effective=effective, candidates=candidates, pattern=pattern,
+        output=output, progress=progress,
     )  # fmt: skip
     if masks or not isinstance(calibration, Calibration):
         # Before `refuse_uncopyable`: what it says of a layer is plainer.
@@ -162,6 +167,7 @@ def prune(
                     "method": repr((rule.name, rule.settings())),
                     "target": repr(request.target),
                     "(delta, refit, effective)": (request.delta, refit, effective),
+                    "pattern": pattern,
                     "(bound, coverage_factor)": (request.bound.name, request.coverage_factor),
                 }
             )
@@ -191,7 +197,7 @@ def prune(
         layers=reports,
         method=rule.name,
         seed=request.seed,
-        keep=keep,
+        keep=target.fraction if isinstance(target, Keep) else None,
         scope=target.scope if isinstance(target, Keep) else rule.default_scope,
         eps=eps,
         delta=request.delta,
@@ -219,6 +225,7 @@ def prune(
                 for name, value in (("output", output), ("mask", stats.mask))
                 if value is not None
             },
+            **({} if pattern is None else {"pattern": pattern}),
         },
         channels=new.channels,
     )  # fmt: skip

@@ -58,6 +58,7 @@ class Request:
         effective: whether a budget counts effective weights alone (AL-6).
         progress: callback, or None.
         candidates: draws of which the best is taken, where weights are chosen by measuring.
+        pattern: which sets of weights may stay, None for any.
         first: number of the network's layers before these, which were pruned by themselves.
         output: what counts of the model's answer where that is no tensor.
     """
@@ -75,6 +76,7 @@ class Request:
     progress: Progress | None
     output: Output = None
     candidates: int = 1
+    pattern: str | None = None
     first: int = 0
 
     @property

@@ -103,6 +103,7 @@ def prune_sharded(
     points: int | None = None,
     forward_size: int | None = None,
     refit: bool = False,
+    pattern: str | None = None,
     mask: Mask = None,
     scratch: str | PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -138,6 +139,7 @@ def prune_sharded(
         points: activation rows kept per layer, as in `prune`.
         forward_size: inputs a forward pass, as in `prune`.
         refit: solve for the kept weights again, towards what the dense network gives (AL-5).
+        pattern: which sets of weights may stay ("2:4", "4x4"), as in `prune`.
         mask: which positions of token inputs are measured, as in `prune`.
         scratch: folder for the activations; default beside the new shards.
         progress: callback (done, total, what).
@@ -170,8 +172,9 @@ def prune_sharded(
     if not rule.by_layer:
         _refuse(rule, ["it looks at more than one layer"])
     request = make_request(
-        rule, model, keep=keep, eps=eps, delta=delta, scope=None if keep is None else "layer",
+        rule, model, keep=keep, eps=eps, delta=delta, scope=None if eps is not None else "layer",
         bound=bound, coverage_factor=coverage_factor, seed=seed, points=points, refit=refit,
+        pattern=pattern,
     )  # fmt: skip
     _refuse_network_wide(rule, request)
     if forward_size is not None:
@@ -180,7 +183,8 @@ def prune_sharded(
     size = max(len(batch) for batch in given)
     skeleton = Skeleton(model, Shards(shards), blocks)
     arguments: dict[str, Any] = {
-        "keep": keep, "eps": eps, "delta": request.delta, "bound": request.bound.name,
+        "keep": keep, "eps": eps, "pattern": pattern, "delta": request.delta,
+        "bound": request.bound.name,
         "coverage_factor": request.coverage_factor, **rule.settings(), "points": request.points,
         "refit": refit, "sequential": sequential, "blocks": skeleton.name,
         "layers": None if layers is None else repr(layers), "forward_size": size,

@@ -1,0 +1,73 @@
+"""Exported networks compute what the pruned ones do, and their sizes are what the files have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import sipp_core
+from sipp_core.runtime import Batch
+
+
+@pytest.fixture
+def pruned() -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(64, 80), nn.ReLU(), nn.Linear(80, 10))
+    return sipp_core.prune(
+        net, torch.rand(32, 64), method="magnitude", keep=0.1, masks=True
+    ).model.eval()
+
+
+def test_dense(pruned: nn.Module, tmp_path: Path) -> None:
+    made = sipp_core.export(pruned, tmp_path / "net.safetensors", "dense")
+    state = load_file(made.path)
+    assert torch.equal(state["0.weight"], pruned[0].weight)  # type: ignore[index]
+    assert made.bytes == made.dense == made.path.stat().st_size
+    assert "no smaller" in made.notes[0]
+
+
+def test_torch_sparse(pruned: nn.Module, tmp_path: Path) -> None:
+    made = sipp_core.export(pruned, tmp_path / "net.pt", "torch-sparse")
+    state = torch.load(made.path)
+    assert state["0.weight"].layout == torch.sparse_csr
+    x = torch.rand(5, 64)
+    hidden = torch.relu((state["0.weight"] @ x.T).T + state["0.bias"])
+    answer = (state["2.weight"] @ hidden.T).T + state["2.bias"]
+    torch.testing.assert_close(answer, pruned(x))
+    assert made.bytes == made.path.stat().st_size < made.dense / 2
+
+
+def test_what_would_be_larger_or_has_no_kernel_stays_dense(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(8, 8))
+    for module in (net[0], net[1]):
+        weight = module.get_parameter("weight").detach()
+        weight.view(-1)[:5] = 0
+    made = sipp_core.export(net, tmp_path / "net.pt", "torch-sparse")
+    assert all(value.layout == torch.strided for value in torch.load(made.path).values())
+    notes = " ".join(made.notes)
+    assert "larger: 1.weight" in notes and "no sparse kernel: 0.weight" in notes
+    assert "no smaller than the dense file" in notes
+
+
+def test_onnx(pruned: nn.Module, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    made = sipp_core.export(pruned, tmp_path / "net.onnx", "onnx", example=torch.rand(3, 64))
+    x = torch.rand(7, 64)
+    (answer,) = runtime.InferenceSession(made.path.read_bytes()).run(None, {"inputs": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(answer), pruned(x).detach(), rtol=1e-4, atol=1e-5)
+    assert made.bytes == made.path.stat().st_size
+
+
+def test_refusals(pruned: nn.Module, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="form must be one of dense, torch-sparse, onnx"):
+        sipp_core.export(pruned, tmp_path / "net", "coreml")
+    with pytest.raises(ValueError, match="needs example="):
+        sipp_core.export(pruned, tmp_path / "net", "onnx")
+    with pytest.raises(ValueError, match="one input"):
+        sipp_core.export(pruned, tmp_path / "net", "onnx", example=Batch(torch.rand(2, 64)))
+    assert list(tmp_path.iterdir()) == []
