@@ -30,10 +30,10 @@ def start(
     )  # fmt: skip
 
 
-def finish(process: subprocess.Popen[str], what: str) -> dict[str, Any]:
+def finish(process: subprocess.Popen[str], what: str, patience: float = PATIENCE) -> dict[str, Any]:
     """What the process has to say; raise RuntimeError with its last words if it failed."""
     try:
-        out, errors = process.communicate(timeout=PATIENCE)
+        out, errors = process.communicate(timeout=patience)
     except BaseException:
         process.kill()
         process.communicate()
@@ -47,10 +47,10 @@ def finish(process: subprocess.Popen[str], what: str) -> dict[str, Any]:
 
 def child(
     task: str, asked: Mapping[str, Any], threads: int = 1,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None, patience: float = PATIENCE,
 ) -> dict[str, Any]:  # fmt: skip
     """Run one task to its end in a new process."""
-    return finish(start(task, asked, threads, environment), task)
+    return finish(start(task, asked, threads, environment), task, patience)
 
 
 def tells_memory() -> bool:

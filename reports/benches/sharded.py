@@ -10,6 +10,7 @@ from reports.benches.method import series
 from reports.benches.subjects import Setting
 
 FAMILY = "sharded"
+PATIENCE = 4 * 3600.0  # seconds; a billion weights on a busy machine
 LENGTH = 64  # tokens an input
 # Sizes of published models: width, inner width, blocks. Weights of their blocks follow.
 PAPER = {"7 billion": (4096, 11008, 32), "70 billion": (8192, 28672, 80)}
@@ -36,7 +37,7 @@ def run(setting: Setting) -> Findings:
     )
     inputs = setting.size(1, 2, 4)
     asked = [_asked(case, inputs, setting) for case in cases]
-    told = [child("sharded", each, setting.threads[-1]) for each in asked]
+    told = [child("sharded", each, setting.threads[-1], patience=PATIENCE) for each in asked]
     measured: list[Measured] = []
     for case, each in zip(cases, told, strict=True):
         name = f"{each['weights'] / 1e6:,.0f} M weights in bfloat16, {case[2]} blocks"

@@ -7,7 +7,7 @@ one draw with replacement (multinomial), or the whole neuron (Poisson inclusion)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,31 +153,56 @@ def draws_log_mgf(instance: Instance, side: float) -> LogMgf:
     q = instance.probabilities
     log_q = np.log(q)
 
+    squares = deviation**2
+
     def moments(mu: Float) -> tuple[Float, Float, Float]:
-        tilt = mu[:, None] * deviation
-        exponent = tilt + log_q
-        shift = exponent.max(axis=1)
-        mass = np.exp(exponent - shift[:, None])
-        total = mass.sum(axis=1)
-        first = (mass * deviation).sum(axis=1) / total
-        second = (mass * deviation**2).sum(axis=1) / total
+        k, first, second = np.empty_like(mu), np.empty_like(mu), np.empty_like(mu)
+        small = np.empty(mu.shape, dtype=bool)
+        for rows in _row_blocks(deviation):
+            tilt = mu[rows, None] * deviation[rows]
+            exponent = tilt + log_q
+            shift = exponent.max(axis=1)
+            exponent -= shift[:, None]
+            mass = np.exp(exponent, out=exponent)
+            total = mass.sum(axis=1)
+            first[rows] = (mass * deviation[rows]).sum(axis=1) / total
+            second[rows] = (mass * squares[rows]).sum(axis=1) / total
+            k[rows] = shift + np.log(total) + ROUNDING * (1 + np.abs(shift))
+            small[rows] = np.abs(tilt, out=tilt).max(axis=1) <= SMALL_TILT
         # Where all tilts are small, ln of a sum near 1 has no digits left: the mean of the tilt is
         # 0, so K is ln(1 + mean of (e^t - 1 - t)), whose terms are all positive.
-        small = np.abs(tilt).max(axis=1) <= SMALL_TILT
-        k = shift + np.log(total) + ROUNDING * (1 + np.abs(shift))
         if small.any():
-            k[small] = np.log1p(_exp_excess(tilt[small]) @ q) * (1 + ROUNDING)
+            k[small] = np.log1p(_exp_excess(mu[small, None] * deviation[small]) @ q) * (
+                1 + ROUNDING
+            )
         return k, first, np.maximum(second - first**2, 0.0)
 
     return moments
 
 
+# Numbers of one temporary that stay in a core's cache.
+BLOCK = 2**14
+
+
+def _row_blocks(table: Float) -> Iterator[slice]:
+    """Blocks of rows whose temporaries fit the cache; each row is computed by itself."""
+    step = max(1, BLOCK // max(1, table.shape[1]))
+    return (slice(first, first + step) for first in range(0, len(table), step))
+
+
 def _exp_excess(t: Float) -> Float:
     """Compute e^t - 1 - t for |t| <= SMALL_TILT by its series, to the last bit."""
-    series = np.zeros_like(t)
-    for k in range(16, 2, -1):
-        series = (series + 1) * t / k
-    return (series + 1) * t**2 / 2
+    excess = np.empty_like(t)
+    for rows in _row_blocks(t):
+        part, series = t[rows], np.zeros_like(t[rows])
+        for k in range(16, 2, -1):
+            series += 1
+            series *= part
+            series /= k
+        series += 1
+        series *= part**2
+        np.divide(series, 2, out=excess[rows])
+    return excess
 
 
 def inclusion_log_mgf(instance: Instance, side: float) -> LogMgf:
@@ -199,13 +224,17 @@ def inclusion_log_mgf(instance: Instance, side: float) -> LogMgf:
     with np.errstate(divide="ignore"):
         log_odds = np.log(p) - np.log1p(-p)
 
+    squares, log_out, log_in = value**2, np.log1p(-p), np.log(p)
+
     def moments(mu: Float) -> tuple[Float, Float, Float]:
-        tilted = mu[:, None] * value
-        # Probability of inclusion under the tilted law, by the logistic function of its log-odds.
-        chance = 1 / (1 + np.exp(-np.clip(tilted + log_odds, -700, 700)))
-        log_term = np.logaddexp(np.log1p(-p), np.log(p) + tilted) - tilted * p
-        first = ((chance - p) * value).sum(axis=1)
-        second = (chance * (1 - chance) * value**2).sum(axis=1)
-        return log_term.sum(axis=1), first, second
+        k, first, second = np.empty_like(mu), np.empty_like(mu), np.empty_like(mu)
+        for rows in _row_blocks(value):
+            tilted = mu[rows, None] * value[rows]
+            # Probability of inclusion under the tilted law: logistic function of its log-odds.
+            chance = 1 / (1 + np.exp(-np.clip(tilted + log_odds, -700, 700)))
+            k[rows] = (np.logaddexp(log_out, log_in + tilted) - tilted * p).sum(axis=1)
+            first[rows] = ((chance - p) * value[rows]).sum(axis=1)
+            second[rows] = (chance * (1 - chance) * squares[rows]).sum(axis=1)
+        return k, first, second
 
     return moments
