@@ -105,8 +105,8 @@ def build(name: str, seed: int, where: torch.device, images: bool = False) -> Ne
         return Network(name, factory(name, seed).to(where), built_in=False, flat=not images)
     if name not in models.NAMES:
         raise ValueError(
-            f"--model must be one of {', '.join(models.NAMES)}, dense:784,32,10, compact:28,8,12 "
-            f"or package.module:factory; found {name!r}"
+            f"--model must be one of {', '.join(models.NAMES)}, dense:784,32,10, compact:28,8,12, "
+            f"oriented:28,4,8,10 or package.module:factory; found {name!r}"
         )
     flat = len(models.input_shape(name)) == 1
     return Network(name, models.build(name, seed).to(where), built_in=True, flat=flat)

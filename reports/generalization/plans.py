@@ -41,21 +41,26 @@ _LENET = (0.5, 0.25, 0.12, 0.06, 0.04, 0.03, 0.024, 0.019)
 PLANS: dict[tuple[str, str], Plan] = {
     ("dense:64,10", "digits"): Plan(
         Subject("dense:64,10", "digits", Recipe(40, 64, 5e-3)),
-        ("magnitude", "sipp-det"), (1.0, 0.5, 0.3), (3, 5), ("grid",), _DIGITS,
+        ("magnitude", "sipp-det", "sipp-network"), (1.0, 0.5, 0.3), (3, 5), ("grid",), _DIGITS,
     ),
     ("lenet-300-100", "mnist"): Plan(
         Subject("lenet-300-100", "mnist", Recipe(15, 128, 2e-3)),
-        ("magnitude", "sipp-det"), (0.014, 0.011), (4, 6), ("table",),
+        ("magnitude", "sipp-network"), (0.014, 0.011), (4, 6), ("table",),
         Schedule(again=Recipe(6, 128, 2e-3), levels=Recipe(12, 128, 2e-3), steps=_LENET), (0.1,),
     ),
     ("lenet-5", "mnist"): Plan(
         Subject("lenet-5", "mnist", Recipe(4, 128, 3e-3)),
-        ("magnitude", "sipp-det"), (0.035, 0.025), (4, 6), ("table",),
+        ("magnitude", "sipp-network"), (0.035, 0.025), (4, 6), ("table",),
         Schedule(again=Recipe(3, 128, 2e-3), levels=Recipe(6, 128, 2e-3), steps=_LENET), (0.2,),
+    ),
+    ("oriented:28,4,8,10", "mnist"): Plan(
+        Subject("oriented:28,4,8,10", "mnist", Recipe(12, 256, 1.5e-2)),
+        ("none", "sipp-network"), (0.8,), (6, 7), ("table", "grid"),
+        Schedule(again=Recipe(5, 256, 6e-3), levels=Recipe(20, 256, 4e-3), rate=0.15),
     ),
     ("compact:28,6,10", "mnist"): Plan(
         Subject("compact:28,6,10", "mnist", Recipe(8, 128, 4e-3)),
-        ("none", "magnitude"), (0.8,), (6, 8), ("table",),
+        ("none", "magnitude", "sipp-network"), (0.8,), (6, 8), ("table",),
         Schedule(again=Recipe(5, 128, 4e-3), levels=Recipe(40, 128, 4e-3)),
     ),
 }  # fmt: skip
@@ -63,7 +68,7 @@ PLANS: dict[tuple[str, str], Plan] = {
 
 # What the network of GN-1 is pruned by, and that of half the data where a plan prunes by nothing.
 ROUNDED, USUAL_METHOD = "sipp-det", "magnitude"
-USUAL = {"digits": "dense:64,10", "mnist": "compact:28,6,10"}
+USUAL = {"digits": "dense:64,10", "mnist": "oriented:28,4,8,10"}
 """Network of a data set if none is named."""
 
 

@@ -70,8 +70,9 @@ def command(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Its model: a built-in name, dense:784,32,10, compact:28,8,12 or "
-            "package.module:factory; by default the built-in one that a pruned file fits."
+            help="Its model: a built-in name, dense:784,32,10, compact:28,8,12, "
+            "oriented:28,4,8,10 or package.module:factory; by default the built-in one that a "
+            "pruned file fits."
         ),
     ] = None,
     json: options.Json = False,

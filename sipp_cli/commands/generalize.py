@@ -139,8 +139,8 @@ def command(
     net: Annotated[
         str | None,
         typer.Argument(
-            help="An architecture, as lenet-5, lenet-300-100, compact:28,6,10 or dense:64,10; the "
-            "usual one of the data if unset."
+            help="An architecture, as lenet-5, oriented:28,4,8,10, compact:28,6,10 or dense:64,10; "
+            "the usual one of the data if unset."
         ),
     ] = None,
     data: Annotated[str, typer.Option(help="digits or mnist.")] = "digits",

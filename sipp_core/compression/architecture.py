@@ -10,7 +10,7 @@ from torch import nn
 
 from sipp_core.compression.range_coder import Coder, DamagedError, fixed, one_of
 from sipp_core.zoo import models
-from sipp_core.zoo.architectures import rows_left
+from sipp_core.zoo.architectures import cells_left, rows_left
 from sipp_core.zoo.networks import NETWORKS, Network
 
 NUMBER_BITS = 5
@@ -41,7 +41,16 @@ def _dense_weights(widths: Sizes) -> int:
 def _compact_weights(sizes: Sizes) -> int:
     side, *widths = sizes
     rows = rows_left(side, len(widths))[-1]
-    convolutions = sum(10 * a * b for a, b in pairwise([1, *widths]))
+    return _convolution_weights([1, *widths], rows)
+
+
+def _oriented_weights(sizes: Sizes) -> int:
+    side, cell, *widths = sizes
+    return _convolution_weights(widths, cells_left(side, cell, len(widths) - 1)[-1])
+
+
+def _convolution_weights(widths: list[int], rows: int) -> int:
+    convolutions = sum(10 * a * b for a, b in pairwise(widths))
     return convolutions + 10 * (widths[-1] * rows * rows + 1)
 
 
@@ -59,6 +68,10 @@ _FAMILIES = {name: _family(network) for name, network in NETWORKS.items()} | {
     "compact": Family(
         8, models.compact, lambda sizes: (1, sizes[0], sizes[0]), least=2, most=8,
         weights=_compact_weights,
+    ),
+    "oriented": Family(
+        10, models.oriented, lambda sizes: (1, sizes[0], sizes[0]), least=4, most=8,
+        weights=_oriented_weights,
     ),
 }  # fmt: skip
 FAMILIES = dict(sorted(_FAMILIES.items(), key=lambda item: item[1].number))

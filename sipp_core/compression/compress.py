@@ -162,8 +162,9 @@ def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed
     Args:
         model: any module whose state_dict holds dense tensors only.
         architecture: a family that the file is to name, so that it is read without a template: a
-            name of `sipp_core.models.NAMES`, or one with parameters, "dense:784,32,10" or
-            "compact:28,8,12". None: the reader must be given a module of the same architecture.
+            name of `sipp_core.models.NAMES`, or one with parameters, "dense:784,32,10",
+            "compact:28,8,12" or "oriented:28,4,8,10". None: the reader must be given a module of
+            the same architecture.
 
     Returns:
         The file and what each part of it takes.
@@ -215,8 +216,8 @@ def decompress(
         source: the file's bytes, or its path.
         model: a module of the same architecture, where the file names none; not changed (a deep
             copy receives the values).
-        max_weights: largest number of weights of an architecture with parameters, dense:... or
-            compact:..., that a file may name, >= 1; None for 2**20, or what a template has.
+        max_weights: largest number of weights of an architecture with parameters, such as
+            dense:..., that a file may name, >= 1; None for 2**20, or what a template has.
 
     Returns:
         The network: a copy of the template, or a new module on the CPU in evaluation mode.

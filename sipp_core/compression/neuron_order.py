@@ -37,7 +37,7 @@ def _chain(model: nn.Module) -> list[nn.Linear | nn.Conv2d]:
             if getattr(module, "groups", 1) != 1:
                 raise ValueError(f"layer {name!r} has groups, whose channels have places")
             found.append(module)
-        elif not (isinstance(module, _ELEMENTWISE) or _over_all(module)):
+        elif found and not (isinstance(module, _ELEMENTWISE) or _over_all(module)):
             raise ValueError(
                 f"layer {name!r} is a {type(module).__name__}; its channels may have places"
             )
@@ -58,7 +58,8 @@ def sort_neurons(model: nn.Module) -> nn.Module:
 
     Args:
         model: an `nn.Sequential` of Linear and Conv2d layers (no groups) with activations, pooling,
-            flattening and normalisation over all channels in between; not changed.
+            flattening and normalisation over all channels in between, and anything before the
+            first; not changed.
 
     Returns:
         A deep copy that computes the same up to rounding; layers without a bias keep their order.

@@ -1,9 +1,9 @@
 """The file with the least bound on the true error: how many weights to keep, on how many levels.
 
-Each candidate is pruned, trained again with its zeros held, trained on levels, written to a file
-and read back; the errors that count are those of the network that was read back. Occam's bound
-(GN-3) holds for every file of the code at once, whatever was tried; the number of candidates is
-charged all the same, so that no reader has to follow that argument.
+Each candidate is pruned, trained again with its zeros held, trained on levels, polished, written
+to a file and read back; the errors that count are those of the network that was read back. Occam's
+bound (GN-3) holds for every file of the code at once, whatever was tried; the number of candidates
+is charged all the same, so that no reader has to follow that argument.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sipp_theory
 from sipp_core.certificates.errors import count_errors
 from sipp_core.compression.compress import Compressed, compress, decompress
 from sipp_core.compression.neuron_order import sort_neurons
+from sipp_core.compression.polishing import polished
 from sipp_core.compression.quantization import Codebook, learning_levels
 from sipp_core.methods.filters import prune_filters
 from sipp_core.network.layers import weight_of
@@ -314,6 +315,8 @@ def _written(
     model: nn.Module, dataset: Dataset, setting: Setting, delta: float, architecture: str | None,
     price: float,
 ) -> Coded:  # fmt: skip
+    bits = compress(model).bits + price
+    model = polished(model, dataset.train_inputs, dataset.train_targets, bits, delta)
     model = _in_any_order(model)
     file = compress(model, architecture=architecture)
     # Everything from here on is said of what the file decodes to.

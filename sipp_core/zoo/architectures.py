@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
@@ -107,7 +108,25 @@ def rows_left(side: int, convolutions: int) -> list[int]:
         >>> rows_left(28, 2)
         [14, 6, 2]
     """
-    left = [side // 2 if side > WIDE else side]
+    return _rows(side, side // 2 if side > WIDE else side, convolutions)
+
+
+def cells_left(side: int, cell: int, convolutions: int) -> list[int]:
+    """The same of an oriented network, whose first convolution gets cells of pixels.
+
+    Example:
+        >>> cells_left(28, 4, 1)
+        [7, 2]
+    """
+    if side % cell:
+        raise ValueError(
+            f"cells of {cell} pixels do not fill images of side {side}; take a divisor"
+        )
+    return _rows(side, side // cell, convolutions)
+
+
+def _rows(side: int, first: int, convolutions: int) -> list[int]:
+    left = [first]
     for k in range(1, convolutions + 1):
         if left[-1] < 3:
             raise ValueError(
@@ -126,23 +145,97 @@ def compact(side: int, channels: Sequence[int]) -> nn.Module:
     with normalisation over all channels and places (which has no parameters), ReLU, and 2x2
     max-pooling where more than two rows are left; then one dense layer to 10 classes.
     """
-    if not channels:
-        raise ValueError("channels must name one convolution at least; found none")
-    rows = rows_left(side, len(channels))
     layers: Layers = OrderedDict()
     if side > WIDE:
         layers["pool0"] = nn.AvgPool2d(2)
-    before = 1
+    return nn.Sequential(layers | _convolutions(1, channels, rows_left(side, len(channels))))
+
+
+class OrientedEdges(nn.Module):
+    """How strong edges of each orientation are in each cell of a grey image; nothing is learnt.
+
+    The image, smoothed by [1, 2, 1]/4 both ways, is differentiated by [-1, 0, 1] both ways; the
+    derivative in each of so many directions around the circle is cut off at 2^-20, its square root
+    taken and averaged over square cells, as in histograms of oriented gradients (Dalal and Triggs
+    2005). Every number in it is written here and chosen before any data: a file pays nothing for it
+    but its two parameters.
+
+    Shapes: (n, 1, side, side) to (n, orientations, side/cell, side/cell).
+    """
+
+    # Below it the square root is flat: its slope at 0 would be infinite.
+    LEAST = 2.0**-20
+
+    def __init__(self, cell: int, orientations: int) -> None:
+        super().__init__()
+        self.cell, self.orientations = cell, orientations
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the strengths."""
+        for axis in (2, 3):
+            before, after = _neighbours(x, axis)
+            x = 0.5 * x + 0.25 * (before + after)
+        above, below = _neighbours(x, 2)
+        left, right = _neighbours(x, 3)
+        down, across = below - above, right - left
+        turns = [2 * math.pi * k / self.orientations for k in range(self.orientations)]
+        found = [
+            F.avg_pool2d(
+                (across * math.cos(turn) + down * math.sin(turn)).clamp(min=self.LEAST).sqrt(),
+                self.cell,
+            )
+            for turn in turns
+        ]
+        return torch.cat(found, dim=1)
+
+    def extra_repr(self) -> str:
+        """Its parameters, for printing."""
+        return f"cell={self.cell}, orientations={self.orientations}"
+
+
+def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Every pixel's neighbour before and after it along an axis of images, 0 beyond the edge."""
+    padded = F.pad(x, (0, 0, 1, 1) if axis == 2 else (1, 1))
+    count = x.shape[axis]
+    return padded.narrow(axis, 0, count), padded.narrow(axis, 2, count)
+
+
+def oriented(side: int, cell: int, orientations: int, channels: Sequence[int]) -> nn.Module:
+    """A small convolutional network on fixed oriented edges, to be described in few bits.
+
+    `OrientedEdges`, normalised over all orientations and cells; behind it 3x3 convolutions as in
+    `compact`, pooled by overlapping means that leave no row out and normalised once more; then one
+    dense layer to 10 classes.
+    """
+    rows = cells_left(side, cell, len(channels))
+    layers: Layers = OrderedDict(
+        edges=OrientedEdges(cell, orientations),
+        norm0=nn.GroupNorm(1, orientations, affine=False),
+    )
+    return nn.Sequential(layers | _convolutions(orientations, channels, rows, means=True))
+
+
+def _convolutions(
+    before: int, channels: Sequence[int], rows: Sequence[int], means: bool = False
+) -> Layers:
+    """Convolutions that get so many rows, and a dense layer behind the last."""
+    if not channels:
+        raise ValueError("channels must name one convolution at least; found none")
+    layers: Layers = OrderedDict()
     for k, width in enumerate(channels, start=1):
         layers[f"conv{k}"] = skip_init(nn.Conv2d, before, width, 3)
         layers[f"norm{k}"] = nn.GroupNorm(1, width, affine=False)
         layers[f"relu{k}"] = nn.ReLU()
-        if rows[k - 1] - 2 > 2:
+        left = rows[k - 1] - 2
+        if left > 2 and means:
+            layers[f"pool{k}"] = nn.AvgPool2d(2 + left % 2, 2)
+            layers[f"again{k}"] = nn.GroupNorm(1, width, affine=False)
+        elif left > 2:
             layers[f"pool{k}"] = nn.MaxPool2d(2)
         before = width
     layers["flatten"] = nn.Flatten()
     layers["fc"] = _linear(before * rows[-1] * rows[-1], 10)
-    return nn.Sequential(layers)
+    return layers
 
 
 def resnet(depth: int) -> nn.Module:

@@ -12,7 +12,7 @@ from sipp_core.zoo import architectures
 from sipp_core.zoo import pretrained as shipped
 from sipp_core.zoo.networks import NETWORKS, Network
 
-__all__ = ["NAMES", "build", "compact", "dense", "input_shape", "pretrained"]
+__all__ = ["NAMES", "build", "compact", "dense", "input_shape", "oriented", "pretrained"]
 
 NAMES: tuple[str, ...] = tuple(NETWORKS)
 """Names that `build` knows."""
@@ -152,6 +152,40 @@ def compact(sizes: Sequence[int], seed: int = 0) -> nn.Module:
         raise ValueError(f"sizes must name the side and a width at least; found {numbers}")
     start = whole("seed", seed, 0, 2**63)
     return _initialised(architectures.compact(numbers[0], numbers[1:]), start)
+
+
+def oriented(sizes: Sequence[int], seed: int = 0) -> nn.Module:
+    """Build an untrained small network on fixed oriented edges, as `build` does.
+
+    What sees the image first has no weights: strengths of edges in so many orientations, averaged
+    over cells; see `sipp_core.zoo.architectures.OrientedEdges`. Behind it are 3x3 convolutions and
+    a dense layer, as in `compact`. It takes (batch, 1, side, side) images.
+
+    Args:
+        sizes: side of an image, side of a cell, which divides it, orientations, then the channels
+            of each 3x3 convolution; each >= 1, and 3 cells a side at least.
+        seed: any integer in [0, 2**63).
+
+    Returns:
+        The module, on the CPU, in training mode as every new module.
+
+    Raises:
+        ValueError: fewer than four sizes, one out of range, cells that do not fill the image, more
+            convolutions than there are cells for, or a seed out of range.
+        TypeError: a size or the seed is no integer.
+
+    Example:
+        >>> sum(p.numel() for p in oriented((28, 4, 8, 10), seed=1).parameters())
+        1140
+    """
+    numbers = [whole(f"sizes[{k}]", size, 1) for k, size in enumerate(sizes)]
+    if len(numbers) < 4:
+        raise ValueError(
+            f"sizes must name the side, a cell, orientations and a width at least; found {numbers}"
+        )
+    start = whole("seed", seed, 0, 2**63)
+    side, cell, orientations, *channels = numbers
+    return _initialised(architectures.oriented(side, cell, orientations, channels), start)
 
 
 def pretrained(name: str) -> nn.Module:

@@ -6,9 +6,10 @@ import math
 import os
 import time
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.execution import Progress, evaluating, model_device, some_threads
 from sipp_core.zoo import checkpoints
+from sipp_core.zoo.architectures import OrientedEdges
 from sipp_core.zoo.checkpoints import Checkpoint, State
 from sipp_core.zoo.datasets import Dataset
 from sipp_core.zoo.recipes import Recipe, learning_rate, recipe
@@ -205,6 +207,41 @@ def _channels_last(model: nn.Module, innermost: bool) -> Iterator[None]:
         model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
 
 
+# What computes each input by itself and the same each time, as long as it has no weights.
+_FIXED = (nn.AvgPool2d, nn.GroupNorm, OrientedEdges)
+
+
+def _ahead(model: nn.Module, dataset: Dataset, recipe: Recipe) -> tuple[nn.Module, Dataset]:
+    """The layers that learn, and what the fixed ones before them make of the inputs, once.
+
+    The layers are the model's own. Where inputs change from epoch to epoch or what is made of them
+    is no smaller, everything is left as it is.
+    """
+    as_given = model, dataset
+    changing = recipe.crop or recipe.flip or recipe.channels_last or recipe.precision != "float32"
+    hooked = model._forward_hooks or model._forward_pre_hooks
+    if type(model) is not nn.Sequential or changing or hooked:
+        return as_given
+    layers = list(model._modules.items())
+    count = 0
+    while count < len(layers) and _is_fixed(layers[count][1]):
+        count += 1
+    fixed, rest = (nn.Sequential(OrderedDict(part)) for part in (layers[:count], layers[count:]))
+    one = dataset.train_inputs[:1].to(model_device(model))
+    with evaluating(fixed):
+        if not 0 < count < len(layers) or fixed(one).numel() >= one.numel():
+            return as_given
+        train, test = (
+            torch.cat([fixed(rows.to(one.device)).to(rows.device) for rows in inputs.split(1000)])
+            for inputs in (dataset.train_inputs, dataset.test_inputs)
+        )
+    return rest.train(model.training), replace(dataset, train_inputs=train, test_inputs=test)
+
+
+def _is_fixed(module: nn.Module | None) -> bool:
+    return module is not None and type(module) in _FIXED and not module.state_dict()
+
+
 def _run(
     model: nn.Module, dataset: Dataset, recipe: Recipe, seed: int, file: Checkpoint | None,
     progress: Progress | None,
@@ -301,11 +338,12 @@ def train(
         some_threads(count),
         _channels_last(model, recipe.channels_last),
     ):
-        loss = _run(model, dataset, recipe, order, file, progress)
+        learning, seen = _ahead(model, dataset, recipe)
+        loss = _run(learning, seen, recipe, order, file, progress)
     model.eval()
     return TrainResult(
-        train_accuracy=accuracy(model, dataset.train_inputs, dataset.train_targets),
-        test_accuracy=accuracy(model, dataset.test_inputs, dataset.test_targets),
+        train_accuracy=accuracy(learning, seen.train_inputs, seen.train_targets),
+        test_accuracy=accuracy(learning, seen.test_inputs, seen.test_targets),
         loss=loss,
         recipe=recipe,
         seed=order,

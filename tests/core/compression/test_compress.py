@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune as masks
 
 from sipp_core import Compressed, compress, decompress
+from sipp_core.compression import architecture
 from sipp_core.compression.compress import named_in
 from sipp_core.compression.forms import raw_bytes
 from sipp_core.zoo import models
@@ -98,10 +99,11 @@ def test_a_tensor_seen_before_costs_next_to_nothing(value: Tensor) -> None:
     assert two.bits <= one.bits + 24
 
 
-@pytest.mark.parametrize("name", ["digits-mlp", "lenet-5", "dense:30,20,10"])
+@pytest.mark.parametrize(
+    "name", ["digits-mlp", "lenet-5", "dense:30,20,10", "compact:28,4", "oriented:28,4,8,6"]
+)
 def test_a_file_that_names_its_architecture_needs_no_template(name: str) -> None:
-    widths = tuple(map(int, name.partition(":")[2].split(","))) if ":" in name else ()
-    model = quantised(models.dense(widths) if widths else models.build(name), keep=0.2)
+    model = quantised(architecture.named(name).build(), keep=0.2)
     found = returned(model, name)
     new = decompress(found.content)
     assert not new.training and next(new.parameters()).requires_grad

@@ -142,9 +142,10 @@ def test_forged_streams_are_refused_or_make_a_network(with_template: bool) -> No
 def test_forged_parameters_are_refused_or_make_a_network() -> None:
     rng = np.random.default_rng(2)
     made = 0
-    for trial in range(300):
+    families = [family for family in FAMILIES.values() if family.weights is not None]
+    for trial in range(150 * len(families)):
         recorder, count = Recorder(), int(rng.integers(0, 16))
-        fixed(recorder, FAMILIES["compact" if trial % 2 else "dense"].number, NUMBER_BITS)
+        fixed(recorder, families[trial % len(families)].number, NUMBER_BITS)
         fixed(recorder, count, 4)
         for _ in range(count):
             bits = int(rng.integers(0, 5))
@@ -156,7 +157,7 @@ def test_forged_parameters_are_refused_or_make_a_network() -> None:
             assert str(error).startswith("the content is damaged")
         else:
             made += 1
-    assert 0 < made < 300
+    assert 0 < made < 300  # of 450
 
 
 def test_a_forged_header_cannot_ask_for_much_memory() -> None:

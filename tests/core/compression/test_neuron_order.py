@@ -34,6 +34,15 @@ def test_the_function_stays_and_biases_rise() -> None:
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
 
 
+def test_fixed_layers_before_the_first_are_no_hindrance() -> None:
+    torch.manual_seed(0)
+    model = models.oriented((12, 2, 4, 7))
+    model.get_parameter("conv1.bias").data = torch.randn(7)
+    new, inputs = sort_neurons(model), torch.rand(5, 1, 12, 12)
+    torch.testing.assert_close(new(inputs), model(inputs))
+    assert new.get_parameter("conv1.bias").diff().min() > 0
+
+
 def test_the_file_no_longer_says_the_order() -> None:
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(8, 40), nn.ReLU(), nn.Linear(40, 4))

@@ -102,5 +102,6 @@ def test_every_reference_network_has_a_number_of_its_own() -> None:
     assert all(0 < number < 1 << NUMBER_BITS for number in numbers.values())
     # What is written in files does not change.
     told = {"lenet-300-100": 1, "digits-mlp": 2, "lenet-5": 3, "vgg-small": 4, "resnet-20": 5,
-            "vit-tiny": 6, "dense": 7, "compact": 8, "lenet-5-caffe": 9}  # fmt: skip
+            "vit-tiny": 6, "dense": 7, "compact": 8, "lenet-5-caffe": 9,
+            "oriented": 10}  # fmt: skip
     assert {name: numbers[name] for name in told} == told

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -105,3 +107,38 @@ def test_resnet_20_is_measured_whole() -> None:
     assert len(stats.layers) == 20
     assert [layer.rows for layer in stats.layers if "conv2" in layer.name][-1] == 64
     assert calibrate(model, inputs(1, (3, 32, 32), seed=0), layers="block3_*").layers[0].rows == 64
+
+
+def test_oriented_edges_are_directional_derivatives_of_a_smoothed_image() -> None:
+    cell, count, images = 3, 5, inputs(4, (1, 12, 12), seed=1).double()
+    found = architectures.OrientedEdges(cell, count)(images).numpy()
+    padded = np.pad(images[:, 0].numpy(), ((0, 0), (1, 1), (1, 1)))
+    smooth = np.zeros((4, 14, 14))
+    taps = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    for i, j in itertools.product(range(12), repeat=2):
+        smooth[:, i + 1, j + 1] = (padded[:, i : i + 3, j : j + 3] * taps).sum((1, 2))
+    down = smooth[:, 2:, 1:-1] - smooth[:, :-2, 1:-1]
+    across = smooth[:, 1:-1, 2:] - smooth[:, 1:-1, :-2]
+    for k in range(count):
+        angle = 2 * np.pi * k / count
+        strength = np.sqrt(np.maximum(across * np.cos(angle) + down * np.sin(angle), 2.0**-20))
+        means = strength.reshape(4, 4, cell, 4, cell).mean((2, 4))
+        np.testing.assert_allclose(found[:, k], means, rtol=1e-12)
+
+
+def test_oriented_edges_hold_nothing_that_could_be_learnt() -> None:
+    edges = architectures.OrientedEdges(4, 8)
+    assert not edges.state_dict() and not list(edges.parameters())
+    image = torch.zeros(1, 1, 28, 28, requires_grad=True)
+    edges(image).sum().backward()
+    assert image.grad is not None and image.grad.isfinite().all()
+    assert repr(edges) == "OrientedEdges(cell=4, orientations=8)"
+
+
+def test_cells_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="cells of 5 pixels do not fill images of side 28"):
+        models.oriented((28, 5, 8, 10))
+    with pytest.raises(ValueError, match="too small for 2 convolutions: 2 rows are left"):
+        models.oriented((28, 4, 8, 10, 10))
+    with pytest.raises(ValueError, match=r"a width at least; found \[28, 4, 8\]"):
+        models.oriented((28, 4, 8))

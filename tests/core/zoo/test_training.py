@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,28 @@ def test_a_gpu_learns_as_well_and_its_randomness_is_left_alone(digits: datasets.
     assert torch.equal(torch.cuda.get_rng_state(), state)
     assert result.test_accuracy >= 0.95
     assert next(model.parameters()).device.type == "cuda"
+
+
+@pytest.mark.parametrize("build", [models.oriented, models.compact])
+def test_fixed_layers_are_computed_once_and_no_bit_changes(
+    build: Callable[..., nn.Module], digits: datasets.Dataset
+) -> None:
+    images = torch.rand(130, 1, 20, 20, generator=torch.Generator().manual_seed(0))
+    data = replace(
+        digits, train_inputs=images[:90], train_targets=digits.train_targets[:90],
+        test_inputs=images[90:], test_targets=digits.test_targets[:40],
+    )  # fmt: skip
+    sizes = (20, 4, 3, 4) if build is models.oriented else (20, 4)
+    first, other = build(sizes), build(sizes)
+    fixed = [0, 0]
+    for k, net in enumerate((first, other)):
+        layer = next(iter(net.children()))
+        layer.register_forward_hook(lambda *_, k=k: fixed.__setitem__(k, fixed[k] + 1))
+    # A hook on the whole network sees whole inputs, so nothing may be left out of a pass.
+    other.register_forward_hook(lambda *_: None)
+    results = [training.train(net, data, training.Recipe(2, 32, 1e-2)) for net in (first, other)]
+    assert fixed[0] < 6 < fixed[1]
+    assert same(weights(first), weights(other))
+    assert results[0].train_accuracy == results[1].train_accuracy
+    assert results[0].test_accuracy == results[1].test_accuracy
+    assert not any(module.training for module in first.modules())
