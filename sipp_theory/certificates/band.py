@@ -11,9 +11,8 @@ import functools
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import special
 
-from sipp_theory.numeric import binomial
+from sipp_theory.numeric import binomial, special
 from sipp_theory.numeric import checks as numeric
 from sipp_theory.numeric.checks import Float
 

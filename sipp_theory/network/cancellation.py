@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from sipp_theory.numeric import checks as numeric
+from sipp_theory.numeric import special
 from sipp_theory.numeric.checks import UNIT, Float
 
 

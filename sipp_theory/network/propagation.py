@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from sipp_theory.numeric import checks as numeric
+from sipp_theory.numeric import special
 from sipp_theory.numeric.checks import Float
 
 Phi = Literal["relu", "identity", "tanh", "sigmoid"]
@@ -23,7 +23,7 @@ _PHI: dict[str, Callable[[Float], Float]] = {
     "relu": lambda z: np.maximum(z, 0.0),
     "identity": lambda z: z,
     "tanh": np.tanh,
-    "sigmoid": special.expit,
+    "sigmoid": lambda z: special.expit(z),
 }
 # What evaluating phi itself may lose, relative to values of at most 1.
 _PHI_ROUNDING = {"relu": 0.0, "identity": 0.0, "tanh": 1e-15, "sigmoid": 1e-15}

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from sipp_theory.numeric import checks as nm
+from sipp_theory.numeric import special
 from sipp_theory.numeric.checks import Float
 
 # Relative and absolute guard of a value that numpy or scipy computed.
@@ -49,6 +49,10 @@ def _silu(z: Float) -> Float:
     return z * special.expit(z)
 
 
+def _sigmoid(z: Float) -> Float:
+    return special.expit(z)
+
+
 ACTIVATIONS: dict[str, Activation] = {
     one.name: one
     for one in (
@@ -57,7 +61,7 @@ ACTIVATIONS: dict[str, Activation] = {
         Activation("leaky_relu", lambda z: np.where(z > 0, z, LEAKY * z), 1.0, LEAKY),
         Activation("elu", lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0.0))), 1.0),
         Activation("tanh", np.tanh, 1.0),
-        Activation("sigmoid", special.expit, 0.25),
+        Activation("sigmoid", _sigmoid, 0.25),
         Activation("softplus", lambda z: np.logaddexp(z, 0.0), 1.0),
         Activation("gelu", _gelu, 1.1290, -0.1290, -0.7517915246935645),
         Activation("silu", _silu, 1.0999, -0.0999, -1.2784645427610738),

@@ -12,9 +12,9 @@ from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from sipp_theory.numeric import checks as numeric
+from sipp_theory.numeric import special
 from sipp_theory.numeric.checks import Float
 
 # scipy's incomplete beta is good to some 1e-14 relative; a wider band is left to exact arithmetic.

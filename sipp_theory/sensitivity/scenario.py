@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
-from sipp_theory.numeric import binomial
+from sipp_theory.numeric import binomial, special
 from sipp_theory.numeric import checks as numeric
 from sipp_theory.numeric.checks import Float
 
