@@ -137,6 +137,12 @@ def _ratios(ratios: Sequence[float]) -> str:
 
 def _tickets(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
     """Masks trained in isolation against random ones of the same layer sizes."""
+    if not plan.tickets:
+        yield not_run(
+            f"lottery tickets, {where(plan)}", "train in isolation better than random masks",
+            plan.schedule, "each ticket is two whole trainings; the quick schedule has them",
+            "abstract of [SP]",
+        )  # fmt: skip
     for method in plan.tickets:
         for time in ("initialisation", "training"):
             cells = [

@@ -414,10 +414,12 @@ def test_corenets_lines_follow_the_errors(better: float, agrees: str) -> None:
     assert panels[0]["series"][0]["y"][0] == pytest.approx(better * 1.01 / 0.02, rel=1e-4)
 
 
+CASCADES = replace(sipp_plans.PLANS["reduced"][0], tickets=("sipp-det", "sipp-network-choice"))
+
+
 def sipp_rows(cascade: Callable[[str, float], float], ticket: float) -> list[Json]:
-    plan = sipp_plans.PLANS["reduced"][0]
     rows: list[Json] = []
-    for key, _ in SIPP.tasks(plan, Workshop(), 0):
+    for key, _ in SIPP.tasks(CASCADES, Workshop(), 0):
         kept, wobble = key.get("keep", 1.0), 0.0005 * key["seed"]
         value = {"kept": kept, "accuracy": 0.98, "random": 0.98 - ticket - wobble}
         if key["part"] == "cascade":
@@ -427,7 +429,7 @@ def sipp_rows(cascade: Callable[[str, float], float], ticket: float) -> list[Jso
 
 
 def test_sipps_lines_follow_the_cells() -> None:
-    plans = sipp_plans.PLANS["reduced"][:1]
+    plans = [CASCADES]
     # Ours holds to 3% of the weights, sipp-det to 5%, magnitude to 10%, the others lose at once.
     last = {"sipp-network-choice": 0.03, "sipp-det": 0.05, "magnitude-effective": 0.1}
     rows = sipp_rows(lambda m, k: 0.98 if k >= last.get(m, 1.0) else 0.9749, ticket=0.02)
@@ -455,6 +457,10 @@ def test_sipps_lines_follow_the_cells() -> None:
     assert [line["name"] for line in panels[1]["series"]] == [
         "sipp-network-choice", "sipp-det", "sipp-hybrid", "magnitude-effective",
     ]  # fmt: skip
+    bare = [row for row in rows if row["part"] != "ticket"]
+    untold = SIPP.lines([replace(CASCADES, tickets=())], bare)
+    (left_out,) = [line for line in untold if line.what == f"lottery tickets, {where}"]
+    assert left_out.agrees == "not run" and "two whole trainings" in left_out.why
     worse = sipp_rows(lambda m, k: 0.98 - 0.02 * m.startswith("sipp"), ticket=-0.02)
     lines = {line.what: line for line in SIPP.lines(plans, worse)}
     assert lines[ticket.what].agrees == "no" and lines[par.format("sipp-det")].agrees == "no"
