@@ -119,23 +119,26 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "AL-5", "Refit of the kept weights",
         r"With the kept set $K_i$ of neuron $i$ fixed, its weights and bias minimise $\frac{1}{n} "
-        r"\|\hat{A} w + b - z\|^2 + \lambda \|w - w_0\|^2$ over $w$ with support in $K_i$: "
-        r"$\hat{A}$ ($n$ rows) enters the layer of the pruned network, refitted up to there, $z$ "
-        "leaves the layer of the dense network, $w_0$ are the weights before. They solve "
-        r"$(G + \lambda I) w = c + \lambda w_0$ with $G$ and $c$ the centred moments of the kept "
-        r"inputs, and $b = \bar{z} - w \cdot \bar{a}$; without a bias, the moments are about 0. "
-        "A BatchNorm right behind a layer without a bias serves as one; where the output (or that "
-        r"of its norm) goes into a sum, $z$ is what makes the sum right, given the other summand "
-        "of the pruned network. "
-        r"$\lambda$ is the strength of the ridge times the mean variance of the layer's inputs "
-        "(their mean square without a bias). "
+        r"\|\hat{A} w + b - z\|^2 + \lambda \sum_j d_j (w_j - w_{0j})^2$ over $w$ with support in "
+        r"$K_i$: $\hat{A}$ ($n$ rows) enters the layer of the pruned network, refitted up to "
+        "there, $z$ leaves the layer of the dense network, $w_0$ are the weights before. They "
+        r"solve $(G + \lambda D) w = c + \lambda D w_0$, $D = \mathrm{diag}(d)$, with $G$ and $c$ "
+        r"the centred moments of the kept inputs, and $b = \bar{z} - w \cdot \bar{a}$; without a "
+        "bias, the moments are about 0. A BatchNorm right behind a layer without a bias serves as "
+        "one; where the output (or that of its norm) goes into a sum, $z$ is what makes the sum "
+        "right, given the other summand of the pruned network. "
+        r"$\lambda$ is the strength of the ridge, $d_j$ the variance of input $j$ plus a hundredth "
+        "of the layer's mean variance (mean squares without a bias): correlations shrink by "
+        r"$\lambda/(1 + \lambda)$, variances stay. By default that share is the estimate "
+        r"$\sum_{j \neq k} (1 - r_{jk}^2)^2 / (m \sum_{j \neq k} r_{jk}^2)$ of the best one, $m$ "
+        "the number of inputs, $r$ their correlations. "
         "Nothing is promised of other inputs.",
         "Once it is settled which weights stay, the best values for them are those of a least "
         "squares fit to what the layer gave before.",
         "derived here (ridge regression)", computes=(refit,),
         steps=(
             Step(r"Where the normal equations hold, a change $v$ of $w$ raises the objective by "
-                 r"$\|\hat{A} v\|^2 + \lambda \|v\|^2 \geq 0$: the solution is the only one.",
+                 r"$\|\hat{A} v\|^2 + \lambda \sum_j d_j v_j^2 \geq 0$: there is no other.",
                  network.normal_equations),
             Step(r"For each $w$ the best bias is $\bar{z} - w \cdot \bar{a}$, and what is left is "
                  "the objective of centred rows.", network.intercept_by_centring),

@@ -130,7 +130,7 @@ def no_change_improves(setting: Setting) -> Found:
         target = inputs @ weight.T + (bias if bias.size else 0.0)
 
         def objective(new: np.ndarray, shift: np.ndarray | float) -> np.ndarray:
-            away = ridge * spread.mean() * np.square(new - weight * mask).sum(axis=1)
+            away = ridge * np.square(new - weight * mask) @ (spread + spread.mean() / 100)
             return np.square(inputs @ new.T + shift - target).mean(axis=0) + away
 
         best = found[1] if bias.size else 0.0

@@ -240,10 +240,10 @@ def _by_lstsq(
         z = theirs[i // per_group] @ before[i]
         z = z + biases[0][i] if intercept else z
         squares = rows.var(axis=0) if intercept else np.square(rows).mean(axis=0)
-        pull = np.sqrt(len(rows) * ridge * squares.mean())
+        pull = np.sqrt(len(rows) * ridge * (squares + squares.mean() / 100)[kept])
         count = int(kept.sum())
         above = np.hstack([rows[:, kept], np.ones((len(rows), int(intercept)))])
-        below = np.hstack([pull * np.eye(count), np.zeros((count, int(intercept)))])
+        below = np.hstack([np.diag(pull), np.zeros((count, int(intercept)))])
         right = np.concatenate([z, pull * start[i, kept]])
         truth = np.linalg.lstsq(np.vstack([above, below]), right, rcond=None)[0]
         if after[i, ~kept].any():

@@ -93,20 +93,20 @@ def centred_scores(setting: Setting) -> None:
 @symbolic("AL-5")
 def normal_equations(setting: Setting) -> None:
     """Away from the normal equations' solution the ridge objective grows by a square."""
-    ridge = sp.Symbol("r", positive=True)
+    ridge = sp.diag(*sp.symbols("d0:2", positive=True))
     rows = sp.Matrix(3, 2, sp.symbols("a0:6", real=True))
     z = sp.Matrix(sp.symbols("z0:3", real=True))
     w, w0, v = (sp.Matrix(sp.symbols(f"{name}0:2", real=True)) for name in ("w", "u", "v"))
 
     def objective(at: sp.Matrix) -> sp.Expr:
         residual, away = rows * at - z, at - w0
-        return (residual.T * residual)[0] + ridge * (away.T * away)[0]
+        return (residual.T * residual)[0] + (away.T * ridge * away)[0]
 
-    normal = (rows.T * rows + ridge * sp.eye(2)) * w - rows.T * z - ridge * w0
+    normal = (rows.T * rows + ridge) * w - rows.T * z - ridge * w0
     moved = rows * v
-    growth = (moved.T * moved)[0] + ridge * (v.T * v)[0]
+    growth = (moved.T * moved)[0] + (v.T * ridge * v)[0]
     equal(objective(w + v) - objective(w), growth + 2 * (v.T * normal)[0],
-          "Q(w + v) - Q(w) = ||A v||^2 + r ||v||^2 where the normal equations hold")  # fmt: skip
+          "Q(w + v) - Q(w) = ||A v||^2 + <v, D v> where the normal equations hold")  # fmt: skip
     holds(_squares((*moved, *v)) >= 0, "which is no less than 0")
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.pruning.allocation import largest
 from sipp_core.pruning.method import Facts, Method, Needs, Promise, Pruned, register
-from sipp_core.pruning.refit import REFITTED, RIDGE, refit
+from sipp_core.pruning.refit import REFITTED, refit
 from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.surroundings import Surroundings, look_around
 from sipp_core.pruning.writing import measured_promise, rewrite, rewrites_of
@@ -41,7 +41,7 @@ class SippNetwork(Method):
 
     Attributes:
         rounds: >= 1.
-        ridge: strength of the refit's ridge, > 0, in units of the Gram matrix's mean diagonal.
+        ridge: strength of the refit's ridge, > 0; by default estimated (see `refit`).
         exponent: a in [0, 1], how much the sensitivity counts; 1 ranks by it alone, 0 by magnitude,
             the rival in the same rounds. Sensitivities are estimates: tempered ones do as well on
             dense networks and better on residual ones.
@@ -52,7 +52,7 @@ class SippNetwork(Method):
     """
 
     rounds: int = 8
-    ridge: float = RIDGE
+    ridge: float | None = None
     exponent: float = 0.75
     refit: bool = True
 
@@ -71,8 +71,9 @@ class SippNetwork(Method):
 
     def __post_init__(self) -> None:
         whole("rounds", self.rounds, 1)
-        positive("ridge", self.ridge)
-        if not self.refit and self.ridge != RIDGE:
+        if self.ridge is not None:
+            positive("ridge", self.ridge)
+        if not self.refit and self.ridge is not None:
             raise ValueError(f"ridge has no effect without refit; found ridge={self.ridge!r}")
         if not 0 <= self.exponent <= 1:
             raise ValueError(f"exponent must lie in [0, 1]; found {self.exponent!r}")

@@ -261,11 +261,13 @@ def _read(name: str, value: object, usual: object) -> object:
     if not isinstance(value, str) or isinstance(usual, str):
         return value
     truth = {"true": True, "false": False}
+    # What is estimated unless it is given is a number.
+    kind = float if usual is None else type(usual)
     try:
-        return truth[value.lower()] if isinstance(usual, bool) else type(usual)(value)  # type: ignore[call-arg]
+        return truth[value.lower()] if kind is bool else kind(value)  # type: ignore[call-arg]
     except (KeyError, ValueError) as error:
-        kind = "true or false" if isinstance(usual, bool) else type(usual).__name__
-        raise ValueError(f"parameter {name} must be {kind}; found {value!r}") from error
+        name_of_kind = "true or false" if kind is bool else kind.__name__
+        raise ValueError(f"parameter {name} must be {name_of_kind}; found {value!r}") from error
 
 
 def bounds_of(method: Method) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """Refit (AL-5): the kept weights of each neuron are solved for again, layer by layer.
 
-With the kept set fixed, the weights and the bias of a neuron minimise ||A^ w + b - t||^2 +
-ridge ||w - w_0||^2 over calibration rows: A^ enters the layer of the pruned network, refitted up to
-there, t leaves the layer of the dense one, less what the pruned network has already lost of a sum
-that the layer's output goes into; w_0 are the weights as they were. A BatchNorm right behind a
-layer serves as its bias. Neurons share the layer's Gram matrix and differ in its block.
+With the kept set fixed, the weights and the bias of a neuron minimise mean (A^ w + b - t)^2 +
+ridge sum_j d_j (w_j - w_0j)^2 over calibration rows: A^ enters the layer of the pruned network,
+refitted up to there, t leaves the layer of the dense one, less what the pruned network has already
+lost of a sum that the layer's output goes into; w_0 are the weights as they were, d_j the variance
+of input j and a hundredth of the layer's mean variance. So weighted, the ridge shrinks the inputs'
+correlations and leaves their variances. A BatchNorm right behind a layer serves as its bias.
+Neurons share the layer's Gram matrix and differ in its block.
 """
 
 from __future__ import annotations
@@ -25,9 +27,14 @@ from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.inputs import inputs_a_forward
 from sipp_core.runtime.numbers import generator
 
-__all__ = ["REFITTED", "RIDGE", "calls_in_order", "refit"]
+__all__ = ["REFITTED", "calls_in_order", "refit"]
 
-RIDGE = 1e-2
+# Part of the layer's mean variance that every input's ridge has at least, for inputs that hardly
+# vary, and what the ridge is at least, for inputs that are multiples of each other.
+FLOOR = 1e-2
+LEAST_RIDGE = 1e-4
+# Share by which correlations are shrunk, at most.
+MOST_SHRUNK = 0.99
 REFITTED = (
     "kept weights and biases (behind a layer without one, the running mean of its BatchNorm) were "
     "solved for again on the calibration inputs (AL-5): nothing is promised before, and what the "
@@ -44,7 +51,7 @@ HELD = 2**24
 
 def refit(
     dense: nn.Module, pruned: nn.Module, layers: Sequence[PrunableLayer],
-    masks: Mapping[str, Tensor], inputs: Given, *, ridge: float = RIDGE,
+    masks: Mapping[str, Tensor], inputs: Given, *, ridge: float | None = None,
     size: int | None = None, progress: Progress | None = None,
 ) -> None:  # fmt: skip
     """Refit the kept weights of all layers of `pruned` in place, in the order of the forward pass.
@@ -60,11 +67,13 @@ def refit(
         layers: the layers of `dense` to refit, as `calibrate(...).layers[k].layer`.
         masks: True where a weight is kept, in the weight's shape, by layer name.
         inputs: (n, ...) tensor or `Batch`, without labels.
-        ridge: strength of the ridge, > 0, in units of the Gram matrix's mean diagonal.
+        ridge: strength of the ridge, > 0; by default estimated, layer by layer: lambda/(1 - lambda)
+            for the share lambda by which the correlations of n normal inputs are best shrunk,
+            sum (1 - r_jk^2)^2/(n sum r_jk^2).
         size: inputs a forward pass, >= 1; by default as in `calibrate`.
         progress: callback (done, total, "refit").
 
-    Claim: AL-5. Source: [OWN].
+    Claim: AL-5. Source: [OWN]; the shrinkage is Schaefer and Strimmer 2005's, for normal inputs.
 
     Example:
         >>> dense, pruned = nn.Linear(2, 1), nn.Linear(2, 1)
@@ -175,7 +184,7 @@ def _chosen_rows(place: Surroundings, given: Tensor, chosen: Tensor | None) -> T
 
 def _refit_layer(
     place: Surroundings, own: Surroundings, pruned: nn.Module, mask: Tensor,
-    batches: Sequence[Given], aims: Sequence[_Aim], ridge: float,
+    batches: Sequence[Given], aims: Sequence[_Aim], ridge: float | None,
 ) -> None:  # fmt: skip
     """Solve for one layer, whose inputs are those of the pruned network as it is now."""
     moments = _Moments(own.layer, own.takes_bias)
@@ -191,7 +200,8 @@ def _refit_layer(
     name = own.layer.name
     for batch in batches:
         watch(pruned, {name: own}, batch, done, last=name)
-    weight, bias = moments.solve(own.layer.weight.double(), mask.flatten(1), ridge)
+    inputs = sum(len(batch) for batch in batches)
+    weight, bias = moments.solve(own.layer.weight.double(), mask.flatten(1), ridge, inputs)
     write_weight(name, weight_of(own.layer.module), weight)
     if bias is not None:
         own.shift_to(place, bias)
@@ -221,7 +231,9 @@ class _Moments:
         self.first += rows.sum(1)
         self.target += z.sum(1)
 
-    def solve(self, old: Tensor, mask: Tensor, ridge: float) -> tuple[Tensor, Tensor | None]:
+    def solve(
+        self, old: Tensor, mask: Tensor, ridge: float | None, inputs: int
+    ) -> tuple[Tensor, Tensor | None]:
         """Weights (out, fan_in) with zeros outside the mask, and biases (out,) if there are any."""
         n = max(1, self.rows)
         gram, cross = self.gram / n, self.cross / n
@@ -233,7 +245,8 @@ class _Moments:
         weights = []
         for g in range(groups):
             rows = slice(g * cross.shape[2], (g + 1) * cross.shape[2])
-            weights.append(_solved(gram[g], cross[g].mT, old[rows], mask[rows], ridge))
+            strength = _estimated(gram[g], inputs) if ridge is None else ridge
+            weights.append(_solved(gram[g], cross[g].mT, old[rows], mask[rows], strength))
         weight = torch.cat(weights)
         if not self.intercept:
             return weight, None
@@ -241,15 +254,34 @@ class _Moments:
         return weight, (target - shift).flatten()
 
 
+def _estimated(gram: Tensor, inputs: int) -> float:
+    """Ridge that shrinks correlations as much as their sampling error asks for.
+
+    Rows of one input (patches, tokens) are no independent draws, so that inputs are counted.
+    Shapes: gram (fan_in, fan_in).
+    """
+    variance = gram.diagonal()
+    varies = variance > FLOOR**2 * variance.mean()
+    scale = variance[varies].rsqrt()
+    squares = (gram[varies][:, varies] * scale[:, None] * scale).square().clamp_(max=1.0)
+    squares.fill_diagonal_(0.0)
+    pairs = len(squares) * (len(squares) - 1)
+    known = float(squares.sum())
+    noise = (pairs - 2 * known + float(squares.square().sum())) / max(1, inputs)
+    share = min(MOST_SHRUNK, noise / known) if known > 0 else MOST_SHRUNK
+    return max(LEAST_RIDGE, share / (1 - share))
+
+
 def _solved(gram: Tensor, cross: Tensor, old: Tensor, mask: Tensor, ridge: float) -> Tensor:
     """Ridge regression of each neuron on its kept inputs.
 
     Shapes: gram (fan_in, fan_in), cross, old, mask (out, fan_in).
     """
-    scale = float(gram.diagonal().mean())
+    variance = gram.diagonal()
     new = torch.where(mask, old, 0.0)
-    if not scale > 0:
+    if not float(variance.mean()) > 0:
         return new
+    pull = ridge * (variance + FLOOR * variance.mean())
     counts = mask.sum(1)
     order = torch.argsort(counts)
     order = order[counts[order] > 0]
@@ -262,12 +294,8 @@ def _solved(gram: Tensor, cross: Tensor, old: Tensor, mask: Tensor, ridge: float
         kept = torch.gather(mask[rows], 1, columns)
         block = gram[columns[:, :, None], columns[:, None, :]]
         block = torch.where(kept[:, :, None] & kept[:, None, :], block, 0.0)
-        # Two plain numbers would make a float32 tensor.
-        diagonal = torch.where(kept, block.new_tensor(ridge * scale), 1.0)
-        block.diagonal(dim1=1, dim2=2).add_(diagonal)
-        right = torch.gather(cross[rows], 1, columns) + ridge * scale * torch.gather(
-            old[rows], 1, columns
-        )
+        block.diagonal(dim1=1, dim2=2).add_(torch.where(kept, pull[columns], 1.0))
+        right = torch.gather(cross[rows] + pull * old[rows], 1, columns)
         right = torch.where(kept, right, 0.0)[:, :, None]
         values = torch.cholesky_solve(right, torch.linalg.cholesky(block))[:, :, 0]
         new[rows] = torch.zeros_like(new[rows]).scatter(1, columns, torch.where(kept, values, 0.0))
