@@ -167,7 +167,7 @@ def _named(call: Call) -> bool:
     return inputs.is_dataset(call.data)
 
 
-def _told(
+def told(
     name: str | None, word: str, held: Tensor | Batch, data: Dataset | None, option: str
 ) -> Any:
     """Labels or groups: of the data set, of the inputs' own file, or of a file of their own."""
@@ -201,13 +201,13 @@ def certificate_of(call: Call) -> Certificate:
     import sipp_core
 
     subject, held = both_of(call)
-    told = functools.partial(_told, held=held, data=subject.data)
+    named = functools.partial(told, held=held, data=subject.data)
     return sipp_core.certify(
         subject.original,
         subject.pruned,
         held,
-        labels=told(call.labels, "targets", option="--labels"),
-        groups=told(call.groups, "class", option="--groups"),
+        labels=named(call.labels, "targets", option="--labels"),
+        groups=named(call.groups, "class", option="--groups"),
         seed=call.seed or 0,
         **call.options,
     )

@@ -22,6 +22,7 @@ from sipp_cli.commands import (
     prune_sharded,
     report,
     simulate,
+    sparsest,
     svm,
     validate,
     verify,
@@ -39,8 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (
-    prune, prune_sharded, certify, compress, decompress, bounds, check, report, validate,
-    generalize, bench, verify, diff, simulate, export,
+    prune, prune_sharded, certify, sparsest, compress, decompress, bounds, check, report,
+    validate, generalize, bench, verify, diff, simulate, export,
 ):  # fmt: skip
     _name = _command.__name__.rpartition(".")[2].replace("_", "-")
     app.command(_name, cls=getattr(_command, "Command", None))(_command.command)

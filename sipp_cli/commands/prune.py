@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from sipp_cli import edge, inputs, networks, options, places, ranks, render
+from sipp_cli import edge, inputs, networks, options, places, pruning, ranks, render
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from sipp_core.zoo import Dataset
 
 
-# Calibration inputs, at least, of a method that solves for weights on them.
-HELD_INPUTS = 512
 # Accuracy that a pruned network may lose before the first line of the output warns of it.
 BROKEN = 0.2
 
@@ -38,71 +35,16 @@ class Command(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-class _AllRight(Exception):
-    """Everything was checked, and the first input is about to be read."""
-
-
-class _NoInputs:
-    def __iter__(self) -> Iterator[Any]:
-        raise _AllRight
-
-
-def _method(name: str, settings: list[str], ranking: str | None) -> Method:
-    """The method of that name with the parameters that --set gives, or --ranking of old."""
-    from sipp_core.methods import find_method, variant
-
-    rule, values = find_method(name), {}
-    if ranking is not None:
-        render.note(f"--ranking goes in the next release; write --set rank={ranking}")
-        # What was the default says nothing of a method that does not rank.
-        if ranking != "max" or "rank" in rule.settings():
-            values["rank"] = ranking
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ValueError(f"--set takes NAME=VALUE; found {setting!r}")
-        values[key] = value
-    return variant(rule, values)
-
-
 def _needs(
     rule: Method, model: nn.Module, arguments: dict[str, Any], layers: list[str] | None
 ) -> Needs:
     """Let `prune` check its arguments before minutes are spent on training: it reads no input."""
     from sipp_core.pruning import make_request, prune
 
-    with contextlib.suppress(_AllRight):
-        prune(model, _NoInputs(), method=rule, layers=layers, **arguments)
+    with contextlib.suppress(pruning.AllRight):
+        prune(model, pruning.NoInputs(), method=rule, layers=layers, **arguments)
     request = make_request(rule, model, **arguments)
     return rule.needs(request)
-
-
-def _calibration_size(
-    choice: str | None, available: int, model: nn.Module, layers: list[str] | None, delta: float,
-    holds: bool,
-) -> tuple[int | None, str | None]:  # fmt: skip
-    """How many inputs of a data set to calibrate on, and why if nobody said how many."""
-    if choice is not None:
-        return (None if choice == "all" else _whole(choice)), None
-    from sipp_core.pruning import calibration_need
-
-    size, eta, widest = calibration_need(model, layers, delta)
-    why = f"ES-4 under A1, for {eta:,} neurons of at most {widest:,} inputs and delta = {delta:g}"
-    if holds and size < HELD_INPUTS:
-        size, why = HELD_INPUTS, "the method solves for weights on them"
-    if size >= available:
-        return None, None
-    return (
-        size,
-        f"{size:,} of {available:,} calibration inputs: {why}; --calibration-size says more",
-    )
-
-
-def _whole(choice: str) -> int:
-    try:
-        return int(choice)
-    except ValueError:
-        raise ValueError(f"--calibration-size must be a number or all; found {choice!r}") from None
 
 
 def _measured(network: networks.Network, result: PruneResult, data: Dataset | None) -> Any:
@@ -290,7 +232,7 @@ def command(
     usual_method = "sipp-poisson" if keep is None else "sipp-network"
     if pattern is not None:
         usual_method = "sipp-det"
-    rule = _method(method or usual_method, setting or [], ranking)
+    rule = pruning.method_of(method or usual_method, setting or [], ranking)
     arguments = {
         "keep": keep,
         "eps": eps,
@@ -313,7 +255,7 @@ def command(
     given = inputs.fitted(given, network.model, data)
     # Of a file that the user made, all.
     usual = "all" if calibration_size is None and data_set is None else calibration_size
-    count, why = _calibration_size(
+    count, why = pruning.calibration_size(
         usual, len(given), network.model, layers or None, arguments["delta"],
         needs.inputs or refit or effective,
     )  # fmt: skip

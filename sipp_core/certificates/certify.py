@@ -21,6 +21,7 @@ from sipp_core.certificates.certificate import (
 from sipp_core.certificates.corruptions import Corruption, find_corruption
 from sipp_core.certificates.held_out import (
     gathered,
+    labels_of,
     look_at,
     notes_on,
     origin_of,
@@ -29,7 +30,7 @@ from sipp_core.certificates.held_out import (
 from sipp_core.certificates.measure import Network, check_networks, measure
 from sipp_core.certificates.scores import Score, UserScore, find_score
 from sipp_core.runtime.execution import uncompiled
-from sipp_core.runtime.inputs import Inputs, held_pairs
+from sipp_core.runtime.inputs import Inputs
 from sipp_core.runtime.isolation import isolated
 from sipp_core.runtime.outputs import Output
 from sipp_core.runtime.padding import Mask
@@ -55,24 +56,6 @@ def _laws(given: Sequence[str | Corruption]) -> list[Corruption | None]:
     if len(set(laws)) < len(laws):
         raise ValueError(f"corruptions must differ; found {[law.name for law in laws]!r}")
     return [None, *laws]
-
-
-def _labels(labels: ArrayLike | Tensor | str | None, inputs: Inputs) -> Tensor | None:
-    """(n,) int64 class numbers; "targets" takes those of (input, target) pairs."""
-    if labels is None:
-        return None
-    if isinstance(labels, str):
-        if labels != "targets":
-            raise ValueError(f"labels must be class numbers, or 'targets'; found {labels!r}")
-        pairs = held_pairs(inputs, "inputs")
-        labels = torch.cat([batch.targets for batch in pairs if batch.targets is not None])
-    found = torch.as_tensor(labels).detach().cpu()
-    if found.ndim != 1 or found.is_floating_point() or found.is_complex():
-        raise ValueError(
-            f"labels must be one whole class number an input, (n,); found shape "
-            f"{tuple(found.shape)} and dtype {found.dtype}"
-        )
-    return found.long()
 
 
 def _groups(groups: ArrayLike | Tensor | str | None, labels: Tensor | None) -> np.ndarray | None:
@@ -185,7 +168,7 @@ def certify(
     level = sipp_theory.family_confidence(confidence, statements)
     sipp_theory.points_needed(delta, level)  # refuses what is out of range before any work
     held = gathered(inputs)
-    truth = _labels(labels, held)
+    truth = labels_of(labels, held)
     members = _groups(groups, truth)
     origin = origin_of(pruned)
     seen = look_at(held, origin)

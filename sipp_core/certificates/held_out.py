@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from sipp_core.runtime.batch import Batch, kind_of
-from sipp_core.runtime.inputs import Inputs, batches
+from sipp_core.runtime.inputs import Inputs, batches, held_pairs
 from sipp_core.runtime.numbers import Float, generator
 from sipp_core.runtime.provenance import Provenance, digests, recall
 
@@ -122,3 +123,21 @@ def notes_on(held: HeldOut, errors: Float, labels: Tensor | None) -> tuple[str, 
                 "that all of the population is among them"
             )
     return tuple(notes)
+
+
+def labels_of(labels: ArrayLike | Tensor | str | None, inputs: Inputs) -> Tensor | None:
+    """(n,) int64 class numbers; "targets" takes those of (input, target) pairs."""
+    if labels is None:
+        return None
+    if isinstance(labels, str):
+        if labels != "targets":
+            raise ValueError(f"labels must be class numbers, or 'targets'; found {labels!r}")
+        pairs = held_pairs(inputs, "inputs")
+        labels = torch.cat([batch.targets for batch in pairs if batch.targets is not None])
+    found = torch.as_tensor(labels).detach().cpu()
+    if found.ndim != 1 or found.is_floating_point() or found.is_complex():
+        raise ValueError(
+            f"labels must be one whole class number an input, (n,); found shape "
+            f"{tuple(found.shape)} and dtype {found.dtype}"
+        )
+    return found.long()

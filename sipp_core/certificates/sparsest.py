@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
-import numpy as np
-from torch import nn
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
 
 import sipp_theory
-from sipp_core.certificates.certificate import Certificate, make_certificate, needed_points
-from sipp_core.certificates.held_out import gathered, look_at, origin_of, refuse_reuse
-from sipp_core.certificates.measure import output_errors
+from sipp_core.certificates.certificate import (
+    Certificate,
+    accuracy_of,
+    make_certificate,
+    needed_points,
+    point,
+)
+from sipp_core.certificates.held_out import (
+    gathered,
+    labels_of,
+    look_at,
+    origin_of,
+    refuse_reuse,
+)
+from sipp_core.certificates.measure import Measurements, measure
+from sipp_core.certificates.scores import RelativeL2
 from sipp_core.pruning.arguments import make_request
 from sipp_core.pruning.method import Method, find_method
 from sipp_core.pruning.prune import calibrate_for, prune
@@ -24,24 +37,32 @@ from sipp_core.runtime.outputs import Output
 from sipp_core.runtime.padding import Mask
 from sipp_core.sensitivity.calibrate import Calibration
 
-KEEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02)
+KEEPS = (
+    0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02,
+)  # fmt: skip
+# Share of fresh inputs that the error of a network found by its accuracy is told for.
+SHARE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class SparsestResult:
-    """The sparsest network of a path that provably meets (eps, delta).
+    """The sparsest network of a path that provably meets a target.
 
     Attributes:
         result: the pruning result, or None if not even the densest passed.
-        certificate: its CT-3 certificate, or None.
+        certificate: its certificate, or None: of kind CT-3 for a target (eps, delta); for a target
+            drop its `accuracy` says what is proved of the drop.
         keeps: keep ratios tested, dense to sparse, up to and including the first that failed.
-        violations: held-out violations of each.
-        confidence: family-wise: the chance that the accepted network misses (eps, delta) is at most
+        violations: of each, held-out inputs whose error exceeds eps; for a target drop, those that
+            the original alone gets right.
+        confidence: family-wise: the chance that the accepted network misses the target is at most
             1 - confidence, all tests taken together.
-        eps: the target error.
-        delta: the target share.
+        eps: the target error, or None.
+        delta: the target share, or None.
+        drop: the target drop of accuracy, or None.
+        drops: of each, the drop of accuracy that is proved; empty for a target (eps, delta).
 
-    Claim: CT-3. Source: Maurer et al. 1995, fixed-sequence testing.
+    Claim: CT-3, CT-6. Source: Maurer et al. 1995, fixed-sequence testing.
     """
 
     result: PruneResult | None
@@ -49,8 +70,18 @@ class SparsestResult:
     keeps: tuple[float, ...]
     violations: tuple[int, ...]
     confidence: float
-    eps: float
-    delta: float
+    eps: float | None
+    delta: float | None
+    drop: float | None = None
+    drops: tuple[float, ...] = ()
+
+    def summary(self) -> dict[str, object]:
+        """All fields, ready for JSON; of the network what its own summary says."""
+        return {
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+            "result": None if self.result is None else self.result.summary(),
+            "certificate": None if self.certificate is None else self.certificate.summary(),
+        }
 
 
 @isolated
@@ -59,8 +90,10 @@ def sparsest(
     calibration: Inputs | Calibration,
     holdout: Inputs,
     *,
-    eps: float,
-    delta: float,
+    eps: float | None = None,
+    delta: float | None = None,
+    drop: float | None = None,
+    labels: ArrayLike | Tensor | str | None = None,
     confidence: float = 0.99,
     method: str | Method = "sipp-network",
     keeps: Sequence[float] = KEEPS,
@@ -73,8 +106,10 @@ def sparsest(
 ) -> SparsestResult:
     """Find the sparsest pruned network that provably meets a target on fresh inputs.
 
-    Keep ratios are tested from dense to sparse, each at level 1 - confidence, and the first failure
-    ends the search; the family-wise error stays at that level because the order was fixed before.
+    The target is an error eps that at most a share delta of fresh inputs exceeds, or a drop of
+    accuracy. Keep ratios are tested from dense to sparse, each at level 1 - confidence, and the
+    first failure ends the search; the family-wise error stays at that level because the order was
+    fixed before.
 
     Args:
         model: the trained network; not changed.
@@ -82,6 +117,9 @@ def sparsest(
         holdout: held-out inputs, i.i.d., disjoint from the calibration inputs.
         eps: target relative L2 output error, > 0.
         delta: share of fresh inputs that may exceed it, in (0, 1).
+        drop: in place of both: the original's accuracy on fresh inputs less the pruned network's,
+            at most; in (0, 1).
+        labels: with `drop`, as in `certify`.
         confidence: 1 - alpha of the whole search, in (0, 1).
         method: pruning method, as in `prune`.
         keeps: keep ratios in (0, 1], strictly decreasing; fixed before looking at the hold-out.
@@ -97,28 +135,34 @@ def sparsest(
 
     Raises:
         TypeError: as `prune`.
-        ValueError: as `prune` and `certify`; or keeps not strictly decreasing.
+        ValueError: as `prune` and `certify`; no target or two; or keeps not strictly decreasing.
 
-    Claim: CT-3. Source: Maurer et al. 1995, fixed-sequence testing.
+    Claim: CT-3, CT-6. Source: Maurer et al. 1995, fixed-sequence testing.
 
     Example:
         >>> import torch; net = nn.Sequential(nn.Linear(4, 3))
-        >>> found = sparsest(net, torch.rand(32, 4), torch.rand(200, 4), eps=0.5, delta=0.1,
-        ...                  keeps=(1.0,))
-        >>> found.certificate.violations
+        >>> best = sparsest(net, torch.rand(32, 4), torch.rand(200, 4), eps=0.5, delta=0.1,
+        ...                 keeps=(1.0,))
+        >>> best.certificate.violations
         0
+        >>> held = torch.rand(2000, 4)
+        >>> best = sparsest(net, torch.rand(32, 4), held, drop=0.01, labels=net(held).argmax(1),
+        ...                 keeps=(1.0,))
+        >>> round(best.certificate.accuracy.drop, 4)
+        0.0026
     """
-    if not eps > 0:
-        raise ValueError(f"eps must be greater than 0; found {eps!r}")
-    ratios = list(keeps)
-    falling = all(a > b for a, b in itertools.pairwise(ratios))
-    if not ratios or not falling or not 0 < ratios[-1] <= ratios[0] <= 1:
+    _refuse_search(eps, delta, drop, keeps)
+    if (drop is None) != (labels is None):
         raise ValueError(
-            f"keeps must be strictly decreasing and not empty, within (0, 1]; found {ratios!r}"
+            f"labels go with a target drop: give both, or neither; found drop={drop!r} and "
+            f"{'no labels' if labels is None else 'labels'}"
         )
+    ratios = list(keeps)
     model = uncompiled(model)
-    needed = needed_points(delta, confidence)
+    share = SHARE if delta is None else delta
+    needed = needed_points(share, confidence)
     held = gathered(holdout)
+    truth = labels_of(labels, held)
     rule = find_method(method)
     first = make_request(rule, model, keep=ratios[0], scope=scope, seed=seed, output=output)
     measured = (
@@ -126,8 +170,9 @@ def sparsest(
         if isinstance(calibration, Calibration)
         else calibrate_for(rule, first, calibration, mask=mask)
     )
-    best: tuple[PruneResult, np.ndarray, np.ndarray] | None = None
+    best: tuple[PruneResult, Measurements] | None = None
     counts: list[int] = []
+    drops: list[float] = []
     for index, keep in enumerate(ratios):
         if progress is not None:
             progress(index, len(ratios), f"keep {keep:g}")
@@ -137,24 +182,82 @@ def sparsest(
         if index == 0:
             seen = look_at(held, origin_of(candidate.model))
             refuse_reuse(candidate.model, seen, allow_repeats)
-        errors, changed = output_errors(model, candidate.model, held, output=output, mask=mask)
-        counts.append(int((errors > eps).sum()))
-        tested = sipp_theory.fixed_sequence(counts, len(errors), delta, confidence)
-        if tested.last != index:
+            if truth is not None and len(truth) != seen.n:
+                raise ValueError(f"there are {len(truth)} labels for {seen.n} inputs")
+        found = measure(
+            model, candidate.model, held, [RelativeL2()], labels=truth, output=output, mask=mask
+        )
+        if drop is None:
+            assert eps is not None
+            errors = found.scores[:, 0]
+            counts.append(int((errors > eps).sum()))
+            passed = sipp_theory.fixed_sequence(counts, len(errors), share, confidence).last
+        else:
+            told = accuracy_of(found.right, confidence)
+            assert told is not None
+            counts.append(told.broken)
+            drops.append(told.drop)
+            passed = index if told.drop <= drop else index - 1
+        if passed != index:
             break
-        best = candidate, errors, changed
-    certificate = None
-    if best is not None:
-        certificate = make_certificate(
-            "CT-3", best[1], best[2], eps=eps, delta=delta, confidence=confidence, needed=needed,
-            seed=seed, family=len(ratios),
-        )  # fmt: skip
+        best = candidate, found
     return SparsestResult(
         result=None if best is None else best[0],
-        certificate=certificate,
+        certificate=None
+        if best is None
+        else _certificate(best[1], eps, share, confidence, needed, seed, len(ratios)),
         keeps=tuple(ratios[: len(counts)]),
         violations=tuple(counts),
         confidence=confidence,
         eps=eps,
         delta=delta,
+        drop=drop,
+        drops=tuple(drops),
+    )
+
+
+def _refuse_search(
+    eps: float | None, delta: float | None, drop: float | None, keeps: Sequence[float]
+) -> None:
+    """Refuse anything but one target, whole, and keep ratios from dense to sparse."""
+    if (drop is None) == (eps is None) or (eps is None) != (delta is None):
+        raise ValueError(
+            "give one target: eps and delta, or drop (with labels); found "
+            f"eps={eps!r}, delta={delta!r}, drop={drop!r}"
+        )
+    if eps is not None and not eps > 0:
+        raise ValueError(f"eps must be greater than 0; found {eps!r}")
+    if drop is not None and not 0 < drop < 1:
+        raise ValueError(f"drop must lie in (0, 1); found {drop!r}")
+    ratios = list(keeps)
+    falling = all(a > b for a, b in itertools.pairwise(ratios))
+    if not ratios or not falling or not 0 < ratios[-1] <= ratios[0] <= 1:
+        raise ValueError(
+            f"keeps must be strictly decreasing and not empty, within (0, 1]; found {ratios!r}"
+        )
+
+
+def _certificate(
+    found: Measurements, eps: float | None, delta: float, confidence: float, needed: float,
+    seed: int, family: int,
+) -> Certificate:  # fmt: skip
+    """What is proved of the accepted network; all but the target is charged for the choice."""
+    errors = found.scores[:, 0]
+    if eps is not None:
+        return make_certificate(
+            "CT-3", errors, found.changed, eps=eps, delta=delta, confidence=confidence,
+            needed=needed, seed=seed, family=family,
+        )  # fmt: skip
+    level = sipp_theory.family_confidence(confidence, family)
+    kind, limit, share, needed = point(errors, None, delta, level)
+    certificate = make_certificate(
+        kind, errors, found.changed, eps=limit, delta=share, confidence=confidence,
+        needed=needed, seed=seed, family=family,
+    )  # fmt: skip
+    target, rest = accuracy_of(found.right, confidence), accuracy_of(found.right, level)
+    assert target is not None and rest is not None
+    return replace(
+        certificate,
+        accuracy=replace(target, lower=rest.lower),
+        claims=("CT-3", "CT-6", *certificate.claims),
     )

@@ -400,3 +400,80 @@ def test_a_share_that_no_number_of_inputs_can_show_is_vacuous() -> None:
     assert "at least inf are needed" in found.sentence()
     search = sparsest(small(), inputs(40, 1), inputs(50, 2), eps=0.5, delta=1e-15, keeps=(0.9,))
     assert search.result is None
+
+
+# ---- the sparsest network by accuracy ----------------------------------------------------------
+
+
+class Answers(nn.Module):
+    """The class 1 at inputs above a threshold that falls with what is kept, else the class 0."""
+
+    def __init__(self, keep: float) -> None:
+        super().__init__()
+        self.keep = keep
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.one_hot((x[:, 0] > 1 - self.keep).long(), 2).double()
+
+
+def test_a_target_drop_is_tested_at_the_level_of_the_whole_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer differs at a share 1 - keep of the inputs: all of them are broken."""
+    home = sys.modules["sipp_core.certificates.sparsest"]
+    monkeypatch.setattr(home, "prune", lambda *_, keep, **__: FakeResult(Answers(keep)))
+    monkeypatch.setattr(home, "calibrate_for", lambda *given, **named: None)
+    held = column((np.arange(1000) + 0.5) / 1000)
+    labels = torch.ones(1000, dtype=torch.long)
+    keeps = (1.0, 0.98, 0.97, 0.95, 0.5)
+    best = sparsest(Answers(1.0), [], held, drop=0.05, labels=labels, confidence=0.95, keeps=keeps)
+    broken = (0, 20, 30, 50)
+    assert best.violations == broken and best.keeps == keeps[:4]
+    expected = [float(sipp_theory.accuracy_drop(k, 0, 1000, 0.95)) for k in broken]
+    assert list(best.drops) == expected and expected[2] <= 0.05 < expected[3]
+    assert best.result is not None and best.result.model.keep == 0.97
+    told = best.certificate
+    assert told is not None and told.accuracy is not None and "CT-6" in told.claims
+    assert told.accuracy.drop == expected[2] and told.accuracy.broken == 30
+    # What the search did not test is charged for the choice among five.
+    level = sipp_theory.family_confidence(0.95, 5)
+    assert told.accuracy.lower == sipp_theory.accuracy_bound(970, 1000, level)
+    assert told.disagreement == sipp_theory.violation_bound(30, 1000, level)
+    assert (best.eps, best.delta, best.drop) == (None, None, 0.05)
+
+
+def test_a_target_drop_is_met_on_fresh_inputs_by_a_real_pruner() -> None:
+    model, x, held, fresh = small(), inputs(200, 1), inputs(2000, 2), inputs(4000, 3)
+    with torch.no_grad():
+        labels, truth = (model(each).argmax(1) for each in (held, fresh))
+    best = sparsest(
+        model, x, list(zip(held.split(100), labels.split(100), strict=True)), drop=0.1,
+        labels="targets", confidence=0.95, method="magnitude", keeps=(0.9, 0.6, 0.3, 0.1),
+    )  # fmt: skip
+    assert best.result is not None and best.certificate is not None
+    with torch.no_grad():
+        right = (best.result.model(fresh).argmax(1) == truth).double().mean()
+    assert 1 - float(right) <= 0.1 and best.certificate.accuracy is not None
+    assert 0 < best.certificate.accuracy.drop <= 0.1
+    summary = best.summary()
+    assert summary["certificate"] == best.certificate.summary() and summary["keeps"] == best.keeps
+    assert summary["result"] == best.result.summary() and summary["drop"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "give one target"),
+        ({"eps": 0.5}, r"give one target.*delta=None"),
+        ({"delta": 0.5}, "give one target"),
+        ({"eps": 0.5, "delta": 0.1, "drop": 0.1}, "give one target"),
+        ({"drop": 0.1, "delta": 0.1, "labels": "targets"}, "give one target"),
+        ({"drop": 0.1}, "labels go with a target drop.*no labels"),
+        ({"eps": 0.5, "delta": 0.1, "labels": torch.zeros(100).long()}, "labels go with a target"),
+        ({"drop": 0.0, "labels": torch.zeros(100).long()}, r"drop must lie in \(0, 1\)"),
+        ({"drop": 0.1, "labels": torch.zeros(99).long()}, "there are 99 labels for 100 inputs"),
+    ],
+)
+def test_half_a_target_and_two_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sparsest(small(), inputs(100, 1), inputs(100, 2), **arguments)
