@@ -145,8 +145,25 @@ def sharded(asked: Json) -> Json:
         return _peak(work) | {"weights": count, "block": block}
 
 
+def svm_solver(asked: Json) -> Json:
+    """A linear SVM by one solver."""
+    from reports.benches import svm
+
+    if asked["solver"] == "libsvm":
+        svm.limit_cpu(int(asked["patience"]))
+    return svm.solve(asked, _peak)
+
+
+def svm_mapped(asked: Json) -> Json:
+    """A linear SVM on a file larger than the memory."""
+    from reports.benches import svm
+
+    return svm.mapped(asked)
+
+
 TASKS: dict[str, Callable[[Json], Json]] = {
-    "measure": measure, "coverage": coverage, "first": first, "rank": rank,
+    "measure": measure, "coverage": coverage, "first": first, "rank": rank, "svm": svm_solver,
+    "svm_mapped": svm_mapped,
     "sharded": sharded,
 }  # fmt: skip
 

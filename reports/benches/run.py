@@ -34,7 +34,7 @@ FAMILIES: dict[str, Family] = {
         "ceiling": "ceiling", "kernel": "kernel", "inputs": "inputs", "scaling": "scaling",
         "allocation": "allocation", "prune": "pruning", "net-trim": "trimming", "peers": "peers",
         "monte-carlo": "monte_carlo", "convolution": "convolution", "processes": "processes",
-        "sharded": "sharded", "gpu": "gpu",
+        "svm": "svm", "sharded": "sharded", "gpu": "gpu",
     }.items()
 }  # fmt: skip
 SCALES = ("full", "quick", "tiny")

@@ -148,7 +148,8 @@ def _about(view: View, X: Matrix, y: Float, weight: Float) -> Float | None:
         return float(np.median((sample @ change[:-1] + change[-1]) ** 2))
 
     noise, apart = moved(solved[1] - solved[2]) / 4 * (1 - size / n), moved(solved[0] - here)
-    return here + max(0.0, 1 - noise / apart) * (solved[0] - here) if apart > 0 else None
+    # Twice the noise: to move a solution that is right already costs more than not to move.
+    return here + max(0.0, 1 - 2 * noise / apart) * (solved[0] - here) if apart > 0 else None
 
 
 def one_pass(

@@ -292,3 +292,89 @@ def test_two_results_side_by_side(sipp: Call, certified: Path) -> None:
 
 def test_diff_refuses_what_it_cannot_read(refused: Refused, weights: Path, tmp_path: Path) -> None:
     assert "neither a certificate nor a network" in refused("diff", weights, weights)
+
+
+RESIDUAL = """
+import copy
+import warnings
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        return self.relu(x + self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+
+def residual():
+    torch.manual_seed(0)
+    stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+    blocks = (Block(8), nn.MaxPool2d(2), Block(8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(stem, *blocks, nn.Linear(8, 5)).eval()
+
+def resnet18():
+    import torchvision
+
+    torch.manual_seed(0)
+    return torchvision.models.resnet18(weights=None, num_classes=5).eval()
+
+def _pruned(net):
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    prune.global_unstructured(
+        [(m, "weight") for m in layers], pruning_method=prune.L1Unstructured, amount=0.2
+    )
+    return net
+
+def _quantized(net):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.ao.quantization import get_default_qconfig_mapping
+        from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+        generator = torch.Generator().manual_seed(1)
+        images = torch.randn(16, 3, 32, 32, generator=generator)
+        ready = prepare_fx(copy.deepcopy(net), get_default_qconfig_mapping(), (images,))
+        with torch.no_grad():
+            ready(images)
+        return convert_fx(ready)
+
+def residual_pruned():
+    return _pruned(residual())
+
+def residual_quantized():
+    return _quantized(residual())
+
+def resnet18_pruned():
+    return _pruned(resnet18())
+
+def resnet18_quantized():
+    return _quantized(resnet18())
+"""
+
+
+@pytest.mark.parametrize("network", ["residual", "resnet18"])
+@pytest.mark.parametrize("made", ["pruned", "quantized"])
+def test_residual_networks_that_torch_pruned_or_quantized(
+    sipp: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, made: str
+) -> None:
+    if network == "resnet18":
+        pytest.importorskip("torchvision", reason="needs the extra 'zoo'")
+    name = f"residual_{made}_{network}"
+    (tmp_path / f"{name}.py").write_text(RESIDUAL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", rng.normal(size=(40, 3, 32, 32)).astype(np.float32))
+    ended = sipp("certify", "--original", f"{name}:{network}", "--pruned",
+                 f"{name}:{network}_{made}", "--inputs", "x.npy", "--delta", "0.2",
+                 "--out", "certificate.json", "--json")  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert 0 < ended.json["eps"] < float("inf") and ended.json["n"] == 40
+    assert sipp("verify", "certificate.json").code == 0

@@ -101,7 +101,7 @@ def test_a_target_is_met_or_not(value: float, sense: str, met: bool) -> None:
 
 
 # Families that start processes are tested one by one below.
-ALONE = ("monte-carlo", "convolution", "processes", "sharded")
+ALONE = ("monte-carlo", "convolution", "processes", "sharded", "svm")
 
 
 @pytest.fixture(scope="module")
@@ -317,14 +317,14 @@ def test_a_process_that_fails_is_named() -> None:
 
 
 @pytest.mark.skipif(not children.tells_memory(), reason="no /proc to read the peak from")
-@pytest.mark.parametrize("family", ["monte-carlo", "convolution", "sharded"])
+@pytest.mark.parametrize("family", ["monte-carlo", "convolution", "sharded", "svm"])
 def test_peak_memory_is_told(family: str) -> None:
     found = FAMILIES[family](TINY)
     sound(found)
     assert any(one.unit == "MiB" for one in found.measured)
 
 
-@pytest.mark.parametrize("family", ["monte-carlo", "convolution", "sharded", "scaling"])
+@pytest.mark.parametrize("family", ["monte-carlo", "convolution", "sharded", "scaling", "svm"])
 def test_a_system_that_tells_no_memory_is_said_so(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
