@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from sipp_core.runtime import generator
-from sipp_core.svm.bands import Bands, View
+from sipp_core.svm.bands import Bands, Look, View
 from sipp_core.svm.blocks import (
     Block,
     Matrix,
@@ -54,8 +54,8 @@ def certify_svm(
     F(w, b) = ||w||^2/2 + C sum u_i max(0, 1 - y_i (<x_i, w> + b)) <= (1 + eps) F*, with a free
     intercept, by Jensen: the `band` points nearest the hinge stay by themselves, all others become
     weighted means by class, side and distance, and the dual value of these few is below F*. One
-    pass, one small solve; no probability, no assumption. Of an array, the band is laid where the
-    optimum is likely to be: between (w, b) and the solution of a random sample. Loose where more
+    pass, a small solve; no probability, no assumption. Of an array, a second band lies where the
+    optimum is likely to be, between (w, b) and the solution of a random sample. Loose where more
     points than the band change sides: then solve on from the returned w and b.
 
     Args:
@@ -105,6 +105,7 @@ def certify_svm(
         normal, intercept, positive_number("C", C),
         min(int(band), BAND_BYTES // (8 * max(len(normal), 1))), np.ones(len(normal) + 1),
     )  # fmt: skip
+    views = [view]
     if y is None:
         if sparse.issparse(X) or isinstance(X, np.ndarray) or not isinstance(X, Iterable):
             raise ValueError("y must be given with an array X; leave it out for chunks (X, y)")
@@ -119,8 +120,11 @@ def certify_svm(
         total = rows.shape[0]
         weight = check_weight(sample_weight, total, 0)
         blocks = array_blocks(rows, labels, weight)
-        view = replace(view, about=_about(view, rows, labels, weight))
-    return one_pass(view, blocks, total, progress).certificate(1e-10)
+        about = _about(view, rows, labels, weight)
+        if about is not None:
+            views.append(replace(view, about=about))
+    proofs = [bands.certificate(1e-10) for bands in one_pass(views, blocks, total, progress)]
+    return max(proofs, key=lambda one: one.dual)
 
 
 def _about(view: View, X: Matrix, y: Float, weight: Float) -> Float | None:
@@ -148,29 +152,29 @@ def _about(view: View, X: Matrix, y: Float, weight: Float) -> Float | None:
         return float(np.median((sample @ change[:-1] + change[-1]) ** 2))
 
     noise, apart = moved(solved[1] - solved[2]) / 4 * (1 - size / n), moved(solved[0] - here)
-    # Twice the noise: to move a solution that is right already costs more than not to move.
-    return here + max(0.0, 1 - 2 * noise / apart) * (solved[0] - here) if apart > 0 else None
+    return here + max(0.0, 1 - noise / apart) * (solved[0] - here) if apart > 0 else None
 
 
 def one_pass(
-    view: View, blocks: Iterable[Block], total: int = 0, progress: Progress | None = None
-) -> Bands:
-    """The sums of all blocks, in order."""
-    bands: Bands | None = None
+    views: list[View], blocks: Iterable[Block], total: int = 0, progress: Progress | None = None
+) -> list[Bands]:
+    """The sums of all blocks, in order, for each view."""
+    merged: list[Bands] = []
     done = 0
     for block in blocks:
-        if block.X.shape[1] != len(view.w):
+        if block.X.shape[1] != len(views[0].w):
             raise ValueError(
-                f"w must have {block.X.shape[1]} entries, one a column of X; found {len(view.w)}"
+                f"w must have {block.X.shape[1]} entries, one a column of X; found "
+                f"{len(views[0].w)}"
             )
-        part = Bands.of(view, block)
-        if bands is None:
-            bands = part
-        else:
+        look = Look.at(views[0], block)
+        parts = [Bands.seen(view, look) for view in views]
+        for bands, part in zip(merged, parts, strict=False):
             bands.merge(part)
+        merged = merged or parts
         done += block.rows
         if progress is not None:
             progress(done, total, "rows")
-    if bands is None:
+    if not merged:
         raise ValueError("X holds no rows")
-    return bands
+    return merged

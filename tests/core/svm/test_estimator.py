@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.kernel_approximation import Nystroem, RBFSampler
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -108,6 +109,24 @@ def test_pipelines_and_grids(data: tuple[np.ndarray, np.ndarray]) -> None:
     assert grid.fit(X, y).best_score_ > 0.8
     copy: Any = clone(small(class_weight={1: 2.0}))
     assert copy.get_params()["class_weight"] == {1: 2.0}
+
+
+@pytest.mark.parametrize("features", [Nystroem, RBFSampler])
+def test_a_kernel_by_its_feature_map(features: Callable[..., Any]) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30_000, 2))
+    y = np.where((X**2).sum(axis=1) > 1.4, "out", "in")
+    model = make_pipeline(
+        features(gamma=0.5, n_components=20, random_state=0),
+        CoresetSVC(C, target=1e-4, band=3000, random_state=0),
+    ).fit(X, y)
+    last: Any = model[-1]
+    assert model.score(X, y) > 0.9
+    # What is certified is the linear problem in the features.
+    seen, signs = model[0].transform(X), np.where(y == "out", 1.0, -1.0)
+    best, (proof,) = solve_svm(seen, signs, C), last.certificates_
+    assert proof.dual <= best.primal and proof.eps <= 1e-4
+    assert proof.primal / best.primal - 1 <= proof.eps
 
 
 def test_a_target_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
