@@ -53,9 +53,11 @@ class Store:
         if self.folder is None:
             return None
         try:
-            found = json.loads((self.folder / f"{check}.json").read_text("utf-8"))
-            return [read_evidence(_numbers(one)) for one in found]
-        except (OSError, ValueError, TypeError, AttributeError):
+            held = json.loads((self.folder / f"{check}.json").read_text("utf-8"))
+            if _seal(held["evidence"]) != held["sha256"]:
+                return None
+            return [read_evidence(_numbers(one)) for one in json.loads(held["evidence"])]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def put(self, check: str, evidence: Sequence[Evidence]) -> None:
@@ -64,7 +66,12 @@ class Store:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps([_plain(one.summary()) for one in evidence], allow_nan=False)
-        write_atomically(self.folder / f"{check}.json", text.encode())
+        sealed = json.dumps({"evidence": text, "sha256": _seal(text)})
+        write_atomically(self.folder / f"{check}.json", sealed.encode())
+
+
+def _seal(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ made again.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import math
 import os
@@ -18,11 +19,12 @@ from typing import Any
 
 from reports.benches.machine import describe
 from reports.validation.sources import source_digest
-from sipp_core.runtime import versions, write_atomically
+from sipp_core.runtime import read_bytes, versions, write_atomically
 
 Json = dict[str, Any]
 Key = Mapping[str, str | int | float]
-FORMAT = "sipp-theory validation cells 1"
+# In files of the old format no line carries a checksum.
+OLD_FORMAT, FORMAT = "sipp-theory validation cells 1", "sipp-theory validation cells 2"
 
 
 def machine(device: str = "cpu") -> str:
@@ -85,7 +87,7 @@ class Cells:
         if not self.path.is_file():
             write_atomically(self.path, (json.dumps({"format": FORMAT}) + "\n").encode())
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cell, allow_nan=False) + "\n")
+            file.write(json.dumps(cell | {"sha256": _seal(cell)}, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -116,22 +118,31 @@ def _check(name: str, value: Json) -> None:
 
 def _read(path: Path) -> dict[str, Json]:
     """Cells of a file, whose last line may have been cut off; that line is taken away."""
-    content = path.read_bytes()
+    content = read_bytes(path, "file of cells")
     whole = content[: content.rfind(b"\n") + 1]
     try:
         head, *lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
-        if head["format"] != FORMAT:
+        if head["format"] not in (OLD_FORMAT, FORMAT):
             raise ValueError(f"its format is {head['format']!r}")
+        for number, cell in enumerate(lines, 2):
+            seal = cell.pop("sha256", None if head["format"] == FORMAT else _seal(cell))
+            if seal != _seal(cell):
+                raise ValueError(f"line {number} was altered")
         found = {_text(cell["key"]): cell for cell in lines}
         if not all({"value", "made"} <= cell.keys() for cell in lines):
             raise ValueError("a cell without its value")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} holds no cells of an experiment ({error}); move it away to start anew"
         ) from error
     if whole != content:
         write_atomically(path, whole)
     return found
+
+
+def _seal(cell: Json) -> str:
+    """SHA-256 of a cell."""
+    return hashlib.sha256(json.dumps(cell, sort_keys=True).encode()).hexdigest()
 
 
 def _text(key: Key) -> str:

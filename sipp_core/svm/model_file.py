@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from os import PathLike
@@ -16,7 +17,8 @@ from sipp_core.runtime import write_atomically
 from sipp_core.svm.estimator import CoresetSVC
 from sipp_theory.svm import SvmCertificate
 
-FORMAT = "sipp-svm-1"
+# Files of the old format carry no checksum.
+OLD_FORMAT, FORMAT = "sipp-svm-1", "sipp-svm-2"
 FIELDS = ("primal", "dual", "eps", "points", "groups")
 
 
@@ -64,8 +66,18 @@ def save_model(model: CoresetSVC, path: str | PathLike[str]) -> Path:
         "intercept": np.ascontiguousarray(model.intercept_, np.float64),
         "class_weight": np.ascontiguousarray(model.class_weight_, np.float64),
     }
-    content = safetensors.numpy.save(tensors, {"svm": json.dumps(facts)})
+    text = json.dumps(facts | {"sha256": _seal(facts, *tensors.values())})
+    content = safetensors.numpy.save(tensors, {"svm": text})
     return write_atomically(path, content)
+
+
+def _seal(facts: dict[str, Any], *arrays: np.ndarray) -> str:
+    """SHA-256 of what a file holds."""
+    text = json.dumps({name: value for name, value in facts.items() if name != "sha256"})
+    digest = hashlib.sha256(text.encode())
+    for one in arrays:
+        digest.update(f"{one.dtype} {one.shape}".encode() + one.tobytes())
+    return digest.hexdigest()
 
 
 def _plain(value: float) -> float | str:
@@ -104,15 +116,20 @@ def load_model(path: str | PathLike[str]) -> CoresetSVC:
                 held.get_tensor(name) for name in ("coef", "intercept", "class_weight")
             )
         return _restored(facts, coef, intercept, factors)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (
+        safetensors.SafetensorError, KeyError, TypeError, ValueError, AttributeError,
+        RecursionError,
+    ) as error:  # fmt: skip
         raise ValueError(f"{file} is damaged or no model of `sipp svm fit`: {error}") from error
 
 
 def _restored(
     facts: dict[str, Any], coef: np.ndarray, intercept: np.ndarray, factors: np.ndarray
 ) -> CoresetSVC:
-    if facts["format"] != FORMAT:
+    if facts["format"] not in (OLD_FORMAT, FORMAT):
         raise ValueError(f"format {facts['format']!r}, not {FORMAT!r}")
+    if facts["format"] == FORMAT and facts["sha256"] != _seal(facts, coef, intercept, factors):
+        raise ValueError("its checksum does not match")
     labels = np.array(facts["classes"])
     rows = 1 if len(labels) == 2 else len(labels)
     fits = (

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from sipp_core.runtime.execution import model_device
 from sipp_core.runtime.files import read_bytes, write_atomically
 from sipp_core.runtime.provenance import fingerprint
-from sipp_core.runtime.tensor_files import read_torch
+from sipp_core.runtime.tensor_files import is_torch_file, read_torch
 from sipp_core.zoo.datasets import Dataset
 from sipp_core.zoo.recipes import Recipe
 
 # Bytes that a checkpoint may unpack to.
 MOST = 1 << 34
+_MAGIC = b"sipp checkpoint\n"
 
 
 @dataclass
@@ -59,7 +60,7 @@ def read(path: Path, model: nn.Module, dataset: Dataset, recipe: Recipe, seed: i
     except FileNotFoundError:
         return Checkpoint(path, run, None)
     try:
-        held = read_torch(content, str(path), MOST)
+        held = read_torch(_unsealed(content), str(path), MOST)
         known = dict(held["run"])
     except (ValueError, KeyError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
@@ -104,7 +105,19 @@ def write(state: State, file: Checkpoint) -> None:
         },
         content,
     )
-    write_atomically(file.path, content.getvalue())
+    seal = hashlib.sha256(content.getvalue()).digest()
+    write_atomically(file.path, _MAGIC + seal + content.getvalue())
+
+
+def _unsealed(content: bytes) -> bytes:
+    """What was sealed; checkpoints of older releases are torch files without a seal."""
+    if is_torch_file(content):
+        return content
+    start = len(_MAGIC) + hashlib.sha256().digest_size
+    seal, rest = content[len(_MAGIC) : start], content[start:]
+    if not content.startswith(_MAGIC) or hashlib.sha256(rest).digest() != seal:
+        raise ValueError("its checksum does not match")
+    return rest
 
 
 def _randomness(device: torch.device) -> dict[str, Tensor]:

@@ -24,17 +24,22 @@ import torch
 from safetensors.torch import save as to_bytes
 from torch import nn
 
+from proofs_check.ledger.evidence import Evidence
+from proofs_check.ledger.registry import Setting
+from proofs_check.ledger.store import Store
+from reports.validation.cells import Cells
 from sipp_cli import inputs
-from sipp_core import certify, compress, decompress, load, prune
+from sipp_core import certify, compress, decompress, load, prune, svm
 from sipp_core.certificates import read_certificate, save_certificate
 from sipp_core.pruning.header import FORMAT
 from sipp_core.runtime.provenance import checksum
 from sipp_core.runtime.tensor_files import metadata_of, read_safetensors, read_state
-from sipp_core.zoo import cifar10, idx, models
+from sipp_core.zoo import checkpoints, cifar10, datasets, idx, models, training
+from sipp_core.zoo.recipes import Recipe
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-COUNT = int(os.environ.get("SIPP_FUZZ", "0")) or (10_000 if NIGHTLY else 60)
-SECONDS = 5.0
+COUNT = int(os.environ.get("SIPP_FUZZ", "0")) or (8_000 if NIGHTLY else 60)
+SECONDS, MEMORY = 5.0, 100 * 2**20
 
 
 def network() -> nn.Sequential:
@@ -151,6 +156,78 @@ def read_network(path: Path) -> Any:
     return json.dumps(found.summary())
 
 
+def shared_setting() -> Setting:
+    return Setting("quick", 0)
+
+
+def store(folder: Path) -> bytes:
+    evidence = Evidence("SP-3", "laws", "check", "something was looked at", "passed")
+    Store(folder, shared_setting()).put("check", [evidence])
+    (file,) = folder.rglob("check.json")
+    return file.read_bytes()
+
+
+def read_store(path: Path) -> Any:
+    """What the store has of a check; a damaged file counts as not there, and is made again."""
+    place = Store(path.parent, shared_setting()).folder
+    assert place is not None
+    (place / "check.json").write_bytes(path.read_bytes())
+    found = Store(path.parent, shared_setting()).get("check")
+    if found is None:
+        raise ValueError(f"{path} counts as not there")
+    return str(found)
+
+
+def cells(folder: Path) -> bytes:
+    kept = Cells(folder / "made.jsonl")
+    for number in range(3):
+        kept.get({"net": "n", "seed": number}, lambda: {"error": 0.25})
+    return (folder / "made.jsonl").read_bytes()
+
+
+def read_cells(path: Path) -> Any:
+    """Finished cells; what a cut took from the end is made again."""
+    found = Cells(path)
+    found.remaining([{"net": "n", "seed": 9}])
+    assert all(cell["value"] == {"error": 0.25} for cell in found.found.values())
+
+
+TINY = Recipe(epochs=1, batch_size=8, lr=0.1)
+
+
+def pictures_of_two() -> datasets.Dataset:
+    x = torch.rand(16, 12, generator=torch.Generator().manual_seed(0))
+    return datasets.Dataset("two", x, torch.arange(16) % 3, x, torch.arange(16) % 3, 3, "made")
+
+
+def checkpoint(folder: Path) -> bytes:
+    path = folder / "run.pt"
+    training.train(network(), pictures_of_two(), TINY, checkpoint=path)
+    return path.read_bytes()
+
+
+def read_checkpoint(path: Path) -> Any:
+    held = checkpoints.read(path, network(), pictures_of_two(), TINY, 0).held
+    assert held is not None
+    return str(held["model"])
+
+
+def classifier(folder: Path) -> bytes:
+    rows = np.array([[0.0, 1.0], [1.0, 0.0], [3.0, 1.0], [4.0, 2.0]])
+    return svm.save_model(svm.CoresetSVC().fit(rows, [0, 0, 1, 1]), folder / "m").read_bytes()
+
+
+def read_classifier(path: Path) -> Any:
+    model = svm.load_model(path)
+    return str((model.coef_, model.intercept_, model.certificates_))
+
+
+def points(_: Path) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, X=np.eye(4), y=np.array([0, 1, 0, 1]), other=np.zeros(9))
+    return file.getvalue()
+
+
 Make = Callable[[Path], bytes]
 Change = Callable[[bytes, random.Random], bytes]
 FORMATS: dict[str, tuple[str, Make, Change, Callable[[Path], Any]]] = {
@@ -165,7 +242,50 @@ FORMATS: dict[str, tuple[str, Make, Change, Callable[[Path], Any]]] = {
     "idx": ("i.gz", images, mutated, lambda path: idx.read(path, 3, most=2**20)),
     "cifar zip": ("c.zip", pictures, mutated, cifar10.read),
     "certificate": ("c.json", certificate, mutated, read_certificate),
+    "store": ("s.json", store, mutated, read_store),
+    "cells": ("cells.jsonl", cells, mutated, read_cells),
+    "checkpoint": ("c.pt", checkpoint, mutated, read_checkpoint),
+    "svm model": ("svm.safetensors", classifier, mutated, read_classifier),
+    "svm points": ("p.npz", points, mutated, svm.read_chunks),
 }
+# Of these a mutated file is refused or is what it was: they carry a checksum.
+SEALED = ("saved network", "store", "checkpoint", "svm model")
+
+
+class Peak:
+    """How far this process's memory rises during a call; 0 where the system does not tell."""
+
+    def __init__(self) -> None:
+        self.before = 0
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+            self.known = True
+        except OSError:
+            self.known = False
+
+    def start(self) -> None:
+        """Begin a call."""
+        if self.known:
+            Path("/proc/self/clear_refs").write_text("5")
+            self.before = self._read("VmRSS")
+
+    def grown(self) -> int:
+        """Bytes above those at the start, at most at any time since."""
+        return self._read("VmHWM") - self.before if self.known else 0
+
+    @staticmethod
+    def _read(field: str) -> int:
+        text = Path("/proc/self/status").read_text()
+        return int(text.split(f"{field}:")[1].split()[0]) * 1024
+
+
+def test_the_peak_is_noticed() -> None:
+    peak = Peak()
+    if not peak.known:
+        pytest.skip("no /proc to ask")
+    peak.start()
+    size = len(bytearray(b"x") * (2 * MEMORY))
+    assert peak.grown() > MEMORY and size == 2 * MEMORY
 
 
 @pytest.mark.filterwarnings("ignore")  # of libraries, about damaged files
@@ -176,18 +296,20 @@ def test_a_mutated_file_is_refused_by_name_or_read(name: str, tmp_path: Path) ->
     content, path = make(tmp_path), tmp_path / leaf
     path.write_bytes(content)
     first = read(path) if name != "pt of inputs" else None
-    refused = 0
+    refused, peak = 0, Peak()
     for _ in range(COUNT):
         path.write_bytes(change(content, dice))
         started = time.process_time()
+        peak.start()
         try:
             found = read(path)
         except (ValueError, TypeError, FileNotFoundError) as error:
             refused += 1
             assert str(path) in str(error), error
         else:
-            if name == "saved network":
+            if name in SEALED:
                 assert found == first
+        assert peak.grown() < MEMORY
         if COUNT > 1000:  # where a machine may be busy no test asserts a time
             assert time.process_time() - started < SECONDS
     assert refused > COUNT / 10

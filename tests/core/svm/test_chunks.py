@@ -135,7 +135,8 @@ def test_a_model_file_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
     content = path.read_bytes()
     for changed in (
         content[:-8],
-        content.replace(b"sipp-svm-1", b"sipp-svm-9"),
+        content.replace(b"sipp-svm-2", b"sipp-svm-9"),
+        content[:-1] + bytes([content[-1] ^ 1]),
         content.replace(b'\\"C\\": 1.0', b'\\"C\\":-1.0'),
         content.replace(b'\\"a\\", \\"b\\"', b'\\"a\\"     '),
         b"",
@@ -144,6 +145,9 @@ def test_a_model_file_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
         path.write_bytes(changed)
         with pytest.raises(ValueError, match="damaged or no model"):
             load_model(path)
+    # Files of the old format have no checksum, and are read as before.
+    path.write_bytes(content.replace(b"sipp-svm-2", b"sipp-svm-1"))
+    assert list(load_model(path).predict([[0.2]])) == ["a"]
 
 
 def test_files_are_refused_by_name(tmp_path: Path) -> None:
