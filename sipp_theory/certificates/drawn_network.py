@@ -98,7 +98,7 @@ def least_budget(
 
     Example:
         >>> least_budget([0, 1, 60], [4e6, 2e6, 1e6], 200, 0.05, 0.99)
-        LeastBudget(index=1, budget=2000000.0, failure=0.0325..., level=0.01...)
+        LeastBudget(index=1, budget=2000000.0, failure=0.0327..., level=0.01...)
     """
     sizes = binomial.positive("budgets", budgets)
     if sizes.ndim != 1 or np.shape(failures) != sizes.shape or not (np.diff(sizes) < 0).all():
