@@ -117,14 +117,21 @@ def _panel(axes: Axes, panel: Json, looks: dict[str, style.Look]) -> None:
 
 
 def _axes(axes: Axes, panel: Json) -> None:
-    axes.set_xlabel("weights kept", fontsize=8.5)
-    ticks(axes.xaxis, percent_tick, LogLocator(subs=(1, 2, 5)))
+    along = _along(panel)
+    axes.set_xlabel(along, fontsize=8.5)
+    shares = along == "weights kept"
+    ticks(axes.xaxis, percent_tick if shares else general_tick, LogLocator(subs=(1, 2, 5)))
     axes.minorticks_off()
     if panel["log"]:
         ticks(axes.yaxis, general_tick, LogLocator(numticks=6))
     else:
         axes.yaxis.set_major_formatter(percent_tick)
     axes.tick_params(labelsize=8)
+
+
+def _along(panel: Json) -> str:
+    """What a panel goes along; older results have none but shares."""
+    return panel.get("along", "weights kept")
 
 
 def _alt(name: str, panels: Sequence[Json]) -> str:
@@ -145,12 +152,12 @@ def _alt(name: str, panels: Sequence[Json]) -> str:
             return number(value) if panel["log"] else percent(value)
 
         parts.append(
-            f"{panel['title']}: at the middle ratio {_label(low)} is lowest ({say(ends[low])}) and "
+            f"{panel['title']}: in the middle {_label(low)} is lowest ({say(ends[low])}) and "
             f"{_label(high)} highest ({say(ends[high])})"
         )
-    label = panels[0]["label"]
+    label, along = panels[0]["label"], _along(panels[0])
     return (
-        f"{figure_words(name)[0]}: line charts of {label} against weights kept. "
+        f"{figure_words(name)[0]}: line charts of {label} against {along}. "
         + "; ".join(parts)
         + "."
     )

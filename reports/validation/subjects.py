@@ -23,6 +23,9 @@ from sipp_core.zoo import Dataset, Recipe, datasets, models, training
 
 Progress = Callable[[int, int, str], None]
 SPIRAL_POINTS = 150
+FAMILIES: dict[str, Callable[[list[int], int], nn.Module]] = {
+    "fc": models.dense, "vgg": models.vgg,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Subject:
     """A network on a data set, and how it is trained.
 
     Attributes:
-        net: a name of `sipp_core.models`, "fc" with widths joined by "-" as "fc-784-300-10", or
-            another architecture as `sipp_core.compress` names it.
+        net: a name of `sipp_core.models`, "fc" or "vgg" with widths joined by "-" as
+            "fc-784-300-10", or another architecture as `sipp_core.compress` names it.
         data: a name of `sipp_core.datasets`, or "spirals" (see `reports.validation.spirals`).
         recipe: how it is trained.
         shipped: whether it has the weights that come with the package, the same for every seed.
@@ -44,14 +47,22 @@ class Subject:
 
     def build(self, seed: int) -> nn.Module:
         """The untrained network of a seed."""
-        if self.net.startswith("fc-"):
-            return models.dense([int(width) for width in self.net.split("-")[1:]], seed)
+        if (family := self._family) is not None:
+            return family([int(width) for width in self.net.split("-")[1:]], seed)
         return architecture.named(self.net).build(seed)
+
+    @property
+    def _family(self) -> Callable[[list[int], int], nn.Module] | None:
+        """What builds it, where its name is widths."""
+        name, _, widths = self.net.partition("-")
+        return FAMILIES.get(name) if widths.replace("-", "").isdigit() else None
 
     @property
     def flat(self) -> bool:
         """Whether it takes flat inputs."""
-        return self.net.startswith("fc-") or len(architecture.named(self.net).input_shape) == 1
+        if self._family is not None:
+            return self._family is models.dense
+        return len(architecture.named(self.net).input_shape) == 1
 
 
 @dataclass(frozen=True)

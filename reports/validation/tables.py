@@ -74,11 +74,12 @@ def points(rows: Sequence[Json], method: str, value: str, by_kept: bool = False)
 
 def panel(
     figure: str, title: str, series: Sequence[Json], label: str = "accuracy",
-    level: float | None = None, floor: bool = False,
+    level: float | None = None, floor: bool = False, along: str = "weights kept",
 ) -> Json:  # fmt: skip
     """One panel of a figure: log if it shows errors; with a floor, down to a loss of SHOWN."""
     return {
         "figure": figure, "title": title, "label": label, "log": "error" in label,
+        "along": along,
         "level": None if level is None else round(level, 6),
         "floor": round(level - SHOWN, 6) if floor and level is not None else None,
         "series": list(series),

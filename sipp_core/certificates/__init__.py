@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from sipp_core.certificates import drawn_network
+from sipp_core.certificates.around import LocalCertificates, certify_around
+from sipp_core.certificates.attack import ascend
 from sipp_core.certificates.certificate import Accuracy, Certificate, Group
 from sipp_core.certificates.certify import certify
 from sipp_core.certificates.corruptions import Corruption, find_corruption
 from sipp_core.certificates.curve import Curve
 from sipp_core.certificates.drawn_network import NeededBudget, least_budget
 from sipp_core.certificates.errors import count_errors, exact_scores, wrong
+from sipp_core.certificates.layer_region import LayerWorstCase
 from sipp_core.certificates.measure import output_errors
 from sipp_core.certificates.onnx import OnnxNetwork
-from sipp_core.certificates.region import (
-    LayerWorstCase,
-    LocalCertificates,
-    RegionCertificate,
-    certify_around,
-    certify_region,
-)
+from sipp_core.certificates.region import RegionCertificate, certify_region
 from sipp_core.certificates.saved import (
     CertificateFile,
     certificate_text,
@@ -38,10 +35,11 @@ from sipp_core.certificates.scores import (
 from sipp_core.certificates.sparsest import SparsestResult, sparsest
 
 __all__ = [
-    "Accuracy", "Certificate", "CertificateFile", "ClassChange", "Corruption", "Curve", "Group",
-    "LayerWorstCase", "LocalCertificates", "NeededBudget", "OnnxNetwork", "RegionCertificate",
-    "RelativeL2", "Score", "SoftmaxKL", "SparsestResult", "TopK", "certificate_text", "certify",
-    "certify_around", "certify_region", "count_errors", "differences", "drawn_network",
-    "exact_scores", "find_corruption", "find_score", "least_budget", "output_errors",
-    "read_certificate", "save_certificate", "sealed", "sparsest", "with_certificate", "wrong",
+    "Accuracy", "Certificate", "CertificateFile", "ClassChange", "Corruption", "Curve",
+    "Group", "LayerWorstCase", "LocalCertificates", "NeededBudget", "OnnxNetwork",
+    "RegionCertificate", "RelativeL2", "Score", "SoftmaxKL", "SparsestResult", "TopK",
+    "ascend", "certificate_text", "certify", "certify_around", "certify_region",
+    "count_errors", "differences", "drawn_network", "exact_scores", "find_corruption",
+    "find_score", "least_budget", "output_errors", "read_certificate", "save_certificate",
+    "sealed", "sparsest", "with_certificate", "wrong",
 ]  # fmt: skip

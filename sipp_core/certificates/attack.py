@@ -17,7 +17,25 @@ def ascend(
 
     On a box steps follow the gradient's signs and end in corners; on a ball its direction.
 
-    Shapes: score (r, b, ...) -> (r, b), each of its own input; returns ((b,), (b, ...)).
+    Args:
+        score: (r, b, ...) inputs to (r, b) numbers, each of its own input.
+        domain: a batch of b regions.
+        restarts: r >= 1 starts in each.
+        steps: of the ascent, >= 0.
+        seed: of the starts, >= 0.
+
+    Returns:
+        (b,) largest scores that were found, from below, and (b, ...) where.
+
+    Raises:
+        RuntimeError: a score that no gradient goes through.
+
+    Measurements, not guarantees. Source: Madry et al. 2018, arXiv 1706.06083.
+
+    Example:
+        >>> box = Domain.box(torch.zeros(1, 2).double(), torch.ones(1, 2).double())
+        >>> ascend(lambda x: x.sum(-1), box, 2, 5, 0)[0]
+        tensor([2.], dtype=torch.float64)
     """
     rng = torch.Generator().manual_seed(seed)
     shape = (restarts, *domain.centre.shape)

@@ -1,4 +1,4 @@
-"""What pruning can cost at worst, over a region of inputs or around each of many."""
+"""What pruning can cost at worst, over a region of inputs."""
 
 from __future__ import annotations
 
@@ -10,38 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import sipp_theory
+from sipp_core.certificates.around import LocalCertificates, both_modules, certify_around
 from sipp_core.certificates.attack import ascend
-from sipp_core.neurons import Ball, Box, Difference, Domain, embedded
+from sipp_core.certificates.layer_region import LayerWorstCase, composed, worst_layers
+from sipp_core.neurons import Ball, Box, Difference, embedded
 from sipp_core.pruning import PruneResult
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.numbers import Float
-
-# Regions that are bounded together.
-TOGETHER = 64
-
-
-@dataclass(frozen=True, eq=False)
-class LayerWorstCase:
-    """What lost neurons can cost the next layer, over the range of the original layers below.
-
-    Attributes:
-        name: of the layer that lost inputs.
-        outputs: (k,) which of its pre-activations were looked at.
-        interval: (k,) bound on |z^ - z| with every neuron at its own worst.
-        linear: (k,) LP bound of the triangle relaxation.
-        certified: (k,) the least bound, NC-6 with parabolas among them.
-        attack: (k,) what projected gradient ascent finds, from below.
-
-    Claim: NC-6. Source: [OWN].
-    """
-
-    name: str
-    outputs: tuple[int, ...]
-    interval: Float
-    linear: Float
-    certified: Float
-    attack: Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,62 +73,6 @@ class RegionCertificate:
             f"{self.bound.max():.4g}; an attack moves one by {self.attack.max():.4g}."
         )
         return text + (f" That is vacuous: {self.why}." if self.why else "")
-
-
-@dataclass(frozen=True, eq=False)
-class LocalCertificates:
-    """What pruning can change around each of many inputs.
-
-    Attributes:
-        radius: largest change of a coordinate (boxes), or of the input in norm (balls).
-        bound: (n,) no output moves by more than that, at any input that near.
-        attack: (n,) what projected gradient ascent finds, from below.
-        proved: (n,) whether pruning provably changes no decision: both networks have one and the
-            same class at every input that near.
-        broken: (n,) whether the attack found an input that near at which the classes differ.
-        claims: THEORY ids.
-
-    Claim: NC-7. Source: [OWN].
-    """
-
-    radius: float
-    bound: Float
-    attack: Float
-    proved: np.ndarray
-    broken: np.ndarray
-    claims: tuple[str, ...]
-
-    def summary(self) -> dict[str, object]:
-        """All numbers, ready for JSON."""
-        arrays = ("bound", "attack", "proved", "broken")
-        return {name: getattr(self, name).tolist() for name in arrays} | {
-            "radius": self.radius, "share": self.share, "claims": list(self.claims),
-        }  # fmt: skip
-
-    @property
-    def share(self) -> float:
-        """Share of the inputs around which pruning provably changes no decision."""
-        return float(self.proved.mean())
-
-    def sentence(self) -> str:
-        """The certificates in one plain sentence."""
-        return (
-            f"Around {int(self.proved.sum())} of {len(self.proved)} inputs ({self.share:.1%}) no "
-            f"change of at most {self.radius:g} makes the pruned network decide otherwise than the "
-            f"original; the attack found {int(self.broken.sum())} where one does."
-        )
-
-
-def _modules(model: object, pruned: object) -> tuple[nn.Module, nn.Module]:
-    if isinstance(pruned, PruneResult):
-        pruned = pruned.model
-    for name, module in (("model", model), ("pruned", pruned)):
-        if not isinstance(module, nn.Module):
-            raise TypeError(
-                f"{name} must be an nn.Module or a PruneResult; found {type(module).__name__}"
-            )
-    assert isinstance(model, nn.Module) and isinstance(pruned, nn.Module)
-    return model, pruned
 
 
 @overload
@@ -227,7 +146,7 @@ def certify_region(
         return certify_around(
             model, pruned, region, radius, attack_steps=attack_steps, seed=seed, progress=progress
         )
-    dense, small = _modules(model, pruned)
+    dense, small = both_modules(model, pruned)
     if radius is not None or not isinstance(region, Box | Ball):
         raise TypeError(
             "region must be a Box or a Ball, or inputs (n, ...) with radius=...; found "
@@ -237,17 +156,18 @@ def certify_region(
     put_back = embedded(dense, small, domain.centre.expand(2, *region.shape).to(_dtype(dense)))
     both = Difference(dense, put_back, domain)
     relaxed, spread = _ends(both)
-    layers = tuple(_layers(both, dense, put_back, outputs, steps, attack_steps, seed, progress))
-    composed = _composed(both, dense, put_back, layers, outputs)
-    bound = np.minimum(relaxed, composed)
+    layers = worst_layers(both, dense, put_back, outputs, steps, attack_steps, seed, progress)
+    over_layers = composed(both, dense, put_back, layers, outputs)
+    bound = np.minimum(relaxed, over_layers)
     found = _attacked(both, len(bound), attack_steps, seed)
     why = ""
     if (bound >= spread).all():
-        worst = max(layers, key=lambda one: float(one.certified.max()), default=None)
-        term = f", most of it at the inputs of {worst.name!r}" if worst is not None else ""
-        why = f"the bound passes the range of the outputs themselves, {spread.max():.4g}{term}"
+        why = (
+            f"the bound passes the range of the outputs themselves, {spread.max():.4g}; "
+            f"{both.blame()}"
+        )
     return RegionCertificate(
-        bound=bound, composed=composed, relaxed=relaxed, attack=found, spread=spread,
+        bound=bound, composed=over_layers, relaxed=relaxed, attack=found, spread=spread,
         layers=layers, region=region.words(), claims=("NC-6", "NC-7"), why=why,
     )  # fmt: skip
 
@@ -282,218 +202,3 @@ def _attacked(both: Difference, count: int, steps: int, seed: int) -> Float:
             found, _ = ascend(score, both.domain, 8, steps, seed)
             best[k] = max(best[k], float(found.max()))
     return best
-
-
-def _layers(
-    both: Difference, dense: nn.Module, small: nn.Module, outputs: Sequence[int] | None,
-    steps: int, attack_steps: int, seed: int, progress: Progress | None,
-) -> list[LayerWorstCase]:  # fmt: skip
-    """NC-6 at every Linear layer that reads a Linear layer's ReLUs and lost some of them."""
-    known, made = {s.name: s for s in both.steps}, []
-    for step in both.steps:
-        if step.maps is None or step.maps[0] is step.maps[1] or step.maps[0].weight is None:
-            continue
-        act = known[step.parents[0]]
-        source = known[act.parents[0]] if act.kind == "activation" and act.act == "relu" else None
-        if source is None or source.maps is None or source.maps[0].weight is None:
-            continue
-        p = source.maps[0].weight.numpy()
-        own = both.spans[source.parents[0]]
-        if own.low.shape[0] != 1 or own.low.ndim != 2:
-            continue
-        bias = source.maps[0].plain([torch.zeros(1, p.shape[1], dtype=torch.float64)])[0].numpy()
-        direct = known[source.parents[0]].kind == "input"
-        if direct and both.domain.ball:
-            centre, radius = both.domain.centre[0].numpy(), both.domain.radius[0].numpy()
-        else:
-            box = Domain.box(own.low, own.high)
-            centre, radius = box.centre[0].numpy(), box.radius[0].numpy()
-        w, u = dense.get_submodule(step.layer), small.get_submodule(step.layer)
-        change = _matrix(u) - _matrix(w)
-        shift = _offset(u) - _offset(w)
-        picked = tuple(range(len(change))) if outputs is None else tuple(outputs)
-        picked = tuple(k for k in picked if k < len(change))
-        rows = []
-        region = Domain(
-            torch.from_numpy(centre)[None], torch.from_numpy(np.asarray(radius))[None],
-            direct and both.domain.ball,
-        )  # fmt: skip
-        for place, k in enumerate(picked):
-            if progress is not None:
-                progress(place, len(picked), f"NC-6 at {step.layer}")
-            sides = [
-                sipp_theory.worst_relu_sum(
-                    sign * change[k], p, bias, sign * float(shift[k]), centre, radius, steps
-                )
-                for sign in (1.0, -1.0)
-            ]
-            seen = _layer_attack(change[k], p, bias, float(shift[k]), region, attack_steps, seed)
-            rows.append([
-                max(0.0, *(getattr(s, kind) for s in sides))
-                for kind in ("interval", "linear", "bound")
-            ] + [seen])  # fmt: skip
-        table = np.array(rows).reshape(-1, 4)
-        made.append(LayerWorstCase(step.layer, picked, *table.T))
-    return made
-
-
-def _matrix(module: nn.Module) -> Float:
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight.detach().double().cpu().numpy()
-
-
-def _offset(module: nn.Module) -> Float:
-    bias = module.bias
-    if not isinstance(bias, Tensor):
-        return np.zeros(len(_matrix(module)))
-    return bias.detach().double().cpu().numpy()
-
-
-def _layer_attack(
-    change: Float, p: Float, bias: Float, shift: float, region: Domain, steps: int, seed: int
-) -> float:
-    a, rows, offset = (torch.from_numpy(v) for v in (change, p, bias))
-    best = 0.0
-    for sign in (1.0, -1.0):
-
-        def score(x: Tensor, sign: float = sign) -> Tensor:
-            return sign * (torch.relu(x @ rows.T + offset) @ a + shift)
-
-        found, _ = ascend(score, region, 16, steps, seed)
-        best = max(best, float(found.max()))
-    return best
-
-
-def _composed(
-    both: Difference, dense: nn.Module, small: nn.Module, layers: tuple[LayerWorstCase, ...],
-    outputs: Sequence[int] | None,
-) -> Float:  # fmt: skip
-    """NC-7, for a chain of Linear layers and 1-Lipschitz activations of which only inputs went."""
-    span = both.spans[both.output]
-    nothing = np.full(span.low[0].numel(), np.inf)
-    chain = [s for s in both.steps if s.kind not in ("input", "output")]
-    straight = all(len(s.parents) == 1 for s in chain) and all(
-        (s.kind == "linear" and (s.maps is None or s.maps[0].weight is not None or not s.layer))
-        or (s.kind == "activation" and sipp_theory.ACTIVATIONS[s.act].lipschitz <= 1)
-        for s in chain
-    )
-    if outputs is not None or not straight:
-        return nothing
-    matrices = [s for s in chain if s.layer]
-    known = {one.name: one.certified for one in layers}
-    errors: list[Float] = []
-    for step in matrices:
-        assert step.maps is not None
-        if step.maps[0] is step.maps[1]:
-            errors.append(np.zeros(len(_matrix(dense.get_submodule(step.layer)))))
-        elif step.layer in known:
-            errors.append(known[step.layer])
-        else:
-            return nothing
-    weights = [_matrix(small.get_submodule(s.layer)) for s in matrices[1:]]
-    return np.asarray(sipp_theory.network_error(weights, errors))
-
-
-def certify_around(
-    model: nn.Module,
-    pruned: nn.Module | PruneResult,
-    inputs: Tensor,
-    radius: float,
-    *,
-    within: Box | None = None,
-    attack_steps: int = 20,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> LocalCertificates:
-    """Prove around each of many inputs that pruning changes no decision.
-
-    Around each input stands the box of all within `radius` of it in every coordinate. Both networks
-    are bounded together over all boxes: no output moves by more than `bound`, and where the margins
-    of the original and of the pruned network are above 0 throughout, both always decide alike.
-
-    Args:
-        model: the original network; never changed.
-        pruned: the pruned one, or a result.
-        inputs: (n, ...) inputs to look around.
-        radius: largest change of a coordinate, >= 0.
-        within: the inputs that there are, as [0, 1] for pixels; boxes are cut to it.
-        attack_steps: of gradient ascent.
-        seed: of the attack's starts, >= 0.
-        progress: callback (done, total, what).
-
-    Returns:
-        One certificate an input, and what the attack found beside it.
-
-    Raises:
-        TypeError: no modules, or inputs that are no tensor.
-        ValueError: a radius below 0, no inputs, networks that cannot be paired, or of one output.
-
-    Claim: NC-7. Source: [OWN]; Zhang et al. 2018, arXiv 1811.00866.
-
-    Example:
-        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-        >>> certify_around(net, net, torch.rand(3, 4), 0.0).bound.max() < 1e-9
-        np.True_
-    """
-    dense, small = _modules(model, pruned)
-    if not isinstance(inputs, Tensor):
-        raise TypeError(f"inputs must be a tensor (n, ...); found {type(inputs).__name__}")
-    if not (np.isfinite(radius) and radius >= 0):
-        raise ValueError(f"radius must be finite and at least 0; found {radius!r}")
-    if len(inputs) == 0:
-        raise ValueError("inputs must hold one input at least; found none")
-    put_back = embedded(dense, small, inputs[:2].expand(2, *inputs.shape[1:]))
-    parts: list[tuple[np.ndarray, ...]] = []
-    for start in range(0, len(inputs), TOGETHER):
-        if progress is not None:
-            progress(start, len(inputs), "regions")
-        x = inputs[start : start + TOGETHER].detach().double().cpu()
-        low, high = x - radius, x + radius
-        if within is not None:
-            low, high = torch.maximum(low, within.low), torch.minimum(high, within.high)
-            if (low > high).any():
-                raise ValueError("an input lies outside within by more than the radius")
-        both = Difference(dense, put_back, Domain.box(low, high))
-        parts.append(_around(both, attack_steps, seed))
-    bound, attack, proved, broken = (np.concatenate(p) for p in zip(*parts, strict=True))
-    return LocalCertificates(float(radius), bound, attack, proved, broken, ("NC-7",))
-
-
-def _around(both: Difference, steps: int, seed: int) -> tuple[np.ndarray, ...]:
-    first, second, domain = both.first, both.second, both.domain
-    with torch.no_grad():
-        scores = first(domain.centre)
-    if scores.ndim != 2 or scores.shape[1] < 2:
-        raise ValueError(f"a decision needs two scores at least; found {tuple(scores.shape[1:])}")
-    n, classes = scores.shape
-    unit = torch.eye(classes, dtype=torch.float64)
-    none = torch.zeros_like(unit)
-    moved = torch.maximum(both.bound(none, unit), both.bound(none, -unit)).amax(1)
-    label = scores.argmax(1)
-    # Every class less the decision's: a margin with the sign turned.
-    rival = unit[None] - unit[label][:, None]
-    others = torch.arange(classes)[None] != label[:, None]
-    free = torch.zeros_like(rival)
-    ours = torch.where(others, both.bound(rival, free), -torch.inf).amax(1)
-    theirs = torch.where(others, both.bound(rival, rival), -torch.inf).amax(1)
-    proved = (ours < 0) & (theirs < 0)
-
-    def apart(x: Tensor) -> Tensor:
-        flat = x.flatten(0, 1)
-        return (second(flat) - first(flat)).abs().amax(1).view(x.shape[:2])
-
-    def against(net: nn.Module) -> Tensor:
-        def score(x: Tensor) -> Tensor:
-            out = net(x.flatten(0, 1)).view(*x.shape[:2], classes)
-            own = out.gather(2, label.expand(len(x), -1)[..., None])
-            return (out - own).masked_fill(~others, -torch.inf).amax(2)
-
-        return ascend(score, domain, 4, steps, seed)[1]
-
-    found, worst = ascend(apart, domain, 4, steps, seed)
-    broken = torch.zeros(n, dtype=torch.bool)
-    for x in (domain.centre, worst, against(first), against(second)):
-        with torch.no_grad():
-            broken |= first(x).argmax(1) != second(x).argmax(1)
-    return moved.numpy(), found.numpy(), proved.numpy(), broken.numpy()

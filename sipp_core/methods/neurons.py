@@ -11,15 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import sipp_theory
-from sipp_core.filters.graph import channel_graph, example_of
 from sipp_core.filters.rebuild import left, nonzeros
-from sipp_core.network.layers import PrunableLayer, prunable_layers, weight_of
-from sipp_core.network.patches import rows as patch_rows
+from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.network.selection import LayerChoice
 from sipp_core.network.structure import Change
+from sipp_core.neurons.probabilities import probabilities, relative_promise
+from sipp_core.neurons.reading import INPUTS, reads, tables_of
 from sipp_core.neurons.regions import Ball, Box, Region, box_ends
-from sipp_core.neurons.relaxation import Difference
 from sipp_core.neurons.removal import (
     Pairs,
     channels_of,
@@ -38,19 +36,16 @@ from sipp_core.neurons.selection import (
     means_of,
     whole,
 )
-from sipp_core.neurons.tables import NeuronTable, make_table
+from sipp_core.neurons.tables import NeuronTable
 from sipp_core.pruning.method import Facts, Method, Needs, Promise, Pruned, register
 from sipp_core.pruning.prune import prune
 from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.result import LayerReport, PruneResult
 from sipp_core.pruning.table import Table, make_tables
-from sipp_core.runtime.execution import Progress, evaluating, model_device
-from sipp_core.runtime.numbers import Float, generator
+from sipp_core.runtime.execution import Progress
 from sipp_core.sensitivity.calibrate import Calibration
 
 Rule = Literal["mussay", "mussay-corrected", "norm", "omp", "cone", "uniform", "tukan"]
-# Inputs, and rows of a layer, that the pursuit looks at.
-INPUTS, ROWS = 2048, 16384
 FROM_DATA = "data"
 MUSSAY = "arXiv 1907.04018"
 FACTS: dict[Rule, Facts] = {
@@ -263,7 +258,7 @@ class Neurons(Method):
         if self.rule == "omp":
             pursuit = Pursuit(table, reads(request.model, inputs, table, request.seed))
             return lambda ask: pursuit.select(ask.count or table.group.units)
-        q = _probabilities(self.rule, table)
+        q = probabilities(self.rule, table)
         corrected = self.rule not in UNCORRECTED
         return lambda ask: drawn(table, q, ask, request.seed, index, corrected)
 
@@ -285,127 +280,6 @@ class Neurons(Method):
 
 for _rule in FACTS:
     register(Neurons(_rule))
-
-
-def _shares(table: NeuronTable) -> Float:
-    """(units,) NC-8's sensitivities, the bias as one more coordinate."""
-    augmented = np.c_[table.incoming, table.bias]
-    cone = "nonnegative" if table.nonnegative else "all"
-    return sipp_theory.cone_sensitivities(augmented, table.heaviest, cone)
-
-
-def _relative(table: NeuronTable, s: Selection, delta: float) -> str:
-    """What SP-3 says of cone draws, relative to sum_p max_i |w_i(p)| relu(z_p)."""
-    shares, names = _shares(table), ", ".join(table.group.producers)
-    total = float(shares.sum())
-    if shares.min() >= 1 - 1e-6:
-        return (
-            f"{names}: some input makes any neuron the only one, so shares are all 1 and the draws "
-            "uniform (NC-8r): no relative promise is possible"
-        )
-    if not (table.act == "relu" and table.dense) or s.draws < 1:
-        return f"{names}: NC-8 speaks of a Linear layer and ReLU alone"
-    # Both signs together: a draw lies in [-S, S], so SP-3's range is 2 S.
-    eps = float(sipp_theory.bernstein_error(max(1.0, 2 * total), s.draws, delta / table.outputs))
-    return (
-        f"{names}: S = {total:.4g} of {len(shares)} over the cone; error over sum |w| relu(z) at "
-        f"one input at most {eps:.3g}"
-    )
-
-
-def _probabilities(rule: Rule, table: NeuronTable) -> Float:
-    """(units,) probability of each neuron in one draw."""
-    n = table.group.units
-    loads, heavy = table.loads, table.heaviest
-    if rule == "mussay":
-        size = np.sqrt((table.incoming**2).sum(axis=1) + table.bias**2)
-        peak = np.sqrt(table.size**2 + 1) * size
-        if table.act:
-            peak = np.maximum(sipp_theory.ACTIVATIONS[table.act].function(peak), 0.0)
-        scores = heavy * peak
-    elif rule == "mussay-corrected":
-        scores = loads
-    elif rule == "uniform":
-        scores = (loads > 0).astype(float)
-    elif rule == "tukan":
-        augmented = np.c_[table.incoming, table.bias]
-        scores = sipp_theory.peeled_sensitivities(augmented * heavy[:, None])[0]
-    else:
-        scores = _shares(table)
-    total = scores.sum()
-    return scores / total if total > 0 else np.full(n, 1 / n)
-
-
-def tables_of(
-    model: nn.Module, inputs: Tensor, region: Region, prunable: Sequence[PrunableLayer]
-) -> tuple[list[NeuronTable], dict[str, str]]:
-    """Groups whose neurons can go, and why the other layers keep theirs.
-
-    Shapes: inputs (n, ...).
-    """
-    names = {layer.name for layer in prunable}
-    graph = channel_graph(model, example_of(inputs), lambda name, _: name in names)
-    seen = Difference(model, None, region.domain(), refine=isinstance(region, Ball))
-    kept_whole, tables = dict(graph.whole), []
-    for group in graph.groups:
-        reason = "; ".join(group.frozen) if group.frozen else ""
-        made: NeuronTable | str = reason
-        if not reason:
-            ball = _own_ball(seen, region, group.producers[0])
-            made = make_table(model, group, seen, ball)
-        if isinstance(made, str):
-            kept_whole |= dict.fromkeys(group.producers, made)
-        else:
-            tables.append(made)
-    if not tables:
-        reasons = "; ".join(f"layer {name!r}: {why}" for name, why in kept_whole.items())
-        raise ValueError(f"no neuron of the model can be removed: {reasons}")
-    return tables, kept_whole
-
-
-def _own_ball(seen: Difference, region: Region, producer: str) -> float | None:
-    """The radius, where the region is a ball that a Linear layer reads as it is."""
-    if not isinstance(region, Ball) or len(region.shape) != 1:
-        return None
-    kinds = {step.name: step.kind for step in seen.steps}
-    for step in seen.steps:
-        if step.layer == producer and kinds[step.parents[0]] == "input":
-            return region.radius
-    return None
-
-
-def reads(model: nn.Module, inputs: Tensor, table: NeuronTable, seed: int) -> dict[str, Float]:
-    """Rows that each consumer of a group multiplies, on some of the inputs.
-
-    Shapes: inputs (n, ...); returns (rows, fan_in) each.
-    """
-    found: dict[str, list[Float]] = {c.name: [] for c in table.consumers}
-    hooks = []
-    layers = {layer.name: layer for layer in prunable_layers(model, list(found))}
-
-    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _, args: found[name].append(
-            patch_rows(layers[name], args[0].detach())[0].double().cpu().numpy()
-        )
-
-    # Patches overlap: a few inputs give all the rows that are looked at.
-    most = max(32, 4 * ROWS // max(c.positions for c in table.consumers))
-    order = generator(seed, 73).permutation(len(inputs))[: min(INPUTS, most)]
-    try:
-        for name in found:
-            hooks.append(model.get_submodule(name).register_forward_pre_hook(keep(name)))
-        with evaluating(model):
-            for part in inputs[torch.from_numpy(np.sort(order))].split(256):
-                model(part.to(model_device(model)))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    made = {}
-    for name, parts in found.items():
-        rows = np.concatenate(parts)
-        picks = np.sort(generator(seed, 74).permutation(len(rows))[:ROWS])
-        made[name] = rows[picks]
-    return made
 
 
 def _by_consumer(pairs: Pairs) -> dict[str, float]:
@@ -443,7 +317,7 @@ def _notes(
         if rule == "tukan" and len(s.kept) < 2 * np.linalg.matrix_rank(table.incoming) ** 2:
             notes.append(f"{names}: fewer than 2 r^2 neurons, so peeling draws uniformly (NC-9)")
         if rule == "cone":
-            notes.append(_relative(table, s, delta))
+            notes.append(relative_promise(table, s, delta))
         missing = [c.name for c in table.consumers if not c.biased]
         if missing and rule not in UNCORRECTED:
             notes.append(f"no bias takes the correction in {', '.join(missing)}")

@@ -12,76 +12,29 @@ Source: Zhang et al. 2018, arXiv 1811.00866 (the relaxation); Paulsen, Wang and 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-import sipp_theory
-from sipp_core.neurons.maps import Linear, Step, apart, pooled, steps_of
+from sipp_core.neurons.lines import Lines, lines_of, through_activation
+from sipp_core.neurons.maps import Step, steps_of
 from sipp_core.neurons.regions import Domain
+from sipp_core.neurons.spans import (
+    TINY,
+    Pick,
+    Span,
+    of_inputs,
+    rounding,
+    scatter,
+    through_linear,
+    through_maximum,
+)
 
-UNIT = 2.0**-53
 # Elements of one (regions, specifications, values) tensor: 2**23 float64 are 64 MiB.
 MOST = 2**23
 # Values of a node that are refined by going back to the input, at most.
 REFINED = 2048
-
-
-def _rounding(terms: int) -> float:
-    return 1.01 * (terms + 4) * UNIT
-
-
-@dataclass(frozen=True, eq=False)
-class Span:
-    """Intervals of one node.
-
-    Attributes:
-        low, high: (b, ...) of the first network.
-        less, more: (b, ...) of the difference, second less first.
-    """
-
-    low: Tensor
-    high: Tensor
-    less: Tensor
-    more: Tensor
-
-    @property
-    def peak(self) -> Tensor:
-        """Largest |value| of the first."""
-        return torch.maximum(self.low.abs(), self.high.abs())
-
-    @property
-    def gap(self) -> Tensor:
-        """Largest |difference|."""
-        return torch.maximum(self.less.abs(), self.more.abs())
-
-    @property
-    def second(self) -> tuple[Tensor, Tensor]:
-        """Interval of the second network."""
-        return self.low + self.less - 1e-15 * self.gap, self.high + self.more + 1e-15 * self.gap
-
-
-@dataclass(frozen=True, eq=False)
-class Lines:
-    """Lines above and below a value and its difference at an activation.
-
-    value <= up z + over, >= down z - under; difference <= rise d + lean value + tip z + above,
-    >= fall d + lean value + tilt z - below.
-    """
-
-    up: Tensor
-    over: Tensor
-    down: Tensor
-    under: Tensor
-    rise: Tensor
-    above: Tensor
-    fall: Tensor
-    below: Tensor
-    lean: Tensor
-    tip: Tensor
-    tilt: Tensor
 
 
 class Difference:
@@ -100,15 +53,12 @@ class Difference:
         self.steps = steps_of(self.first, self.second if self.paired else None, domain.centre[:1])
         self.spans: dict[str, Span] = {}
         self.lines: dict[str, Lines] = {}
-        self.picks: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+        self.picks: dict[str, Pick] = {}
         with torch.no_grad():
             for place, step in enumerate(self.steps):
                 self.spans[step.name] = self._forward(step)
-                wanted = refine and self._is_refined(place)
-                if wanted:
+                if refine and self._is_refined(place):
                     self.spans[step.name] = self._refined(place)
-                if step.kind == "activation":
-                    self.lines[step.name] = _lines(step.act, self.spans[step.parents[0]])
 
     def _is_refined(self, place: int) -> bool:
         """Whether a node's intervals are worth going back for: an activation reads it."""
@@ -130,21 +80,50 @@ class Difference:
         name = self.steps[place].name
         high = self._upper(name, unit, none).view_as(span.low)
         low = -self._upper(name, -unit, none).view_as(span.low)
-        better = replace(
-            span, low=torch.maximum(low, span.low), high=torch.minimum(high, span.high)
-        )
+        low, high = torch.maximum(low, span.low), torch.minimum(high, span.high)
         if not self.paired:
-            return better
+            return Span.alike(low, high)
         more = self._upper(name, none, unit).view_as(span.low)
         less = -self._upper(name, none, -unit).view_as(span.low)
         return replace(
-            better, less=torch.maximum(less, span.less), more=torch.minimum(more, span.more)
-        )
+            span, low=low, high=high, less=torch.maximum(less, span.less),
+            more=torch.minimum(more, span.more),
+        ).met()  # fmt: skip
 
     @property
     def output(self) -> str:
         """Name of the node that the network returns."""
         return self.steps[-1].parents[0]
+
+    def blame(self) -> str:
+        """The first layer at which most activations are not known to be linear, and why.
+
+        Example:
+            >>> net = nn.Sequential(nn.Linear(1, 2, bias=False), nn.ReLU(), nn.Linear(2, 1))
+            >>> wide = Domain.box(-torch.ones(1, 1).double(), torch.ones(1, 1).double())
+            >>> Difference(net, None, wide).blame()
+            "at '0' 100% of the activations can be on or off there"
+        """
+        known = {step.name: step for step in self.steps}
+        for step in self.steps:
+            if step.kind != "activation":
+                continue
+            lines, read = self.lines[step.name], known[step.parents[0]]
+            share = float((lines.over + lines.under > TINY).double().mean())
+            if share <= 0.5:
+                continue
+            layer = read
+            while not layer.layer and layer.parents:
+                layer = known[layer.parents[0]]
+            count = self.spans[read.name].low[0].numel()
+            text = f"at {layer.layer!r} {share:.0%} of the activations can be on or off there"
+            if count <= REFINED:
+                return text
+            return (
+                f"{text}: its {count:,} values are too many to be bounded by going back to the "
+                f"input (at most {REFINED:,} are), and intervals grow from layer to layer"
+            )
+        return "no layer stands out: all its terms together pass it"
 
     def bound(self, value: Tensor, difference: Tensor) -> Tensor:
         """Upper bounds on linear functions of the output and of the difference of outputs.
@@ -159,86 +138,17 @@ class Difference:
 
     def _forward(self, step: Step) -> Span:
         if step.kind == "input":
-            half = self.domain.half_widths()
-            edge = 4 * UNIT * (self.domain.centre.abs() + half)
-            low, high = self.domain.centre - half - edge, self.domain.centre + half + edge
-            zero = torch.zeros_like(low)
-            return Span(low, high, zero, zero)
+            return of_inputs(self.domain)
         given = [self.spans[name] for name in step.parents]
-        if step.kind == "output":
-            return given[0]
         if step.kind == "linear":
-            return self._linear(step, given)
+            return through_linear(step, given, self.paired)
         if step.kind == "max":
-            return self._maximum(step, given[0])
-        low, high = _act_range(step.act, given[0].low, given[0].high)
-        if not self.paired:
-            zero = torch.zeros_like(low)
-            return Span(low, high, zero, zero)
-        below, above = _act_range(step.act, *given[0].second)
-        lines = _lines(step.act, given[0])
-        less = torch.maximum(
-            below - high, torch.minimum(lines.fall * given[0].less, lines.fall * given[0].more)
-            - lines.below - 1e-15 * given[0].gap,
-        )  # fmt: skip
-        more = torch.minimum(
-            above - low, torch.maximum(lines.rise * given[0].less, lines.rise * given[0].more)
-            + lines.above + 1e-15 * given[0].gap,
-        )  # fmt: skip
-        # Where a line leans on the value, only the plain difference is known.
-        leant = lines.lean != 0
-        less = torch.where(leant, below - high, less) - 1e-15 * high.abs()
-        more = torch.where(leant, above - low, more) + 1e-15 * high.abs()
-        return Span(low, high, less, more)
-
-    def _linear(self, step: Step, given: list[Span]) -> Span:
-        assert step.maps is not None
-        first, second = step.maps
-        middle, half, size = _halves([s.low for s in given], [s.high for s in given])
-        centre, reach = first.plain(middle), _without_bias(first, half)
-        error = _rounding(first.terms) * first.absolute(size) + _TINY
-        low, high = centre - reach - error, centre + reach + error
-        if not self.paired:
-            return Span(low, high, torch.zeros_like(low), torch.zeros_like(low))
-        if first is second and all(not bool(s.gap.any()) for s in given):
-            return Span(low, high, torch.zeros_like(low), torch.zeros_like(low))
-        change, spread, extent = _halves([s.less for s in given], [s.more for s in given])
-        zeros = [torch.zeros_like(x) for x in change]
-        moved = second.plain(change) - second.plain(zeros)
-        far = _without_bias(second, spread)
-        error = _rounding(second.terms) * second.absolute(extent) + _TINY
-        if first is not second:
-            moved = moved + (second.plain(middle) - first.plain(middle))
-            far = far + self._changed(first, second, half)
-            sizes = first.absolute(size) + second.absolute(size)
-            error = error + _rounding(max(first.terms, second.terms)) * sizes
-        return Span(low, high, moved - far - error, moved + far + error)
-
-    def _changed(self, first: Linear, second: Linear, half: list[Tensor]) -> Tensor:
-        """|W^ - W| times half widths, where the weights can be had; else the sum of both."""
-        if first.weight is not None and second.weight is not None:
-            return half[0] @ (second.weight - first.weight).abs().T
-        return _without_bias(first, half) + _without_bias(second, half)
-
-    def _maximum(self, step: Step, given: Span) -> Span:
-        assert step.pool is not None
-        low, index = pooled(step.pool, given.low)
-        high, _ = pooled(step.pool, given.high)
-        first = _dominant(step, given.low, given.high, low, index)
-        if not self.paired:
-            zero = torch.zeros_like(low)
-            self.picks[step.name] = (index, first, index, first)
-            return Span(low, high, zero, zero)
-        less, more = -pooled(step.pool, -given.less)[0], pooled(step.pool, given.more)[0]
-        second = given.second
-        below, place = pooled(step.pool, second[0])
-        above, _ = pooled(step.pool, second[1])
-        same = first & _dominant(step, *second, below, place) & (place == index)
-        self.picks[step.name] = (index, first, index, same)
-        own_less, own_more = _gather(given.less, index), _gather(given.more, index)
-        less = torch.where(same, own_less, torch.maximum(less, below - high))
-        more = torch.where(same, own_more, torch.minimum(more, above - low))
-        return Span(low, high, less, more)
+            span, self.picks[step.name] = through_maximum(step, given[0], self.paired)
+            return span
+        if step.kind == "activation":
+            self.lines[step.name] = lines_of(step.act, given[0])
+            return through_activation(step, given[0], self.lines[step.name], self.paired)
+        return given[0]
 
     def _upper(self, start: str, value: Tensor, difference: Tensor) -> Tensor:
         """Go back from a node to the input, a few regions and specifications at a time.
@@ -277,7 +187,7 @@ class Difference:
                 flat, centre = v.flatten(2), domain.centre.flatten(1)
                 total = total + torch.einsum("bsd,bd->bs", flat, centre) + domain.reach(v)
                 sizes = self.spans[step.name].peak[rows].flatten(1)
-                total = total + 2 * _rounding(flat.shape[2]) * torch.einsum(
+                total = total + 2 * rounding(flat.shape[2]) * torch.einsum(
                     "bsd,bd->bs", flat.abs(), sizes
                 )
                 continue
@@ -292,7 +202,7 @@ class Difference:
                 if name in carried:
                     pv, pd = carried[name][0] + pv, carried[name][1] + pd
                 carried[name] = (pv, pd)
-        return total + 1e-13 * total.abs() + _TINY
+        return total + 1e-13 * total.abs() + TINY
 
     def _back_linear(
         self, step: Step, v: Tensor, d: Tensor, rows: slice
@@ -324,7 +234,7 @@ class Difference:
                 far = far + size + second.absolute(peaks)
             charge = charge + torch.einsum("bsd,bd->bs", d.flatten(2).abs(), far.flatten(1))
         terms = max(first.terms, second.terms, v[0, 0].numel() if first.terms > 2 else 2)
-        constant = constant + 2 * _rounding(terms) * charge
+        constant = constant + 2 * rounding(terms) * charge
         parts = [
             (x.view(b, s, *shape), y.view(b, s, *shape))
             for x, y, shape in zip(by_v, by_d, shapes, strict=True)
@@ -355,13 +265,14 @@ class Difference:
         charge = (v.abs() * size).flatten(2).sum(2)
         far = of(span.gap + lines.above.abs() + lines.below.abs()) + size
         charge = charge + (d.abs() * far).flatten(2).sum(2)
-        constant = constant + _rounding(v[0, 0].numel() + 8) * charge
+        constant = constant + rounding(v[0, 0].numel() + 8) * charge
         return [(back, moved)], constant
 
     def _back_max(
         self, step: Step, v: Tensor, d: Tensor, rows: slice
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        index, first, _, same = (x[rows][:, None] for x in self.picks[step.name])
+        pick = self.picks[step.name]
+        index, first, same = (x[rows][:, None] for x in (pick.index, pick.first, pick.both))
         span = self.spans[step.name]
         shape = self.spans[step.parents[0]].low.shape[1:]
         low, high, less, more = (
@@ -371,146 +282,13 @@ class Difference:
         worst = torch.where(loose > 0, loose * high, loose * low)
         worst = worst + torch.where(apart_ > 0, apart_ * more, apart_ * less)
         constant = worst.flatten(2).sum(2)
-        constant = constant + _rounding(v[0, 0].numel()) * worst.abs().flatten(2).sum(2)
+        constant = constant + rounding(v[0, 0].numel()) * worst.abs().flatten(2).sum(2)
         return [
-            (_scatter(torch.where(first, v, 0.0), index, shape),
-             _scatter(torch.where(same, d, 0.0), index, shape))
+            (scatter(torch.where(first, v, 0.0), index, shape),
+             scatter(torch.where(same, d, 0.0), index, shape))
         ], constant  # fmt: skip
-
-
-_TINY = 1e-300
-SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": lambda z: 1 - torch.tanh(z) ** 2,
-    "sigmoid": lambda z: torch.sigmoid(z) * torch.sigmoid(-z),
-    "softplus": torch.sigmoid,
-    "elu": lambda z: torch.exp(z.clamp_max(0)),
-}
 
 
 def _exact(model: nn.Module) -> nn.Module:
     """A copy in float64 on the CPU, in eval mode."""
     return copy.deepcopy(model).double().cpu().eval().requires_grad_(False)
-
-
-def _halves(lows: list[Tensor], highs: list[Tensor]) -> tuple[list[Tensor], ...]:
-    """Middles, half widths and largest sizes of intervals, rounded outward."""
-    middle = [(a + b) / 2 for a, b in zip(lows, highs, strict=True)]
-    half = [
-        torch.maximum(b - m, m - a) * (1 + 4 * UNIT)
-        for a, b, m in zip(lows, highs, middle, strict=True)
-    ]
-    return middle, half, [torch.maximum(a.abs(), b.abs()) for a, b in zip(lows, highs, strict=True)]
-
-
-def _without_bias(linear: Linear, half: list[Tensor]) -> Tensor:
-    zeros = [torch.zeros_like(x[:1]) for x in half]
-    return (linear.absolute(half) - linear.absolute(zeros)) * (1 + 1e-15)
-
-
-def _act_range(act: str, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    if act == "relu":
-        return low.clamp_min(0), high.clamp_min(0)
-    least, most = sipp_theory.activation_range(act, low.numpy(), high.numpy())
-    return torch.as_tensor(least), torch.as_tensor(most)
-
-
-def _slopes(act: str, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Least and largest slope of an activation on intervals."""
-    known = sipp_theory.ACTIVATIONS[act]
-    least = torch.full_like(low, known.least_slope)
-    most = torch.full_like(low, known.lipschitz)
-    if act in ("relu", "leaky_relu"):
-        return torch.where(low >= 0, most, least), torch.where(high <= 0, least, most)
-    slope = SLOPES.get(act)
-    if slope is None:
-        return least, most
-    # Rising, or rising up to 0 and falling behind it.
-    ends = slope(low), slope(high)
-    around = (low <= 0) & (high >= 0) & (act in ("tanh", "sigmoid"))
-    return (
-        (torch.minimum(*ends) - 1e-13).clamp_min(known.least_slope),
-        torch.where(around, most, (torch.maximum(*ends) + 1e-13).clamp_max(known.lipschitz)),
-    )
-
-
-def _lines(act: str, span: Span) -> Lines:
-    """Lines above and below an activation, and above and below how much it moves."""
-    low, high = span.low, span.high
-    if act == "relu":
-        up, over, down = _relu_lines(low, high)
-        under = torch.zeros_like(low)
-    else:
-        least, _ = _slopes(act, low, high)
-        first, last = _act_range(act, low, low)[0], _act_range(act, high, high)[1]
-        # act(z) - least z never falls.
-        up = down = least
-        size = 8 * UNIT * (last.abs() + first.abs() + (least * low).abs() + (least * high).abs())
-        over = last - least * high + size
-        under = -(first - least * low) + size
-    below, above = span.second
-    both_low, both_high = torch.minimum(low, below), torch.maximum(high, above)
-    least, most = _slopes(act, both_low, both_high)
-    less, more = span.less, span.more
-
-    def chord(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Through the values at both ends; the constant that puts it above both."""
-        rise = (last - first) / (more - less).clamp_min(1e-150)
-        rise = torch.where(more > less, rise, 0.0)
-        top = torch.maximum(first - rise * less, last - rise * more)
-        return rise, top + 8 * UNIT * (first.abs() + last.abs() + (rise * span.gap).abs())
-
-    rise, above_ = chord(torch.maximum(least * less, most * less),
-                         torch.maximum(least * more, most * more))  # fmt: skip
-    fall, below_ = chord(-torch.minimum(least * less, most * less),
-                         -torch.minimum(least * more, most * more))  # fmt: skip
-    fall = -fall
-    exact = least == most
-    rise, fall = torch.where(exact, most, rise), torch.where(exact, most, fall)
-    above_, below_ = torch.where(exact, 0.0, above_), torch.where(exact, 0.0, below_)
-    none = torch.zeros_like(low)
-    if act != "relu":
-        return Lines(up, over, down, under, rise, above_, fall, below_, none, none, none)
-    # One of the two neurons is on, or off, throughout: both values for themselves, act(z + d) - a.
-    alone = ~exact & ((low >= 0) | (high <= 0) | (below >= 0) | (above <= 0))
-    line, top, base = _relu_lines(below, above)
-    rise, fall = torch.where(alone, line, rise), torch.where(alone, base, fall)
-    above_, below_ = torch.where(alone, top, above_), torch.where(alone, 0.0, below_)
-    tip, tilt = torch.where(alone, line, 0.0), torch.where(alone, base, 0.0)
-    lean = torch.where(alone, -1.0, none)
-    return Lines(up, over, down, under, rise, above_, fall, below_, lean, tip, tilt)
-
-
-def _relu_lines(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Slope and constant of a line above relu, and the slope of one below."""
-    on, off = low >= 0, high <= 0
-    slope = torch.where(on, 1.0, torch.where(off, 0.0, high / (high - low).clamp_min(_TINY)))
-    slope = slope.clamp(0, 1)
-    # relu(z) - slope z is largest at an end.
-    over = torch.maximum(-slope * low, high - slope * high).clamp_min(0) * (1 + 8 * UNIT) + _TINY
-    under = torch.where(on, 1.0, torch.where(off, 0.0, (high > -low).double()))
-    return slope, torch.where(on | off, 0.0, over), under
-
-
-def _dominant(step: Step, low: Tensor, high: Tensor, best: Tensor, index: Tensor) -> Tensor:
-    """Where one value of a window is never below another, so that it is the maximum."""
-    assert step.pool is not None
-    if not apart(step.pool):
-        return torch.zeros_like(best, dtype=torch.bool)
-    axes = step.pool[1]
-    flat = high.flatten(-axes).clone()
-    flat.scatter_(-1, index.flatten(-axes), -torch.inf)
-    rest, _ = pooled(step.pool, flat.view_as(high))
-    return best >= rest
-
-
-def _gather(values: Tensor, index: Tensor) -> Tensor:
-    axes = index.ndim - 2
-    return values.flatten(-axes).gather(-1, index.flatten(-axes)).view_as(index)
-
-
-def _scatter(coefficients: Tensor, index: Tensor, shape: torch.Size) -> Tensor:
-    axes = len(shape) - 1
-    out = torch.zeros(*coefficients.shape[:2], *shape, dtype=torch.float64).flatten(-axes)
-    places = index.expand(*coefficients.shape[:2], *index.shape[2:]).flatten(-axes)
-    out.scatter_add_(-1, places, coefficients.flatten(-axes))
-    return out.view(*coefficients.shape[:2], *shape)

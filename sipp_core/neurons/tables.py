@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ from sipp_core.network.structure import Norm, channel_shape
 from sipp_core.neurons.maps import Step
 from sipp_core.neurons.relaxation import Difference
 from sipp_core.runtime.numbers import Float
+
+# Half of a range over what random inputs of the region show, from which on it says nothing.
+LOOSE = 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +117,13 @@ class NeuronTable:
 
 
 def make_table(
-    model: nn.Module, group: ChannelGroup, seen: Difference, dense_ball: float | None
-) -> NeuronTable | str:
+    model: nn.Module, group: ChannelGroup, seen: Difference, dense_ball: float | None,
+    shown: Mapping[str, tuple[Float, Float]],
+) -> NeuronTable | str:  # fmt: skip
     """Gather a group's table, or say why its neurons cannot be told apart here.
 
-    `dense_ball` is the radius where the region is a ball and the producer reads it itself.
+    `dense_ball` is the radius where the region is a ball and the producer reads it itself, `shown`
+    the least and largest value (in,) that random inputs of the region bring to each consumer.
     """
     if len(group.producers) != 1:
         return f"several layers make its channels: {', '.join(group.producers)}"
@@ -143,8 +149,8 @@ def make_table(
         factor, offset = _folded(part)
         scale, shift = scale * factor[own], shift * factor[own] + offset[own]
     source = seen.spans[by_layer[name].parents[0]]
-    low = _columns(source.low[0], module).amin(1)
-    high = _columns(source.high[0], module).amax(1)
+    low = columns(source.low[0], module).amin(1)
+    high = columns(source.high[0], module).amax(1)
     if _padded(module):
         low, high = torch.clamp_max(low, 0), torch.clamp_min(high, 0)
     kernel = weight.shape[1] // len(low)
@@ -152,7 +158,7 @@ def make_table(
     peak = np.repeat(torch.maximum(low.abs(), high.abs()).numpy(), kernel)
     consumers = []
     for consumer, labels in group.inputs.items():
-        made = _consumer(model, consumer, labels, seen, by_layer[consumer])
+        made = _consumer(model, consumer, labels, seen, by_layer[consumer], shown[consumer])
         consumers.append(made)
     return NeuronTable(
         group=group,
@@ -184,7 +190,7 @@ def _folded(norm: Norm) -> tuple[Float, Float]:
     return scale.numpy(), shift.numpy()
 
 
-def _columns(value: torch.Tensor, module: nn.Module) -> torch.Tensor:
+def columns(value: torch.Tensor, module: nn.Module) -> torch.Tensor:
     """Range ends of each input feature of a Linear layer, or channel of a convolution."""
     if isinstance(module, nn.Linear):
         return value.reshape(-1, value.shape[-1]).T
@@ -199,11 +205,12 @@ def _padded(module: nn.Module) -> bool:
 
 
 def _consumer(
-    model: nn.Module, name: str, labels: Labels, seen: Difference, step: Step
-) -> Consumer:
+    model: nn.Module, name: str, labels: Labels, seen: Difference, step: Step,
+    shown: tuple[Float, Float],
+) -> Consumer:  # fmt: skip
     module = model.get_submodule(name)
     span = seen.spans[step.parents[0]]
-    low, high = (_columns(x[0], module) for x in (span.low, span.high))
+    low, high = (columns(x[0], module) for x in (span.low, span.high))
     low, high = low.amin(1).numpy(), high.amax(1).numpy()
     if _padded(module):
         low, high = np.minimum(low, 0), np.maximum(high, 0)
@@ -215,6 +222,11 @@ def _consumer(
     own_bias = getattr(module, "bias", None) is not None
     if own_bias or norm:
         middle, half = sipp_theory.middle_and_half(low, high)
+        # Any number may be the middle; that of a range which says nothing would ruin the network.
+        idle = half > LOOSE * np.max(shown[1] - shown[0])
+        if idle.any():
+            middle = np.where(idle, shown[0] + (shown[1] - shown[0]) / 2, middle)
+            half = np.maximum(high - middle, middle - low) * (1 + 1e-15)
     else:
         middle, half = np.zeros(len(low)), np.maximum(np.abs(low), np.abs(high))
     weight = weight_of(module).detach().double().cpu().numpy()

@@ -56,14 +56,14 @@ def lenet(channels: tuple[int, int], padding: int, *widths: int) -> nn.Module:
     return nn.Sequential(layers | _dense(widths))
 
 
-def vgg_small() -> nn.Module:
-    """Three stages of two 3x3 convolutions (32, 64, 128 channels) and two dense layers.
+def vgg(*widths: int) -> nn.Module:
+    """Stages of two 3x3 convolutions of so many channels, halved by pooling, and two dense layers.
 
-    In the manner of VGG (Simonyan and Zisserman 2015), with batch normalisation.
+    In the manner of VGG (Simonyan and Zisserman 2015), with batch normalisation; 3x32x32 images.
     """
     layers: Layers = OrderedDict()
     before = 3
-    for stage, width in enumerate((32, 64, 128), start=1):
+    for stage, width in enumerate(widths, start=1):
         for k in (1, 2):
             layers[f"conv{stage}_{k}"] = _conv(before, width, 3)
             layers[f"bn{stage}_{k}"] = nn.BatchNorm2d(width)
@@ -71,7 +71,7 @@ def vgg_small() -> nn.Module:
             before = width
         layers[f"pool{stage}"] = nn.MaxPool2d(2)
     layers["flatten"] = nn.Flatten()
-    layers["fc1"] = _linear(128 * 4 * 4, 128)
+    layers["fc1"] = _linear(before * (32 >> len(widths)) ** 2, 128)
     layers["relu_fc1"] = nn.ReLU()
     layers["fc2"] = _linear(128, 10)
     return nn.Sequential(layers)

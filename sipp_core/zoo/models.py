@@ -12,7 +12,10 @@ from sipp_core.zoo import architectures
 from sipp_core.zoo import pretrained as shipped
 from sipp_core.zoo.networks import NETWORKS, Network
 
-__all__ = ["NAMES", "build", "compact", "dense", "input_shape", "oriented", "pretrained"]
+__all__ = [
+    "NAMES", "build", "compact", "dense", "initialise", "input_shape", "oriented", "pretrained",
+    "vgg",
+]  # fmt: skip
 
 NAMES: tuple[str, ...] = tuple(NETWORKS)
 """Names that `build` knows."""
@@ -24,13 +27,34 @@ def _known(name: str) -> Network:
     return NETWORKS[name]
 
 
-def _initialised(model: nn.Module, seed: int) -> nn.Module:
-    """Draw He-normal weights and zero biases from a generator of our own; norms start as they are.
+def initialise(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Draw all weights of a network anew, from a generator of our own.
 
-    Positions of tokens are drawn with a standard deviation of 0.02, as is usual for transformers.
+    Weights are He-normal and biases zero; normalisation starts at mean 0 and variance 1; positions
+    of tokens have a standard deviation of 0.02, as is usual for transformers.
+
+    Args:
+        model: any module, changed in place.
+        seed: any integer in [0, 2**63).
+
+    Returns:
+        The same module.
+
+    Raises:
+        ValueError: a seed out of range.
+        TypeError: a seed that is no integer.
+
+    Source: He et al. 2015, arXiv 1502.01852.
+
+    Example:
+        >>> a, b = initialise(nn.Linear(3, 2), 1), initialise(nn.Linear(3, 2), 1)
+        >>> torch.equal(a.weight, b.weight)
+        True
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole("seed", seed, 0, 2**63))
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.LayerNorm)]
+    for norm in norms:
+        norm.reset_parameters()
     settled = {id(parameter) for norm in norms for parameter in norm.parameters()}
     for name, parameter in model.named_parameters():
         if id(parameter) in settled:
@@ -95,7 +119,7 @@ def build(name: str, seed: int = 0) -> nn.Module:
         (5, 10)
     """
     network, start = _known(name), whole("seed", seed, 0, 2**63)
-    return _initialised(network.layers(), start)
+    return initialise(network.layers(), start)
 
 
 def dense(widths: Sequence[int], seed: int = 0) -> nn.Module:
@@ -122,8 +146,7 @@ def dense(widths: Sequence[int], seed: int = 0) -> nn.Module:
     sizes = [whole(f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
     if len(sizes) < 2:
         raise ValueError(f"widths must name the input and the output at least; found {sizes}")
-    start = whole("seed", seed, 0, 2**63)
-    return _initialised(architectures.dense(*sizes), start)
+    return initialise(architectures.dense(*sizes), seed)
 
 
 def compact(sizes: Sequence[int], seed: int = 0) -> nn.Module:
@@ -150,8 +173,32 @@ def compact(sizes: Sequence[int], seed: int = 0) -> nn.Module:
     numbers = [whole(f"sizes[{k}]", size, 4 if k == 0 else 1) for k, size in enumerate(sizes)]
     if len(numbers) < 2:
         raise ValueError(f"sizes must name the side and a width at least; found {numbers}")
-    start = whole("seed", seed, 0, 2**63)
-    return _initialised(architectures.compact(numbers[0], numbers[1:]), start)
+    return initialise(architectures.compact(numbers[0], numbers[1:]), seed)
+
+
+def vgg(widths: Sequence[int], seed: int = 0) -> nn.Module:
+    """Build an untrained network in the manner of VGG, as `build` does; vgg-small is 32, 64, 128.
+
+    Args:
+        widths: channels of each stage of two 3x3 convolutions, one to five, each >= 1.
+        seed: any integer in [0, 2**63).
+
+    Returns:
+        The module for 3x32x32 images, on the CPU, in training mode as every new module.
+
+    Raises:
+        ValueError: no stage or more than five, a width below 1, or a seed out of range.
+        TypeError: a width or the seed is no integer.
+
+    Example:
+        >>> a, b = vgg((32, 64, 128), seed=1), build("vgg-small", seed=1)
+        >>> torch.equal(a.fc1.weight, b.fc1.weight)
+        True
+    """
+    sizes = [whole(f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
+    if not 1 <= len(sizes) <= 5:
+        raise ValueError(f"widths must name one to five stages; found {sizes}")
+    return initialise(architectures.vgg(*sizes), seed)
 
 
 def oriented(sizes: Sequence[int], seed: int = 0) -> nn.Module:
@@ -183,9 +230,8 @@ def oriented(sizes: Sequence[int], seed: int = 0) -> nn.Module:
         raise ValueError(
             f"sizes must name the side, a cell, orientations and a width at least; found {numbers}"
         )
-    start = whole("seed", seed, 0, 2**63)
     side, cell, orientations, *channels = numbers
-    return _initialised(architectures.oriented(side, cell, orientations, channels), start)
+    return initialise(architectures.oriented(side, cell, orientations, channels), seed)
 
 
 def pretrained(name: str) -> nn.Module:

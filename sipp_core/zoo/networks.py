@@ -76,7 +76,7 @@ NETWORKS: dict[str, Network] = {
             "lenet-5-caffe", 9, _GREY, lambda: architectures.lenet((20, 50), 0, 800, 500, 10),
             {"mnist": {"short": _CAFFE, "paper": _LENET}},
         ),
-        Network("vgg-small", 4, _COLOUR, architectures.vgg_small),
+        Network("vgg-small", 4, _COLOUR, lambda: architectures.vgg(32, 64, 128)),
         Network(
             "resnet-20", 5, _COLOUR, lambda: architectures.resnet(20),
             {"cifar10": {"short": _ONE_CYCLE, "paper": _RESNET}}, pretrained="cifar10",

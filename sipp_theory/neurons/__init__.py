@@ -6,6 +6,7 @@ from sipp_theory.neurons.activations import ACTIVATIONS, Activation, activation_
 from sipp_theory.neurons.cones import cone_sensitivities, isolating_input, sign_ratio
 from sipp_theory.neurons.peeling import linf_coreset, peeled_sensitivities
 from sipp_theory.neurons.regions import middle_and_half, preactivation_range, support
+from sipp_theory.neurons.relaxation import Parameters, Relaxation, WorstCase, proven_peak
 from sipp_theory.neurons.sampling import (
     ball_error,
     mussay_size,
@@ -18,13 +19,7 @@ from sipp_theory.neurons.sampling import (
     one_sign_error,
     region_error,
 )
-from sipp_theory.neurons.worst_case import (
-    Parameters,
-    Relaxation,
-    WorstCase,
-    proven_peak,
-    worst_relu_sum,
-)
+from sipp_theory.neurons.worst_case import worst_relu_sum
 
 __all__ = [
     "ACTIVATIONS", "Activation", "Parameters", "Relaxation", "WorstCase", "activation_range",

@@ -90,6 +90,21 @@ def test_no_input_leaves_the_bounds(name: str, radius: float) -> None:
         assert (seen.amin(0) >= -both.bound(-value, -difference) - slack).all()
 
 
+def test_a_difference_is_never_wider_than_what_both_networks_allow() -> None:
+    """Where intervals explode, those of each network by itself hold the difference."""
+    net = nn.Sequential(*(m for _ in range(6) for m in (nn.Linear(40, 40), nn.ReLU()))).double()
+    other = copy.deepcopy(net)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.mul_(-1.0)
+    ends = torch.ones(1, 40).double()
+    both = Difference(net, other, Domain.box(-ends, ends), refine=False)
+    for span in both.spans.values():
+        width = torch.maximum(span.above - span.low, span.high - span.below)
+        assert (span.gap <= width * (1 + 1e-12) + 1e-12).all()
+        assert (span.less <= span.more).all()
+
+
 @pytest.mark.parametrize("method", ["mussay", "norm", "omp"])
 @pytest.mark.parametrize("region", [BOX, Ball(torch.full((7,), 0.5), 0.8)], ids=["box", "ball"])
 def test_the_certificate_is_above_what_is_seen_and_the_attack_below(

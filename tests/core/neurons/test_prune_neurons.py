@@ -10,7 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sipp_core import Ball, Box, compress, decompress, load, models, prune_neurons
+from sipp_core import (
+    Ball,
+    Box,
+    certify_around,
+    compress,
+    decompress,
+    load,
+    models,
+    prune_neurons,
+)
 from sipp_core.methods.neurons import FACTS
 from tests.core.methods.conftest import relu_network
 
@@ -79,24 +88,37 @@ def test_a_batchnorm_takes_the_correction_of_a_layer_without_bias() -> None:
     assert weights(result.model) == [(3, 1, 3, 3), (4, 3, 3, 3), (3, 16)]
 
 
-@pytest.mark.parametrize(("name", "shape"), [("lenet-5", (1, 28, 28)), ("resnet-20", (3, 32, 32))])
-def test_reference_networks_save_load_and_compress(
-    name: str, shape: tuple[int, ...], tmp_path: Path
+@pytest.mark.parametrize(("name", "keep"), [("lenet-5", 0.5), ("resnet-20", 0.7)])
+def test_reference_networks_save_load_certify_and_compress(
+    name: str, keep: float, tmp_path: Path
 ) -> None:
-    model = models.build(name)
+    model, shape = models.pretrained(name), models.input_shape(name)
     box = Box(torch.zeros(shape), torch.ones(shape))
-    result = prune_neurons(model, box, method="norm", keep=0.5)
-    assert result.kept <= 0.5
+    result = prune_neurons(model, box, method="norm", keep=keep)
+    assert result.kept <= keep
     again = load(result.save(tmp_path / "net"), model)
     x = torch.rand(2, *shape)
     with torch.no_grad():
         assert torch.equal(again.model.eval()(x), result.model.eval()(x))
-    if name == "lenet-5":
-        small = decompress(compress(again.model).content, again.model).state_dict()
-        assert all(torch.equal(small[k], v) for k, v in again.model.state_dict().items())
-    else:
-        assert result.channels is not None
-        assert any("joins the channels" in why for why in result.channels.whole.values())
+        # Middles of ranges that say nothing would have put outputs beyond all numbers.
+        assert result.model.eval()(x).abs().max() < 1e4
+    found = certify_around(model, again, x[:1], 1e-9, attack_steps=3)
+    assert (found.attack <= found.bound).all() and np.isfinite(found.bound).all()
+    small = decompress(compress(again.model).content, again.model).state_dict()
+    assert all(torch.equal(small[k], v) for k, v in again.model.state_dict().items())
+    assert result.channels is not None
+    joined = any("joins the channels" in why for why in result.channels.whole.values())
+    assert joined == (name == "resnet-20")
+
+
+def test_a_network_too_wide_to_be_bounded_says_where() -> None:
+    model, shape = models.pretrained("resnet-20"), models.input_shape("resnet-20")
+    box = Box(torch.zeros(shape), torch.ones(shape))
+    result = prune_neurons(model, box, method="norm", keep=0.7)
+    found = certify_around(model, result, torch.rand(1, *shape), 1e-4, attack_steps=2)
+    assert not found.proved.any()
+    assert "'block" in found.why and "too many to be bounded" in found.why
+    assert found.why in found.sentence()
 
 
 def test_an_error_keeps_the_fewest_neurons_that_promise_it() -> None:

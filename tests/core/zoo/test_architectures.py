@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import sipp_core
 from sipp_core import calibrate, certify, prune
 from sipp_core.zoo import architectures, models
-from sipp_core.zoo.models import _initialised
+from sipp_core.zoo.models import initialise
 
 
 def small(name: str) -> tuple[nn.Module, tuple[int, ...]]:
@@ -23,9 +23,12 @@ def small(name: str) -> tuple[nn.Module, tuple[int, ...]]:
     elif name == "vit":
         model, shape = architectures.VisionTransformer(16, 2, 4, patch=4, size=8), (3, 8, 8)
     else:
-        model, shape = nn.Sequential(*list(architectures.vgg_small().children())[:7]), (3, 8, 8)
+        model, shape = (
+            nn.Sequential(*list(architectures.vgg(32, 64, 128).children())[:7]),
+            (3, 8, 8),
+        )
         model.append(nn.Flatten())
-    _initialised(model, 0)
+    initialise(model, 0)
     model.train()
     with torch.no_grad():
         for k in range(3):
