@@ -67,6 +67,19 @@ def _normalised_twice(log_e: Function) -> Function:
     return wrong
 
 
+def _tails_underflow(_: Function) -> Function:
+    """The truncated mass as scipy has it, which is 0 for a prior far from the rate."""
+
+    def wrong(k: Any, n: Any, delta: Any, side: str = "above", prior: Any = (1.0, 1.0)) -> Any:
+        a, b = prior
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mixture = special.betaln(a + k, b + n - k) - special.betaln(a, b)
+            mixture += _log_mass(delta, side, (a + k, b + n - k)) - _log_mass(delta, side, (a, b))
+            return mixture - special.xlogy(k, delta) - special.xlog1py(n - k, -delta)
+
+    return wrong
+
+
 def _never_truncated(_: Function) -> Function:
     def wrong(k: Any, n: Any, delta: Any, side: str = "above", prior: Any = (1.0, 1.0)) -> Any:
         a, b = prior
@@ -215,6 +228,9 @@ MUTATIONS = (
         sipp_theory.log_e_value, _normalisation_forgotten,
         (oracles_monitoring.mean_over_all_outcomes,),
     ),
+    Mutation("CT-4", "tails_underflow",
+             "The truncated mass of an informative prior, where float64 has none of it.",
+             sipp_theory.log_e_value, _tails_underflow, (oracles_monitoring.informative_priors,)),
     Mutation("CT-4", "interval_of_a_fixed_time",
              "The Clopper-Pearson interval, valid at one time, looked at after every point.",
              sipp_theory.confidence_sequence,

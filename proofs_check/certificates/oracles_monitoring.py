@@ -173,3 +173,26 @@ def sequence_at_50_digits(setting: Setting) -> Found:
                 raise Refuted(f"confidence_sequence({k}, {n}, 0.95) is {float(low), float(high)}")
             cases += 1
     return Found(cases=cases)
+
+
+@oracle("CT-4")
+def informative_priors(setting: Setting) -> Found:
+    """The e-value where the prior all but excludes the alternative, at 50 digits, never above."""
+    cases: tuple[tuple[int, int, float, Alternative, tuple[float, float]], ...] = (
+        (0, 1084, 0.0249, "below", (378.07, 2.85)),
+        (31, 31, 0.9943, "above", (0.04, 428.5)),
+        (3, 40, 0.02, "above", (300.0, 2.0)),
+    )
+    with mpmath.workdps(2 * DIGITS):
+        for k, n, delta, side, (a, b) in cases:
+            rate = mpmath.mpf(delta)
+            # The mass above a rate is that of the mirrored law below: no digits are lost to 1.
+            turn = -1 if side == "above" else 1
+            after, before = (a + k, b + n - k)[::turn], (a, b)[::turn]
+            end = 1 - rate if side == "above" else rate
+            mixture = mpmath.betainc(*after, 0, end) / mpmath.betainc(*before, 0, end)
+            truth = mixture / (rate**k * (1 - rate) ** (n - k))
+            found = float(sipp_theory.e_value(k, n, delta, side, (a, b)))
+            at = {"k": k, "n": n, "delta": delta, "alternative": side, "prior": (a, b)}
+            close(found, truth, at, "below", 1e-6)
+    return Found(cases=len(cases))

@@ -1,0 +1,89 @@
+"""What is promised is paid for: factors of coverage, and neurons that CoreNet+ removes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.mutation import Function, Mutation
+from proofs_check.ledger.registry import Setting, oracle
+from sipp_core import calibrate
+from sipp_core.methods import CoreNetPlus, corenet, registered
+from sipp_core.pruning import prune, table
+from sipp_theory import BOUNDS
+
+FACTOR = 1000.0
+
+
+@oracle("SP-2", "SP-9")
+def coverage_is_paid_or_refused(setting: Setting) -> Found:
+    """A promise for inputs that a factor covers costs more than one for the inputs seen."""
+    net = nn.Linear(300, 1, bias=False, dtype=torch.float64)
+    nn.init.ones_(net.weight)
+    rows = torch.ones(1, 300, dtype=torch.float64)
+    paid, refused = 0, 0
+    for method in registered().values():
+        if not {"keep", "bound", "coverage_factor"} <= method.takes:
+            continue
+        for bound in filter(method.accepts, BOUNDS.values()):
+            call = {"method": method, "bound": bound, "keep": 0.9, "delta": 0.1}
+            if bound.knows in ("shares", "neuron"):
+                call["points"] = 8
+            try:
+                far = prune(net, rows, **call, coverage_factor=FACTOR).layers[0].eps
+            except ValueError:
+                refused += 1
+                continue
+            near = prune(net, rows, **call).layers[0].eps
+            # Three inputs on have shares 1/3 = 100 times the sensitivities 1/300: to lose one of
+            # them is an error of a third, which no promise for the calibration inputs covers.
+            if not far > near:
+                raise Refuted(
+                    f"{method.name} by {bound.name}: eps {far!r} at C = {FACTOR:g}, {near!r} at 1"
+                )
+            paid += 1
+    if not (paid and refused):
+        raise Refuted(f"{paid} combinations were paid for and {refused} refused")
+    return Found(f"{paid} combinations cost more, {refused} are refused", cases=paid + refused)
+
+
+@oracle("SP-10")
+def removed_neurons_say_so(setting: Setting) -> Found:
+    """A neuron that CoreNet+ removed although something reached it is promised an error of 1."""
+    first = nn.Linear(4, 3)
+    net = nn.Sequential(first, nn.ReLU(), nn.Linear(3, 2)).double()
+    with torch.no_grad():
+        first.weight[0] = 0.1
+        first.bias[0] = -5.0  # never fires, though its sum is above 0
+    rows = torch.rand(40, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.1
+    result = prune(net, rows, method=CoreNetPlus(), keep=0.6, delta=0.1, seed=setting.seed)
+    report = result.layers[0]
+    gone = (result.model.get_submodule("0").get_parameter("weight")[0] == 0).all()
+    reached = calibrate(net, rows).layers[0].sensitivity[0].max() > 0
+    if not (gone and reached):
+        raise Refuted("the neuron was not removed, or nothing reached it")
+    if report.eps_neuron[0] < 1 or report.eps < 1:
+        raise Refuted(f"it is promised eps {report.eps_neuron[0]!r}, the layer {report.eps!r}")
+    return Found(cases=1)
+
+
+def _only_counted(_: Function) -> Function:
+    def wrong(report: object, dead: np.ndarray, seen: np.ndarray) -> object:
+        return replace(report, removed=int(dead.sum()), dead=int((~seen).sum()))  # type: ignore[type-var]
+
+    return wrong
+
+
+MUTATIONS = (
+    Mutation("SP-2", "coverage_promised_for_nothing",
+             "A coverage factor that the bound ignores is taken and promised all the same.",
+             table.refuse_coverage, lambda original: lambda bound, factor: None,
+             (coverage_is_paid_or_refused,)),
+    Mutation("SP-10", "removed_for_nothing",
+             "A neuron that was removed with its edges keeps the eps that its draws had.",
+             corenet._with_removed, _only_counted, (removed_neurons_say_so,)),
+)  # fmt: skip
