@@ -223,4 +223,6 @@ MUTATIONS = (
              measured_errors, _unrounded, (oracles_measured.stored_weights,)),
     Mutation("SP-12", "search_for_more", "The search stops at five quarters of eps.",
              searching.least_multipliers, _for_more, (oracles_measured.chosen_by_measuring,)),
+    Mutation("SP-12", "refit_for_more", "The search with a refit stops at five quarters of eps.",
+             searching.least_refitted, _for_more, (oracles_measured.chosen_by_measuring,)),
 )  # fmt: skip

@@ -191,14 +191,17 @@ def pruned_networks(setting: Setting) -> Found:
 
 @oracle("SP-12")
 def chosen_by_measuring(setting: Setting) -> Found:
-    """Guarantee mode by measuring keeps its eps in exact arithmetic, at every neuron and input."""
+    """Guarantee mode by measuring keeps its eps in exact arithmetic, refitted or not."""
     cases, eps = 0, 0.4
-    for number, rule in enumerate((SippPoisson(), SippRand(), Magnitude(), SippRecentred())):
+    for number, (rule, refit) in enumerate((
+        (SippPoisson(), False), (SippRand(), False), (Magnitude(), False), (SippRecentred(), False),
+        (Magnitude(), True), (SippPoisson(), True), (SippNetwork(), False),
+    )):  # fmt: skip
         for convolution in (False, True):
             rng = generator(setting.seed, STREAM, 300, number, int(convolution))
             dense, inputs = _network(rng, convolution)
             result = sipp_core.prune(
-                dense, inputs, method=rule, eps=eps, bound="measured", seed=number,
+                dense, inputs, method=rule, eps=eps, bound="measured", seed=number, refit=refit,
                 candidates=4 if rule.random else None,
             )  # fmt: skip
             if result.nnz_after == result.nnz_before:

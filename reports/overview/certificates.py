@@ -10,6 +10,7 @@ from torch import nn
 import sipp_core
 from reports.overview.settings import SIMULATED, Settings
 from reports.overview.splits import Splits
+from sipp_core.pruning import find_method
 
 Progress = Callable[[int, int, str], None]
 Json = dict[str, Any]
@@ -101,7 +102,7 @@ def sentences(
             model, splits.calibration_pairs, splits.certificate_inputs[: plan.pairs], eps=plan.eps,
             delta=plan.delta, confidence=each, method=method, seed=seed, allow_repeats=True,
         )  # fmt: skip
-        rows.append(found.summary())
+        rows.append({"label": find_method(method).facts.label} | found.summary())
     return {
         "eps": plan.eps, "delta": plan.delta, "confidence": plan.confidence,
         "confidence_each": each, "n": rows[0]["n"], "rows": rows,

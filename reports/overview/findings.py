@@ -88,7 +88,7 @@ def _network(results: Json) -> list[Json]:
     needs = "" if drawn["vacuous"] else f"{upward(drawn['budget'], 2)} of its own draws or "
     text = (
         f"What that sentence truly needs, by simulation with no assumption: {needs}"
-        f"{count(best['kept'])} weights kept by {labels(results)[best['method']]} (each output "
+        f"{count(best['kept'])} weights kept by {best['label']} (each output "
         f"within {100 * tried['eps']:g}%, but for {share(tried['delta'])} of draws and new inputs, "
         f"at {share(tried['confidence'])} confidence)."
     )

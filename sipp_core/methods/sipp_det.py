@@ -68,7 +68,7 @@ class SippDet(KeepLargest):
         """The mean shares, if they are what weights are ranked by and not the maximum."""
         patches = any(hasattr(module, "kernel_size") for module in request.model.modules())
         needed = self.rank == "mean" or (self.rank == "patch-mean" and patches)
-        needed = needed and not request.guaranteed
+        needed = needed and (request.measured or not request.guaranteed)
         return Needs(statistics=frozenset({self.rank} if needed else ()))
 
     def scores(self, table: Table) -> Float:

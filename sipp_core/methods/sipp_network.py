@@ -11,18 +11,29 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.pruning import planning
 from sipp_core.pruning.allocation import largest
+from sipp_core.pruning.effective import count, effective_weights
 from sipp_core.pruning.method import Facts, Method, Needs, Promise, Pruned, register
+from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.refit import REFITTED, refit
 from sipp_core.pruning.request import Keep, Request
+from sipp_core.pruning.searching import (
+    CHOSEN,
+    least_multipliers,
+    least_refitted,
+    measured_guarantee,
+)
 from sipp_core.pruning.surroundings import Surroundings, look_around
-from sipp_core.pruning.writing import measured_promise, rewrite, rewrites_of
+from sipp_core.pruning.table import Table, make_tables
+from sipp_core.pruning.writing import measured_promise, rewrite, rewrites_of, write_multipliers
 from sipp_core.runtime.arguments import positive, whole
 from sipp_core.runtime.batch import Given, run
 from sipp_core.runtime.execution import model_device, watching
 from sipp_core.runtime.numbers import Float
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.output import output_sensitivity
+from sipp_theory import BOUNDS, Bound
 
 # Numbers that layers put out at the inputs on which the sensitivity is measured, at most.
 SENSED = 2**24
@@ -36,7 +47,9 @@ class SippNetwork(Method):
     is measured on what is left, the weights of largest |w|^(1-a) Lambda^a of all layers together
     stay, a the exponent, and, unless told otherwise, the kept weights and biases are refitted
     (AL-5). A weight that no longer lies on a live path has sensitivity 0 and is the first to go in
-    the next round (AL-6).
+    the next round (AL-6); what the last round cuts off is said. Guarantee mode is by measuring
+    (SP-12): each neuron keeps its weights of largest score, as few as, refitted, measure at most
+    eps; rounds spend a budget and have no part in it.
     The inputs need no labels; a process of a group does all of the work by itself.
 
     Attributes:
@@ -66,7 +79,9 @@ class SippNetwork(Method):
     )
     random = False
     certain = True
-    takes = frozenset({"keep"})
+    measurable = True
+    takes = frozenset({"keep", "eps", "bound"})
+    guarantee_bound = "measured"
     default_scope = "global"
 
     def __post_init__(self) -> None:
@@ -78,25 +93,79 @@ class SippNetwork(Method):
         if not 0 <= self.exponent <= 1:
             raise ValueError(f"exponent must lie in [0, 1]; found {self.exponent!r}")
 
+    def accepts(self, bound: Bound) -> bool:
+        """None that speaks before weights are solved for."""
+        return False
+
+    def check(self, request: Request) -> None:
+        """Rounds spend a budget."""
+        if request.guaranteed and self.rounds != SippNetwork.rounds:
+            raise ValueError(
+                f"rounds={self.rounds} spend a budget: give them with keep=...; guarantee mode has "
+                "none"
+            )
+
     def needs(self, request: Request) -> Needs:
         """The inputs, which every round runs again."""
         return Needs(inputs=True)
 
     def run(self, request: Request, calibration: Calibration) -> Pruned:
-        """Prune in rounds, and report what the weights came to."""
-        assert isinstance(request.target, Keep) and calibration.held_inputs is not None
-        inputs, keep = calibration.held_inputs, request.target.fraction
+        """Prune in rounds, or to a measured error, and report what the weights came to."""
+        assert calibration.held_inputs is not None
+        inputs = calibration.held_inputs
         dense = [layer.layer for layer in calibration.layers]
-        size = sum(layer.weight.numel() for layer in dense)
-        new, size_a_pass = copy.deepcopy(request.model), calibration.forward_size
         around = look_around(request.model, dense, inputs[:1])
         some = _spread(inputs, _outputs_an_input(request.model, dense, inputs[:1]))
-        for number in range(1, self.rounds + 1) if keep < 1 else ():
-            if request.progress is not None:
-                request.progress(number - 1, self.rounds, "rounds")
-            budget = max(1.0, float(np.rint(size * keep ** (number / self.rounds))))
+        if request.measured:
+            scores = self._scores(request.model, dense, around, some, request, calibration)
+            new, notes = self._measured(request, calibration, scores), (CHOSEN,)
+        else:
+            new, notes = self._in_rounds(request, calibration, around, some)
+        pruned = rewrite(request, calibration, rewrites_of(new, calibration))
+        changed = request.target != Keep(1.0, self.default_scope)
+        solved = (REFITTED,) if self.refit and changed else ()
+        notes = (*pruned.notes, *notes, *solved)
+        return replace(pruned, model=new, notes=notes, vacuous=None)
+
+    def _measured(
+        self, request: Request, calibration: Calibration, scores: Sequence[Float]
+    ) -> nn.Module:
+        """Keep of each neuron the fewest weights that measure at most eps.
+
+        Claim: SP-12. Source: [OWN].
+        """
+        tables = make_tables(replace(request, bound=BOUNDS["bernstein"]), calibration.layers)
+        ranked = {table.statistics.name: s for table, s in zip(tables, scores, strict=True)}
+
+        def at(table: Table, rate: Float) -> LayerPlan:
+            return planning.share_plan(table, ranked[table.statistics.name], rate)
+
+        def every(table: Table) -> Float:
+            return np.ones(len(table.weight))
+
+        if self.refit:
+            return least_refitted(request, tables, calibration, at, every, self.ridge)
+        chosen = least_multipliers(request, tables, calibration, at, every)
+        names = [layer.name for layer in calibration.layers]
+        return write_multipliers(request.model, names, chosen, False)[0]
+
+    def _in_rounds(
+        self, request: Request, calibration: Calibration, around: Mapping[str, Surroundings],
+        some: Given,
+    ) -> tuple[nn.Module, tuple[str, ...]]:  # fmt: skip
+        """Spend a budget in rounds of geometrically fewer weights; what the last cuts off goes."""
+        inputs, target = calibration.held_inputs, request.target
+        assert isinstance(target, Keep) and inputs is not None
+        keep = target.fraction
+        dense = [layer.layer for layer in calibration.layers]
+        size = sum(layer.weight.numel() for layer in dense)
+        new = copy.deepcopy(request.model)
+        if keep == 1:
+            return new, ()
+
+        def one_round(budget: float) -> int:
             layers = [layer.within(new) for layer in dense]
-            scores = self._scores(new, layers, around, some, request, size_a_pass)
+            scores = self._scores(new, layers, around, some, request, calibration)
             masks = {}
             for layer, kept in zip(layers, largest(scores, budget), strict=True):
                 weight = weight_of(layer.module)
@@ -104,18 +173,32 @@ class SippNetwork(Method):
                 with torch.no_grad():
                     weight.mul_(masks[layer.name].reshape(weight.shape))
             if self.refit:
-                refit(request.model, new, dense, masks, inputs, ridge=self.ridge, size=size_a_pass)
-        pruned = rewrite(request, calibration, rewrites_of(new, calibration))
-        notes = (*pruned.notes, REFITTED) if keep < 1 and self.refit else pruned.notes
-        return replace(pruned, model=new, notes=notes, vacuous=None)
+                refit(request.model, new, dense, masks, inputs, ridge=self.ridge,
+                      size=calibration.forward_size, mask=calibration.mask)  # fmt: skip
+            return count(masks)
+
+        kept = 0
+        for number in range(1, self.rounds + 1):
+            if request.progress is not None:
+                request.progress(number - 1, self.rounds, "rounds")
+            kept = one_round(max(1.0, float(np.rint(size * keep ** (number / self.rounds)))))
+        alive = effective_weights(new, dense, inputs, request.output, calibration.forward_size)
+        cut_off = kept - count(alive)
+        if not cut_off:
+            return new, ()
+        return new, (
+            f"{cut_off:,} of the {kept:,} weights kept lie on no live path from input to output "
+            "after the last round: without them nothing changes on the calibration inputs (AL-6)",
+        )
 
     def promise(self, request: Request) -> Promise:
         """What is measured after the weights were solved for."""
-        return measured_promise()
+        return measured_guarantee(self.refit) if request.measured else measured_promise()
 
     def _scores(
         self, model: nn.Module, layers: Sequence[PrunableLayer],
-        around: Mapping[str, Surroundings], inputs: Given, request: Request, size: int | None,
+        around: Mapping[str, Surroundings], inputs: Given, request: Request,
+        calibration: Calibration,
     ) -> list[Float]:  # fmt: skip
         """What the weights of each layer are ranked by, (out, fan_in)."""
         weights = [layer.weight.double().cpu().numpy() for layer in layers]
@@ -123,7 +206,9 @@ class SippNetwork(Method):
         if self.exponent == 0:
             return magnitudes
         # Probes of their own seed: the network is the same for any seed of the user's.
-        known = output_sensitivity(model, inputs, layers, 0, request.output, size)
+        known = output_sensitivity(
+            model, inputs, layers, 0, request.output, calibration.forward_size
+        )
         scores = []
         for layer, weight, magnitude in zip(layers, weights, magnitudes, strict=True):
             place = around.get(layer.name)

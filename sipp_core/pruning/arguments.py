@@ -177,17 +177,18 @@ def _bound(method: Method, bound: str | Bound | None) -> Bound:
     if isinstance(bound, Bound):
         chosen = bound
     else:
-        known = BOUNDS | {MEASURED.name: MEASURED}
+        every = BOUNDS | {MEASURED.name: MEASURED}
         name = method.default_bound if bound is None else bound
-        if name not in known:
-            raise ValueError(f"bound must be one of {', '.join(known)}; found {bound!r}")
-        chosen = known[name]
+        if name not in every:
+            raise ValueError(f"bound must be one of {', '.join(every)}; found {bound!r}")
+        chosen = every[name]
     if isinstance(chosen, Measured):
         return chosen
     if bound is not None and "bound" in method.takes and not method.accepts(chosen):
+        known = bounds_of(method) or (MEASURED.name,)
         raise ValueError(
-            f"method {method.name!r} takes bound={' or '.join(map(repr, bounds_of(method)))}; "
-            f"found {chosen.name!r}"
+            f"method {method.name!r} takes bound={' or '.join(map(repr, known))}; found "
+            f"{chosen.name!r}"
         )
     return chosen
 
@@ -205,11 +206,8 @@ def _check_measured(
         return
     if not method.measurable:
         raise ValueError(f"method {method.name!r} does not choose weights by bound='measured'")
-    if eps is None or refit:
-        raise ValueError(
-            "bound='measured' is of guarantee mode: give eps=..., and leave out keep and refit "
-            "(which are measured anyway)"
-        )
+    if eps is None:
+        raise ValueError("bound='measured' is of guarantee mode: give eps=..., and leave out keep")
     if candidates is not None and not method.random:
         raise ValueError(
             f"method {method.name!r} draws nothing: candidates={candidates!r} would all be the same"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
@@ -15,6 +16,7 @@ from sipp_core.network.packed import layer_of
 from sipp_core.network.patches import masked as rows_kept
 from sipp_core.network.patches import tiles
 from sipp_core.network.structure import TwoLayers
+from sipp_core.pruning.surroundings import Norm, look_around
 from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import forward, model_device, watching
 from sipp_core.runtime.numbers import Float
@@ -52,8 +54,10 @@ def measured_errors(
     """Largest relative error of each neuron over all rows of the inputs, (out,) by layer name.
 
     Rows are those of the dense network, so that each layer is given its own input; the weights are
-    those that `pruned` holds. A layer that has another shape there is left out. In a group of
-    processes the batches are shared out.
+    those that `pruned` holds. Where the BatchNorm right behind a layer has another running mean
+    there (a refit moves it in place of a bias), the layer's output counts as shifted by as much. A
+    layer that has another shape there is left out. In a group of processes the batches are shared
+    out.
 
     Args:
         dense: the network before pruning.
@@ -79,6 +83,9 @@ def measured_errors(
         >>> errors[""].round(12).tolist()
         [0.25]
     """
+    layers = list(layers)
+    stream, example = _peeked(stream)
+    moved = {} if example is None else _moved_norms(dense, pruned, layers, example)
     known: dict[str, tuple[PrunableLayer, list[Float], list[Float], Float]] = {}
     errors: dict[str, Float] = {}
     for layer in (each.within(dense) for each in layers):
@@ -91,7 +98,8 @@ def measured_errors(
             continue
         bias = [m.bias.detach().double().cpu().numpy() if isinstance(m.bias, Tensor) else 0.0
                 for m in (layer.module, module)]  # fmt: skip
-        shift = np.broadcast_to(np.asarray(bias[1] - bias[0]), old.shape[:1])
+        change = np.asarray(bias[1] - bias[0]) + moved.get(layer.name, 0.0)
+        shift = np.broadcast_to(change, old.shape[:1])
         split = [np.split(part, layer.groups) for part in (old, new)]
         known[layer.name] = layer, split[0], split[1], shift.reshape(layer.groups, -1)
         errors[layer.name] = np.zeros(len(old))
@@ -116,3 +124,35 @@ def measured_errors(
     if group is not None:
         errors = {n: group.maximum(torch.from_numpy(e)).cpu().numpy() for n, e in errors.items()}
     return errors
+
+
+def _peeked(stream: Iterable[Given]) -> tuple[Iterable[Given], Given | None]:
+    """The stream, and its first batch, None of an empty one."""
+    batches = iter(stream)
+    first = next(batches, None)
+    return ([] if first is None else itertools.chain([first], batches)), first
+
+
+def _moved_norms(
+    dense: nn.Module, pruned: nn.Module, layers: list[PrunableLayer], example: Given
+) -> dict[str, Float]:
+    """By how much the BatchNorm behind each layer takes less off its output than before, (out,)."""
+    places = dict(pruned.named_modules())
+
+    def shift(name: str, old: Tensor) -> Float | None:
+        new = getattr(places.get(name), "running_mean", None)
+        if not isinstance(new, Tensor) or new.shape != old.shape or torch.equal(new, old):
+            return None
+        return (old.double() - new.double()).cpu().numpy()
+
+    changed = {
+        name: by
+        for name, module in dense.named_modules()
+        if isinstance(module, Norm)
+        and isinstance(module.running_mean, Tensor)
+        and (by := shift(name, module.running_mean)) is not None
+    }
+    if not changed:
+        return {}
+    around = look_around(dense, layers, example[:1])
+    return {n: changed[p.norm_name] for n, p in around.items() if p.norm_name in changed}

@@ -22,7 +22,12 @@ from sipp_core.pruning.plan import LayerPlan, draw
 from sipp_core.pruning.refit import REFITTED, refit
 from sipp_core.pruning.report import is_vacuous, layer_report, per_neuron
 from sipp_core.pruning.request import Keep, Request
-from sipp_core.pruning.searching import CHOSEN, least_multipliers, measured_guarantee
+from sipp_core.pruning.searching import (
+    CHOSEN,
+    least_multipliers,
+    least_refitted,
+    measured_guarantee,
+)
 from sipp_core.pruning.table import Table, make_tables
 from sipp_core.pruning.writing import (
     measured_promise,
@@ -128,7 +133,8 @@ class Planned(Method):
             assert calibration.held_inputs is not None
             layers = [layer.layer for layer in calibration.layers]
             refit(request.model, model, layers, masks, calibration.held_inputs,
-                  size=calibration.forward_size, progress=request.progress)  # fmt: skip
+                  size=calibration.forward_size, mask=calibration.mask,
+                  progress=request.progress)  # fmt: skip
             new = rewrite(request, calibration, rewrites_of(model, calibration))
             return replace(new, model=model, notes=(*notes, REFITTED), vacuous=None)
         if request.effective:
@@ -153,6 +159,10 @@ class Planned(Method):
         Claim: SP-12. Source: [OWN].
         """
         tables = self.tables(replace(request, bound=BOUNDS["bernstein"]), calibration)
+        if request.refit:
+            new = least_refitted(request, tables, calibration, self.at_rate, self.whole_rate)
+            made = rewrite(request, calibration, rewrites_of(new, calibration))
+            return replace(made, model=new, notes=(CHOSEN, REFITTED), vacuous=None)
         chosen = least_multipliers(request, tables, calibration, self.at_rate, self.whole_rate)
         names = [layer.name for layer in calibration.layers]
         model, masks = write_multipliers(request.model, names, chosen, request.masks)
@@ -198,7 +208,7 @@ class Planned(Method):
     def promise(self, request: Request) -> Promise:
         """What SP-1 to SP-10 say of each neuron, given its layer's input."""
         if request.measured:
-            return measured_guarantee()
+            return measured_guarantee(request.refit)
         if request.refit:
             return measured_promise()
         if request.effective:
@@ -248,11 +258,7 @@ class KeepLargest(Planned):
 
     def at_rate(self, table: Table, rate: Float) -> LayerPlan:
         """Keep a share of each neuron's weights, those of largest score."""
-        scores = np.where(table.sensitivity > 0, self.scores(table), 0.0)
-        place = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
-        count = np.ceil(rate * (scores > 0).sum(axis=1))
-        kept = (place < count[:, None]) & (scores > 0)
-        return planning.mask_plan(table, kept, scores, self.recentred)
+        return planning.share_plan(table, self.scores(table), rate, self.recentred)
 
     def whole_rate(self, table: Table) -> Float:
         """All of them."""

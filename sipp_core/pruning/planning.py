@@ -99,6 +99,19 @@ def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) 
     )
 
 
+def share_plan(table: Table, scores: Float, rate: Float, recentred: bool = False) -> LayerPlan:
+    """Plan that keeps a share of each neuron's live weights, those of largest score.
+
+    Shapes: scores (out, fan_in), rate (out,).
+
+    Claim: SP-6. Source: [SP] arXiv 1910.05422.
+    """
+    live = np.where(table.sensitivity > 0, scores, 0.0)
+    place = np.argsort(np.argsort(-live, axis=1, kind="stable"), axis=1)
+    count = np.ceil(rate * (live > 0).sum(axis=1))
+    return mask_plan(table, (place < count[:, None]) & (live > 0), live, recentred)
+
+
 def merge(table: Table, first: LayerPlan, second: LayerPlan, use_first: Bool) -> LayerPlan:
     """Take each pair's plan from one of two plans.
 

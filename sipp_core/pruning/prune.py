@@ -13,7 +13,7 @@ from sipp_core.network.layers import prunable_layers
 from sipp_core.network.selection import LayerChoice
 from sipp_core.pruning.arguments import make_request
 from sipp_core.pruning.measured import measured_errors
-from sipp_core.pruning.method import Method, find_method, variant
+from sipp_core.pruning.method import Method, bounds_of, find_method, variant
 from sipp_core.pruning.report import notes_on, nothing_holds, with_measured
 from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.result import PruneResult
@@ -139,7 +139,7 @@ def prune(
     model = uncompiled(model)
     rule = _ranked(find_method(method), ranking)
     if bound is None and isinstance(calibration, Calibration) and not calibration.points:
-        bound = rule.default_bound if "bound" in rule.takes else None
+        bound = rule.default_bound if bounds_of(rule) else None
     request = make_request(
         rule, model, keep=keep, eps=eps, delta=delta, scope=scope, bound=bound,
         coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, refit=refit,

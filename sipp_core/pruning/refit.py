@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer, weight_of, write_weight
 from sipp_core.network.packed import is_dense
-from sipp_core.network.patches import row_count, tiles
+from sipp_core.network.patches import masked, row_count, tiles
 from sipp_core.pruning.surroundings import Call, Surroundings, calls_in_order, look_around, watch
 from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.inputs import inputs_a_forward
 from sipp_core.runtime.numbers import generator
+from sipp_core.runtime.padding import Mask, padding_mask
 
 __all__ = ["REFITTED", "calls_in_order", "refit"]
 
@@ -52,7 +53,7 @@ HELD = 2**24
 def refit(
     dense: nn.Module, pruned: nn.Module, layers: Sequence[PrunableLayer],
     masks: Mapping[str, Tensor], inputs: Given, *, ridge: float | None = None,
-    size: int | None = None, progress: Progress | None = None,
+    size: int | None = None, mask: Mask = None, progress: Progress | None = None,
 ) -> None:  # fmt: skip
     """Refit the kept weights of all layers of `pruned` in place, in the order of the forward pass.
 
@@ -71,6 +72,7 @@ def refit(
             for the share lambda by which the correlations of n normal inputs are best shrunk,
             sum (1 - r_jk^2)^2/(n sum r_jk^2).
         size: inputs a forward pass, >= 1; by default as in `calibrate`.
+        mask: which positions of the inputs count, as in `calibrate`.
         progress: callback (done, total, "refit").
 
     Claim: AL-5. Source: [OWN]; the shrinkage is Schaefer and Strimmer 2005's, for normal inputs.
@@ -88,15 +90,17 @@ def refit(
         [[2.0, 0.0]]
     """
     batches = inputs.split(size or inputs_a_forward(inputs))
+    padding = [padding_mask(mask, batch) for batch in batches]
     around = look_around(dense, layers, inputs[:1])
     done, names = 0, list(around)
     while names:
-        held = _held(dense, _next(around, names), batches, len(inputs))
+        held = _held(dense, _next(around, names), batches, padding, len(inputs))
         for name, targets in held.items():
             if progress is not None:
                 progress(done, len(around), "refit")
             own = around[name].within(pruned)
-            _refit_layer(around[name], own, pruned, masks[name], batches, targets, ridge)
+            kept = masks[name]
+            _refit_layer(around[name], own, pruned, kept, batches, padding, targets, ridge)
             done += 1
         names = names[len(held) :]
 
@@ -125,8 +129,9 @@ class _Aim:
 
 
 def _held(
-    dense: nn.Module, places: Mapping[str, Surroundings], batches: Sequence[Given], inputs: int
-) -> dict[str, list[_Aim]]:
+    dense: nn.Module, places: Mapping[str, Surroundings], batches: Sequence[Given],
+    padding: Sequence[Tensor | None], inputs: int,
+) -> dict[str, list[_Aim]]:  # fmt: skip
     """What each layer of the dense network gives at some rows, call by call."""
     held: dict[str, list[_Aim]] = {name: [] for name in places}
     for number, batch in enumerate(batches):
@@ -135,6 +140,7 @@ def _held(
             name: str, call: Call, number: int = number, share: float = len(batch) / inputs
         ) -> None:
             place = places[name]
+            call = _unpadded(place, call, padding[number])
             count = row_count(place.layer, call.given)
             most = int(np.ceil(_most_rows(place) * share / place.calls))
             chosen = None
@@ -149,6 +155,12 @@ def _held(
 
         watch(dense, places, batch, done)
     return held
+
+
+def _unpadded(place: Surroundings, call: Call, padding: Tensor | None) -> Call:
+    """A call without the rows that are padding."""
+    added = None if call.added is None else masked(place.layer, call.added, padding)
+    return Call(masked(place.layer, call.given, padding), added)
 
 
 def _outputs(place: Surroundings, rows: Tensor) -> Tensor:
@@ -184,13 +196,15 @@ def _chosen_rows(place: Surroundings, given: Tensor, chosen: Tensor | None) -> T
 
 def _refit_layer(
     place: Surroundings, own: Surroundings, pruned: nn.Module, mask: Tensor,
-    batches: Sequence[Given], aims: Sequence[_Aim], ridge: float | None,
+    batches: Sequence[Given], padding: Sequence[Tensor | None], aims: Sequence[_Aim],
+    ridge: float | None,
 ) -> None:  # fmt: skip
     """Solve for one layer, whose inputs are those of the pruned network as it is now."""
     moments = _Moments(own.layer, own.takes_bias)
     waiting = iter(aims)
 
     def done(_: str, call: Call) -> None:
+        call = _unpadded(own, call, padding[number])
         aim = next(waiting)
         values = aim.values
         if call.added is not None:
@@ -198,7 +212,7 @@ def _refit_layer(
         moments.add(_chosen_rows(own, call.given, aim.chosen).double(), values)
 
     name = own.layer.name
-    for batch in batches:
+    for number, batch in enumerate(batches):  # noqa: B007 (done reads the number)
         watch(pruned, {name: own}, batch, done, last=name)
     inputs = sum(len(batch) for batch in batches)
     weight, bias = moments.solve(own.layer.weight.double(), mask.flatten(1), ridge, inputs)

@@ -264,7 +264,10 @@ def test_own_model_and_own_inputs(sipp: Call, own: Path, suffix: str) -> None:
         (("--keep", 0.5, "--points", 0), "points"),
         (("--keep", 0.5, "--points", 9), "looks at no activation rows"),
         (("--keep", 0.5, "--method", "svd", "--bound", "kl"), "does not use bound='kl'; it takes"),
-        (("--keep", 0.5, "--refit"), "'sipp-network' does not use refit=True; it takes keep"),
+        (
+            ("--keep", 0.5, "--refit"),
+            "'sipp-network' does not use refit=True; it takes bound, eps, keep",
+        ),
         (("--keep", 0.5, "--set", "rank"), "--set takes NAME=VALUE; found 'rank'"),
         (("--keep", 0.5, "--set", "rank=mean"), "'sipp-network' has no parameter rank='mean'"),
         (

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sipp_core import calibrate, prune
 from sipp_core.methods import SippNetwork
 from sipp_core.network.layers import prunable_layers
+from sipp_core.pruning.effective import effective_weights
 from sipp_core.pruning.refit import refit
 from sipp_core.sensitivity.output import output_sensitivity
 from sipp_core.zoo import datasets, models, training
@@ -196,9 +197,8 @@ def test_layers_that_are_left_out_stay() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"eps": 0.3, "delta": 0.1}, "does not use eps=0.3; it takes keep"),
         ({"scope": "layer"}, "does not use scope='layer'"),
-        ({"bound": "kl"}, "does not use bound='kl'"),
+        ({"bound": "kl"}, "takes bound='measured'; found 'kl'"),
         ({"coverage_factor": 2.0}, "does not use coverage_factor=2.0"),
         ({"masks": True}, "does not use masks=True"),
         ({"refit": True}, "does not use refit=True"),
@@ -206,9 +206,21 @@ def test_layers_that_are_left_out_stay() -> None:
     ],
 )
 def test_what_it_does_not_use_is_refused(given: dict[str, Any], words: str) -> None:
-    mode: dict[str, Any] = {} if "eps" in given else {"keep": 0.5}
     with pytest.raises(ValueError, match=words):
-        prune(relu_network(), rows(), method="sipp-network", **mode, **given)
+        prune(relu_network(), rows(), method="sipp-network", keep=0.5, **given)
+
+
+def test_what_the_last_round_cuts_off_is_said() -> None:
+    model, x = relu_network(), rows()
+    result = prune(model, x, method="sipp-network", keep=0.5)
+    (said,) = [note for note in result.notes if "lie on no live path" in note]
+    layers = prunable_layers(model)
+    dead = sum(
+        int((result.model.get_submodule(name).get_parameter("weight") != 0).sum())
+        - int(alive.sum())
+        for name, alive in effective_weights(result.model, layers, x).items()
+    )
+    assert dead > 0 and said.startswith(f"{dead} of the {result.nnz_after} weights kept")
 
 
 @pytest.mark.parametrize(

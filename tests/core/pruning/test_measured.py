@@ -275,3 +275,16 @@ def test_processes_share_the_batches_out() -> None:
         assert (value == np.maximum(halves[0][name], halves[1][name])).all()
     assert any((whole[name] > halves[0][name]).any() for name in whole)
     assert all(len(group.sent) == len(layers) for group in groups)
+
+
+def test_a_norm_that_was_moved_shifts_its_layer() -> None:
+    model: Any = nn.Sequential(nn.Linear(4, 3, bias=False), nn.BatchNorm1d(3), nn.ReLU()).double()
+    seeded(model).eval()
+    x = torch.rand(40, 4, generator=torch.Generator().manual_seed(0)).double() + 0.5
+    moved = copy.deepcopy(model)
+    by = torch.tensor([0.25, 0.0, -1.0]).double()
+    moved[1].running_mean -= by
+    (errors,) = measured_errors(model, moved, prunable_layers(model), iter(x.split(7))).values()
+    size = x @ model[0].weight.detach().abs().T
+    np.testing.assert_allclose(errors, (by.abs() / size).amax(dim=0).numpy(), rtol=1e-12)
+    assert not measured_errors(model, model, prunable_layers(model), [x])["0"].any()

@@ -89,6 +89,9 @@ def test_bounds_are_those_that_can_promise_something() -> None:
         if "bound" not in method.takes:
             assert bounds == ()
             continue
+        if method.guarantee_bound == "measured":  # no bound speaks before weights are solved for
+            assert bounds == () and method.measurable
+            continue
         assert method.default_bound in bounds
         drawn = name in ("sipp-rand", "sipp-hybrid", "uniform") or name.startswith(
             ("corenet", "entry-")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from sipp_core import prune
+from sipp_core.methods import SippNetwork
 from sipp_core.pruning import LayerReport
 
 EPS = 0.3
@@ -69,7 +72,8 @@ def test_the_dtype_of_the_weights_is_measured() -> None:
     ("given", "message"),
     [
         ({"keep": 0.5, "bound": "measured"}, "is of guarantee mode"),
-        ({"eps": 0.3, "bound": "measured", "refit": True}, "leave out keep and refit"),
+        ({"eps": 0.3, "bound": "bernstein", "method": "sipp-network"}, "takes bound='measured'"),
+        ({"eps": 0.3, "method": SippNetwork(rounds=2)}, "rounds=2 spend a budget"),
         ({"eps": 0.3, "delta": 0.1, "candidates": 4}, "by bound='measured' alone"),
         ({"eps": 0.3, "bound": "measured", "candidates": 0}, "candidates"),
         ({"eps": 0.3, "bound": "measured", "method": "sipp-hybrid"}, "does not choose weights by"),
@@ -93,3 +97,66 @@ def test_what_is_measured_is_what_is_promised() -> None:
         assert layer.measured is not None and layer.measured_neuron is not None
         assert layer.eps == layer.measured <= 0.4 and layer.vacuous_neurons == 0
         assert (layer.eps_neuron == layer.measured_neuron).all()
+
+
+def conv() -> nn.Sequential:
+    torch.manual_seed(4)
+    net = nn.Sequential(
+        nn.Conv2d(2, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(),
+        nn.Linear(54, 4),
+    )  # fmt: skip
+    net(torch.randn(64, 2, 5, 5))
+    return net.eval()
+
+
+@pytest.mark.parametrize("method", ["sipp-network", "magnitude", "sipp-poisson", "wanda"])
+@pytest.mark.parametrize("images", [False, True])
+def test_refitted_weights_are_within_eps_on_every_input(method: str, images: bool) -> None:
+    net = conv() if images else network()
+    x = torch.randn(50, 2, 5, 5) if images else inputs(signed=True)
+    more: dict[str, Any] = {} if method == "sipp-network" else {"refit": True, "bound": "measured"}
+    result = prune(net, x, method=method, eps=EPS, **more)
+    assert max(map(measured, result.layers)) <= EPS and not result.vacuous
+    assert result.nnz_after < result.nnz_before and result.claims == ("AL-5", "SP-12")
+    assert all(layer.eps == layer.measured for layer in result.layers)
+    # By hand, given the layer's own input; what stands behind it is the other network's.
+    stop = 2 if images else 1
+    parts: tuple[Any, Any] = net[:stop], result.model
+    weight, scale = parts[0][0].weight.detach().abs(), torch.ones(1)
+    size = nn.functional.conv2d(x.abs(), weight) if images else x.abs() @ weight.T
+    if images:
+        norm = parts[0][1]
+        scale = ((norm.running_var + norm.eps).rsqrt() * norm.weight).detach()[:, None, None]
+    with torch.no_grad():
+        error = ((parts[1][:stop](x) - parts[0](x)) / scale).abs() / size
+    assert error.max() <= EPS * (1 + 1e-4)
+
+
+def test_a_refit_needs_fewer_weights_for_the_same_error() -> None:
+    net, x = network(), inputs()
+    left = {
+        refit: prune(net, x, method="magnitude", eps=EPS, bound="measured", refit=refit).nnz_after
+        for refit in (False, True)
+    }
+    assert left[True] < left[False]
+
+
+def test_padding_has_no_say_in_a_refit() -> None:
+    torch.manual_seed(5)
+    net, x = nn.Sequential(nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 3)), torch.randn(30, 4, 8)
+    lengths = torch.arange(30) % 4 + 1
+    mask = torch.arange(4) < lengths[:, None]
+    wild = torch.where(mask[..., None], x, 100 * torch.randn(30, 4, 8))
+    zero = torch.where(mask[..., None], x, torch.zeros(()))
+
+    def counts(given: Any) -> torch.Tensor:
+        return mask[: len(given)] if len(given) == 30 else torch.ones(given.shape[:2]) > 0
+
+    modes: tuple[dict[str, Any], ...] = ({"keep": 0.4}, {"eps": EPS, "bound": "measured"})
+    for named in modes:
+        ours, theirs = (
+            prune(net, given, method="magnitude", mask=counts, refit=True, **named)
+            for given in (wild, zero)
+        )
+        for one, other in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
+            torch.testing.assert_close(one, other)
