@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Accuracy that a pruned network may lose before the first line of the output warns of it.
 BROKEN = 0.2
+# Prunings that look for the share of the weights at which it would not.
+BISECTIONS = 4
 
 
 class Command(TyperCommand):
@@ -79,19 +82,40 @@ def _worst(result: PruneResult) -> float | None:
     return None if None in errors else max(filter(None, errors), default=0.0)
 
 
-def _broken(measured: dict[str, float] | None) -> str | None:
-    """Say that a network is of no use, where test inputs say so."""
-    if measured is None or measured["after"] > measured["before"] - BROKEN:
-        return None
+def _is_broken(measured: dict[str, float] | None) -> bool:
+    """Whether a network is of no use, where test inputs say so."""
+    return measured is not None and measured["after"] <= measured["before"] - BROKEN
+
+
+def _unbroken(
+    network: networks.Network, data: Dataset | None, keep: float, again: Callable[[float], Any]
+) -> tuple[float, float] | None:
+    """The least share that bisection finds to give a network of use, and its accuracy."""
+    broken, sound, best = keep, 1.0, None
+    for _ in range(BISECTIONS):
+        middle = round((broken + sound) / 2, 2)
+        if not broken < middle < sound:
+            break
+        measured = _measured(network, again(middle), data)
+        if _is_broken(measured):
+            broken = middle
+        else:
+            sound, best = middle, (middle, measured["after"])
+    return best
+
+
+def _warning(measured: dict[str, float], enough: tuple[float, float] | None) -> str:
+    """What the first line says of a network that is of no use."""
+    advice = (
+        "Keep more weights" if enough is None else f"--keep {enough[0]:g} gives {enough[1]:.1%}"
+    )
     return (
         f"This network is broken: test accuracy fell from {measured['before']:.1%} to "
-        f"{measured['after']:.1%}. Keep more weights, or take --method sipp-network."
+        f"{measured['after']:.1%}. {advice}; or take --method sipp-network."
     )
 
 
 def _show(result: PruneResult, measured: dict[str, float] | None, out: Path | None) -> None:
-    if (warning := _broken(measured)) is not None:
-        render.show(warning)
     rows = [
         (
             layer.name,
@@ -276,6 +300,12 @@ def command(
             progress=progress,
         )  # fmt: skip
 
+    def again(share: float) -> PruneResult:
+        settings: dict[str, Any] = arguments | {"keep": share}
+        return sipp_core.prune(
+            network.model, given, method=rule, **settings, layers=layers or None, mask=mask
+        )
+
     def finish() -> None:
         if save_weights is not None:
             networks.save_weights(network, save_weights)
@@ -287,6 +317,14 @@ def command(
                 result.summary() | {"accuracy": measured, "out": out, "calibration_size": why}
             )
         else:
+            if _is_broken(measured):
+                # The other processes of a group do not prune again.
+                enough = (
+                    None
+                    if keep is None or ranks.many()
+                    else _unbroken(network, data_set, keep, again)
+                )
+                render.show(_warning(measured, enough))
             _show(result, measured, out)
             if why is not None:
                 render.show(f"Calibrated on {why}.")

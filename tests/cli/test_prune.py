@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,12 @@ def test_the_first_line_says_that_a_network_is_broken(sipp: Call, base: Any) -> 
     ended = sipp(*words, "--method", "magnitude")
     first = ended.out.splitlines()[0]
     assert ended.code == 0 and first.startswith("This network is broken: test accuracy fell from ")
+    # The share it names is one that gives what it says, and no broken network.
+    share, accuracy = re.findall(r"--keep (\S+) gives (\S+)%;", first)[0]
+    words = (*words[:-3], float(share), "--calibration-size", 50, "--method", "magnitude", "--json")
+    measured = sipp(*words).json["accuracy"]
+    assert f"{measured['after']:.1%}" == f"{accuracy}%"
+    assert measured["after"] > measured["before"] - 0.2
 
 
 def test_parameters_of_a_method_are_set_by_name(sipp: Call, base: Any, tmp_path: Path) -> None:
