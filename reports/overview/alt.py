@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from reports.overview.settings import DRAWN
-from reports.site.plain import count, percent, significant
+from reports.site.plain import count, percent, significant, upward
 
 Json = dict[str, Any]
+# Shares of fresh inputs at which the certified curve is told in words.
+SHARES = (0.05, 0.1, 0.5)
 
 
 def labels(results: Json) -> dict[str, str]:
@@ -55,6 +57,40 @@ def output_error(results: Json) -> str:
         ratio = significant(pair[one] / pair[other], 2)
         text += f" {names[one]} has {ratio} times the error of {names[other]}."
     return text
+
+
+def certified_curves(results: Json) -> list[tuple[str, list[tuple[float, float]]]]:
+    """What is drawn of each certified network: its name, and its (delta, eps), delta rising."""
+    names, network = labels(results), results["certified"]["network"]
+    chosen = f"{names[network['method']]}, {percent(network['kept'])} kept: chosen"
+    curves = [(chosen, results["certified"]["certificate"]["curve"])]
+    rows = [row for row in results["sparsest"]["rows"] if "curve" in row]
+    curves += [
+        (f"{names[row['method']]}, {percent(row['kept'])} kept", row["curve"])
+        for row in sorted(rows, key=lambda row: row["kept"])
+    ]
+    drawn = [
+        (name, sorted((d, e) for e, d in zip(curve["eps"], curve["delta"], strict=True) if e > 0))
+        for name, curve in curves
+    ]
+    return [(name, points) for name, points in drawn if points]
+
+
+def certified_curve(results: Json) -> str:
+    """Say what each curve certifies at three shares."""
+    parts = []
+    for name, points in certified_curves(results):
+        told = [
+            f"{upward(min(eps for delta, eps in points if delta <= share))} at {percent(share, 0)}"
+            if points[0][0] <= share
+            else f"nothing at {percent(share, 0)}"
+            for share in SHARES
+        ]
+        parts.append(f"{name}: {', '.join(told)}")
+    return (
+        "Staircases, log axes: certified error eps against the share delta of fresh inputs that "
+        f"may exceed it, all shares at once. Eps by share: {'; '.join(parts)}."
+    )
 
 
 def sample_sizes(results: Json) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
@@ -14,6 +15,8 @@ from sipp_core.pruning import find_method
 
 Progress = Callable[[int, int, str], None]
 Json = dict[str, Any]
+# Sparsest certified networks whose whole curve is kept.
+CURVES = 3
 
 
 def chosen(
@@ -71,6 +74,7 @@ def searches(
             {
                 "method": method,
                 "found": accepted,
+                "curve": asdict(certificate.curve) if certificate and accepted else None,
                 "keep": found.result.keep if found.result else None,
                 "kept": found.result.kept if found.result else None,
                 "violations": certificate.violations if certificate else None,
@@ -80,6 +84,11 @@ def searches(
                 ],
             }
         )
+    # Three curves can be told apart in a figure; as all lines hold at once, they may be chosen now.
+    drawn = sorted((row for row in rows if row["found"]), key=lambda row: row["kept"])[:CURVES]
+    for row in rows:
+        if row not in drawn:
+            del row["curve"]
     return {
         "eps": plan.target_eps, "delta": plan.target_delta, "confidence": plan.confidence,
         "confidence_each": each, "n": len(splits.certificate_inputs), "rows": rows,

@@ -10,7 +10,16 @@ from matplotlib.ticker import LogLocator, PercentFormatter
 
 from reports.overview import alt, figures_theory
 from reports.site import style
-from reports.site.figure import NARROW, WIDE, Kind, always, general_tick, ticks
+from reports.site.figure import (
+    NARROW,
+    WIDE,
+    Kind,
+    always,
+    general_tick,
+    percent_tick,
+    sheet,
+    ticks,
+)
 from reports.site.methods import look as look_of
 
 Json = dict[str, Any]
@@ -146,9 +155,46 @@ def output_error(results: Json, narrow: bool) -> Figure:
     return _labelled(panels, "mean output error (relative)", narrow)
 
 
+def certified_curve(results: Json, narrow: bool) -> Figure:
+    """Draw eps against delta of the certified networks, and what was certified of one delta."""
+    figure, (axes,) = sheet(
+        narrow, 4.6 if narrow else 4.1, left=0.16 if narrow else 0.077, right=0.94,
+        top=1.3 if narrow else 0.75, bottom=0.55,
+    )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for (name, points), look in zip(alt.certified_curves(results), style.CURVES, strict=False):
+        deltas, errors = zip(*points, strict=True)
+        # From one share to the next the error of the smaller share is what is certified.
+        axes.step(deltas, errors, where="post", color=look.colour, linestyle=look.line, label=name)
+    certificate = results["certified"]["certificate"]
+    if not certificate["vacuous"] and certificate["eps"] > 0:
+        look = style.CURVES[0]
+        axes.plot(
+            certificate["delta"], certificate["eps"], color=look.colour, marker=look.marker,
+            linestyle="none", markersize=7, label="chosen, for one delta only (CT-2)",
+        )  # fmt: skip
+    target = results["sparsest"]
+    axes.plot(
+        target["delta"], target["eps"], color=style.BLACK, linestyle="none", marker="+",
+        markersize=10, markeredgewidth=1.8, label="target of the others (CT-3)",
+    )  # fmt: skip
+    axes.set_xlim(right=1)
+    ticks(axes.xaxis, percent_tick, LogLocator(subs=(1, 2, 5)))
+    ticks(axes.yaxis, general_tick, LogLocator(subs=(1, 2, 5)))
+    axes.set_xlabel("share of fresh inputs that may exceed it, delta")
+    axes.set_ylabel("certified error, eps")
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.17 if narrow else -0.01, 1.0),
+        ncols=1 if narrow else 2, fontsize=8 if narrow else 9, borderaxespad=0.3,
+    )  # fmt: skip
+    return figure
+
+
 FIGURES: dict[str, Kind] = {
     "accuracy": (always, accuracy, alt.accuracy),
     "output-error": (always, output_error, alt.output_error),
+    "certified-curve": (alt.certified_curves, certified_curve, alt.certified_curve),
     "sample-sizes": (always, figures_theory.sample_sizes, alt.sample_sizes),
     "promises": (always, figures_theory.promises, alt.promises),
     "network-bound": (always, figures_theory.network_bound, alt.network_bound),

@@ -69,6 +69,10 @@ KINDS = {
     "oracles": Look(BLUE, "s"), "coverage": Look(VERMILLION, "o"), "laws": Look(GREEN, "^"),
     "symbolic": Look(PURPLE, "P"), "assumptions": Look(BLACK, "*"),
 }  # fmt: skip
+CURVES = (
+    Look(BLUE, "o"), Look(ORANGE, "s", (0, (5, 1.5))), Look(GREEN, "^", (0, (3, 1, 1, 1))),
+    Look(PURPLE, "D", (0, (1, 1))),
+)  # fmt: skip
 LAYERS = (Look(BLUE, "o"), Look(ORANGE, "s"), Look(GREEN, "^"), Look(PURPLE, "D"))
 
 _RC: dict[Any, Any] = {

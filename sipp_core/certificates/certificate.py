@@ -203,7 +203,23 @@ class Certificate:
         return f"{sure} {moved}, from {self.n} held-out inputs."
 
     def sentences(self) -> list[str]:
-        """All that it says, one sentence a statement: accuracy, classes, groups, the family's."""
+        """All that it says, one sentence a statement: accuracy, classes, groups, the family's.
+
+        Where the outputs are not (n, classes), and no score counts classes position by position,
+        the last sentence says so.
+        """
+        said = self._statements()
+        scores = [one.score for one in (self, *self.family)]
+        if self.disagreement is None and not any(s.startswith("class-change@") for s in scores):
+            said.append(
+                "Nothing is said of changes of class: the outputs are not (n, classes). Where "
+                "they score classes at every position (pixel, token), score="
+                '"class-change@1" computes the share of positions whose class changes, 1 being '
+                "the dimension of the classes."
+            )
+        return said
+
+    def _statements(self) -> list[str]:
         said = [self.sentence()]
         sure = f"With {self.confidence:.0%} confidence"
         if self.disagreement is not None and self.observed_disagreement is not None:
@@ -233,7 +249,7 @@ class Certificate:
                 f"Too small for any statement (fewer than {needed:g} inputs): "
                 f"{', '.join(self.small_groups)}."
             )
-        return said + [line for other in self.family for line in other.sentences()]
+        return said + [line for other in self.family for line in other._statements()]
 
     def summary(self) -> dict[str, object]:
         """All fields, ready for JSON."""

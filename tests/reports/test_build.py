@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 import torch
 
 from reports import BuildResult, build
-from reports.overview import experiment
+from reports.overview import alt, experiment
 from reports.overview.figures import FIGURES
 from reports.overview.settings import compared
 from reports.site import plain
+from reports.site.figure import draw
+from sipp_core.certificates.curve import Curve
 
 Json = dict[str, Any]
 
@@ -138,6 +141,37 @@ def test_numbers_in_the_page_are_those_of_the_results(page: Page, results: Json)
     ]
     for number in wanted:
         assert number in text, number
+
+
+def test_the_certified_curves_are_those_of_the_certificates(results: Json) -> None:
+    """The chosen network's, and of the networks that met the target the three sparsest."""
+    met = sorted(row["kept"] for row in results["sparsest"]["rows"] if row["found"])
+    rows = [row for row in results["sparsest"]["rows"] if "curve" in row]
+    assert sorted(row["kept"] for row in rows) == met[:3] and len(met) > 3
+    text = next(f["alt"] for f in results["figures"] if f["name"] == "certified-curve")
+    certificate = results["certified"]["certificate"]
+    for curve in (certificate["curve"], *(row["curve"] for row in rows)):
+        read = Curve(tuple(curve["eps"]), tuple(curve["delta"]), curve["n"])
+        for share in alt.SHARES:
+            eps = read.eps_at(share)
+            word = "nothing" if math.isinf(eps) else plain.upward(eps)
+            assert f"{word} at {plain.percent(share, 0)}" in text
+    drawn = alt.certified_curves(results)
+    eps, delta = certificate["curve"]["eps"], certificate["curve"]["delta"]
+    assert drawn[0][1] == sorted(zip(delta, eps, strict=True))
+    assert len(drawn) == 4 and "chosen" in drawn[0][0]
+
+
+def test_a_certificate_of_nothing_has_no_curve_to_draw(results: Json) -> None:
+    none = {"eps": [], "delta": [], "n": 3}
+    rows = [{k: v for k, v in r.items() if k != "curve"} for r in results["sparsest"]["rows"]]
+    bare = results | {
+        "certified": results["certified"]
+        | {"certificate": results["certified"]["certificate"] | {"curve": none}},
+        "sparsest": results["sparsest"] | {"rows": rows},
+    }
+    kinds = {"certified-curve": FIGURES["certified-curve"]}
+    assert draw(kinds, bare) == () and len(draw(kinds, results)) == 1
 
 
 def test_bounds_are_rounded_up_in_the_page(results: Json) -> None:

@@ -172,8 +172,16 @@ def test_positions_are_no_classes_of_the_input() -> None:
     x = torch.rand(150, 1, 5, 5, generator=torch.Generator().manual_seed(3))
     cert = certify(maps, lambda x: maps(x) * 2 + 1, x)
     assert cert.disagreement is None and cert.observed_disagreement is None
+    advice = 'score="class-change@1" computes the share of positions whose class changes'
+    assert advice in cert.sentences()[-1] and "not (n, classes)" in cert.sentences()[-1]
+    several = certify(maps, maps, x, corruptions=["gaussian:0.1"])
+    assert len(several.family) == 1
+    assert sum(advice in line for line in several.sentences()) == 1
     cert = certify(maps, lambda x: maps(x) * 2 + 1, x, score="class-change@1")
     assert cert.kind == "CT-2" and cert.eps == 0
+    assert not any(advice in line for line in cert.sentences())
+    classes = nn.Sequential(maps, nn.Flatten())
+    assert not any(advice in line for line in certify(classes, classes, x).sentences())
     with pytest.raises(ValueError, match="say which dimension holds the classes"):
         certify(maps, maps, x, score="class-change")
 
