@@ -32,6 +32,7 @@ from sipp_core.pruning.header import (
 )
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.result import LayerReport, PruneResult
+from sipp_core.pruning.together import take_apart
 from sipp_core.runtime.execution import uncompiled
 from sipp_core.runtime.files import read_bytes
 from sipp_core.runtime.isolation import isolated
@@ -60,7 +61,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     report = read_report(text, str(path))
     if kind == OLD_FORMAT:  # what is dense there has the new names of it
         tensors = {_renamed(name): tensor for name, tensor in tensors.items()}
-    return tensors, report
+    return take_apart(tensors, str(path)), report
 
 
 def _renamed(name: str) -> str:

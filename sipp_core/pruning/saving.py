@@ -4,7 +4,7 @@ The file's header carries the report as JSON and a SHA-256 over it and every ten
 or altered file is refused. Nothing is unpickled, and nothing is used before it is known to be what
 it should: the report by its schema, every size by the model that the caller gives. Zeros are left
 out, and so is what the reader can compute: masks that are where weights are not 0, and plans, which
-the same call of `prune` makes again.
+the same call of `prune` makes again. Short tensors are put together in one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sipp_core.pruning.header import (
     SCALARS,
 )
 from sipp_core.pruning.plan import LayerPlan
+from sipp_core.pruning.together import put_together
 from sipp_core.runtime.files import write_atomically
 from sipp_core.runtime.isolation import isolated
 from sipp_core.runtime.packing import narrow_array, pack, pack_bits
@@ -78,11 +79,14 @@ def save(result: Any, path: str | PathLike[str], *, plans: bool = False) -> Path
             array = narrow_array(np.asarray(getattr(report, name)))
             tensors[f"report/{report.name}/{name}"] = torch.from_numpy(array)
     marks = np.frombuffer(b"".join(sorted(result.digests)), dtype=np.uint8).reshape(-1, 8)
-    tensors["calibration/digests"] = torch.from_numpy(marks.copy())
+    digests = torch.from_numpy(marks.copy())
     # safetensors refuses tensors that share memory; a state_dict of views would.
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    # The mark by which readers tell a saved network from other tensors stands by itself.
+    tensors = put_together(tensors) | {"calibration/digests": digests}
     kept = result.plans if plans else ()
-    report = json.dumps(_report(result, kept, masked, implied, extra), sort_keys=True)
+    report = json.dumps(_report(result, kept, masked, implied, extra), sort_keys=True,
+                        separators=(",", ":"))  # fmt: skip
     header = {"format": FORMAT, "report": report, "sha256": checksum(tensors, report)}
     # One key only: several are written in no fixed order, and equal results make equal files.
     content = to_bytes(tensors, metadata={"sipp": json.dumps(header, sort_keys=True)})

@@ -32,6 +32,7 @@ from sipp_cli import inputs
 from sipp_core import certify, compress, decompress, load, prune, svm
 from sipp_core.certificates import read_certificate, save_certificate
 from sipp_core.pruning.header import FORMAT
+from sipp_core.pruning.together import TOGETHER, take_apart
 from sipp_core.runtime.provenance import checksum
 from sipp_core.runtime.tensor_files import metadata_of, read_safetensors, read_state
 from sipp_core.zoo import checkpoints, cifar10, datasets, idx, models, training
@@ -81,6 +82,8 @@ def saved_network(folder: Path) -> bytes:
 def mended(content: bytes, dice: random.Random) -> bytes:
     """A saved network with its report and its tensors changed, and the checksum of that."""
     tensors = read_safetensors(content, "it")
+    if dice.random() < 0.5:
+        tensors = take_apart(tensors, "it")
     text = json.loads(metadata_of(content, "it")["sipp"])["report"]
     if dice.random() < 0.6:
         text = mutated(text.encode(), dice).decode(errors="replace")
@@ -94,6 +97,10 @@ def mended(content: bytes, dice: random.Random) -> bytes:
         tensors[dice.choice(("bits/", "values/", "mask/", "dense/")) + "0.weight"] = tensors[name]
     elif way == 3:
         tensors[name] = tensors[name].to(dice.choice((torch.uint8, torch.int64, torch.float64)))
+    elif TOGETHER in tensors:
+        inner = zlib.decompress(tensors[TOGETHER].numpy().tobytes())
+        changed = zlib.compress(mutated(inner, dice))
+        tensors[TOGETHER] = torch.frombuffer(bytearray(changed), dtype=torch.uint8)
     header = {"format": FORMAT, "report": text, "sha256": checksum(tensors, text)}
     shared = {key: value.clone() for key, value in tensors.items()}
     return to_bytes(shared, metadata={"sipp": json.dumps(header)})
