@@ -13,8 +13,8 @@ Json = dict[str, Any]
 def findings(results: Json) -> list[Json]:
     """Sentences for the head of the page, each with the kind of statement that it is."""
     return [
-        _says("measured", _accuracy(results)), _says("certificate", _certificate(results)),
         *(_says("certificate", text) for text in _sparsest(results)),
+        _says("measured", _accuracy(results)), _says("certificate", _certificate(results)),
         _says("measured", _tightness(results)), *_network(results),
         _says("measured", _kept_promises(results)),
     ]  # fmt: skip

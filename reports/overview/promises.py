@@ -9,10 +9,10 @@ import numpy as np
 from torch import nn
 
 import sipp_core
-from reports.overview.settings import PROMISED, Settings
+from reports.overview.settings import BESIDE, PROMISED, Settings
 from reports.overview.splits import Splits
 from sipp_core.methods import Method
-from sipp_core.pruning import draw_many, find_method
+from sipp_core.pruning import draw_many, find_method, measured_errors
 from sipp_theory import BOUNDS, Bound
 
 Progress = Callable[[int, int, str], None]
@@ -69,9 +69,33 @@ def compare(
         "delta": plan.delta,
         "inputs": len(inputs),
         "methods": methods,
+        "beside": [_beside(model, splits, plan, name, seed) for name in BESIDE],
         # Only a promise without chance can be broken by a single sample.
         "violated": any(m["exceeding"] > 0 for m in methods if m["certain"]),
     }
+
+
+def _beside(model: nn.Module, splits: Splits, plan: Settings, name: str, seed: int) -> Json:
+    """One network: what was promised of its neurons before the draw, and what its weights do."""
+    inputs = splits.calibration_inputs
+    layers = [each.layer for each in sipp_core.calibrate(model, inputs).layers]
+    result = sipp_core.prune(
+        model, splits.calibration_pairs, method=name, keep=plan.promise_keep, delta=plan.delta,
+        seed=seed,
+    )  # fmt: skip
+    promised = np.concatenate([report.eps_neuron for report in result.layers])
+    row: Json = {"method": name, "kept": result.kept, "promised": _spread(promised)}
+    for where, given in (("measured", inputs), ("held_out", splits.figure_inputs)):
+        errors = measured_errors(model, result.model, layers, [given])
+        row[where] = _spread(np.concatenate(list(errors.values())))
+    return row
+
+
+def _spread(errors: Float) -> Json | None:
+    """Median and largest of the neurons' errors; None where nothing is promised of some."""
+    if not np.isfinite(errors).all():
+        return None
+    return {"median": float(np.median(errors)), "largest": float(errors.max())}
 
 
 def _layer(

@@ -9,6 +9,8 @@ from sipp_core.methods import registered
 
 # Methods whose promises are held against what is observed.
 PROMISED = ("sipp-rand", "sipp-det", "sipp-poisson")
+# Methods whose promised, measured and held-out errors stand side by side.
+BESIDE = (*PROMISED, "sipp-hybrid", "magnitude", "wanda", "sipp-network")
 # Two ways to draw by the same sensitivities, whose errors are compared in words.
 DRAWN = ("sipp-rand", "sipp-poisson")
 # What CoreNet's sentence about the network truly needs: by its own draws first, then by others.

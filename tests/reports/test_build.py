@@ -279,3 +279,26 @@ def test_missing_data_leave_no_folder_behind(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is not here"):
         build("mnist", tmp_path / "out", data_dir=tmp_path, quick=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_promised_measured_and_held_out_errors_stand_side_by_side(
+    results: Json, page: Page
+) -> None:
+    rows = {row["method"]: row for row in results["promises"]["beside"]}
+    # What is certain before the draw bounds what is measured where it speaks, not elsewhere.
+    for name in ("sipp-det", "magnitude", "wanda"):
+        promised, measured = rows[name]["promised"], rows[name]["measured"]
+        assert measured["largest"] <= promised["largest"] * (1 + 1e-6)
+        assert measured["median"] <= promised["median"] * (1 + 1e-6)
+    assert rows["sipp-network"]["promised"] is None
+    network = rows["sipp-network"]
+    assert network["measured"]["median"] < rows["magnitude"]["measured"]["median"]
+    assert all(row["held_out"] != row["measured"] for row in rows.values())
+    assert "Promised, measured, held out" in page.text()
+
+
+def test_the_headline_is_the_fewest_certified_weights(results: Json, page: Page) -> None:
+    found = [row for row in results["sparsest"]["rows"] if row["found"]]
+    best = min(found, key=lambda row: row["kept"])
+    assert f"{100 * best['kept']:.1f}% of the weights are the fewest that are" in page.text()
+    assert results["findings"][0]["text"].startswith("An error of at most 0.25")
