@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-import sipp_theory
 from sipp_core.pruning import allocation, planning
 from sipp_core.pruning.method import Facts, register
 from sipp_core.pruning.plan import LayerPlan
@@ -63,16 +62,7 @@ class SippHybrid(Planned):
         s = table.sensitivity
         drawn = planning.as_plan(table, s, planning.draw_sizes(table, s, eps))
         dropped = planning.dropping(table, s, eps)
-        counts = []
-        for plan in (drawn, dropped):
-            per_sign = []
-            for sign in (0, 1):
-                fixed = np.where(plan.sign(sign), plan.probability, 0.0).sum(axis=1)
-                q = plan.draw_probabilities(sign)
-                random = sipp_theory.expected_distinct(np.minimum(q, 1.0), plan.draws[sign])
-                per_sign.append(np.where(plan.draws[sign] > 0, random, fixed))
-            counts.append(np.stack(per_sign))
-        return planning.merge(table, drawn, dropped, counts[0] < counts[1])
+        return planning.merge(table, drawn, dropped, drawn.expected() < dropped.expected())
 
     def claims(self, request: Request) -> tuple[str, ...]:
         """Draws and dropping side by side."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+import sipp_theory
 from sipp_core.pruning.pivotal import pivotal
 from sipp_core.runtime.numbers import Bool, Float, generator
 
@@ -62,6 +63,15 @@ class LayerPlan:
         if self.joint:
             total = np.full_like(total, np.where(self.nonzero, self.scores, 0.0).sum())
         return np.divide(part, total, out=np.zeros_like(part), where=total > 0)
+
+    def expected(self) -> Float:
+        """Expected number of distinct weights that each pair keeps, (2, out); not if joint."""
+        kept = []
+        for index, draws in enumerate(self.draws):
+            q = np.minimum(self.draw_probabilities(index), 1.0)
+            included = np.where(self.sign(index), self.probability, 0.0).sum(axis=1)
+            kept.append(np.where(draws > 0, sipp_theory.expected_distinct(q, draws), included))
+        return np.stack(kept)
 
 
 def draw_counts(q: Float, m: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

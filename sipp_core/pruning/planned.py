@@ -333,11 +333,23 @@ class DrawInProportion(Planned):
         """(2, out) distinct weights to leave in expectation, one array a layer."""
 
     def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
-        """Draw until the expected distinct weights are the budget's."""
-        sizes = self.sizes(tables, budget)
-        return [
-            planning.draws_plan(t, self.scores(t), n) for t, n in zip(tables, sizes, strict=True)
-        ]
+        """Draw until the expected distinct weights are the budget's.
+
+        A pair's draws are whole, so it leaves now more, now fewer than its share; what all of them
+        leave over is shared again.
+        """
+        amount, least, best = budget, np.inf, list[LayerPlan]()
+        while True:
+            sizes = self.sizes(tables, amount)
+            plans = [
+                planning.draws_plan(t, self.scores(t), n)
+                for t, n in zip(tables, sizes, strict=True)
+            ]
+            short = budget - sum(float(plan.expected().sum()) for plan in plans)
+            if abs(short) >= least:
+                return best
+            least, best = abs(short), plans
+            amount = max(0.0, amount + float(np.rint(short)))
 
     def by_eps(self, table: Table, eps: float) -> LayerPlan:
         """Fewest draws that promise eps."""
