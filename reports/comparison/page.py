@@ -101,6 +101,8 @@ def _row(network: Saved) -> Json:
     said = network.certificate or {}
     return {
         "network": network,
+        "dense": network.multiply_adds("weights"),
+        "sparse": network.multiply_adds("nonzero"),
         "certificate": said,
         "accuracy": said.get("accuracy"),
         "worst": _worst(said),
@@ -111,7 +113,9 @@ def _row(network: Saved) -> Json:
 def _plain(networks: Sequence[Saved]) -> str:
     fields = [
         {"name": n.name, "method": n.method, "bytes": n.size, "weights": n.weights,
-         "nonzero": n.nonzero, "layers": list(n.layers), "certificate": n.certificate,
+         "nonzero": n.nonzero, "multiply_adds": n.multiply_adds("weights"),
+         "multiply_adds_nonzero": n.multiply_adds("nonzero"), "layers": list(n.layers),
+         "certificate": n.certificate,
          "edited": n.edited}
         for n in networks
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ class Saved:
         size: bytes of the file.
         weights: weights of the matrices of its layers.
         nonzero: those that are not 0.
-        layers: each with name, weights, nonzero, promised eps and measured error (None: not told).
+        layers: each with name, weights, nonzero, promised eps, measured error and rows an input
+            (None: not told).
         certificate: what it carries, or what stands beside it, or None.
         edited: whether that certificate has been edited.
 
@@ -51,6 +53,17 @@ class Saved:
         """Share of the weights that are not 0."""
         return self.nonzero / self.weights if self.weights else math.nan
 
+    def multiply_adds(self, weights: str) -> int | None:
+        """Multiply-adds of the layers' "weights", or of the "nonzero" ones, on one input.
+
+        A weight takes one for each row (patch, token) that its layer receives; None where the file
+        does not tell of every layer how many those are.
+        """
+        if not self.layers or any(layer["rows"] is None for layer in self.layers):
+            return None
+        # Fractions, because no number of a file may overflow.
+        return round(sum(layer[weights] * Fraction(layer["rows"]) for layer in self.layers))
+
 
 def _ours(header: str, where: str) -> tuple[str, tuple[Json, ...]]:
     """Method and layers of a file of `sipp prune`."""
@@ -66,6 +79,7 @@ def _ours(header: str, where: str) -> tuple[str, tuple[Json, ...]]:
             "nonzero": layer["nnz_after"],
             "promised": layer["eps"],
             "measured": layer.get("measured"),
+            "rows": layer.get("rows_per_input"),
         }
         for layer in report["layers"]
     )
@@ -79,6 +93,7 @@ def _foreign(content: bytes, where: str) -> tuple[Json, ...]:
         {
             "name": name.removesuffix(".weight"), "weights": tensor.numel(),
             "nonzero": int((tensor != 0).sum()), "promised": None, "measured": None,
+            "rows": None,
         }
         for name, tensor in state.items()
         if tensor.ndim > 1

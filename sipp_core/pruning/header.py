@@ -37,6 +37,8 @@ class LayerEntry(_Strict):
     removed: int = Field(ge=0)
     vacuous_neurons: int = Field(ge=0)
     measured: float | None = None
+    # Not in files of every release.
+    rows_per_input: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _shape_of_a_matrix(self) -> LayerEntry:

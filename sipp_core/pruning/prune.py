@@ -14,7 +14,7 @@ from sipp_core.network.selection import LayerChoice
 from sipp_core.pruning.arguments import make_request
 from sipp_core.pruning.measured import measured_errors
 from sipp_core.pruning.method import Method, bounds_of, find_method, variant
-from sipp_core.pruning.report import notes_on, nothing_holds, with_measured
+from sipp_core.pruning.report import notes_on, nothing_holds, with_measured, with_rows
 from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.result import PruneResult
 from sipp_core.pruning.writing import refuse_masks
@@ -177,7 +177,7 @@ def prune(
             mask=mask,
         )  # fmt: skip
     new = rule.run(request, stats)
-    reports = new.reports
+    reports = with_rows(new.reports, stats)
     seen = _seen_again(calibration, stats, forward_size)
     if seen is not None:
         of, marks = [layer.layer for layer in stats.layers], set[bytes]()

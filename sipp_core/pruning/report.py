@@ -135,6 +135,12 @@ def per_neuron(request: Request, certain: bool) -> str:
     )
 
 
+def with_rows(reports: Sequence[LayerReport], stats: Calibration) -> tuple[LayerReport, ...]:
+    """The reports with the rows that each layer received for an input."""
+    rows = {layer.name: layer.positions / max(1, stats.inputs) for layer in stats.layers}
+    return tuple(replace(report, rows_per_input=rows.get(report.name)) for report in reports)
+
+
 def with_measured(report: LayerReport, errors: Float | None, promised: bool) -> LayerReport:
     """The report with what was measured of the delivered weights (SP-12), if it was.
 

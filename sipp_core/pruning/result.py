@@ -53,6 +53,9 @@ class LayerReport:
             the weights as stored (SP-12): certain there, and nothing is said of other inputs; None
             where the inputs could not be run again or the layer has another shape.
         measured_neuron: (out,) float64, the same per neuron.
+        rows_per_input: rows that the layer of the original network received for each calibration
+            input, on average: 1 in a classifier of vectors, the output's positions of a
+            convolution, the tokens that count; None in files of earlier releases.
         channels: what became of its channels, where a method removes whole ones.
     """
 
@@ -71,6 +74,7 @@ class LayerReport:
     vacuous_neurons: int
     measured: float | None = None
     measured_neuron: Float | None = None
+    rows_per_input: float | None = None
     channels: FilterReport | None = None
 
     def __getattr__(self, name: str) -> Any:

@@ -39,6 +39,8 @@ class LayerStatistics:
             CPU; signed rows are split in two. Empty when none were asked for.
         complete: whether `points` holds every row seen.
         patches: most rows that an image of a convolution gave; 1 for a linear layer.
+        positions: rows that it received in all, of any sign: patches of images, tokens; those of
+            inputs set aside as well.
         mean: "mean": (out, fan_in) mean of g over the rows, for ranking only; None unless measured.
         patch_mean: "patch-mean": (out, fan_in) max over images of the mean of g over an image's
             patches, the maximum itself in a linear layer; for ranking only, or None.
@@ -58,6 +60,7 @@ class LayerStatistics:
     points: Tensor
     complete: bool
     patches: int = 1
+    positions: int = 0
     mean: Tensor | None = None
     patch_mean: Tensor | None = None
     support: Tensor | None = None

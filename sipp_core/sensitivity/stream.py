@@ -61,7 +61,7 @@ class Watcher:
             statistic.start(self.measured)
         self.gradients = [each for each in chosen if each.gradients]
         self.ordered = any(each.ordered for each in chosen)
-        self.calls = 0
+        self.calls = self.positions = 0
 
     def see(self, given: Tensor, part: Part) -> None:
         """Take in what one call of the layer received."""
@@ -89,6 +89,7 @@ class Watcher:
                 for statistic in [self.aside] if part.aside else self.statistics:
                     statistic.add(rows)
             first += tile.shape[1]
+        self.positions += first
 
     def _range(self, given: Tensor, first_input: int) -> tuple[bool, bool]:
         """Whether some value is negative, and whether the rows need float64; else refuse."""
@@ -120,7 +121,7 @@ class Watcher:
 
     def merge(self, group: Processes) -> None:
         """Join what all processes have seen; each of them then holds the same bits."""
-        self.calls = group.count(self.calls)
+        self.calls, self.positions = group.count(self.calls), group.count(self.positions)
         for statistic in (*self.statistics, self.aside):
             statistic.merge(group)
 
@@ -134,7 +135,7 @@ class Watcher:
                 values[statistic.name] = value
             else:
                 fields |= zip(names, [value] if len(names) == 1 else value, strict=True)
-        return LayerStatistics(layer=self.layer, values=values, **fields)
+        return LayerStatistics(layer=self.layer, positions=self.positions, values=values, **fields)
 
 
 class Stream:

@@ -30,7 +30,7 @@ from sipp_core.pruning.measured import measured_errors
 from sipp_core.pruning.method import Method, find_method, registered
 from sipp_core.pruning.prune import calibrate_for
 from sipp_core.pruning.refit import REFITTED, refit
-from sipp_core.pruning.report import with_measured
+from sipp_core.pruning.report import with_measured, with_rows
 from sipp_core.pruning.request import Request
 from sipp_core.pruning.result import LayerReport
 from sipp_core.pruning.writing import measured_promise, rewrite, rewrites_of
@@ -416,7 +416,9 @@ def _pruned(
     measured = measured_errors(
         stage, new, [layer.layer for layer in stats.layers], call.inputs, mask=call.mask
     )
-    reports = [with_measured(each, measured.get(each.name), False) for each in reports]
+    reports = [
+        with_measured(each, measured.get(each.name), False) for each in with_rows(reports, stats)
+    ]
     return new.block, reports, notes
 
 

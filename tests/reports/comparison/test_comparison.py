@@ -20,6 +20,7 @@ import sipp_core
 from reports.comparison import build_comparison, read_saved
 from sipp_cli.main import app
 from sipp_core.certificates import certificate_text, save_certificate, with_certificate
+from sipp_core.network.cost import multiply_adds
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -67,6 +68,43 @@ def test_every_file_is_read_for_what_it_says(folder: Path, tmp_path: Path) -> No
     assert "c&lt;b&gt;" in html and "c<b>" not in html
     # One file that fetches nothing.
     assert not re.findall(r"(?:src|href)=[\"'](?!data:)", html) and "@import" not in html
+
+
+def test_multiply_adds_are_those_that_a_forward_pass_counts(tmp_path: Path) -> None:
+    """A strided and a grouped convolution and tokens; nonzero ones by the weights that are left."""
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, groups=2),
+        nn.Flatten(2), nn.Linear(4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(30, 3),
+    )  # fmt: skip
+    x = torch.rand(40, 2, 8, 8, generator=torch.Generator().manual_seed(2)) - 0.3
+    result = sipp_core.prune(net, x, method="sipp-det", keep=0.5)
+    saved = read_saved(result.save(tmp_path / "net.safetensors"))
+    counts = multiply_adds(net, x[:1])
+    assert saved.multiply_adds("weights") == sum(counts.values())
+    assert [layer["rows"] for layer in saved.layers] == [16, 4, 6, 1]
+    by_hand = sum(
+        layer.nnz_after * k for layer, k in zip(result.layers, (16, 4, 6, 1), strict=True)
+    )
+    assert saved.multiply_adds("nonzero") == by_hand < sum(counts.values())
+    again = sipp_core.load(tmp_path / "net.safetensors", net)
+    assert [layer.rows_per_input for layer in again.layers] == [16, 4, 6, 1]
+    html = build_comparison([tmp_path / "net.safetensors"], tmp_path / "out").read_text()
+    assert f'data-value="{by_hand}"' in html and "positions not in the file" not in html
+
+
+def test_a_dash_stands_where_positions_are_not_told(folder: Path, tmp_path: Path) -> None:
+    ours, _, foreign = (read_saved(path) for path in sorted(folder.glob("*.safetensors")))
+    assert ours.multiply_adds("weights") == 360 and foreign.multiply_adds("weights") is None
+    assert ours.multiply_adds("nonzero") == ours.nonzero
+    assert page(folder, tmp_path).count("positions not in the file") == 1
+    old = Path(__file__).parents[2] / "core/pruning/old_files/masked.safetensors"
+    assert read_saved(old).multiply_adds("nonzero") is None
+
+
+def test_inputs_set_aside_are_counted_with_the_others() -> None:
+    net, x = nn.Sequential(nn.Conv1d(1, 2, 2)), torch.rand(21, 1, 5) - 0.5
+    stats = sipp_core.calibrate(net, x, validation_every=4)
+    assert stats.layers[0].positions == 21 * 4
 
 
 def test_an_edited_certificate_is_said(folder: Path, tmp_path: Path) -> None:
