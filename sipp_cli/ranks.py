@@ -18,7 +18,7 @@ _joined: list[Processes] = []
 
 def rank() -> int:
     """Rank of this process, 0 if it is the only one."""
-    return int(os.environ.get("RANK", "0")) if many() else 0
+    return int(os.environ.get("RANK", "0")) if _many() else 0
 
 
 NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -43,8 +43,7 @@ def check() -> None:
         )
 
 
-def many() -> bool:
-    """Whether this process is one of a launch of several."""
+def _many() -> bool:
     numbers = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
     given = all(name in os.environ for name in NAMES) and all(map(str.isdecimal, numbers))
     return given and int(os.environ["WORLD_SIZE"]) > 1
@@ -52,7 +51,7 @@ def many() -> bool:
 
 def device(name: str) -> str:
     """Share out the GPUs of a machine: a plain 'cuda' is each process's own."""
-    if name != "cuda" or not many():
+    if name != "cuda" or not _many():
         return name
     import torch
 
@@ -65,7 +64,7 @@ def join() -> None:
     Gloo carries GPU runs too: statistics cross once, it names a dead process at once where NCCL
     waits for its timeout and ends the process, and several ranks may share one GPU.
     """
-    if not many():
+    if not _many():
         return
     import torch.distributed as dist
     from torch.distributed.rendezvous import rendezvous

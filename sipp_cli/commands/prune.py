@@ -306,25 +306,24 @@ def command(
             network.model, given, method=rule, **settings, layers=layers or None, mask=mask
         )
 
+    # Every process of a launch measures and prunes again alike: they share the calibration.
+    measured, warning = _measured(network, result, data_set), None
+    if _is_broken(measured) and not json:
+        enough = None if keep is None else _unbroken(network, data_set, keep, again)
+        warning = _warning(measured, enough)
+
     def finish() -> None:
         if save_weights is not None:
             networks.save_weights(network, save_weights)
         if out is not None:
             result.save(out)
-        measured = _measured(network, result, data_set)
         if json:
             render.show_json(
                 result.summary() | {"accuracy": measured, "out": out, "calibration_size": why}
             )
         else:
-            if _is_broken(measured):
-                # The other processes of a group do not prune again.
-                enough = (
-                    None
-                    if keep is None or ranks.many()
-                    else _unbroken(network, data_set, keep, again)
-                )
-                render.show(_warning(measured, enough))
+            if warning is not None:
+                render.show(warning)
             _show(result, measured, out)
             if why is not None:
                 render.show(f"Calibrated on {why}.")
