@@ -84,7 +84,10 @@ def _beside(model: nn.Module, splits: Splits, plan: Settings, name: str, seed: i
         seed=seed,
     )  # fmt: skip
     promised = np.concatenate([report.eps_neuron for report in result.layers])
-    row: Json = {"method": name, "kept": result.kept, "promised": _spread(promised)}
+    row: Json = {
+        "method": name, "label": find_method(name).facts.label, "kept": result.kept,
+        "promised": _spread(promised),
+    }  # fmt: skip
     for where, given in (("measured", inputs), ("held_out", splits.figure_inputs)):
         errors = measured_errors(model, result.model, layers, [given])
         row[where] = _spread(np.concatenate(list(errors.values())))
