@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from threadpoolctl import threadpool_limits
 
 from sipp_core.svm.blocks import Block, Matrix, block_rows, double
 from sipp_theory.numeric.checks import Float
@@ -74,18 +75,24 @@ class OneAgainstRest:
         return Block(X, np.where(y == self.classes[self.positive], 1.0, -1.0), weight)
 
 
+def _in_one_thread(function: Callable[[int], Result], number: int) -> Result:
+    """function(number) in one BLAS thread: workers have one each, and more give other bits."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        return function(number)
+
+
 def mapped(
     function: Callable[[int], Result], count: int, n_jobs: int | None = None
 ) -> Iterator[Result]:
     """function(0), function(1), ... in order, on joblib's workers; a lost worker's share again."""
     if n_jobs in (None, 1):
-        yield from map(function, range(count))
+        yield from (_in_one_thread(function, number) for number in range(count))
         return
     done, lost = 0, 0
     while done < count:
         try:
             work = Parallel(n_jobs=n_jobs, return_as="generator")(
-                delayed(function)(number) for number in range(done, count)
+                delayed(_in_one_thread)(function, number) for number in range(done, count)
             )
             for value in cast("Iterator[Result]", work):
                 yield value

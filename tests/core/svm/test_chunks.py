@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pytest
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from threadpoolctl import threadpool_limits
 
 from sipp_core.svm import CoresetSVC, chunks, load_model, read_chunks, save_model, scan
 from sipp_core.svm.sampling import PrioritySample, priority_sample
@@ -62,6 +63,18 @@ def test_any_backend_gives_the_same_bits() -> None:
         )
     assert one.coef_.tobytes() == two.coef_.tobytes()
     assert one.certificates_[0].dual == two.certificates_[0].dual
+
+
+def test_the_number_of_blas_threads_changes_no_bit() -> None:
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(150_000) < 0.5, 1, 0)
+    X = rng.normal(size=(150_000, 20)) + y[:, None] / 4
+    data, bits = chunks.ArrayChunks(X, y, np.ones(150_000)), set[bytes]()
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads, user_api="blas"):
+            made = CoresetSVC(0.1, band=5000, coreset_size=5000, random_state=0)
+            bits.add(made.fit_chunks(data, scan(data)).coef_.tobytes())
+    assert len(bits) == 1
 
 
 def dies_once(folder: Path, number: int) -> int:
