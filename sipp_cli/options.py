@@ -14,6 +14,16 @@ Json = Annotated[
     bool, typer.Option("--json", help='Print JSON (infinite numbers as "inf") instead of tables.')
 ]
 Seed = Annotated[int, typer.Option(help="Seed of every draw and of training.")]
+Model = Annotated[str, typer.Option(help="Built-in model, or package.module:factory.")]
+Calibration = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        "--calibration",
+        help="Calibration inputs: a .npz, .npy or .pt file, or digits, mnist, fashion-mnist, "
+        "cifar10.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu, cuda, cuda:1, mps.")]
 DataDir = Annotated[
     Path | None,

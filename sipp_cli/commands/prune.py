@@ -164,16 +164,8 @@ def _show(result: PruneResult, measured: dict[str, float] | None, out: Path | No
 
 
 def command(
-    model: Annotated[str, typer.Option(help="Built-in model, or package.module:factory.")],
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data",
-            "--calibration",
-            help="Calibration inputs: a .npz, .npy or .pt file, or digits, mnist, fashion-mnist, "
-            "cifar10.",
-        ),
-    ],
+    model: options.Model,
+    data: options.Calibration,
     method: Annotated[
         str | None,
         typer.Option(

@@ -13,7 +13,7 @@ CALIBRATION = 512
 
 
 def command(
-    model: Annotated[str, typer.Option(help="Built-in model, or package.module:factory.")],
+    model: options.Model,
     data: Annotated[
         str,
         typer.Option(

@@ -49,16 +49,8 @@ def _keeps(text: str) -> tuple[float, ...]:
 
 
 def command(
-    model: Annotated[str, typer.Option(help="Built-in model, or package.module:factory.")],
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data",
-            "--calibration",
-            help="Calibration inputs: a .npz, .npy or .pt file, or digits, mnist, fashion-mnist, "
-            "cifar10.",
-        ),
-    ],
+    model: options.Model,
+    data: options.Calibration,
     held: Annotated[
         str | None,
         typer.Option(
