@@ -38,6 +38,11 @@ PER_CHANNEL = re.compile(
 SUMS = frozenset({"mean", "sum", "amax", "amin"})
 JOINS = frozenset({"add", "iadd", "sub", "isub", "mul", "imul"})
 PARTS = frozenset({"chunk", "split", "tensor_split", "unbind"})
+# torch.export's operators by the names of torch's functions, where these differ.
+OPERATORS = {
+    "_to_copy": "to", "alias": "clone", "lift_fresh_copy": "clone", "clamp_min": "clamp",
+    "clamp_max": "clamp", "split_with_sizes": "split",
+}  # fmt: skip
 QUERIES = frozenset({"size", "dim", "ndimension", "numel", "getattr"})
 
 
@@ -317,6 +322,9 @@ def function_name(target: Any) -> str:
     """
     if isinstance(target, str):
         return target.rstrip("_")
+    if isinstance(target, torch._ops.OpOverload):
+        name = target._schema.name.partition("::")[2].rstrip("_")
+        return "interpolate" if name.startswith("upsample_") else OPERATORS.get(name, name)
     name = getattr(target, "__name__", "")
     home = (getattr(target, "__module__", "") or "").partition(".")[0]
     # Functions written in C have no module of their own.

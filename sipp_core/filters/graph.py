@@ -1,4 +1,4 @@
-"""Which channels of a network can be removed together: its graph, walked once with torch.fx.
+"""Which channels of a network can be removed together: its graph, walked once.
 
 The user's model is traced and run on two inputs, in eval mode, and left exactly as it was.
 """
@@ -14,12 +14,11 @@ from torch import Tensor, fx, nn
 
 from sipp_core.filters.coupling import NOBODY, Flow, Labels, Units, root
 from sipp_core.filters.flow import Operation, flat, function_name, through_function, through_module
+from sipp_core.filters.recording import Norm, Recorded, record
 from sipp_core.network.layers import SUPPORTED, prunable_layers
 from sipp_core.network.selection import LayerChoice
 from sipp_core.runtime.batch import Given, joined
-from sipp_core.runtime.execution import evaluating, forward, model_device
-
-Norm = nn.modules.batchnorm._BatchNorm
+from sipp_core.runtime.execution import evaluating, model_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,36 +50,28 @@ class ChannelGraph:
     Attributes:
         groups: in the order of their first layer.
         whole: why, by name of the layer.
+        recorded: the graph that they were found in.
     """
 
     groups: tuple[ChannelGroup, ...]
     whole: dict[str, str]
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Keep layers whole that only say how they are built, not how they run."""
-        for base in (*SUPPORTED, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
-            if isinstance(m, base) and type(m).forward is base.forward:
-                return True
-        return super().is_leaf_module(m, module_qualified_name)
+    recorded: Recorded
 
 
 class _Walk(fx.Interpreter):
     """Runs the graph on an example and follows the channels from node to node."""
 
-    def __init__(self, module: fx.GraphModule, chosen: set[str]) -> None:
-        super().__init__(module)
+    def __init__(self, recorded: Recorded, chosen: set[str]) -> None:
+        super().__init__(recorded.graph)
         self.chosen, self.units = chosen, Units()
         self.flows: dict[fx.Node, Flow | list[Flow | None] | None] = {}
         self.outputs: dict[str, Flow] = {}
         self.inputs: dict[str, Flow] = {}
         self.producers: list[str] = []
         self.why: dict[str, str] = {}
-        nodes = list(module.graph.nodes)
+        nodes = list(recorded.graph.graph.nodes)
         self.calls = Counter(id(self.fetch_attr(n.target)) for n in nodes if n.op == "call_module")
-        # Weights that the forward pass takes in its own hands.
-        self.read = {n.target.rpartition(".")[0] for n in nodes if n.op == "get_attr"}
+        self.read = recorded.read
 
     def run_node(self, n: fx.Node) -> Any:
         """Run one node and settle what its result carries."""
@@ -188,30 +179,6 @@ def _indices(n: fx.Node) -> list[int] | None:
     return found
 
 
-def trace(model: nn.Module) -> fx.GraphModule:
-    """Record the operations of a model's forward pass; the model itself is not changed.
-
-    Example:
-        >>> [n.op for n in trace(nn.Sequential(nn.ReLU())).graph.nodes]
-        ['placeholder', 'call_module', 'output']
-    """
-    before = set(vars(model))
-    try:
-        with evaluating(model):
-            return fx.GraphModule(model, _Tracer().trace(model))
-    except Exception as error:
-        raise ValueError(
-            f"the forward pass of {type(model).__name__} cannot be recorded ({error}): filters are "
-            "removed along its graph, which must not depend on the data. Take the branch, loop or "
-            "conversion out of forward, or prune weights with a method that only masks them, such "
-            "as prune(method='sipp-hybrid')"
-        ) from error
-    finally:
-        # The tracer leaves tensors that forward makes anew on the model it traces.
-        for name in set(vars(model)) - before:
-            delattr(model, name)
-
-
 def channel_graph(model: nn.Module, example: Given, layers: LayerChoice = None) -> ChannelGraph:
     """Find the channels of a network that can be removed, and what keeps the others.
 
@@ -224,14 +191,14 @@ def channel_graph(model: nn.Module, example: Given, layers: LayerChoice = None) 
     """
     chosen = [layer.name for layer in prunable_layers(model, layers)]
     inputs = example.to(model_device(model))
+    recorded = record(model, inputs)
+    walk = _Walk(recorded, set(chosen))
     with evaluating(model):
-        forward(model, inputs, "calibration")
-        walk = _Walk(trace(model), set(chosen))
-        walk.run(inputs)
-    return _resolved(walk, chosen)
+        recorded.run(walk)
+    return _resolved(walk, chosen, recorded)
 
 
-def _resolved(walk: _Walk, chosen: list[str]) -> ChannelGraph:
+def _resolved(walk: _Walk, chosen: list[str], recorded: Recorded) -> ChannelGraph:
     units, whole = walk.units, {}
     fixed, frozen = units.reasons(units.fixed), units.reasons(units.frozen)
     members: dict[int, list[str]] = {}
@@ -252,7 +219,7 @@ def _resolved(walk: _Walk, chosen: list[str]) -> ChannelGraph:
         _group(walk, key, tuple(names), tuple(frozen.get(key, ())))
         for key, names in members.items()
     ]
-    return ChannelGraph(tuple(groups), whole)
+    return ChannelGraph(tuple(groups), whole, recorded)
 
 
 def _real(labels: Labels) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,14 +15,17 @@ from sipp_core.filters import result as reporting
 from sipp_core.filters.graph import ChannelGraph, channel_graph, example_of
 from sipp_core.filters.groups import GroupChoice, GroupTable, by_budget, by_error
 from sipp_core.filters.rebuild import Ends, ends, left, nonzeros, rebuild
+from sipp_core.filters.recording import record, same_operations
 from sipp_core.filters.result import Channels, FilterReport
 from sipp_core.filters.sensitivity import ChannelCalibration, measure_channels
 from sipp_core.network.cost import multiply_adds, parameter_count
 from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.network.structure import channel_shape
 from sipp_core.runtime.batch import Given
-from sipp_core.runtime.execution import Progress
+from sipp_core.runtime.execution import Progress, model_device
 from sipp_core.runtime.numbers import Bool
+
+READ = "the forward pass computes with the number of channels, or depends on it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,12 @@ def remove_channels(
         choices = by_error(tables, random, eps, seed)
     changed = ends(model, graph.groups, choices)
     new = rebuild(model, changed)
+    if graph.recorded.exported and not _runs_alike(graph, new, inputs):
+        tables = [
+            replace(t, group=replace(t.group, frozen=(*t.group.frozen, READ))) for t in tables
+        ]
+        changed = ends(model, [table.group for table in tables], choices)
+        new = rebuild(model, changed)
     costs = multiply_adds(model, inputs[:1]), multiply_adds(new, inputs[:1])
     groups = tuple(map(reporting.group_report, tables, choices))
     return Removal(
@@ -101,6 +110,15 @@ def remove_channels(
         reporting.is_vacuous(groups, eps is not None),
         reporting.notes(groups, graph.whole, eps is not None),
     )
+
+
+def _runs_alike(graph: ChannelGraph, new: nn.Module, inputs: Given) -> bool:
+    """Whether the smaller model does what the given one does, with the same numbers."""
+    try:
+        recorded = record(new, example_of(inputs).to(model_device(new)))
+    except ValueError:  # a condition on the number of channels
+        return False
+    return recorded.exported and same_operations(graph.recorded, recorded)
 
 
 def _consumers(graph: ChannelGraph) -> dict[tuple[str, int], tuple[np.ndarray, int]]:

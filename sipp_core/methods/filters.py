@@ -186,7 +186,8 @@ def prune_filters(
     Promises are relative to a layer's own input; `certify` measures the whole network.
 
     Args:
-        model: nn.Module with Linear or Conv layers whose graph torch.fx can record; never changed.
+        model: nn.Module with Linear or Conv layers whose graph torch.fx or torch.export can record;
+            never changed.
         calibration: a tensor (n, ...), an iterable of batches or (input, target) pairs, or what
             `calibrate(inputs=True)` made of them.
         method: "filters-det" or "filters-rand".

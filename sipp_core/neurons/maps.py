@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from sipp_core.filters.flow import function_name
-from sipp_core.filters.graph import trace
+from sipp_core.filters.recording import trace
 from sipp_core.network.layers import SUPPORTED
 from sipp_core.network.structure import Norm
 

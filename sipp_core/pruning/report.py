@@ -88,6 +88,13 @@ def notes_on(request: Request, stats: Calibration, reports: Sequence[LayerReport
             f"bound {request.bound.name!r} looks at every activation row, and not all were kept of "
             f"{', '.join(partial)}: bernstein promises there; raise points= to keep them"
         )
+    passed_by = {s.name: s.reached_by for s in stats.layers if s.reached_by < stats.inputs}
+    if passed_by:
+        shown = ", ".join(f"{name} ({count})" for name, count in passed_by.items())
+        notes.append(
+            f"not called for all of the {stats.inputs} inputs, so that their promises speak of "
+            f"fewer: {shown}"
+        )
     if stats.left_whole:
         notes.append(
             "left whole, because no layer of a known kind multiplies by them: "

@@ -103,12 +103,13 @@ def _evaluated(model: nn.Module) -> Iterator[None]:
 def watching(
     model: nn.Module, modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], None],
     outputs: bool = False,
-) -> Iterator[None]:  # fmt: skip
+) -> Iterator[set[str]]:  # fmt: skip
     """Run a block as `evaluating` does, and call see(name, input) whenever a module is called.
 
     With outputs=True `see` is given what the module returns. The hooks are always removed. A
-    product with a module's matrix counts as a call of it, wherever it is written; a call of its
-    `forward`, which no hook sees, is refused.
+    product F.linear with a module's matrix counts as a call of it, wherever it is written; a call
+    of its `forward`, which no hook sees, is refused. The block is given the names of the modules
+    that are being called, whenever it looks.
     """
     called: dict[str, int] = dict.fromkeys(modules, 0)
 
@@ -146,12 +147,12 @@ def watching(
             else:
                 handle = module.register_forward_pre_hook(hook(name), with_kwargs=True)
             stack.callback(handle.remove)
-        stack.enter_context(products(modules, heard))
+        inside = stack.enter_context(products(modules, heard))
         for name, module in modules.items():
             if not outputs and "forward" not in vars(module):
                 vars(module)["forward"] = counted(name, module.forward)
                 stack.callback(vars(module).pop, "forward")
-        yield
+        yield inside
 
 
 @contextmanager

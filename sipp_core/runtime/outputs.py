@@ -29,6 +29,19 @@ def _fields(output: object) -> dict[Any, Any] | None:
     return None
 
 
+def tensors_in(output: object) -> list[Tensor]:
+    """All tensors of an output, those inside its parts too; what is neither is left out.
+
+    Example:
+        >>> import torch
+        >>> len(tensors_in({"logits": torch.ones(1), "states": (torch.ones(2), None)}))
+        2
+    """
+    if isinstance(output, Tensor):
+        return [output]
+    return [tensor for part in (_fields(output) or {}).values() for tensor in tensors_in(part)]
+
+
 def _there(output: object) -> str:
     """What an output holds, in words."""
     fields = _fields(output)

@@ -43,30 +43,27 @@ def _listening(
 
     @functools.wraps(linear)
     def listen(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        out = linear(input, weight, bias)
-        for name, matrix in matrices.items():
-            if name in inside:
-                continue
-            rows = matrix_rows(weight, matrix)
-            if rows is not None:
-                changed = heard(name, input, rows, out)
-                out = out if changed is None else changed
-            elif matrix_rows(matrix, weight) is not None:
-                raise ValueError(
-                    f"layer {name!r} multiplies by {len(weight)} of its {len(matrix)} rows at a "
-                    "time, so its inputs are not the same for all of them; leave it out with "
-                    f"layers=['!{name}']"
-                )
+        parts = {name: matrix_rows(weight, each) for name, each in matrices.items()}
+        own = {name: part for name, part in parts.items() if part and name not in inside}
+        inside.update(own)
+        try:
+            out = linear(input, weight, bias)
+        finally:
+            inside.difference_update(own)
+        for name, rows in own.items():
+            changed = heard(name, input, rows, out)
+            out = out if changed is None else changed
         return out
 
     return listen
 
 
 @contextmanager
-def products(modules: Mapping[str, nn.Module], heard: Heard) -> Iterator[None]:
+def products(modules: Mapping[str, nn.Module], heard: Heard) -> Iterator[set[str]]:
     """Run a block and hear of products with the layers' matrices outside of their own calls.
 
     F.linear is exchanged meanwhile, as a mode of torch's functions does not reach into attention.
+    The block is given the names of the layers whose products run, whenever it looks.
 
     Example:
         >>> layer, names = nn.Linear(2, 3), []
@@ -80,6 +77,8 @@ def products(modules: Mapping[str, nn.Module], heard: Heard) -> Iterator[None]:
         name: weight.detach()
         for name, weight in weights.items()
         if isinstance(weight, Tensor) and weight.ndim == 2 and weight.numel()
+        # Where a parameter of another layer is a matrix, it is a transposed one.
+        if isinstance(modules[name], nn.Linear) or "weight" not in modules[name]._parameters
     }
     inside: set[str] = set()
 
@@ -90,7 +89,7 @@ def products(modules: Mapping[str, nn.Module], heard: Heard) -> Iterator[None]:
         return lambda *_: inside.discard(name)
 
     with ExitStack() as stack:
-        for name in matrices:
+        for name in modules:
             handles = (
                 modules[name].register_forward_pre_hook(enter(name)),
                 modules[name].register_forward_hook(leave(name), always_call=True),
@@ -103,4 +102,4 @@ def products(modules: Mapping[str, nn.Module], heard: Heard) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         stack.callback(setattr, F, "linear", F.linear)
         F.linear = _listening(F.linear, matrices, inside, heard)
-        yield
+        yield inside

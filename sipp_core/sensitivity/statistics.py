@@ -41,6 +41,7 @@ class LayerStatistics:
         patches: most rows that an image of a convolution gave; 1 for a linear layer.
         positions: rows that it received in all, of any sign: patches of images, tokens; those of
             inputs set aside as well.
+        reached_by: inputs whose forward passes gave it a row, all of them together or none.
         mean: "mean": (out, fan_in) mean of g over the rows, for ranking only; None unless measured.
         patch_mean: "patch-mean": (out, fan_in) max over images of the mean of g over an image's
             patches, the maximum itself in a linear layer; for ranking only, or None.
@@ -61,6 +62,7 @@ class LayerStatistics:
     complete: bool
     patches: int = 1
     positions: int = 0
+    reached_by: int = 0
     mean: Tensor | None = None
     patch_mean: Tensor | None = None
     support: Tensor | None = None

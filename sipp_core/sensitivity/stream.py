@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from sipp_core.network.layers import PrunableLayer
 from sipp_core.network.patches import is_unbatched, masked, patches_an_image, row_count, tiles
 from sipp_core.network.selection import leaving_out
 from sipp_core.runtime.arguments import first_nonfinite
 from sipp_core.runtime.batch import Given
+from sipp_core.runtime.bypasses import Bypasses
 from sipp_core.runtime.execution import (
     Progress,
     forward,
@@ -61,7 +63,8 @@ class Watcher:
             statistic.start(self.measured)
         self.gradients = [each for each in chosen if each.gradients]
         self.ordered = any(each.ordered for each in chosen)
-        self.calls = self.positions = 0
+        self.calls = self.positions = self.inputs = 0
+        self._last: Part | None = None
 
     def see(self, given: Tensor, part: Part) -> None:
         """Take in what one call of the layer received."""
@@ -90,6 +93,8 @@ class Watcher:
                     statistic.add(rows)
             first += tile.shape[1]
         self.positions += first
+        if first and part is not self._last:
+            self.inputs, self._last = self.inputs + part.size, part
 
     def _range(self, given: Tensor, first_input: int) -> tuple[bool, bool]:
         """Whether some value is negative, and whether the rows need float64; else refuse."""
@@ -122,6 +127,7 @@ class Watcher:
     def merge(self, group: Processes) -> None:
         """Join what all processes have seen; each of them then holds the same bits."""
         self.calls, self.positions = group.count(self.calls), group.count(self.positions)
+        self.inputs = group.count(self.inputs)
         for statistic in (*self.statistics, self.aside):
             statistic.merge(group)
 
@@ -135,7 +141,10 @@ class Watcher:
                 values[statistic.name] = value
             else:
                 fields |= zip(names, [value] if len(names) == 1 else value, strict=True)
-        return LayerStatistics(layer=self.layer, positions=self.positions, values=values, **fields)
+        return LayerStatistics(
+            layer=self.layer, positions=self.positions, reached_by=self.inputs, values=values,
+            **fields,
+        )  # fmt: skip
 
 
 class Stream:
@@ -150,6 +159,7 @@ class Stream:
         self.ordered = any(watcher.ordered for watcher in watchers)
         # Until it is known that rows stand in the order of the inputs, where that matters.
         self.untried = self.ordered
+        self.unlistened = True  # until the operators of one batch were listened to
         self.part: Part | None = None  # what runs, if it is to be measured
         self.size, self.aside_every = size, aside_every
         self.output, self.mask = output, mask
@@ -178,7 +188,7 @@ class Stream:
         """Let the model run on this process's share of the inputs, and measure its layers."""
         modules = {name: watcher.layer.module for name, watcher in self.by_name.items()}
         reported = 0
-        with watching(self.model, modules, self._see):
+        with watching(self.model, modules, self._see) as calls:
             for batch in batches(calibration, self.size):
                 if self.hold:
                     self.held.append(batch.clone())  # the model may write to its input
@@ -187,7 +197,7 @@ class Stream:
                 if self.group is None or self.group.mine(self.batch):
                     # Fingerprints first: the model may write to its input.
                     self.digests.update(digests(batch))
-                    self._measure(batch, model_device(self.model))
+                    self._measure(batch, model_device(self.model), calls)
                 self.inputs += len(batch)
                 self.batch += 1
                 if progress is not None and self.inputs - reported >= report:
@@ -202,20 +212,29 @@ class Stream:
             return
         layer = self.by_name[name].layer
         self.unbatched |= is_unbatched(layer, given)
-        self.by_name[name].see(masked(layer, given, self.padding), self.part)
+        with _disable_current_modes():  # what is measured here is none of the model's operators
+            self.by_name[name].see(masked(layer, given, self.padding), self.part)
         if self.ordered:
             refuse_uneven(layer, given, self.part.size)
 
-    def _measure(self, batch: Given, device: torch.device) -> None:
+    def _measure(self, batch: Given, device: torch.device, calls: Collection[str]) -> None:
         if self.untried:
             layers = [watcher.layer for watcher in self.watchers]
             self.untried = not refuse_mixed(self.model, layers, batch.to(device))
+        bypasses = None
+        if self.unlistened:
+            modules = {name: watcher.layer.module for name, watcher in self.by_name.items()}
+            bypasses = Bypasses(modules, calls)
         for inputs, aside in _split(batch, self.inputs, self.aside_every):
             self.part = Part(self.batch, self.inputs, len(inputs), aside)
             self.padding = padding_mask(self.mask, inputs)
-            answer = forward(self.model, inputs.to(device), "calibration")
+            with bypasses or nullcontext():
+                answer = forward(self.model, inputs.to(device), "calibration")
             refuse_other_count(answer, inputs, "calibration", self.output)
         self.part = None
+        if bypasses is not None:
+            refuse_bypassed(self.watchers, bypasses)
+            self.unlistened = False
         if self.unbatched and self.batch == 0:
             refuse_unbatched(self.model, batch.to(device, copy=True), "calibration")
         for watcher in self.watchers:
@@ -229,6 +248,28 @@ class Stream:
         self.digests = {row.tobytes() for row in gathered}
         for watcher in self.watchers:
             watcher.merge(group)
+
+
+def refuse_bypassed(watchers: Sequence[Watcher], bypasses: Bypasses) -> None:
+    """Refuse layers whose weight multiplies what calibration does not see, all of them at once."""
+    reasons, outside = [], bypasses.outside
+    if outside:
+        shown = ", ".join(f"{name!r} (by {operator})" for name, operator in outside.items())
+        reasons.append(
+            f"the weight of layer {shown} is read outside of a call of the layer, so that not all "
+            "that it multiplies is seen"
+        )
+    replaced = [w.layer.name for w in watchers if w.calls and w.layer.name not in bypasses.used]
+    replaced = [name for name in replaced if name not in outside]
+    if replaced:
+        shown = ", ".join(map(repr, replaced))
+        reasons.append(f"layer {shown} is called with another weight in the place of its own")
+    if reasons:
+        culprits = [*outside, *replaced]
+        raise ValueError(
+            f"{'; '.join(reasons)}; call the layers as they are, or leave them out with "
+            f"{leaving_out(culprits, [watcher.layer.name for watcher in watchers])}"
+        )
 
 
 def refuse_uncalled(watchers: Sequence[Watcher]) -> None:
