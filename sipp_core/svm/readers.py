@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -21,13 +24,15 @@ from sipp_theory.numeric.checks import Float
 SUFFIXES = (".npz", ".npy", ".csv", ".parquet")
 # More labels than this are no classes.
 MOST_CLASSES = 1000
+# A row group may take so many bytes in memory, or so many times the bytes of its file.
+FEW_BYTES, MOST_PACKED = 1 << 26, 1000
 
 
 @dataclass(frozen=True)
 class ParquetChunks:
     """Row groups of a parquet file."""
 
-    path: Path
+    source: Path
     features: tuple[str, ...]
     label: str
     weight: str | None
@@ -43,10 +48,11 @@ class ParquetChunks:
 
     def read(self, number: int) -> tuple[Float, np.ndarray, Float]:
         """One row group."""
-        parquet = _arrow("parquet")
         names = [*self.features, self.label, *filter(None, [self.weight])]
-        table = parquet.ParquetFile(self.path).read_row_group(number, columns=names)
-        return _columns(table, self.features, self.label, self.weight)
+        with _named(self.source), _parquet(self.source) as file:
+            refuse_bomb(self.source, file, number, len(names))
+            table = file.read_row_group(number, columns=names)
+            return _columns(table, self.features, self.label, self.weight)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class MappedChunks:
     y: np.ndarray
     weight: Float
     columns: int
+    source: Path
 
     def __len__(self) -> int:
         return -(-len(self.y) // block_rows(self.columns))
@@ -113,16 +120,17 @@ def read_chunks(
         raise ValueError(f"{file} has no named columns; label and weight are for csv and parquet")
     if suffix != ".npy" and labels is not None:
         raise ValueError("labels is for a .npy file; the others hold their own")
-    if suffix == ".npz":
-        return _archive(file)
-    if suffix == ".npy":
+    if suffix == ".npy" and labels is None:
+        raise ValueError(f"{file} holds no labels; name a .npy file of them with labels")
+    with _named(file):
+        if suffix == ".npz":
+            return _archive(file)
         if labels is None:
-            raise ValueError(f"{file} holds no labels; name a .npy file of them with labels")
+            return _table(file, label, weight)
         rows, y = _array(file), np.asarray(_array(Path(labels)))
-        if rows.ndim != 2 or len(rows) != len(y):
+        if rows.ndim != 2 or y.shape != (len(rows),):
             raise ValueError(f"{file} has shape {rows.shape}, its labels {y.shape}")
-        return MappedChunks(file, y, np.ones(len(y)), rows.shape[1])
-    return _table(file, label, weight)
+        return MappedChunks(file, y, np.ones(len(y)), rows.shape[1], file)
 
 
 def scan(chunks: Chunks, n_jobs: int | None = None) -> dict[Any, float]:
@@ -157,9 +165,10 @@ def scan(chunks: Chunks, n_jobs: int | None = None) -> dict[Any, float]:
 
 
 def _totals(chunks: Chunks, number: int) -> dict[Any, float]:
-    X, y, weight = chunks.read(number)
-    check_rows(X, 0, chunks.columns)
-    check_weight(weight, len(y), 0)
+    with _named(getattr(chunks, "source", None)):
+        X, y, weight = chunks.read(number)
+        check_rows(X, 0, chunks.columns)
+        check_weight(weight, len(y), 0)
     names, place = np.unique(y, return_inverse=True)
     return dict(zip(names.tolist(), np.bincount(place, weight).tolist(), strict=True))
 
@@ -170,7 +179,7 @@ def _array(path: Path) -> np.ndarray:
     try:
         # A map takes no memory, whatever the header says; a short file is refused.
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (EOFError, ValueError) as error:
+    except Exception as error:  # NumPy raises what comes up where a header is damaged
         raise ValueError(f"{path} is truncated or no NumPy file of numbers") from error
 
 
@@ -192,6 +201,40 @@ def _archive(path: Path) -> ArrayChunks:
     return ArrayChunks(rows, y, check_weight(weight, len(rows), 0))
 
 
+@contextmanager
+def _named(path: Path | None) -> Iterator[None]:
+    """Say in every refusal which file it is about; what pyarrow raises is a refusal too."""
+    try:
+        yield
+    except (KeyError, NotImplementedError, OSError, OverflowError, TypeError, ValueError) as error:
+        # A disk that fails is no fault of the file's content, and its error names the file.
+        if path is None or str(path) in str(error) or getattr(error, "errno", None):
+            raise
+        raise ValueError(f"{path}: {error}") from error
+    except MemoryError as error:
+        if type(error) is MemoryError:
+            raise
+        raise ValueError(f"{path} asks for more memory than there is: {error}") from error
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    """The file, open while the block runs."""
+    with _arrow("parquet").ParquetFile(path) as file:
+        yield file
+
+
+def refuse_bomb(path: Path, file: Any, number: int, columns: int) -> None:
+    """Refuse a row group that is far larger than its file, before it is unpacked."""
+    rows = file.metadata.row_group(number).num_rows
+    if rows < 0 or 8 * rows * columns > max(FEW_BYTES, MOST_PACKED * path.stat().st_size):
+        raise ValueError(
+            f"row group {number} of {path} says that it holds {rows:,} rows of {columns:,} columns "
+            f"in a file of {path.stat().st_size:,} bytes; if it does, write it with smaller ones "
+            "(row_group_size=)"
+        )
+
+
 def _arrow(part: str) -> Any:
     try:
         import importlib
@@ -210,7 +253,12 @@ def _names(
     missing = [n for n in (own, weight) if n is not None and n not in names]
     if missing:
         raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(names[:20])}")
-    return tuple(n for n in names if n not in (own, weight)), own
+    if twice := [n for n, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"{path} has more than one column {twice[0]!r}; name them apart")
+    features = tuple(n for n in names if n not in (own, weight))
+    if not features:
+        raise ValueError(f"{path} has no column but the labels")
+    return features, own
 
 
 def _columns(
@@ -232,13 +280,11 @@ def _columns(
 
 
 def _table(path: Path, label: str | None, weight: str | None) -> Chunks:
-    if path.suffix.lower() == ".parquet":
-        file = _arrow("parquet").ParquetFile(path)
+    if path.suffix.lower() != ".parquet":
+        return _csv(path, label, weight)
+    with _parquet(path) as file:
         features, own = _names(path, file.schema_arrow.names, label, weight)
-        if not features:
-            raise ValueError(f"{path} has no column but the labels")
         return ParquetChunks(path, features, own, weight, file.num_row_groups)
-    return _csv(path, label, weight)
 
 
 def _csv(path: Path, label: str | None, weight: str | None) -> MappedChunks:
@@ -247,8 +293,6 @@ def _csv(path: Path, label: str | None, weight: str | None) -> MappedChunks:
     try:
         reader = _arrow("csv").open_csv(path)
         features, own = _names(path, reader.schema.names, label, weight)
-        if not features:
-            raise ValueError(f"{path} has no column but the labels")
         raw, labels, weights = Path(folder, "rows.raw"), [], []
         with raw.open("wb") as out:
             for batch in reader:
@@ -256,10 +300,10 @@ def _csv(path: Path, label: str | None, weight: str | None) -> MappedChunks:
                 out.write(X.tobytes())
                 labels.append(y)
                 weights.append(u)
-    except BaseException as error:
+        if not labels:
+            raise ValueError(f"{path} has a line of names and no rows")
+    except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
-        if type(error).__module__.startswith("pyarrow"):
-            raise ValueError(f"{path}: {error}") from error
         raise
     y = np.concatenate(labels)
     target = Path(folder, "rows.npy")
@@ -270,7 +314,7 @@ def _csv(path: Path, label: str | None, weight: str | None) -> MappedChunks:
             while piece := source.read(2**24):
                 out.write(piece)
     raw.unlink()
-    made = MappedChunks(target, y, np.concatenate(weights), len(features))
+    made = MappedChunks(target, y, np.concatenate(weights), len(features), path)
     # A copy in another process has no such duty.
     weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
     return made

@@ -235,6 +235,47 @@ def points(_: Path) -> bytes:
     return file.getvalue()
 
 
+def table() -> Any:
+    rng = np.random.default_rng(0)
+    columns = {f"x{k}": rng.normal(size=40) for k in range(3)}
+    return pytest.importorskip("pyarrow").table({**columns, "y": rng.integers(0, 2, 40)})
+
+
+def csv(folder: Path) -> bytes:
+    pytest.importorskip("pyarrow.csv").write_csv(table(), folder / "made.csv")
+    return (folder / "made.csv").read_bytes()
+
+
+def parquet(folder: Path) -> bytes:
+    file = folder / "made.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(table(), file, row_group_size=25)
+    return file.read_bytes()
+
+
+def parquet_of_one_value(folder: Path) -> bytes:
+    """Dictionaries and runs: a few bytes stand for many rows."""
+    file = folder / "one.parquet"
+    one = pytest.importorskip("pyarrow").table(
+        {"x": np.zeros(20_000), "y": np.arange(20_000) // 10_000}
+    )
+    pytest.importorskip("pyarrow.parquet").write_table(one, file, compression="zstd")
+    return file.read_bytes()
+
+
+def rows(folder: Path) -> bytes:
+    np.save(folder / "labels.npy", np.arange(9) % 2)
+    return npy(folder)
+
+
+def read_rows(path: Path) -> Any:
+    return str(svm.scan(svm.read_chunks(path, labels=path.parent / "labels.npy")))
+
+
+def read_points(path: Path) -> Any:
+    """What `sipp svm` does first: all of it is read once, chunk by chunk."""
+    return str(svm.scan(svm.read_chunks(path)))
+
+
 Make = Callable[[Path], bytes]
 Change = Callable[[bytes, random.Random], bytes]
 FORMATS: dict[str, tuple[str, Make, Change, Callable[[Path], Any]]] = {
@@ -253,7 +294,11 @@ FORMATS: dict[str, tuple[str, Make, Change, Callable[[Path], Any]]] = {
     "cells": ("cells.jsonl", cells, mutated, read_cells),
     "checkpoint": ("c.pt", checkpoint, mutated, read_checkpoint),
     "svm model": ("svm.safetensors", classifier, mutated, read_classifier),
-    "svm points": ("p.npz", points, mutated, svm.read_chunks),
+    "svm points": ("p.npz", points, mutated, read_points),
+    "svm rows": ("r.npy", rows, mutated, read_rows),
+    "svm csv": ("p.csv", csv, mutated, read_points),
+    "svm parquet": ("p.parquet", parquet, mutated, read_points),
+    "svm parquet, packed": ("q.parquet", parquet_of_one_value, mutated, read_points),
 }
 # Of these a mutated file is refused or is what it was: they carry a checksum.
 SEALED = ("saved network", "store", "checkpoint", "svm model")

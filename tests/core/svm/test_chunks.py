@@ -177,5 +177,29 @@ def test_files_are_refused_by_name(tmp_path: Path) -> None:
         read_chunks(tmp_path / "data.npz")
     pytest.importorskip("pyarrow")
     (tmp_path / "data.csv").write_text("a,label\n1,0\nx,1\n")
-    with pytest.raises(ValueError, match="column 'a' holds what is no number"):
+    with pytest.raises(ValueError, match="data.csv: column 'a' holds what is no number"):
         read_chunks(tmp_path / "data.csv")
+    for text, words in (("a,a,label\n1,2,0\n", "more than one column 'a'"),
+                        ("a,label\n", "no rows"), ("label\n1\n", "no column but the labels"),
+                        ("", "data.csv: Empty CSV file")):  # fmt: skip
+        (tmp_path / "data.csv").write_text(text)
+        with pytest.raises(ValueError, match=words):
+            read_chunks(tmp_path / "data.csv")
+    np.save(tmp_path / "rows.npy", [[1.0], [np.nan]])
+    np.save(tmp_path / "labels.npy", [[0, 1], [1, 0]])
+    with pytest.raises(ValueError, match=r"rows.npy has shape \(2, 1\), its labels \(2, 2\)"):
+        read_chunks(tmp_path / "rows.npy", labels=tmp_path / "labels.npy")
+    np.save(tmp_path / "labels.npy", [0, 1])
+    with pytest.raises(ValueError, match=r"rows\.npy: X holds nan in row 1"):
+        scan(read_chunks(tmp_path / "rows.npy", labels=tmp_path / "labels.npy"))
+
+
+def test_a_few_bytes_that_stand_for_many_rows_are_refused(tmp_path: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    file, count = tmp_path / "one.parquet", 2**22 + 1
+    table = arrow.table({"x": np.zeros(count, np.int8), "y": np.zeros(count, np.int8)})
+    parquet.write_table(table, file, compression="zstd", row_group_size=count)
+    with pytest.raises(ValueError, match=r"row group 0 of .*one.parquet says .* 4,194,305 rows"):
+        scan(read_chunks(file))
+    parquet.write_table(table.slice(0, 2**20), file, row_group_size=2**18)
+    assert scan(read_chunks(file)) == {0: 2.0**20}
