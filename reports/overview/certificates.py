@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 import sipp_core
 from reports.overview.settings import SIMULATED, Settings
 from reports.overview.splits import Splits
 from sipp_core.pruning import find_method
+from sipp_core.runtime import shuffled
 
 Progress = Callable[[int, int, str], None]
 Json = dict[str, Any]
@@ -96,23 +97,30 @@ def searches(
 
 
 def sentences(
-    model: nn.Module, splits: Splits, plan: Settings, seed: int, progress: Progress | None
+    model: nn.Module,
+    inputs: Tensor,
+    splits: Splits,
+    plan: Settings,
+    seed: int,
+    progress: Progress | None,
 ) -> Json:
     """What CoreNet's sentence about the network truly needs (CT-8), all lines holding at once.
 
-    CoreNet's own draws by their number, the other methods by the weights that they keep.
+    CoreNet's own draws by their number, the other methods by the weights that they keep, pruned on
+    many training inputs: weights that few leave dead go first, and held-out outputs near 0 move.
     """
+    inputs = shuffled(inputs, plan.simulated_on, seed)[0]
     each = 1 - (1 - plan.confidence) / len(SIMULATED)
     rows = []
     for done, method in enumerate(SIMULATED):
         if progress is not None:
             progress(done, len(SIMULATED), f"simulate {method}")
         found = sipp_core.least_budget(
-            model, splits.calibration_pairs, splits.certificate_inputs[: plan.pairs], eps=plan.eps,
+            model, inputs, splits.certificate_inputs[: plan.pairs], eps=plan.eps,
             delta=plan.delta, confidence=each, method=method, seed=seed, allow_repeats=True,
         )  # fmt: skip
         rows.append({"label": find_method(method).facts.label} | found.summary())
     return {
         "eps": plan.eps, "delta": plan.delta, "confidence": plan.confidence,
-        "confidence_each": each, "n": rows[0]["n"], "rows": rows,
+        "confidence_each": each, "n": rows[0]["n"], "inputs": len(inputs), "rows": rows,
     }  # fmt: skip

@@ -69,7 +69,7 @@ def run(
         certified, certificate = certificates.chosen(model, splits, plan, choice)
         searched = certificates.searches(model, splits, plan, seed, progress)
     with clock.part("network by simulation"):
-        simulated = certificates.sentences(model, splits, plan, seed, progress)
+        simulated = certificates.sentences(model, data.train_inputs, splits, plan, seed, progress)
     with clock.part("bounds"):
         theory = bounds.theory(
             model, splits.calibration_inputs, data.train_inputs[: plan.tail_inputs], plan

@@ -50,6 +50,7 @@ class Settings:
         points: calibration rows that instance-exact bounds look at there.
         tail_inputs: training inputs that the tail of Delta is estimated from.
         pairs: pairs of a drawn network and a held-out input, at most, at each budget (CT-8).
+        simulated_on: training inputs that it is pruned on there.
     """
 
     keeps: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -71,6 +72,7 @@ class Settings:
     points: int = 64
     tail_inputs: int = 2000
     pairs: int = 400
+    simulated_on: int = 2000
 
 
 CLOSED = (
@@ -103,5 +105,5 @@ def settings(dataset: str, quick: bool) -> Settings:
         full, keeps=(0.3, 0.6), seeds=1, epochs=6 if dataset == "digits" else 1, promise_draws=3,
         trials=500, neurons=1, guarantee_eps=(0.5,),
         guarantees=(("corenet", "corenet"), ("sipp-rand", "kl"), ("sipp-det", "kl")),
-        tail_inputs=300, pairs=120,
+        tail_inputs=300, pairs=120, simulated_on=300,
     )  # fmt: skip

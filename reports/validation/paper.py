@@ -68,7 +68,8 @@ class Trained(Generic[P]):
 
     def accuracy(self, model: nn.Module) -> float:
         """Share of all test inputs that are classified correctly."""
-        return training.accuracy(model, self.data.test_inputs, self.data.test_targets)
+        # On CPUs a quarter of the usual batch stays in the cache, which halves a ResNet's time.
+        return training.accuracy(model, self.data.test_inputs, self.data.test_targets, 256)
 
     def retrain(
         self, model: nn.Module, recipe: Recipe, masks: Mapping[str, Tensor], seed: int

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from reports.validation import corenet, nettrim, neurons, sipp, svm
+from reports.validation import corenet, nettrim, networks, neurons, sipp, svm
 from reports.validation.cells import Cells
 from reports.validation.paper import Paper
 from reports.validation.subjects import Workshop
@@ -23,6 +23,7 @@ Progress = Callable[[int, int, str], None]
 PAPERS: dict[str, Paper[Any]] = dict(
     corenet=corenet.PAPER,
     sipp=sipp.PAPER,
+    networks=networks.PAPER,
     nettrim=nettrim.PAPER,
     neurons=neurons.PAPER,
     svm=svm.PAPER,
@@ -61,7 +62,7 @@ def _listed(argument: str, text: str, known: list[str]) -> list[str]:
 
 def _of_methods(plans: Sequence[Any], methods: str) -> list[Any]:
     if not hasattr(plans[0], "methods"):
-        raise ValueError("methods can be chosen for sipp only; the others compare a fixed list")
+        raise ValueError("methods can be chosen for sipp and networks only; the others are fixed")
     names = list(dict.fromkeys(name for plan in plans for name in plan.methods))
     some = _listed("methods", methods, names)
     return [few for plan in plans if (few := plan.only(some)).methods]
@@ -113,7 +114,7 @@ def validate(
     numbers.
 
     Args:
-        paper: a name of PAPERS: corenet, sipp, nettrim, neurons or svm.
+        paper: a name of PAPERS: corenet, sipp, networks, nettrim, neurons or svm.
         schedule: "quick" (embedded data, minutes), "reduced" (MNIST on a few cores, hours), "paper"
             (as published, for a GPU) or "tiny" (seconds, to try out).
         data_dir: folder of the data files, as in `sipp_core.datasets.load`.
@@ -122,7 +123,7 @@ def validate(
         seed: seed of everything, >= 0.
         threads: CPU threads, >= 1; another number may change the last bits of a training.
         only: run only this network, or these, with commas between.
-        methods: of sipp's experiments, only this one or these, with commas between.
+        methods: of sipp's and networks' experiments, only this one or these, with commas between.
         seeds: how many seeds, >= 1, instead of the schedule's number; intervals need two.
         command: what the user typed, noted with each cell.
         progress: callback (done, total, what), with the time left in `what`.
@@ -138,10 +139,10 @@ def validate(
     Measurements and estimates, not guarantees.
 
     Example:
-        >>> validate("no such paper")
+        >>> validate("no such paper")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        ValueError: paper must be one of corenet, sipp, nettrim, neurons, svm; found 'no such paper'
+        ValueError: paper must be one of corenet, sipp, networks, ...; found 'no such paper'
     """
     _check(paper, schedule)
     made, seed = PAPERS[paper], whole("seed", seed, 0)

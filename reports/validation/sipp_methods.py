@@ -57,6 +57,7 @@ VARIANTS: dict[str, Variant] = {
     "wanda": Variant({"method": "wanda", "scope": "layer"}),
     "obs": Variant({"method": "obs"}),
     "random": Variant(_global("random")),
+    "sipp-poisson": Variant({"method": "sipp-poisson"}),
     # Every layer alike: Net-Trim's experiments prune so.
     "sipp-det-mean": Variant(
         {"method": SippDet(rank="mean"), "scope": "layer"}, "SiPP det., by means and layers"

@@ -9,7 +9,8 @@ from pathlib import Path
 PACKAGES = ("sipp_theory", "sipp_core")
 # What cells run of this package. Plans are in a cell's key; lines and pages only read cells.
 MODULES = (
-    "corenet", "nettrim", "neurons", "paper", "sipp", "sipp_methods", "spirals", "subjects", "svm",
+    "corenet", "nettrim", "networks", "neurons", "paper", "sipp", "sipp_methods", "spirals",
+    "subjects", "svm",
 )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class Validation:
     """What came of rerunning one paper's experiments.
 
     Attributes:
-        paper: short name: corenet, sipp, nettrim, neurons or svm.
+        paper: short name: corenet, sipp, networks, nettrim, neurons or svm.
         title: the paper's title and number.
         schedule: the schedule asked for.
         says: what the schedule is, in words, and how it differs from the paper's.

@@ -34,7 +34,9 @@ def _show(found: Validation, summary: dict[str, Any]) -> None:
 
 
 def command(
-    paper: Annotated[str, typer.Argument(help="corenet, sipp, nettrim, neurons or svm.")],
+    paper: Annotated[
+        str, typer.Argument(help="corenet, sipp, networks (ours), nettrim, neurons or svm.")
+    ],
     quick: Annotated[
         bool, typer.Option("--quick", help="Embedded data, minutes; the same as --schedule quick.")
     ] = False,
@@ -49,7 +51,7 @@ def command(
         str | None, typer.Option(help="Run only this network, as lenet-300-100, or these: A,B.")
     ] = None,
     methods: Annotated[
-        str | None, typer.Option(help="Run only these methods of SiPP's experiments, as A,B.")
+        str | None, typer.Option(help="Run only these methods of sipp or networks, as A,B.")
     ] = None,
     seeds: Annotated[
         int | None,

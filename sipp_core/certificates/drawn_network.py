@@ -98,7 +98,8 @@ class NeededBudget:
         if self.vacuous:
             return (
                 f"Not proved by {self.method} with any budget tried, from {self.n} pairs of a draw "
-                f"and a held-out input: {what} (CT-8).{asked}"
+                f"and a held-out input, {self.failures[0]} of which failed with the largest: "
+                f"{what} (CT-8).{asked}"
             )
         budget = (
             f"{self.budget:.2g} draws, which leave {self.kept:,.0f} of {self.size:,} weights"

@@ -31,6 +31,18 @@ def rows(layer: PrunableLayer, inputs: Tensor) -> Tensor:
     return torch.cat(list(tiles(layer, inputs)), dim=1)
 
 
+def some_rows(layer: PrunableLayer, inputs: Tensor, chosen: Tensor | None) -> Tensor:
+    """Unfold only the chosen of the rows that `rows` gives; None for all.
+
+    Shapes: chosen (n,) row numbers; returns (groups, n, fan_in).
+    """
+    if chosen is None:
+        return rows(layer, inputs)
+    if is_dense(layer.module):
+        return _tokens(layer, inputs)[chosen][None]
+    return _Geometry(layer, inputs).pick(chosen)
+
+
 def row_count(layer: PrunableLayer, inputs: Tensor) -> int:
     """Count the rows that `tiles` gives."""
     if is_dense(layer.module):
@@ -146,6 +158,27 @@ class _Geometry:
         kernel = list(range(3 + self.dims, 3 + 2 * self.dims))
         image = image.permute(1, 0, *positions, 2, *kernel)
         return image.reshape(self.groups, math.prod(map(len, box)), -1)
+
+    def pick(self, chosen: Tensor) -> Tensor:
+        """Rows of the patches of these numbers."""
+        image, *places = torch.unravel_index(chosen, self.positions)
+        index, outside = [image.view(-1, *[1] * self.dims)], []
+        for axis, place in enumerate(places):
+            gap, reach = self.dilation[axis], self.reach[axis]
+            kernel = torch.arange(0, reach, gap, device=chosen.device)
+            cells = place[:, None] * self.stride[axis] + kernel
+            source = self.sources[axis].to(chosen.device)[cells]
+            shape = [-1, *(len(kernel) if k == axis else 1 for k in range(self.dims))]
+            index.append(source.clamp(min=0).view(shape))
+            outside.append((source < 0).view(shape))
+        patches = self.inputs[(index[0], slice(None), *index[1:])]
+        if self.padded:
+            for where in outside:
+                patches = patches.masked_fill(where[..., None], 0)
+        # (n, *kernel, channels) -> (groups, n, channels/groups * kernel)
+        patches = patches.movedim(-1, 1)
+        patches = patches.unflatten(1, (self.groups, patches.shape[1] // self.groups))
+        return patches.movedim(1, 0).flatten(2)
 
     def _padded(self, box: Ranges) -> Tensor:
         """The part of the padded batch that the patches at these positions cover."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer, weight_of, write_weight
 from sipp_core.network.packed import is_dense
-from sipp_core.network.patches import masked, row_count, tiles
+from sipp_core.network.patches import masked, row_count, some_rows
 from sipp_core.pruning.surroundings import Call, Surroundings, calls_in_order, look_around, watch
 from sipp_core.runtime.batch import Given
 from sipp_core.runtime.execution import Progress
@@ -148,7 +148,7 @@ def _held(
                 dice = generator(0, ROW_STREAM, number, len(held[name]))
                 rows = np.sort(dice.choice(count, most, replace=False))
                 chosen = torch.from_numpy(rows).to(call.given.device)
-            values = _outputs(place, _chosen_rows(place, call.given, chosen).double())
+            values = _outputs(place, some_rows(place.layer, call.given, chosen).double())
             if call.added is not None:
                 values = values + place.unnormed(_rows(place, call.added, chosen).double())
             held[name].append(_Aim(values, chosen))
@@ -182,18 +182,6 @@ def _rows(place: Surroundings, outputs: Tensor, chosen: Tensor | None) -> Tensor
     return (rows if chosen is None else rows[chosen]).contiguous()
 
 
-def _chosen_rows(place: Surroundings, given: Tensor, chosen: Tensor | None) -> Tensor:
-    """The chosen rows of a layer's input, (groups, n, fan_in), without ever holding all."""
-    parts, first = [], 0
-    for tile in tiles(place.layer, given):
-        if chosen is not None:
-            here = chosen[(chosen >= first) & (chosen < first + tile.shape[1])] - first
-            first += tile.shape[1]
-            tile = tile[:, here]
-        parts.append(tile)
-    return torch.cat(parts, dim=1)
-
-
 def _refit_layer(
     place: Surroundings, own: Surroundings, pruned: nn.Module, mask: Tensor,
     batches: Sequence[Given], padding: Sequence[Tensor | None], aims: Sequence[_Aim],
@@ -209,7 +197,7 @@ def _refit_layer(
         values = aim.values
         if call.added is not None:
             values = values - place.unnormed(_rows(place, call.added, aim.chosen).double())
-        moments.add(_chosen_rows(own, call.given, aim.chosen).double(), values)
+        moments.add(some_rows(own.layer, call.given, aim.chosen).double(), values)
 
     name = own.layer.name
     for number, batch in enumerate(batches):  # noqa: B007 (done reads the number)

@@ -94,6 +94,8 @@ def test_tiles_of_any_size_give_the_bits_of_a_brute_force_unfold(
     layer = prunable_layers(module)[0]
     expected = unfolded(module, x)
     assert patches.row_count(layer, x) == expected.shape[1]
+    few = torch.randperm(expected.shape[1])[: 1 + budget % expected.shape[1]]
+    assert np.array_equal(patches.some_rows(layer, x, few).numpy(), expected[:, few.numpy()])
     found = []
     for tile in (budget, patches.TILE):
         with pytest.MonkeyPatch.context() as patch:

@@ -21,6 +21,7 @@ from reports.validation import (
     corenet_plans,
     nettrim_lines,
     nettrim_plans,
+    networks_plans,
     run,
     sipp_methods,
     sipp_plans,
@@ -49,7 +50,7 @@ from sipp_core.zoo import models
 from sipp_core.zoo.recipes import Recipe
 
 Json = dict[str, Any]
-CORENET, SIPP, NETTRIM, NEURONS, SVM = run.PAPERS.values()
+CORENET, SIPP, NETWORKS, NETTRIM, NEURONS, SVM = run.PAPERS.values()
 KEY = {"net": "a", "part": "p", "seed": 0}
 
 
@@ -465,6 +466,66 @@ def test_sipps_lines_follow_the_cells() -> None:
     lines = {line.what: line for line in SIPP.lines(plans, worse)}
     assert lines[ticket.what].agrees == "no" and lines[par.format("sipp-det")].agrees == "no"
     assert lines[f"{head}magnitude-effective, {where}"].ours == "at least 98.0% removed"
+
+
+PRUNED = networks_plans.PLANS["reduced"][0]
+
+
+def networks_rows(
+    accuracy: Callable[[str, float, int], float], kept: Callable[[str], float]
+) -> list[Json]:
+    return [
+        key | {"kept": kept(key["method"]), "tested": 3, "violations": 7}
+        if key["part"] == "certified"
+        else key | {"kept": key.get("keep", 1.0), "cpu": 12.3,
+                    "accuracy": accuracy(key.get("method", ""), key.get("keep", 1), key["seed"])}
+        for key, _ in NETWORKS.tasks(PRUNED, Workshop(), 0)
+    ]  # fmt: skip
+
+
+def test_networks_lines_follow_the_cells() -> None:
+    where = "lenet-300-100 on mnist"
+    rows = networks_rows(
+        lambda method, keep, seed: (0.96 if method == "sipp-network" else 0.9) + 0.001 * seed,
+        lambda method: 0.12 if method == "sipp-network" else 0.6,
+    )
+    plan = replace(PRUNED, above=("wanda",))
+    lines = {line.what: line for line in NETWORKS.lines([plan], rows)}
+    ten, five = (lines[f"accuracy without training, {k} of the weights, {where}"]
+                 for k in ("10%", "5%"))  # fmt: skip
+    assert ten.agrees == "no" and five.agrees == "yes"  # 97 and 95.5% are aimed at
+    assert ten.ours.startswith("sipp-network 96.10% (unpruned 90.10%); ")
+    assert "magnitude-rounds 90.1%" in ten.ours and ten.seeds == 3
+    above = "accuracy of sipp-network minus wanda, without training, 5% of the weights, " + where
+    assert lines[above].agrees == "yes" and lines[above].ours == "+6.00 points"
+    head = "accuracy of sipp-network minus magnitude-effective, 1 epoch of training after, "
+    again = head + "{} of the weights, " + where
+    assert lines[again.format("50%")].agrees == "yes"
+    ours = lines[f"fewest weights certified, sipp-network, 256 calibration inputs, {where}"]
+    theirs = lines[ours.what.replace("sipp-network", "wanda")]
+    assert ours.agrees == "yes" and ours.ours == "12%, 12%, 12% by seed"
+    assert theirs.agrees == "no claim" and theirs.ours == "60%, 60%, 60% by seed"
+    worse = networks_rows(
+        lambda method, keep, seed: 0.9 if method == "sipp-network" else 0.96, lambda method: 1.0
+    )
+    lines = {line.what: line for line in NETWORKS.lines([plan], worse)}
+    assert lines[above].agrees == lines[ours.what].agrees == "no"
+    assert lines[again.format("2%")].agrees == "no"
+    assert lines[again.format("2%")].why == "below in the mean"
+
+
+def test_what_sees_no_input_runs_once_where_weights_are_shipped() -> None:
+    plan = replace(networks_plans.PLANS["reduced"][2], above=("magnitude",))
+    assert plan.subject.shipped
+    keys = [key for key, _ in NETWORKS.tasks(plan, Workshop(), 0)]
+    seeds = {name: {key["seed"] for key in keys if key.get("method") == name
+                    and key["part"] == "prune"} for name in plan.methods}  # fmt: skip
+    assert seeds["magnitude"] == {0} and seeds["sipp-network"] == {0, 1, 2}
+    rows = [key | {"kept": 0.2, "cpu": 1.0,
+                   "accuracy": 0.8 + 0.01 * key["seed"] * (key.get("method") != "magnitude")}
+            for key in keys]  # fmt: skip
+    lines = [line for line in NETWORKS.lines([plan], rows) if " minus magnitude," in line.what]
+    assert len(lines) == 4 and all(line.ours == "+1.00 points" for line in lines)
 
 
 def test_what_every_plan_compares_was_run_and_has_a_name() -> None:
