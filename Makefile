@@ -28,10 +28,10 @@ report: $(STAMP)
 test: lint
 	$(RUN) pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
-# Networks of torchvision, timm and transformers, with random weights; installs them first.
+# Networks of torchvision, timm and transformers, and the pages that use these; installs them first.
 test-zoo: $(STAMP)
 	$(RUN) pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[zoo]'
-	$(RUN) pytest -n $(JOBS) tests/zoo $(PYTEST_ARGS)
+	$(RUN) pytest -n $(JOBS) tests/zoo tests/docs/test_pages.py $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(RUN) ruff check .

@@ -26,15 +26,15 @@ from reports.claims.terms import FAMILIES
 from reports.site.mathml import prose
 
 Json = dict[str, Any]
+RUN = ("tutorials/", "howto/")
 MADE = {"Claims": "claims/", "API": "api/"}
 PACKAGES = ("sipp_theory", "sipp_core", "proofs_check", "reports")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what is made from the ledger, from the packages and from the tutorials."""
+    """Add what is made from the ledger, from the packages and from pages whose code runs."""
     made = dict([*pages_of_claims(), *pages_of_packages()])
-    tutorials = [file for file in files if file.src_uri.startswith("tutorials/")]
-    for file in tutorials:
+    for file in [file for file in files if file.src_uri.startswith(RUN)]:
         notebook = jupytext.reads(file.content_string, fmt="md")
         name = str(Path(file.src_uri).with_suffix(".ipynb"))
         files.append(File.generated(config, name, content=jupytext.writes(notebook, fmt="ipynb")))
@@ -48,8 +48,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
-    """A tutorial ends with its own notebook."""
-    if not page.file.src_uri.startswith("tutorials/"):
+    """A page whose code runs ends with its own notebook."""
+    if not page.file.src_uri.startswith(RUN):
         return markdown
     name = Path(page.file.src_uri).with_suffix(".ipynb").name
     return f"{markdown}\n\n[This page as a notebook]({name})\n"

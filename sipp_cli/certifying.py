@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sipp_cli import inputs, networks
+from sipp_cli import inputs, networks, ranks
 
 if TYPE_CHECKING:
     import torch
@@ -185,7 +185,7 @@ def told(
 
 def both_of(call: Call) -> tuple[Subject, Tensor | Batch]:
     """The two networks that a call names, and its inputs."""
-    where = networks.device(call.device)
+    where = networks.device(ranks.device(call.device))
     _named(call)  # refuses a word that is neither a file nor a data set
     subject = (_ours if call.original is None else _two)(call, where)
     held: Tensor | Batch
@@ -197,17 +197,18 @@ def both_of(call: Call) -> tuple[Subject, Tensor | Batch]:
 
 
 def certificate_of(call: Call) -> Certificate:
-    """Make the certificate that a call asks for; nothing is written."""
+    """Make the certificate that a call asks for; nothing is written.
+
+    The processes of one launch share the inputs, and each gets the certificate of one.
+    """
     import sipp_core
 
     subject, held = both_of(call)
     named = functools.partial(told, held=held, data=subject.data)
+    labels = named(call.labels, "targets", option="--labels")
+    groups = named(call.groups, "class", option="--groups")
+    ranks.join()
     return sipp_core.certify(
-        subject.original,
-        subject.pruned,
-        held,
-        labels=named(call.labels, "targets", option="--labels"),
-        groups=named(call.groups, "class", option="--groups"),
-        seed=call.seed or 0,
+        subject.original, subject.pruned, held, labels=labels, groups=groups, seed=call.seed or 0,
         **call.options,
-    )
+    )  # fmt: skip

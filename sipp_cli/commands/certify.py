@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sipp_cli import certifying, edge, options, places, render, worst_case
+from sipp_cli import certifying, edge, options, places, ranks, render, worst_case
 
 if TYPE_CHECKING:
     from sipp_core import Certificate
@@ -19,18 +19,23 @@ SHOWN = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 def _show(certificate: Certificate) -> None:
     for line in certificate.sentences():
         render.show(line)
-    render.show(
-        f"Seen on the {certificate.n:,} inputs: mean error "
-        f"{render.number(certificate.observed_mean)}, largest "
-        f"{render.number(certificate.observed_max)}, {certificate.violations:,} above eps."
-    )
-    curve = [(share, certificate.eps_at(share)) for share in SHOWN]
-    told = ", ".join(f"{eps:.4g} for {share:.0%}" for share, eps in curve if eps < float("inf"))
-    if told:
+    for one in (certificate, *certificate.family):
+        noise = "" if one.corruption is None else f", {one.corruption}"
+        of = f" ({one.score}{noise})" if certificate.family else ""
+        if one.kind == "CT-1" and one.eps == 0:  # an event has a share and no curve
+            render.show(f"Seen on the {one.n:,} inputs{of}: {one.violations:,}.")
+            continue
         render.show(
-            f"The whole curve, with {certificate.confidence:.0%} confidence at once: all but a "
-            f"share stay within {told} of fresh inputs."
+            f"Seen on the {one.n:,} inputs{of}: mean error {render.number(one.observed_mean)}, "
+            f"largest {render.number(one.observed_max)}, {one.violations:,} above eps."
         )
+        curve = [(share, one.eps_at(share)) for share in SHOWN]
+        told = ", ".join(f"{eps:.4g} for {share:.0%}" for share, eps in curve if eps < float("inf"))
+        if told:
+            render.show(
+                f"The whole curve{of}, with {one.confidence:.0%} confidence at once: all but a "
+                f"share stay within {told} of fresh inputs."
+            )
     render.show(f"It speaks of {certificate.holds_for}; it assumes that")
     for line in certificate.assumptions:
         render.show(f"- {line}.")
@@ -123,6 +128,8 @@ def command(
 ) -> None:
     """Certify a pruned network on held-out inputs, or any two networks that another tool made.
 
+    Started by torchrun, the processes share the inputs; the first one writes and prints.
+
     Exit code 1: nothing could be certified.
     """
     import sipp_theory
@@ -162,17 +169,21 @@ def command(
             raise typer.Exit(edge.UNMET)
         return
     certificate = certifying.certificate_of(call)
-    for note in certificate.notes:
-        render.note(note)
-    text = certificate_text(certificate, call.record())
-    if out is not None:
-        write_atomically(out, text.encode())
-    if embed:
-        content = read_bytes(second, "network")
-        write_atomically(second, with_certificate(content, text))
-    if json:
-        render.show_json(certificate.summary() | {"sentence": certificate.sentence()})
-    else:
-        _show(certificate)
+
+    def finish() -> None:
+        for note in certificate.notes:
+            render.note(note)
+        text = certificate_text(certificate, call.record())
+        if out is not None:
+            write_atomically(out, text.encode())
+        if embed:
+            content = read_bytes(second, "network")
+            write_atomically(second, with_certificate(content, text))
+        if json:
+            render.show_json(certificate.summary() | {"sentence": certificate.sentence()})
+        else:
+            _show(certificate)
+
+    ranks.only_first(finish)
     if certificate.vacuous:
         raise typer.Exit(edge.UNMET)

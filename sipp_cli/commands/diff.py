@@ -14,6 +14,8 @@ from sipp_cli import edge, options, render
 
 # Larger means that less is promised.
 PROMISES = ("eps", "delta", "disagreement", "accuracy.drop", "vacuous")
+# The curve is set side by side at these shares.
+AT = {share: f"eps at {share:.0%}" for share in (0.5, 0.2, 0.1, 0.05, 0.01)}
 LEFT_OUT = ("curve", "family", "holds_for", "versions")
 
 
@@ -35,14 +37,18 @@ def _flat(value: Any, place: str = "") -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     """What a certificate or a saved network says of itself, by dotted names."""
-    from sipp_core.certificates import read_certificate
     from sipp_core.pruning import read_report
     from sipp_core.runtime import metadata_of, read_bytes
 
     content = read_bytes(path, "certificate or saved network")
     if content.lstrip().startswith(b"{"):
-        return _flat(read_certificate(path).certificate)
-    known = metadata_of(content, str(path))
+        return _certificate(path)
+    try:
+        known = metadata_of(content, str(path))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is neither a certificate nor a network written by sipp: {error}"
+        ) from error
     if "sipp" not in known:
         raise ValueError(f"{path} is neither a certificate nor a network written by sipp")
     try:
@@ -55,21 +61,49 @@ def _read(path: Path) -> dict[str, Any]:
         "nnz_before": sum(layer["nnz_before"] for layer in layers),
         "nnz_after": sum(layer["nnz_after"] for layer in layers),
     }
-    said = {} if "certificate" not in known else read_certificate(path).certificate
-    return _flat(weights | report) | _flat(said, "certificate")
+    said = _certificate(path) if "certificate" in known else {}
+    own = {f"certificate.{name}": value for name, value in said.items()}
+    return _flat(weights | report) | own
+
+
+def _certificate(path: Path) -> dict[str, Any]:
+    """What a certificate says, its curve at a few shares; refused if it has been edited."""
+    from sipp_core.certificates import read_certificate, sealed
+
+    recorded = read_certificate(path)
+    if lines := sealed(recorded):
+        raise ValueError(f"{path} cannot be compared: {lines[0]}")
+    curve = recorded.certificate.get("curve")
+    columns = [curve.get(name) for name in ("eps", "delta")] if isinstance(curve, Mapping) else []
+    pairs = [
+        (float(eps), float(share))
+        for eps, share in zip(*(c if isinstance(c, list) else [] for c in columns), strict=False)
+        if _numeric(eps) and _numeric(share)
+    ]
+    shown = {
+        name: min((eps for eps, beyond in pairs if beyond <= share), default=math.inf)
+        for share, name in AT.items()
+    }
+    return _flat(recorded.certificate) | shown
+
+
+def _numeric(value: Any) -> bool:
+    known = isinstance(value, int | float) or value in ("inf", "nan")
+    return known and not isinstance(value, bool)
 
 
 def _worse(rows: list[tuple[str, Any, Any]]) -> list[str]:
     """Promises that the second makes less of."""
 
     def size(value: Any) -> float:
-        known = isinstance(value, int | float) or value in ("inf", "nan")
+        known = isinstance(value, bool) or _numeric(value)
         return float(value) if known else math.nan
 
     return [
         name
         for name, first, second in rows
-        if name.removeprefix("certificate.") in PROMISES and size(second) > size(first)
+        if name.removeprefix("certificate.") in (*PROMISES, *AT.values())
+        and size(second) > size(first)
     ]
 
 

@@ -203,12 +203,12 @@ class Certificate:
         return f"{sure} {moved}, from {self.n} held-out inputs."
 
     def sentences(self) -> list[str]:
-        """All that it says, one sentence a statement: accuracy, classes, groups, the family's.
+        """All that it says, each sentence once: accuracy, classes, groups, the family's.
 
         Where the outputs are not (n, classes), and no score counts classes position by position,
         the last sentence says so.
         """
-        said = self._statements()
+        said = list(dict.fromkeys(self._statements()))
         scores = [one.score for one in (self, *self.family)]
         if self.disagreement is None and not any(s.startswith("class-change@") for s in scores):
             said.append(
@@ -231,7 +231,7 @@ class Certificate:
             said.append(
                 f"{sure}, accuracy is at least {told.lower:.2%} ({told.after:.2%} seen), and "
                 f"{sure.lower()} at most {told.drop:.2%} below the original's ({told.before:.2%} "
-                f"seen; {told.broken} inputs broken, {told.mended} mended)."
+                f"seen; {told.broken} broken, {told.mended} mended)."
             )
         if (worst := self.worst_group) is not None:
             what = (

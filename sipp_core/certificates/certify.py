@@ -218,7 +218,7 @@ def certify(
                 replace(
                     certificate,
                     score=one.name,
-                    unit=one.label,
+                    unit=one.unit,
                     corruption=None if law is None else law.name,
                     accuracy=accuracy_of(found.right, level),
                     groups=told,

@@ -65,8 +65,7 @@ class Corruption:
             or not 0 < self.amount <= LAWS[self.law][2]
             or self.amount == np.inf
         ):
-            laws = "; ".join(f"{name}:AMOUNT {says}" for name, (_, says, _) in LAWS.items())
-            raise ValueError(f"no corruption {self.law}:{self.amount:g}; there are {laws}")
+            raise _unknown(f"{self.law}:{self.amount:g}")
 
     @property
     def name(self) -> str:
@@ -111,7 +110,11 @@ def find_corruption(given: str | Corruption) -> Corruption:
         return given
     law, _, amount = given.partition(":")
     try:
-        number = float(amount)
+        return Corruption(law, float(amount))
     except ValueError:
-        number = np.nan
-    return Corruption(law, number)
+        raise _unknown(given) from None
+
+
+def _unknown(given: str) -> ValueError:
+    laws = "; ".join(f"{name}:AMOUNT {says}" for name, (_, says, _) in LAWS.items())
+    return ValueError(f"no corruption {given!r}; there are {laws}")

@@ -22,6 +22,11 @@ MOST_BYTES = 2**28
 # Outputs round differently in other numbers of threads and on other machines.
 ROUNDING = 1e-4
 WORDS = ("inf", "-inf", "nan")
+OTHER = {
+    "inputs": "other inputs", "labels": "other labels", "groups": "other groups",
+    "calibration": "other calibration inputs", "original": "another original network",
+    "pruned": "another pruned network",
+}  # fmt: skip
 
 
 class CertificateFile(BaseModel):
@@ -150,7 +155,13 @@ def read_certificate(path: str | PathLike[str]) -> CertificateFile:
     content = read_bytes(path, "certificate", most=None)
     text = content[: MOST_BYTES + 1]
     if not text.lstrip().startswith(b"{"):
-        embedded = metadata_of(content, str(path)).get(EMBEDDED)
+        try:
+            embedded = metadata_of(content, str(path)).get(EMBEDDED)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is neither a certificate (JSON) nor a safetensors file with one in its "
+                f"header: {error}"
+            ) from error
         if embedded is None:
             raise ValueError(f"{path} carries no certificate; sipp certify --embed writes one")
         text = embedded.encode()
@@ -259,14 +270,24 @@ def differences(recorded: CertificateFile, found: Certificate) -> list[str]:
     for name, mark in new["fingerprints"].items():
         if name not in marks or marks[name] != mark:
             lines.append(
-                f"another {name}: SHA-256 {str(mark)[:12]}..., on file "
+                f"{OTHER.get(name, f'another {name}')}: SHA-256 {str(mark)[:12]}..., on file "
                 f"{str(marks.get(name))[:12]}..."
             )
     first, second = ({k: v for k, v in _leaves(c).items() if _counts(k)} for c in (old, new))
+    lists: dict[str, list[tuple[int, str]]] = {}
     for place in sorted(set(first) | set(second)):
         here, there = first.get(place), second.get(place)
         if here != there and not _close(here, there):
-            lines.append(f"{place} is {here} on file, and {there} now")
+            name, _, last = place.rpartition(".")
+            number = int(last) if last.isdecimal() else 0
+            key = name if last.isdecimal() else place
+            said = f"{place} is {here} on file, and {there} now"
+            lists.setdefault(key, []).append((number, said))
+    for name, entries in lists.items():
+        entries.sort()
+        lines += [said for _, said in entries[:1]]
+        if len(entries) > 1:
+            lines[-1] += f"; {len(entries) - 1} more of {name} differ"
     if recorded.statement != found.sentences() and not lines:
         # Digits that are shown may round otherwise; what they are of has been compared.
         shown = [_words(line) for line in recorded.statement]

@@ -36,6 +36,11 @@ class Score(ABC):
     def name(self) -> str:
         """Name and parameters, as the command line takes them."""
 
+    @property
+    def unit(self) -> str:
+        """The label with its parameters."""
+        return self.label
+
     @abstractmethod
     def __call__(self, before: Tensor, after: Tensor) -> Tensor:
         """Compare (n, ...) float64 answers of both networks; (n,) numbers."""
@@ -96,7 +101,8 @@ class OfClasses(Score):
                 f"'{self._word()}@1'"
             )
         dim = 1 if self.dim is None else self.dim
-        if not 1 <= dim % before.ndim < before.ndim or before.shape[dim] < 2:
+        known = -before.ndim <= dim < before.ndim and dim % before.ndim > 0
+        if not known or before.shape[dim] < 2:
             raise ValueError(
                 f"{self.name!r}: dimension {dim} of outputs of shape {tuple(before.shape)} holds "
                 "no two classes"
@@ -137,6 +143,11 @@ class TopK(OfClasses):
     k: int = 5
     label = "loss of the predicted class from the k highest"
     event = True
+
+    @property
+    def unit(self) -> str:
+        """The label with the number."""
+        return f"loss of the predicted class from the {self.k} highest"
 
     def __post_init__(self) -> None:
         if self.k < 1:

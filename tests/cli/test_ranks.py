@@ -1,4 +1,4 @@
-"""`sipp prune` in several processes: one file, one voice, one exit code."""
+"""`sipp prune` and `sipp certify` in several processes: one file, one voice, one exit code."""
 
 from __future__ import annotations
 
@@ -79,3 +79,25 @@ def test_every_process_ends_with_the_same_code(
     assert first[0] == second[0] == 2, first[2] + second[2]
     assert "sipp prune: rank 0: there is no weights file" in first[2]
     assert first[1] == second[1] == "" and "sipp" not in second[2]
+
+
+def test_any_number_of_processes_writes_one_certificate(
+    weights: Path, pruned: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    words = ["certify", str(pruned), "--model", "digits-mlp", "--weights", str(weights), "--inputs",
+             "digits", "--labels", "targets", "--groups", "class", "--score", "relative-l2",
+             "--score", "kl", "--corrupt", "gaussian:0.1", "--json", "--out"]  # fmt: skip
+    told: list[str] = []
+    for size in (1, 2, 3):
+        path = tmp_path / f"{size}.json"
+        first, *others = ranks([*words, str(path)], environment, size)
+        assert first[0] == 0, first[2]
+        assert [(code, out) for code, out, _ in others] == [(0, "")] * (size - 1)
+        assert not any("note" in err for _, _, err in others)
+        told.append(first[1])
+    assert told[0] == told[1] == told[2] and '"n": 360' in told[0]
+    files = {path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(files) == 1
+    both = ranks(["verify", str(tmp_path / "2.json")], environment, 2)
+    assert [code for code, _, _ in both] == [0, 0], both[0][1]
+    assert both[0][1].startswith("yes") and both[1][1] == ""

@@ -1,4 +1,4 @@
-"""Networks of torchvision, timm and transformers; skipped with the reason where one is absent."""
+"""Networks of other libraries; skipped with the reason where one is absent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 
-LIBRARIES = ("torchvision", "timm", "transformers")
+LIBRARIES = ("torchvision", "timm", "transformers", "lightning")
 # Held as long as the process lives: its end would take the operators away.
 _declared: list[torch.library.Library] = []
 
@@ -36,7 +36,9 @@ def missing(*names: str) -> str | None:
     absent = [name for name in names if importlib.util.find_spec(name) is None]
     if absent:
         return f"needs {', '.join(absent)}: pip install 'sipp-theory[zoo]'"
-    _declare_operators()
+    # transformers and lightning import it too where it is installed.
+    if names and importlib.util.find_spec("torchvision") is not None:
+        _declare_operators()
     return None
 
 

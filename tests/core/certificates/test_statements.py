@@ -209,6 +209,9 @@ def test_several_scores_and_laws_are_charged_together() -> None:
     assert (noisy.score, noisy.corruption) == ("relative-l2", "gaussian:0.1")
     assert noisy.eps != cert.eps and "perturbed by gaussian:0.1" in noisy.sentence()
     assert "CT-7" in cert.claims and "in all 16 statements" in cert.sentence()
+    said = cert.sentences()
+    assert len(said) == len(set(said))
+    assert any("loss of the predicted class from the 2 highest" in line for line in said)
     assert json.loads(json.dumps(cert.summary()))["family"][3]["corruption"] == "gaussian:0.1"
 
 
@@ -299,14 +302,16 @@ def test_the_permutation_test_is_level_and_sees_blocks_and_trends() -> None:
         ({"score": "accuracy"}, "score must be one of relative-l2, class-change, top-k, kl"),
         ({"score": "kl:3"}, "score must be one of"),
         ({"score": "top-k:4"}, "'top-k:4': there are only 4 classes"),
+        ({"score": "class-change@3"}, "dimension 3 of outputs of shape .* holds no two classes"),
+        ({"score": "kl@0"}, "dimension 0 of outputs"),
         ({"score": []}, "at least one"),
         ({"score": ["kl", "kl"]}, "different scores"),
         ({"score": ["kl", "relative-l2"], "eps": 0.1}, "in the unit of one score"),
         ({"score": lambda a, b: a}, "must return one number an input"),
         ({"score": lambda a, b: a[:, 0] * math.nan}, "is NaN at input 0"),
-        ({"corruptions": ["fog:1"]}, "no corruption fog:1; there are gaussian:AMOUNT"),
-        ({"corruptions": ["gaussian"]}, "no corruption gaussian:nan"),
-        ({"corruptions": ["dropout:1.5"]}, "no corruption dropout:1.5"),
+        ({"corruptions": ["fog:1"]}, "no corruption 'fog:1'; there are gaussian:AMOUNT"),
+        ({"corruptions": ["gaussian"]}, "no corruption 'gaussian'; there"),
+        ({"corruptions": ["dropout:1.5"]}, "no corruption 'dropout:1.5'"),
         ({"corruptions": ["scale:0.1", "scale:0.1"]}, "corruptions must differ"),
     ],
 )
