@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -51,6 +50,8 @@ app.add_typer(svm.app, name="svm")
 def _show_version(wanted: bool) -> None:
     if not wanted:
         return
+    import importlib.metadata  # slow to load
+
     try:
         version = importlib.metadata.version("sipp-theory")
     except importlib.metadata.PackageNotFoundError:

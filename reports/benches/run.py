@@ -32,7 +32,8 @@ FAMILIES: dict[str, Family] = {
     name: _family(module)
     for name, module in {
         "ceiling": "ceiling", "kernel": "kernel", "inputs": "inputs", "scaling": "scaling",
-        "allocation": "allocation", "prune": "pruning", "net-trim": "trimming", "peers": "peers",
+        "allocation": "allocation", "planning": "planning", "prune": "pruning",
+        "net-trim": "trimming", "peers": "peers",
         "monte-carlo": "monte_carlo", "convolution": "convolution", "processes": "processes",
         "svm": "svm", "sharded": "sharded", "gpu": "gpu",
     }.items()

@@ -16,6 +16,8 @@ FAMILIES = {
                "anyway."),
     "allocation": ("Allocation", "Sharing a budget of weights by one multiplier, against a "
                    "general convex solver; and draws for a number of distinct weights."),
+    "planning": ("Planning", "Least rates at which every neuron of a layer is promised an error, "
+                 "and that promise, before any weight is drawn."),
     "prune": ("End to end", "From a model and inputs to a pruned model, first call apart."),
     "net-trim": ("Net-Trim", "One layer's convex program, by our solver and by ADMM with a fixed "
                  "penalty, as the authors' public code solves it; one thread each."),

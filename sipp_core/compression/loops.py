@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sipp_core.runtime.compiling import compiled, compiled_leaf
+from sipp_theory.numeric.compiling import compiled, compiled_leaf
 
 WHOLE = 1 << 20
 WORD_BITS = 16

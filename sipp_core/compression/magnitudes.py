@@ -18,7 +18,7 @@ from sipp_core.compression.adaptive import LENGTHS, NUMBER, Book
 from sipp_core.compression.layout import Layout
 from sipp_core.compression.loops import START, STEPS, Integers, Mask
 from sipp_core.compression.range_coder import Coder
-from sipp_core.runtime.compiling import compiled_leaf
+from sipp_theory.numeric.compiling import compiled_leaf
 
 # Variances of what the hints weigh, in squared units of log odds; those of neighbours as in
 # `Layout.back`.

@@ -37,7 +37,7 @@ from sipp_core.compression.loops import (
     code,
     read_words,
 )
-from sipp_core.runtime.compiling import compiled
+from sipp_theory.numeric.compiling import compiled
 
 __all__ = [
     "WHOLE", "Coder", "DamagedError", "Integers", "Reader", "Recorder", "TooLongError", "fixed",

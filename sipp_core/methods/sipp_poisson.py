@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-import sipp_theory
-from sipp_core.pruning import planning
+from sipp_core.pruning import planning, promise
 from sipp_core.pruning.method import Facts, register
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.planned import Planned
@@ -65,27 +64,15 @@ class SippPoisson(Planned):
 
     def by_eps(self, table: Table, eps: float) -> LayerPlan:
         """Least inclusion rate of each pair that promises eps."""
-        if table.tail is not None:
-            rate = np.concatenate([
-                sipp_theory.tail_rate(
-                    table.weight[part], rows, table.sensitivity[part], eps, table.failure,
-                    exact=table.tail.exact,
-                )
-                for part, rows in table.groups()
-            ])  # fmt: skip
-            return planning.inclusion_plan(table, np.where(table.total > 0, rate, 0.0))
-        assert table.bound.inclusion is not None
+        inclusion = table.bound.inclusion
+        assert inclusion is not None
+        if table.by_shares or table.tail is not None:
+            return planning.inclusion_plan(table, promise.least_rates(table, inclusion, eps))
         rates = np.zeros_like(table.total)
         for sign, neuron in np.argwhere(table.total > 0):
-            columns = table.live(sign, neuron)
-            s = table.sensitivity[neuron, columns]
-            shares = table.shares(sign, neuron, columns) if table.by_shares else None
-            if shares is not None and len(shares) == 0:
-                rates[sign, neuron] = 2 / s.min()  # live only on rows that were not kept: all stays
-                continue
-            rates[sign, neuron] = table.bound.inclusion.rate(
-                s, eps, float(table.delta[sign, neuron]), shares=shares,
-                coverage_factor=table.coverage_factor,
+            rates[sign, neuron] = inclusion.rate(
+                table.sensitivity[neuron, table.live(sign, neuron)], eps,
+                float(table.delta[sign, neuron]), coverage_factor=table.coverage_factor,
             )  # fmt: skip
         return planning.inclusion_plan(table, rates)
 

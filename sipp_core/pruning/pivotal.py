@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sipp_core.runtime.compiling import compiled
+from sipp_theory.numeric.compiling import compiled
 
 
 def pivotal(probability: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -6,6 +6,8 @@ Instance-exact bounds look at the activation rows kept by calibration.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -13,23 +15,79 @@ import sipp_theory
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory import BOUNDS, Neuron, NeuronTail
+from sipp_theory.draws.bound import Inclusion
+
+# Keeps every weight that ever fired, and none that never did.
+LARGEST_RATE = 1e300
 
 
-def tail_of_coins(table: Table, tail: NeuronTail, probability: Float) -> Float:
-    """Error promised to each neuron by coins, for both of its signs; 1 where all goes.
+def _by_rows(table: Table, ask: Callable[..., Float]) -> Float:
+    """What a bound that looks at activation rows says of the coins of each pair, (2, out).
 
-    Shapes: probability (out, fan_in); returns (2, out) float64, relative to z~.
-
-    Claim: SP-11. Source: [OWN].
+    It answers ask(weights, rows, neurons, delta): for both signs at once (SP-11), or for each.
     """
-    eps = np.concatenate([
-        sipp_theory.tail_error(
-            table.weight[part], rows, probability[part], table.failure, exact=tail.exact
-        )
-        for part, rows in table.groups()
+    if table.tail is not None:
+        both = [ask(table.weight[part], rows, part, table.failure) for part, rows in table.groups()]
+        return np.broadcast_to(np.concatenate(both), table.total.shape)
+    groups = table.groups(split=True)
+    return np.stack([
+        np.concatenate([
+            ask(np.where(table.sign(s)[part], table.weight[part], 0.0), rows, part,
+                table.delta[s, part])
+            for part, rows in groups
+        ])
+        for s in (0, 1)
     ])  # fmt: skip
-    kept = ((table.weight != 0) & (probability > 0)).any(axis=1)
-    return np.where(table.total > 0, np.where(kept, eps, 1.0), 0.0)
+
+
+def least_rates(table: Table, inclusion: Inclusion, eps: float) -> Float:
+    """Least rates with which a bound that looks at activation rows promises eps, (2, out).
+
+    A pair that lives only on rows that were not kept stays whole.
+
+    Claim: SP-8, SP-11. Source: [OWN].
+    """
+    threads = torch.get_num_threads()
+    rates = _by_rows(
+        table,
+        lambda weight, rows, part, delta: inclusion.layer_rates(
+            weight, rows, table.sensitivity[part], eps, delta, threads
+        ),
+    )
+    s = np.where([table.sign(0), table.sign(1)], table.sensitivity, 0.0)
+    least = np.where(s > 0, s, np.inf).min(axis=2, initial=np.inf)
+    rates = np.where(table.seen() | (rates > 0), np.minimum(rates, LARGEST_RATE), 2 / least)
+    return np.where(table.total > 0, rates, 0.0)
+
+
+def inclusion_by_rows(table: Table, inclusion: Inclusion, rates: Float) -> Float:
+    """Error promised to each pair by coins, by a bound that looks at activation rows, (2, out).
+
+    1 where all goes. Pairs that live only on rows that were not kept are promised by Bernstein's.
+
+    Claim: SP-8, SP-11. Source: [OWN].
+    """
+    threads = torch.get_num_threads()
+    rate = np.where(table.weight > 0, rates[0][:, None], rates[1][:, None])
+    p = np.minimum(1.0, rate * table.sensitivity)
+    eps = _by_rows(
+        table,
+        lambda weight, rows, part, delta: inclusion.layer_errors(
+            weight, rows, p[part], delta, threads
+        ),
+    )
+    if table.tail is not None:
+        drawn = ((table.weight != 0) & (p > 0)).any(axis=1)
+        return np.where(table.total > 0, np.where(drawn, eps, 1.0), 0.0)
+    drawn, bernstein = rates > 0, BOUNDS["bernstein"].inclusion
+    assert bernstein is not None
+    eps = np.where(table.total > 0, np.where(drawn, eps, 1.0), 0.0)
+    for sign, neuron in np.argwhere((table.total > 0) & drawn & ~table.seen()):
+        eps[sign, neuron] = bernstein.error(
+            table.sensitivity[neuron, table.live(sign, neuron)], float(rates[sign, neuron]),
+            float(table.delta[sign, neuron]), coverage_factor=table.coverage_factor,
+        )  # fmt: skip
+    return eps
 
 
 def tail_of_draws(table: Table, tail: NeuronTail, scores: Float, draws: Float) -> Float:
@@ -134,29 +192,16 @@ def inclusion_errors(table: Table, rates: Float) -> Float:
 
     Claim: SP-8. Source: [OWN].
     """
-    if table.tail is not None:
-        rate = np.where(table.weight > 0, rates[0][:, None], rates[1][:, None])
-        return tail_of_coins(table, table.tail, np.minimum(1.0, rate * table.sensitivity))
+    inclusion = table.bound.inclusion
+    assert inclusion is not None
+    if table.by_shares or table.tail is not None:
+        return inclusion_by_rows(table, inclusion, rates)
     eps = np.where(table.total > 0, 1.0, 0.0)
     drawn = (table.total > 0) & (rates > 0)
-    bound, factor = table.bound, table.coverage_factor
-    assert bound.inclusion is not None
-    if not table.by_shares:
-        sensitivities = (table.sensitivity[i, table.live(s, i)] for s, i in np.argwhere(drawn))
-        eps[drawn] = bound.inclusion.errors(
-            sensitivities, rates[drawn], table.delta[drawn], coverage_factor=factor
-        )
-        return eps
-    for sign, neuron in np.argwhere(drawn):
-        columns, inclusion = table.live(sign, neuron), bound.inclusion
-        shares = table.shares(sign, neuron, columns)
-        if len(shares) == 0:
-            shares, inclusion = None, BOUNDS["bernstein"].inclusion
-        assert inclusion is not None
-        eps[sign, neuron] = inclusion.error(
-            table.sensitivity[neuron, columns], float(rates[sign, neuron]),
-            float(table.delta[sign, neuron]), shares=shares, coverage_factor=factor,
-        )  # fmt: skip
+    sensitivities = (table.sensitivity[i, table.live(s, i)] for s, i in np.argwhere(drawn))
+    eps[drawn] = inclusion.errors(
+        sensitivities, rates[drawn], table.delta[drawn], coverage_factor=table.coverage_factor
+    )
     return eps
 
 

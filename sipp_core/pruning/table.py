@@ -101,6 +101,14 @@ class Table:
             for group, rows in enumerate(points)
         ]
 
+    def seen(self) -> Bool:
+        """Pairs that live on a kept activation row, (2, out)."""
+        fires = [(part, (rows > 0).any(axis=0)) for part, rows in self.groups(split=True)]
+        return np.stack([
+            np.concatenate([(self.sign(s)[part] & columns).any(axis=1) for part, columns in fires])
+            for s in (0, 1)
+        ])  # fmt: skip
+
     def shares(self, sign: int, neuron: int, columns: Bool | NDArray[np.intp]) -> Float:
         """Shares g_j(x) of one pair's weights at the kept points, live rows only.
 

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sipp_core.runtime.compiling import compiled
 from sipp_core.sensitivity._cpu_vector import LANES, climb, climb_first
+from sipp_theory.numeric.compiling import compiled
 
 ROWS = 128  # rows a block: one bound, and one tile of denominators in the first-level cache
 SPAN = 512  # rows listed at a time: bounds the memory, whatever the batch

@@ -85,6 +85,22 @@ class Inclusion(ABC):
         errors = [self.error(s, c, d, coverage_factor=coverage_factor) for s, c, d in given]
         return np.array(errors, dtype=np.float64)
 
+    def layer_rates(
+        self, weight: Float, rows: Float, scores: Float, eps: float, delta: ArrayLike,
+        threads: int = 1,
+    ) -> Float:  # fmt: skip
+        """Least rates of the neurons of a layer, (out,), by a bound that looks at shares.
+
+        Shapes: weight and scores (out, k), rows (n, k), delta () or (out,).
+        """
+        raise NotImplementedError  # a bound that looks at no rows
+
+    def layer_errors(
+        self, weight: Float, rows: Float, probabilities: Float, delta: ArrayLike, threads: int = 1
+    ) -> Float:
+        """Errors of the neurons of a layer, (out,); shapes as for `layer_rates`."""
+        raise NotImplementedError  # a bound that looks at no rows
+
 
 class Bound(ABC):
     """A bound on the error of m draws with replacement, for one sign of a neuron or for all of it.

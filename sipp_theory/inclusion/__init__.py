@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sipp_theory.draws import BOUNDS
 from sipp_theory.inclusion import poisson_rate, poisson_tail
+from sipp_theory.inclusion.at_inputs import Cramer, ExactTail
 from sipp_theory.inclusion.neuron import (
     tail_draws,
     tail_draws_error,
@@ -20,7 +21,6 @@ from sipp_theory.inclusion.poisson_rate import (
     inclusion_probabilities,
     inclusion_rate,
 )
-from sipp_theory.inclusion.poisson_tail import Cramer, ExactTail
 
 __all__ = [
     "INCLUSION_BOUNDS", "NeuronTail", "expected_kept", "inclusion_error",

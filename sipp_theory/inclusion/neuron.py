@@ -20,12 +20,15 @@ RATE_TOLERANCE = 1e-4
 STEPS = 60
 
 
-def least_rates(law: Layer, eps: float) -> Float:
+def least_rates(law: Layer, eps: float, tolerance: float = RATE_TOLERANCE) -> Float:
     """Least rate of each neuron at which the error is at most eps at every row, (out,).
 
-    To a relative RATE_TOLERANCE, from the holding side; at the rate from which all is certain the
-    error is 0. One search a neuron over the rows that were seen to fail, until none does.
+    To a relative tolerance, from the holding side; at the rate from which all is certain the error
+    is 0. One search a neuron over the rows that were seen to fail, until none does.
     """
+    known = law.least_rates(eps, tolerance)
+    if known is not None:
+        return known
     certain = law.certain()
     everyone = np.flatnonzero((law.size > 0).any(axis=1) & (certain > 0))
     rate = np.zeros(len(law.weight))
@@ -45,13 +48,13 @@ def least_rates(law: Layer, eps: float) -> Float:
                 seen[neuron].append(int(row))
         low[open_[failing]] = np.maximum(low[open_[failing]], rate[open_[failing]])
         open_ = open_[failing | first]
-        _solve(law, open_, seen, rate, low, certain, eps)
+        _solve(law, open_, seen, rate, low, certain, eps, tolerance)
     return rate
 
 
 def _solve(
     law: Layer, neurons: Index, seen: list[list[int]], rate: Float, low: Float, certain: Float,
-    eps: float,
+    eps: float, tolerance: float,
 ) -> None:  # fmt: skip
     """Write to `rate` the least rates of some neurons at the rows seen so far."""
     lo, hi, now = low[neurons].copy(), certain[neurons].copy(), rate[neurons].copy()
@@ -59,7 +62,7 @@ def _solve(
     rows = np.concatenate([seen[i] for i in neurons] or [[]]).astype(np.intp)
     index = index.astype(np.intp)
     for step in range(STEPS):
-        going = (hi > lo * (1 + RATE_TOLERANCE)) & (hi > 0)
+        going = (hi > lo * (1 + tolerance)) & (hi > 0)
         pair = going[index]
         if not pair.any():
             break
@@ -71,7 +74,7 @@ def _solve(
         # The error falls about like the root of the rate; every third step halves the bracket.
         with np.errstate(divide="ignore", invalid="ignore"):
             aim = now * (error / eps) ** 2
-            aim = np.where(holds, aim * (1 - RATE_TOLERANCE / 3), aim * (1 + RATE_TOLERANCE / 3))
+            aim = np.where(holds, aim * (1 - tolerance / 3), aim * (1 + tolerance / 3))
             middle = np.where(lo > 0, np.sqrt(lo * hi), hi / 8)
         poor = ~((aim > lo) & (aim < hi)) | (step % 3 == 2)
         now = np.where(going, np.where(poor, middle, aim), now)
@@ -80,8 +83,8 @@ def _solve(
 
 def _layer(
     weight: ArrayLike, rows: ArrayLike, scores: ArrayLike, delta: ArrayLike
-) -> tuple[Float, Float, Float, Float, float]:
-    """Validate a layer; weights, rows, scores, z~ of every row (out, n), delta."""
+) -> tuple[Float, Float, Float, Float, Float]:
+    """Validate a layer; weights, rows, scores, z~ of every row (out, n), delta (out,)."""
     w, a = nm.finite("weight", weight), nm.finite("rows", rows)
     s = nm.at_least("scores", scores, 0.0)
     if w.ndim != 2 or s.shape != w.shape or a.ndim != 2 or a.shape[1] != w.shape[1]:
@@ -89,13 +92,15 @@ def _layer(
             "weight and scores must be (out, k) and rows (n, k); found shapes "
             f"{w.shape}, {s.shape} and {a.shape}"
         )
-    failure = one_number("delta", nm.probability("delta", delta))
+    failure = nm.probability("delta", delta)
+    if failure.shape not in ((), (len(w),)):
+        raise ValueError(f"delta must be one number or (out,); found shape {failure.shape}")
     # Neither shares nor errors depend on scale; this one keeps products in range.
     top = np.abs(w).max(axis=1, initial=0.0, keepdims=True)
     w = np.divide(w, top, out=np.zeros_like(w), where=top > 0)
     peak = np.abs(a).max(axis=1, initial=0.0, keepdims=True)
     a = np.divide(a, peak, out=np.zeros_like(a), where=peak > 0)
-    return w, a, s, np.abs(w) @ np.abs(a).T, failure
+    return w, a, s, np.abs(w) @ np.abs(a).T, np.broadcast_to(failure, len(w))
 
 
 def _lost(w: Float, a: Float, scores: Float) -> NDArray[np.bool_]:
@@ -106,7 +111,7 @@ def _lost(w: Float, a: Float, scores: Float) -> NDArray[np.bool_]:
 
 def tail_error(
     weight: ArrayLike, rows: ArrayLike, probabilities: ArrayLike, delta: ArrayLike,
-    *, exact: bool = False,
+    *, exact: bool = False, threads: int = 1,
 ) -> Float:  # fmt: skip
     """Error of each neuron when its weights are included by independent coins.
 
@@ -120,8 +125,9 @@ def tail_error(
         weight: (out, k) real.
         rows: (n, k) real activations of any sign; rows with z~ = 0 do not count.
         probabilities: (out, k) p_j in [0, 1], the chance that a weight is kept, as w_j/p_j.
-        delta: failure probability of a neuron at one row, in (0, 1).
+        delta: failure probability of a neuron at one row, in (0, 1); one number or (out,).
         exact: by convolution in place of Chernoff's bound.
+        threads: neurons to work on at a time, >= 1; the same bits for any number.
 
     Returns:
         (out,) float64 relative to z~, rounded up; 0 where nothing is random, +inf where a weight
@@ -141,7 +147,7 @@ def tail_error(
     w, a, p, size, failure = _layer(weight, rows, probabilities, delta)
     if (p > 1).any():
         raise ValueError(f"probabilities must not exceed 1; found {float(p.max())!r}")
-    law = Coins(w, a, p, size, failure, exact)
+    law = Coins(w, a, p, size, failure, exact, threads)
     return _worst_of(law, _lost(w, a, p))
 
 
@@ -181,7 +187,7 @@ def tail_draws_error(
     m = np.asarray(draws, dtype=np.float64)
     if m.shape != (2, len(w)) or not (m >= 0).all() or (m[np.isfinite(m)] % 1 != 0).any():
         raise ValueError(f"draws must be (2, out) whole numbers >= 0, or +inf; found {draws!r}")
-    law = GivenDraws(w, a, s, size, failure, exact, m)
+    law = GivenDraws(w, a, s, size, failure, exact, given=m)
     asked = np.where(w > 0, m[0][:, None], m[1][:, None])
     return _worst_of(law, _lost(w, a, np.where(np.isinf(asked), 1.0, s * (asked > 0))))
 
@@ -195,7 +201,7 @@ def _worst_of(law: Layer, lost: NDArray[np.bool_]) -> Float:
 
 def tail_rate(
     weight: ArrayLike, rows: ArrayLike, scores: ArrayLike, eps: ArrayLike, delta: ArrayLike,
-    *, exact: bool = False,
+    *, exact: bool = False, tolerance: float = RATE_TOLERANCE, threads: int = 1,
 ) -> Float:  # fmt: skip
     """Least rate c of each neuron with which coins of p_j = min(1, c s_j) promise eps.
 
@@ -204,11 +210,13 @@ def tail_rate(
         rows: (n, k) real activations of any sign.
         scores: (out, k) s_j >= 0, of any scale.
         eps: error relative to z~, in (0, 1).
-        delta: failure probability of a neuron at one row, in (0, 1).
+        delta: failure probability of a neuron at one row, in (0, 1); one number or (out,).
         exact: by convolution in place of Chernoff's bound.
+        tolerance: how far above the least a rate may be, relative, in (0, 1).
+        threads: neurons to work on at a time, >= 1; the same bits for any number.
 
     Returns:
-        (out,) float64 rates: `tail_error` is at most eps there, to a relative 1e-4 the least;
+        (out,) float64 rates: `tail_error` is at most eps there, to the tolerance the least;
         0 for a neuron without a live row, +inf where a weight that counts has score 0.
 
     Raises:
@@ -224,7 +232,8 @@ def tail_rate(
     """
     w, a, s, size, failure = _layer(weight, rows, scores, delta)
     target = one_number("eps", nm.probability("eps", eps))
-    rate = least_rates(Coins(w, a, s, size, failure, exact), target)
+    closeness = one_number("tolerance", nm.probability("tolerance", tolerance))
+    rate = least_rates(Coins(w, a, s, size, failure, exact, threads), target, closeness)
     return np.where(_lost(w, a, s), np.inf, rate)
 
 

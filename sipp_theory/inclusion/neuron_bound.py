@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from sipp_theory.draws.bound import Bound, Neuron, register_bound
 from sipp_theory.draws.law_of_a_draw import checked_shares, draws_instance
 from sipp_theory.draws.worst_input import one_number
-from sipp_theory.inclusion.neuron import least_rates
-from sipp_theory.inclusion.neuron_laws import Coins, GivenDraws
-from sipp_theory.inclusion.poisson_rate import Checked, Weights
+from sipp_theory.inclusion.at_inputs import Cramer, one_neuron
+from sipp_theory.inclusion.neuron_laws import GivenDraws
+from sipp_theory.inclusion.poisson_rate import Weights
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import Float
 
@@ -25,10 +25,8 @@ def _signed(shares: ArrayLike) -> Float:
     return np.copysign(checked_shares(np.abs(table)), table[live])
 
 
-class _Inclusion(Checked):
+class _Inclusion(Cramer):
     """What SP-11 says of the coins of one neuron, whose shares have signs."""
-
-    needs_shares = True
 
     def _weights(
         self, sensitivity: ArrayLike, delta: float, shares: ArrayLike | None, factor: float
@@ -37,28 +35,11 @@ class _Inclusion(Checked):
         weights = super()._weights(sensitivity, delta, magnitudes, factor)
         return weights if shares is None else replace(weights, shares=_signed(shares))
 
-    def _law(self, weights: Weights) -> Coins:
-        assert weights.shares is not None
-        return Coins(*_one(weights.shares, weights.s), weights.delta, self.independent)
-
-    def promised(self, weights: Weights, rate: float) -> float:
-        """Error at a rate above 0."""
-        return float(self._law(weights).worst(np.array([rate]), np.array([0]))[0][0])
-
-    def least_rate(self, weights: Weights, eps: float) -> float:
-        """Least rate at every input to a relative RATE_TOLERANCE, from the holding side."""
-        return float(least_rates(self._law(weights), eps)[0])
-
 
 class _ExactInclusion(_Inclusion):
     """By convolution, of independent coins alone."""
 
     independent = True
-
-
-def _one(shares: Float, scores: Float) -> tuple[Float, Float, Float, Float]:
-    """A layer of one neuron that has these shares: weights, rows, scores, z~."""
-    return np.ones((1, shares.shape[1])), shares, scores[None], np.ones((1, len(shares)))
 
 
 class NeuronTail(Bound):
@@ -77,7 +58,7 @@ class NeuronTail(Bound):
 
     def _error(self, shares: Float, q: Float, m: float, delta: float) -> float:
         given = np.array([[m], [0.0]])
-        law = GivenDraws(*_one(shares, q), delta, self.exact, given)
+        law = GivenDraws(*one_neuron(shares, q), np.array([delta]), self.exact, given=given)
         return float(law.worst(np.ones(1), np.array([0]))[0][0])
 
     def _known(self, neuron: Neuron) -> tuple[Float, Float]:

@@ -7,7 +7,11 @@ weights or draws of each sign. A law answers for many pairs (neuron, row) at onc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,22 +26,39 @@ from sipp_theory.numeric.checks import UNIT, Float
 Index = NDArray[np.intp]
 # Numbers that one step may hold at once.
 BLOCK = 2**21
-LARGEST_TILT = 700.0
+
+Part = Callable[[int, int], None]
+
+
+def coin_loops() -> ModuleType:
+    """The compiled loops, loaded when they are first used: a compiler takes its time."""
+    return import_module("sipp_theory.inclusion.coin_loops")
+
+
+def in_threads(part: Part, count: int, threads: int) -> None:
+    """Call part(first, last) on blocks of neurons, each of which is worked on by itself."""
+    if threads <= 1 or count < 2:
+        return part(0, count)
+    cuts = np.linspace(0, count, min(count, 8 * threads) + 1).astype(int).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(part, cuts[:-1], cuts[1:]))
 
 
 @dataclass(frozen=True, eq=False)
 class Layer(ABC):
     """A layer that is thinned out, with what a rate c means for each of its neurons.
 
-    Shapes: weight (out, k), rows (n, k), scores (out, k), size (out, n) with z~ of each row.
+    Shapes: weight (out, k), rows (n, k), scores (out, k), size (out, n) with z~ of each row, delta
+    (out,) of each neuron.
     """
 
     weight: Float
     rows: Float
     scores: Float
     size: Float
-    delta: float
+    delta: Float
     exact: bool
+    threads: int = 1
 
     @property
     def _slack(self) -> float:
@@ -45,9 +66,9 @@ class Layer(ABC):
         return 1 + 8 * (self.weight.shape[1] + 4) * UNIT
 
     @property
-    def log(self) -> float:
-        """ln(2/delta): two tails, and no union over signs."""
-        return float(nm.log_over(2.0, self.delta))
+    def log(self) -> Float:
+        """ln(2/delta), (out,): two tails, and no union over signs."""
+        return np.asarray(nm.log_over(2.0, self.delta))
 
     def shares(self, neurons: Index, rows: Index) -> Float:
         """Signed shares w a/z~ of pairs (neuron, row), (b, k); 0 where z~ is."""
@@ -70,11 +91,16 @@ class Layer(ABC):
     def tail(self, rate: float, neuron: int, row: int) -> float:
         """Error of one pair by the exact tail."""
 
+    def least_rates(self, eps: float, tolerance: float) -> Float | None:
+        """Least rates of all neurons, (out,), to a relative tolerance; None: search for them."""
+        return None
+
     def screen(self, rate: Float, neurons: Index) -> Float:
         """Error of the neurons at every row by Bernstein, never below the others, (b, n)."""
         variance, largest = self.spread(rate, neurons)
-        linear = largest * self.log / 3
-        error = nm.up((linear + np.sqrt(linear**2 + 2 * variance * self.log)) * (1 + 1e-12))
+        log = self.log[neurons][:, None]
+        linear = largest * log / 3
+        error = nm.up((linear + np.sqrt(linear**2 + 2 * variance * log)) * (1 + 1e-12))
         return np.where((self.size[neurons] > 0) & (variance > 0), error, 0.0)
 
     def errors(self, rate: Float, neurons: Index, rows: Index, floor: float = 0.0) -> Float:
@@ -141,50 +167,49 @@ class Coins(Layer):
         jump = np.abs(weight) * np.where(p < 1, np.maximum(odds, 1.0), 0.0)
         return variance, _largest(jump, np.abs(self.rows)) / size
 
-    def _values(self, rate: Float, neurons: Index, rows: Index) -> tuple[Float, Float, Float]:
-        """Shares, probabilities, and h/p where a coin decides, 0 elsewhere."""
-        h, p = self.shares(neurons, rows), self.chances(rate, neurons)
-        moving = (p < 1) & (h != 0)
-        p = np.where(moving, p, 0.5)
-        return np.where(moving, h, 0.0), p, np.where(moving, h, 0.0) / p
-
     def chernoff(self, rate: Float, neurons: Index, rows: Index) -> Float:
         """Both tails at ln(2/delta)."""
-        h, p, v = self._values(rate, neurons, rows)
-        variance = (v**2 * p * (1 - p)).sum(axis=1)
-        up, down = np.where(v > 0, v, 0.0), np.where(v < 0, -v, 0.0)
-        y = np.full(len(h), self.log)
-        most = [(a * (1 - p) + b * p).sum(axis=1) for a, b in ((up, down), (down, up))]
-        return np.maximum(
-            inverse_rate(_coins_log_mgf(v, p), variance, y, most[0]),
-            inverse_rate(_coins_log_mgf(-v, p), variance, y, most[1]),
-        )
+        error = np.empty(neurons.size)
+        coin_loops().pair_errors(*self._given(), rate, neurons, rows, error)
+        return error
+
+    def worst(self, rate: Float, neurons: Index, floor: float = 0.0) -> tuple[Float, Index]:
+        """Largest error of each neuron over the rows, and where, as of every law."""
+        if self.exact:
+            return super().worst(rate, neurons, floor)
+        error, where = np.empty(neurons.size), np.empty(neurons.size, np.intp)
+
+        def part(first: int, last: int) -> None:
+            coin_loops().worst_errors(
+                *self._given(), rate, floor, neurons, first, last, error, where
+            )
+
+        in_threads(part, neurons.size, self.threads)
+        return error, where
+
+    def least_rates(self, eps: float, tolerance: float) -> Float | None:
+        """By the Chernoff bound."""
+        if self.exact:
+            return None
+        rate, certain = np.empty(len(self.weight)), self.certain()
+
+        def part(first: int, last: int) -> None:
+            coin_loops().least_rates(*self._given(), eps, certain, tolerance, first, last, rate)
+
+        in_threads(part, rate.size, self.threads)
+        return rate
+
+    def _given(self) -> tuple[Float, ...]:
+        given = self.weight, self.scores, self.rows, self.size, self.log
+        return tuple(np.ascontiguousarray(array, np.float64) for array in given)
 
     def tail(self, rate: float, neuron: int, row: int) -> float:
         """By convolution of two-point laws."""
-        _, p, v = self._values(np.array([rate]), np.array([neuron]), np.array([row]))
-        return coins_tail(v[0], p[0], self.delta)
-
-
-def _coins_log_mgf(v: Float, p: Float) -> LogMgf:
-    """K(mu) = sum_j ln(1 - p_j + p_j e^(mu v_j)) - mu p_j v_j, rounded up. Shapes: v, p (b, k)."""
-    mean = (p * v).sum(axis=1)
-    load = (p * np.abs(v)).sum(axis=1)
-    charge = (16 + np.log2(v.shape[1] + 1)) * UNIT
-
-    def moments(mu: Float) -> tuple[Float, Float, Float]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            tilt = mu[:, None] * v
-            grown = p * np.expm1(np.minimum(tilt, LARGEST_TILT))
-            # Beyond, ln(1 - p + p e^t) grows by no more than t.
-            terms = np.log1p(grown) + np.maximum(tilt - LARGEST_TILT, 0.0)
-            chance = (p + grown) / (1 + grown)
-            first = ((chance - p) * v).sum(axis=1)
-            second = (chance * (1 - chance) * v**2).sum(axis=1)
-            rounding = charge * (np.abs(terms).sum(axis=1) + mu * load)
-            return terms.sum(axis=1) - mu * mean + rounding, first, second
-
-    return moments
+        one = np.array([neuron])
+        h, p = self.shares(one, np.array([row])), self.chances(np.array([rate]), one)
+        moving = (p < 1) & (h != 0)
+        v = np.divide(h, p, out=np.zeros_like(h), where=moving)
+        return coins_tail(v[0], np.where(moving, p, 0.5)[0], float(self.delta[neuron]))
 
 
 class Draws(Layer):
@@ -270,7 +295,7 @@ class Draws(Layer):
         # A law that is constant up to rounding carries no error.
         dust = [np.abs(v).max(axis=1, initial=0.0) * times for v, _, times in laws]
         variance = np.where(np.max(dust, axis=0) < 1e-13, 0.0, variance)
-        y = np.full(len(variance), self.log)
+        y = self.log[neurons]
         return np.maximum(
             inverse_rate(_draws_log_mgf(laws, 1.0), variance, y, np.asarray(reach[0])),
             inverse_rate(_draws_log_mgf(laws, -1.0), variance, y, np.asarray(reach[1])),
@@ -281,7 +306,7 @@ class Draws(Layer):
         m = self.draws(np.array([rate]), np.array([neuron]))
         laws = self._laws(m, np.array([neuron]), np.array([row]))
         parts = [(v[0][q[0] > 0], q[0][q[0] > 0], float(t[0])) for v, q, t in laws if q.any()]
-        return draws_tail(parts, self.delta)
+        return draws_tail(parts, float(self.delta[neuron]))
 
 
 def _draws_log_mgf(laws: list[tuple[Float, Float, Float]], side: float) -> LogMgf:
@@ -311,7 +336,7 @@ def _draws_log_mgf(laws: list[tuple[Float, Float, Float]], side: float) -> LogMg
 class GivenDraws(Draws):
     """Draws as they stand, (2, out); the rate has no say."""
 
-    given: Float
+    given: Float = field(kw_only=True)
 
     def draws(self, rate: Float, neurons: Index) -> Float:
         """(2, b) of the given numbers."""

@@ -1,3 +1,3 @@
-"""Argument checks and tails that all families share."""
+"""Argument checks, tails and compiled loops that all families share."""
 
 __all__: list[str] = []

@@ -109,7 +109,7 @@ def run() -> BenchRun:
     seen: list[tuple[int, int, str]] = []
     only = [name for name in FAMILIES if name not in ALONE]
     done = bench(scale="tiny", only=only, threads=1, progress=lambda *at: seen.append(at))
-    assert [name for _, _, name in seen] == [*only, "done"] and seen[-1][:2] == (9, 9)
+    assert [name for _, _, name in seen] == [*only, "done"] and seen[-1][:2] == (10, 10)
     return done
 
 
@@ -131,7 +131,8 @@ def test_every_family_gives_figures_of_the_right_shape(run: BenchRun) -> None:
     sound(run)
     told = {one.family for one in (*run.measured, *run.curves, *run.skipped)}
     assert told == set(FAMILIES) - set(ALONE) == set(run.families)
-    assert {c.family for c in run.checks} == {"kernel", "allocation", "prune", "net-trim"}
+    checked = {"kernel", "allocation", "planning", "prune", "net-trim"}
+    assert {c.family for c in run.checks} == checked
     # The cases that targets speak of are not run in a tiny setting.
     assert {one.what for one in run.measured if one.target} == {"difference of the objectives"}
     assert run.machine["cores"] == str(machine.cores()) and run.machine["torch"]
