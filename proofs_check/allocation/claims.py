@@ -151,8 +151,8 @@ CLAIMS: tuple[Claim, ...] = (
         r"(as where all weights that leave it are 0) has $\Lambda_{ij} = 0$ exactly; so has, where "
         "biases are solved for again, a weight whose input does not vary, as where all weights "
         "into the neuron before it are 0. On the inputs, and to first order, dropping it costs "
-        "nothing. Such a weight is never kept: the budget of the round goes to the others. What "
-        "the last round cuts off is not looked at again.",
+        "nothing. Such a weight is never kept: the budget of the round goes to the others. The "
+        "last round is taken again without what it cut off, up to four times.",
         "A weight that no longer connects the input with the output is not counted as kept; its "
         "place goes to one that does.",
         "derived here, after the code of arXiv 1910.05422", depends=("AL-4", "AL-5"),

@@ -13,6 +13,7 @@ from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.mutation import Function, Mutation
 from proofs_check.ledger.registry import Setting, oracle
+from sipp_theory.numeric import checks
 
 
 @oracle("SP-3")
@@ -102,7 +103,17 @@ def _plain_recentring(_: Function) -> Function:
     return wrong
 
 
+def _quotient(_: Function) -> Function:
+    def log_over(top: ArrayLike, delta: ArrayLike) -> object:
+        with np.errstate(over="ignore"):
+            return np.log(np.divide(top, delta))
+
+    return log_over
+
+
 MUTATIONS = (
+    Mutation("SP-3", "delta_divided_by", "ln(2/delta) by a quotient that leaves float64's range.",
+             checks.log_over, _quotient, (factor_times_sum_next_to_one,)),
     Mutation("SP-3", "product_rounded", "C S is rounded before 1 is taken from it.",
              sipp_theory.bernstein_error, _rounded_product, (factor_times_sum_next_to_one,)),
     Mutation("SP-2", "any_width", "Widths that are no whole numbers are rounded up and taken.",

@@ -9,7 +9,7 @@ import sipp_theory
 from proofs_check.filters import coverage, oracles
 from proofs_check.kinds.mutations import divided, scaled
 from proofs_check.ledger.mutation import Function, Mutation
-from sipp_core.filters import Labels, sensitivity
+from sipp_core.filters import Labels, groups, removal, sensitivity
 
 
 def _single_position(original: Function) -> Function:
@@ -37,4 +37,12 @@ MUTATIONS: tuple[Mutation, ...] = (
              (coverage.sharper_at_its_worst,)),
     Mutation("PF-2", "error_a_percent_off", "The error that PF-2 promises, less one per cent.",
              sipp_theory.channel_bernstein_error, scaled(0.99), (oracles.sharper_at_50_digits,)),
+    Mutation("PF-1", "events_not_counted",
+             "The printed size is used for more pre-activations than it pays for.",
+             groups.printed_delta, lambda original: lambda table, sizes=1: table.delta / sizes,
+             (oracles.printed_pays_for_its_events,)),
+    Mutation("PF-2", "delta_for_each_group",
+             "Each of the groups that feed a layer may fail with the whole delta.",
+             removal.shared_delta, lambda original: lambda delta, groups: delta,
+             (oracles.groups_of_one_layer_add_up,)),
 )  # fmt: skip

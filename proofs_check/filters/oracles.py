@@ -5,12 +5,17 @@ from __future__ import annotations
 import itertools
 
 import mpmath as mp
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 import sipp_theory
 from proofs_check.draws.oracles import right_size
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
+from sipp_core.filters import graph, groups
+from sipp_core.methods import prune_filters
 
 TOTALS, DELTAS, TARGETS = (1.0, 1.2, 9.0, 237.5, 1e6), (1e-9, 0.05, 0.9), (1e-5, 0.1, 0.5, 0.999)
 DRAWS = (1.0, 17.0, 1e5, 1e12)
@@ -49,3 +54,60 @@ def sharper_at_50_digits(setting: Setting) -> Found:
                 found = float(sipp_theory.channel_bernstein_error(total, m, delta, EVENTS))
                 close(found, (b + mp.sqrt(b**2 + v * m)) / m, at, "above")
     return Found(cases=len(TOTALS) * len(DELTAS) * (len(TARGETS) + len(DRAWS)))
+
+
+@oracle("PF-1")
+def printed_pays_for_its_events(setting: Setting) -> Found:
+    """The failures of all pre-activations, each as the proof has it, add up to delta at most."""
+    group = graph.ChannelGroup(8, ("a",), {"a": np.arange(8)}, {"b": np.arange(8)}, ())
+    shares, cases = {"b": np.full(8, 0.5)}, 0
+    for events, widest, delta in itertools.product((8, 4096, 10**7), (1, 3, 64), (0.05, 0.5)):
+        table = groups.GroupTable(group, shares, events, widest, delta, 1.0, "printed")
+        for eps in TARGETS:
+            # m draws fail at one pre-activation with 2 e^-L, L three times what is printed.
+            log = mp.mpf(table.draw_size(eps)) * mp.mpf(eps) ** 2 / ((6 + 2 * mp.mpf(eps)) * 4)
+            failing = 2 * events * mp.exp(-3 * log)
+            if failing > delta * (1 + 1e-9):
+                raise Refuted(
+                    f"{events} events, eta* = {widest}, eps = {eps}: all hold but with "
+                    f"{float(failing):.3g}, promised {delta}"
+                )
+            cases += 1
+    return Found(cases=cases)
+
+
+class _Joined(nn.Module):
+    """A layer that two groups of channels feed, side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(3, 300), nn.Linear(3, 200)
+        self.last = nn.Linear(500, 1)
+        for parameter in self.parameters():
+            nn.init.ones_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.cat([self.left(x).relu(), self.right(x).relu()], dim=1))
+
+
+@oracle("PF-2")
+def groups_of_one_layer_add_up(setting: Setting) -> Found:
+    """The failures of all groups that feed a layer, by Bernstein, add up to its delta at most."""
+    rows = torch.rand(12, 3, generator=torch.Generator().manual_seed(setting.seed)).double()
+    delta, cases = 0.1, 0
+    for eps in (0.5, 0.9):
+        result = prune_filters(
+            _Joined().double(), rows, method="filters-rand", eps=eps, delta=delta, seed=0
+        )
+        assert result.channels is not None
+        failing = mp.mpf(0)
+        for group in result.channels.groups:
+            spread, wide = group.sensitivity_sum - 1, max(group.sensitivity_sum - 1, 1)
+            log = group.draws * group.eps**2 / (2 * spread + 2 * wide * group.eps / 3)
+            failing += 2 * group.events * mp.exp(-log)
+            cases += 1
+        if failing > delta * (1 + 1e-6):
+            raise Refuted(
+                f"eps = {eps}: some group fails with {float(failing):.3g}, promised {delta}"
+            )
+    return Found(cases=cases)

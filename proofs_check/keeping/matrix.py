@@ -3,13 +3,22 @@
 Method x bound x mode x modifier x dtype x activations x layer. Which are accepted is asked of
 `make_request`, so that a new method or bound is in the matrix without an entry here. What speaks of
 a layer of another shape or of whole channels has a family of its own (MS, PF, NC).
+
+The quick profile looks at combinations that hold every pair of levels, the full one at every
+triple; `python -m proofs_check.keeping.matrix FILE PART PARTS` looks at every PARTS-th of all from
+PART on (from 0), a line of JSON each, and goes on where FILE ends.
 """
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +27,11 @@ from scipy import stats
 from torch import Tensor, nn
 
 from proofs_check.ledger.evidence import Found, Refuted
-from proofs_check.ledger.registry import Setting, oracle
+from proofs_check.ledger.registry import Body, Setting, oracle
 from sipp_core import PruneResult, calibrate
 from sipp_core.methods import registered
 from sipp_core.pruning import Method, draw, make_request, make_table, promise, prune
-from sipp_core.runtime import generator
+from sipp_core.runtime import generator, one_thread
 from sipp_theory import BOUNDS
 
 COPIES, FAN_IN, ROWS, STREAM = 4, 12, 6, 57
@@ -30,7 +39,7 @@ DELTA, KEEP, EPS = 0.1, 0.5, 0.7
 # Draws of a plan; each is a trial for every copy of the neuron.
 DRAWS, RERUNS = 60, 12
 LEVEL = 1e-3
-PARTS, THINNED = 8, 401
+PARTS = 8
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 ACTIVATIONS = ("non-negative", "signed", "one-hot", "dead")
 LAYERS = ("dense", "grouped convolution", "patches")
@@ -38,6 +47,8 @@ MODIFIERS: tuple[dict[str, Any], ...] = (
     {}, {"refit": True}, {"effective": True}, {"pattern": "2:4"}
 )  # fmt: skip
 TIES = {torch.float64: 1e-9}
+# Claims that every promise rests on, and those that say how a budget was shared.
+COMMON = ("ES-1", "SP-9", "AL-1", "AL-3", "AL-5", "AL-6")
 
 
 @dataclass(frozen=True)
@@ -66,8 +77,13 @@ class Combination:
         return f"{self.method.name} {self.arguments()} {self.dtype} {self.activations} {self.layer}"
 
 
-def accepted() -> Iterator[Combination]:
-    """Every combination that no argument's check refuses."""
+@cache
+def accepted() -> tuple[Combination, ...]:
+    """Every combination that no argument's check refuses and no such layer is too small for."""
+    return tuple(_accepted())
+
+
+def _accepted() -> Iterator[Combination]:
     probe = nn.Linear(2, 2)
     names: tuple[str | None, ...] = (None, *BOUNDS, "measured")
     for method, bound, target, modifier in itertools.product(
@@ -81,7 +97,10 @@ def accepted() -> Iterator[Combination]:
         except ValueError:
             continue
         for dtype, kind, layer in itertools.product(DTYPES, ACTIVATIONS, LAYERS):
-            yield Combination(method, bound, target, tuple(modifier.items()), dtype, kind, layer)
+            if _speaks_of(method, layer):
+                yield Combination(
+                    method, bound, target, tuple(modifier.items()), dtype, kind, layer
+                )
 
 
 def rows_of(kind: str, dice: torch.Generator) -> Tensor:
@@ -119,35 +138,53 @@ def instance(one: Combination, place: int) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 def matrix_of(layer: nn.Module) -> np.ndarray:
-    """The weights of a layer, (out, fan_in) float64."""
-    return layer.get_parameter("weight").detach().flatten(1).double().numpy()
+    """The weights of a layer as it holds them, (out, fan_in) float64."""
+    # Two thin layers hold a product, which is taken in float64.
+    weight = copy.deepcopy(layer).double().weight
+    assert isinstance(weight, Tensor)
+    return weight.detach().flatten(1).double().numpy()
 
 
-def beyond(
-    old: np.ndarray, new: np.ndarray, shift: np.ndarray, rows: np.ndarray, eps: np.ndarray,
-    dtype: torch.dtype,
-) -> np.ndarray:  # fmt: skip
-    """Which neurons miss eps at which rows, (out, rows); nothing is promised where eps is +inf."""
-    moved = np.abs((new - old) @ rows.T + shift[:, None])
+def spent(
+    old: np.ndarray, new: np.ndarray, rows: np.ndarray, eps: np.ndarray, dtype: torch.dtype
+) -> np.ndarray:
+    """Errors over what eps allows, (out, rows); 0 where eps is +inf and allows everything."""
+    moved = np.abs((new - old) @ rows.T)
     size = np.abs(old) @ np.abs(rows.T)
     # Shares of layers in less than float64 were measured in float32.
     tie = TIES.get(dtype, 1e-6)
     with np.errstate(invalid="ignore"):
         limit = np.where(np.isfinite(eps)[:, None], (eps[:, None] + tie) * size + 1e-12, np.inf)
-    return moved > limit
+    return moved / limit
 
 
-def delivered(result: PruneResult, layer: nn.Module) -> tuple[np.ndarray, np.ndarray] | None:
-    """Weights and change of the bias in the result; None of a layer that has another shape."""
-    weight = getattr(result.model, "weight", None)
-    if not isinstance(weight, Tensor) or weight.shape != layer.get_parameter("weight").shape:
-        return None
-    flat = weight.detach().flatten(1).double().numpy()
-    return flat, np.zeros(len(flat))
+@dataclass(frozen=True)
+class Look:
+    """What one combination came to.
+
+    Attributes:
+        kind: of promise: the claims that tell its size from others'.
+        rate: share of draws that fail at the worst row.
+        used: largest share of the promise that an error took, where no chance is left.
+        trials: draws; 0 of what is promised with certainty.
+        refused: why there is nothing to look at.
+        broken: what is wrong with the promise.
+    """
+
+    kind: str = ""
+    rate: float = 0.0
+    used: float = 0.0
+    trials: int = 0
+    refused: str = ""
+    broken: str = ""
 
 
-def complaint(one: Combination, place: int, seed: int) -> str | None:
-    """What is wrong with the promise of a combination; "refused" where `prune` takes it not."""
+def pruned(one: Combination, place: int, seed: int) -> tuple[PruneResult, nn.Module, Any, Tensor]:
+    """What `prune` makes of a small layer; the layer, what was given, and the rows it makes.
+
+    Raises:
+        ValueError: `prune` takes it not, or the result is of another shape.
+    """
     layer, inputs, rows = instance(one, place)
     needs = one.method.needs(make_request(one.method, layer, **one.arguments()))
     # What is set aside has no say in the promise: of so many copies of an input one is.
@@ -155,47 +192,61 @@ def complaint(one: Combination, place: int, seed: int) -> str | None:
     given: Any = inputs
     if needs.targets:
         given = [(inputs, torch.zeros(len(inputs), dtype=torch.long))]
+    result = prune(layer, given, method=one.method, seed=seed, **one.arguments())
+    weight = getattr(result.model, "weight", None)
+    if not isinstance(weight, Tensor) or weight.shape != layer.weight.shape:
+        raise ValueError("the result is of another shape")
+    return result, layer, given, rows
+
+
+@cache
+def _speaks_of(method: Method, layer: str) -> bool:
+    """Whether a method has anything to say of one layer of this kind by itself."""
+    target = ("keep", KEEP) if "keep" in method.takes else ("eps", EPS)
+    one = Combination(method, None, target, (), torch.float64, "non-negative", layer)
     try:
-        result = prune(layer, given, method=one.method, seed=seed, **one.arguments())
+        pruned(one, 0, 0)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def look(one: Combination, place: int, seed: int) -> Look:
+    """Prune a small layer and hold what is promised against what the weights do."""
+    try:
+        result, layer, given, rows = pruned(one, place, seed)
     except (ValueError, TypeError) as error:
-        return f"refused: {error}"
-    made = delivered(result, layer)
-    if made is None or result.channels is not None:
-        return "refused: another shape"
-    old, points = matrix_of(layer), rows.double().numpy()
-    report = result.layers[0]
+        return Look(refused=str(error))
+    old, new, points = matrix_of(layer), matrix_of(result.model), rows.double().numpy()
+    report, kind = result.layers[0], " ".join(c for c in result.claims if c not in COMMON)
     if report.measured_neuron is not None:
-        wrong = beyond(old, *made, points, report.measured_neuron, torch.float64)
-        if wrong.any():
-            return f"measured {report.measured!r} is passed in {int(wrong.sum())} places"
+        used = float(spent(old, new, points, report.measured_neuron, torch.float64).max())
+        if used > 1:
+            return Look(kind, broken=f"measured {report.measured!r} is passed by {used - 1:.2g}")
     if ("refit", True) in one.modifier and one.bound != "measured":
-        return None  # nothing is promised before weights are solved for
-    certain = one.bound == "measured" or one.method.certain or bool(one.modifier)
-    if certain or not one.method.random:
-        wrong = beyond(old, *made, points, report.eps_neuron, one.dtype)
-        return f"eps is passed at {int(wrong.sum())} rows, with certainty" if wrong.any() else None
-    failed = np.sum(list(_failures(one, result, layer, given, points, made, seed)), axis=0)
-    trials = failed.shape[0] * (DRAWS if one.method.redraws and result.plans else RERUNS)
-    worst = int(failed.sum(axis=0).max())
-    chance = float(stats.binom.sf(worst - 1, trials, DELTA)) * len(points)
+        return Look("SP-12 alone")  # nothing is promised before weights are solved for
+    if one.bound == "measured" or one.method.certain or one.modifier or not one.method.random:
+        used = float(spent(old, new, points, report.eps_neuron, one.dtype).max())
+        return Look(kind, used=used, broken=f"eps is passed by {used - 1:.2g}" if used > 1 else "")
+    failed = np.stack(list(_failures(one, result, layer, given, points, seed)))
+    trials, worst = failed[..., 0].size, int(failed.sum(axis=(0, 1)).max())
     # One matrix has some 10^4 combinations; a promise that is broken is so by far.
-    if chance <= LEVEL / 2e4:
-        return f"{worst} of {trials} draws pass eps at one row, promised at most {DELTA:g}"
-    return None
+    chance = float(stats.binom.sf(worst - 1, trials, DELTA)) * len(points)
+    said = f"{worst} of {trials} draws pass eps at one row, promised at most {DELTA:g}"
+    return Look(kind, worst / trials, trials=trials, broken=said if chance <= LEVEL / 2e4 else "")
 
 
 def _failures(
     one: Combination, result: PruneResult, layer: nn.Module, given: Any, points: np.ndarray,
-    made: tuple[np.ndarray, np.ndarray], seed: int,
+    seed: int,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """Which neurons miss their promise at which rows, draw by draw."""
     old = matrix_of(layer)
     if not (one.method.redraws and result.plans):
         for again in range(RERUNS):
             other = prune(layer, given, method=one.method, seed=seed + again, **one.arguments())
-            new = delivered(other, layer)
-            assert new is not None
-            yield beyond(old, *new, points, other.layers[0].eps_neuron, one.dtype)
+            eps = other.layers[0].eps_neuron
+            yield spent(old, matrix_of(other.model), points, eps, one.dtype) > 1
         return
     plan = result.plans[0]
     inputs = given if isinstance(given, Tensor) else given[0][0]
@@ -207,71 +258,89 @@ def _failures(
         multiplier = draw(plan, generator(seed, STREAM, trial))
         new = torch.from_numpy(old * multiplier).to(one.dtype).double().numpy()
         eps = (plan.eps + promise.rounding_errors(numbers, multiplier, new)).max(axis=0)
-        yield beyond(old, new, made[1], points, eps, one.dtype)
+        yield spent(old, new, points, eps, one.dtype) > 1
+
+
+@cache
+def covering(strength: int) -> tuple[int, ...]:
+    """Places of combinations that hold every `strength` levels that occur together, greedily."""
+    columns = [
+        np.unique(names, return_inverse=True)[1]
+        for names in zip(*map(_levels, accepted()), strict=True)
+    ]
+    groups: list[np.ndarray] = []
+    for chosen in itertools.combinations(columns, strength):
+        group = np.unique(np.stack(chosen), axis=1, return_inverse=True)[1].reshape(-1)
+        groups.append(group + (groups[-1].max() + 1 if groups else 0))
+    ids = np.stack(groups, axis=1)
+    missing = np.ones(ids.max() + 1, dtype=bool)
+    places: list[int] = []
+    while missing.any():
+        places.append(int(missing[ids].sum(axis=1).argmax()))
+        missing[ids[places[-1]]] = False
+    return tuple(places)
+
+
+def _levels(one: Combination) -> tuple[str, ...]:
+    named = (one.method.name, one.bound, one.target[0], one.modifier, one.dtype)
+    return (*map(str, named), one.activations, one.layer)
 
 
 def _kept(setting: Setting, part: int) -> Found:
-    """Look at every PARTS-th combination, or, in the quick profile, at few of them."""
-    every = list(accepted())
-    looked, refused = 0, 0
-    for place in range(part, len(every), PARTS if setting.full else PARTS * THINNED):
-        said = complaint(every[place], place, setting.seed)
-        if said is not None and said.startswith("refused"):
-            refused += 1
-        elif said is not None:
-            raise Refuted(f"{every[place]}: {said}")
-        looked += 1
+    """Look at every PARTS-th combination of the covering that the profile asks for."""
+    every = accepted()
+    looks: list[Look] = []
+    for place in covering(3 if setting.full else 2)[part::PARTS]:
+        looks.append(look(every[place], place, setting.seed))
+        if looks[-1].broken:
+            raise Refuted(f"{every[place]}: {looks[-1].broken}")
+    return _summary(looks, len(every))
+
+
+def _summary(looks: Sequence[Look], of: int) -> Found:
+    """The worst of each kind of promise."""
+    fine = [one for one in looks if not one.refused]
+    kinds = sorted({one.kind for one in fine})
+    rates = {k: max(x.rate for x in fine if x.kind == k and x.trials) for k in kinds
+             if any(x.trials for x in fine if x.kind == k)}  # fmt: skip
+    used = {k: max(x.used for x in fine if x.kind == k) for k in kinds if k not in rates}
+    none = "nothing"
     return Found(
-        f"{looked} of {len(every)} accepted combinations, of which {refused} are of another shape "
-        "or refused when the layer was looked at",
-        cases=looked,
+        f"{len(fine)} of {of} accepted combinations; {len(looks) - len(fine)} more were refused "
+        f"when the layer was looked at. Failures at the worst row, {DELTA:g} promised: "
+        f"{'; '.join(f'{k} {rate:.3f}' for k, rate in rates.items()) or none}. What errors "
+        "take of a promise that is certain: "
+        f"{'; '.join(f'{k} {share:.6f}' for k, share in used.items()) or none}",
+        cases=len(fine), series={kind: [worst] for kind, worst in (rates | used).items()},
+    )  # fmt: skip
+
+
+def _part(part: int) -> Body:
+    """The check of one part of the methods; parts are shared out among processes."""
+
+    def body(setting: Setting) -> Found:
+        return _kept(setting, part)
+
+    body.__name__ = f"combinations_{part + 1}"
+    body.__doc__ = (
+        "No promise is broken: method x bound x mode x modifier x dtype x activations x layer, "
+        f"part {part + 1} of {PARTS}."
     )
+    return oracle("SP-9", "SP-6", "SP-8", "SP-11", "SP-12")(body)
 
 
-# Eight parts, so that processes share them out; the full profile looks at all combinations.
-@oracle("SP-9", "SP-6", "SP-8", "SP-11", "SP-12")
-def combinations_1(setting: Setting) -> Found:
-    """No promise is broken: method x bound x mode x modifier x dtype x activations x layer, 1/8."""
-    return _kept(setting, 0)
+COMBINATIONS = tuple(map(_part, range(PARTS)))
 
 
-@oracle("SP-9", "SP-6", "SP-8", "SP-11", "SP-12")
-def combinations_2(setting: Setting) -> Found:
-    """The same, part 2 of 8."""
-    return _kept(setting, 1)
+def _whole(path: Path, part: int, parts: int) -> None:
+    """Look at combinations that the file does not hold yet, a line of JSON each."""
+    done = {json.loads(line)["place"] for line in path.open()} if path.exists() else set()
+    with path.open("a") as file, one_thread():
+        for place, one in enumerate(accepted()):
+            if place % parts == part and place not in done:
+                found = {"place": place, "of": str(one)} | asdict(look(one, place, 0))
+                print(json.dumps(found), file=file, flush=True)
 
 
-@oracle("SP-9", "SP-6", "SP-8", "SP-11", "SP-12")
-def combinations_3(setting: Setting) -> Found:
-    """The same, part 3 of 8."""
-    return _kept(setting, 2)
-
-
-@oracle("SP-9", "SP-6", "SP-8", "SP-11", "SP-12")
-def combinations_4(setting: Setting) -> Found:
-    """The same, part 4 of 8."""
-    return _kept(setting, 3)
-
-
-@oracle("SP-9", "SP-6", "SP-8", "SP-11", "SP-12")
-def combinations_5(setting: Setting) -> Found:
-    """The same, part 5 of 8."""
-    return _kept(setting, 4)
-
-
-@oracle("SP-9", "SP-6", "SP-8", "SP-11", "SP-12")
-def combinations_6(setting: Setting) -> Found:
-    """The same, part 6 of 8."""
-    return _kept(setting, 5)
-
-
-@oracle("SP-9", "SP-6", "SP-8", "SP-11", "SP-12")
-def combinations_7(setting: Setting) -> Found:
-    """The same, part 7 of 8."""
-    return _kept(setting, 6)
-
-
-@oracle("SP-9", "SP-6", "SP-8", "SP-11", "SP-12")
-def combinations_8(setting: Setting) -> Found:
-    """The same, part 8 of 8."""
-    return _kept(setting, 7)
+if __name__ == "__main__":
+    _whole(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -17,6 +17,7 @@ from proofs_check.keeping import (
     coverage,
     coverage_best_of,
     laws,
+    matrix,
     oracles,
     oracles_best_of,
     oracles_measured,
@@ -135,6 +136,16 @@ def _signs_only(original: Function) -> Function:
     return lambda statistics, fires: fires.any(axis=2).sum(axis=0)
 
 
+def _first_sign_whole(original: Function) -> Function:
+    """The error of the weights above 0 stands for both signs."""
+
+    def error(table: Any, *given: Any, **named: Any) -> np.ndarray:
+        both = original(table, *given, **named)
+        return np.where(np.arange(2)[:, None] == 1, np.minimum(both, both[:1]), both)
+
+    return error
+
+
 RECENTRED = (oracles.recentring_digits, laws.promise_on_every_row)
 
 
@@ -225,4 +236,12 @@ MUTATIONS = (
              searching.least_multipliers, _for_more, (oracles_measured.chosen_by_measuring,)),
     Mutation("SP-12", "refit_for_more", "The search with a refit stops at five quarters of eps.",
              searching.least_refitted, _for_more, (oracles_measured.chosen_by_measuring,)),
+    # What no check of one promise but the matrix of all of them looks at.
+    Mutation("SP-9", "draws_promised_half", "Draws are promised half of their error.",
+             promise.draws_error, scaled(0.5), matrix.COMBINATIONS),
+    Mutation("SP-9", "first_sign_for_both",
+             "A neuron is promised what its positive weights are.", promise.dropped_errors,
+             _first_sign_whole, matrix.COMBINATIONS),
+    Mutation("SP-12", "measured_half", "Half of the measured error is reported.",
+             sipp_theory.measured_error, scaled(0.5), matrix.COMBINATIONS),
 )  # fmt: skip

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
+import sipp_theory
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.mutation import Function, Mutation
 from proofs_check.ledger.registry import Setting, oracle
-from sipp_core import calibrate
-from sipp_core.methods import CoreNetPlus, corenet, registered
+from sipp_core import calibrate, empirical_sensitivity
+from sipp_core.methods import CoreNetPlus, CoreNetPlusPlus, corenet, registered
 from sipp_core.pruning import prune, table
 from sipp_theory import BOUNDS
 
@@ -71,6 +72,31 @@ def removed_neurons_say_so(setting: Setting) -> Found:
     return Found(cases=1)
 
 
+@oracle("SP-10")
+def candidates_share_delta(setting: Setting) -> Found:
+    """CoreNet++ promises of its chosen candidate what none of the candidates fails to keep."""
+    dice = torch.Generator().manual_seed(setting.seed)
+    rows = torch.rand(9, 40, generator=dice, dtype=torch.float64)
+    net = nn.Linear(40, 1, bias=False, dtype=torch.float64)
+    nn.init.ones_(net.weight)  # one sign, so that all of delta is this pair's
+    total = float(empirical_sensitivity(net.weight.detach(), rows).sum())
+    for delta in (0.3, 0.05):
+        tau = float(sipp_theory.candidates(delta))
+        for bound in ("bernstein", "kl"):
+            # Every fifth input is set aside, a copy of those that stay.
+            result = prune(net, rows.repeat_interleave(5, dim=0), method=CoreNetPlusPlus(),
+                           bound=bound, keep=0.5, delta=delta, seed=setting.seed)  # fmt: skip
+            m = float(result.plans[0].draws[0, 0])
+            said = float(result.plans[0].eps[0, 0])
+            one = sipp_theory.error(bound, sensitivity_sum=total, m=m, delta=delta / tau)
+            if said < one * (1 - 1e-6):
+                raise Refuted(
+                    f"{bound}, {m:g} draws, delta {delta}: {said!r} is promised of the best of "
+                    f"{tau:g}, of which each keeps {one!r} but with delta/tau"
+                )
+    return Found(cases=4)
+
+
 def _only_counted(_: Function) -> Function:
     def wrong(report: object, dead: np.ndarray, seen: np.ndarray) -> object:
         return replace(report, removed=int(dead.sum()), dead=int((~seen).sum()))  # type: ignore[type-var]
@@ -86,4 +112,7 @@ MUTATIONS = (
     Mutation("SP-10", "removed_for_nothing",
              "A neuron that was removed with its edges keeps the eps that its draws had.",
              corenet._with_removed, _only_counted, (removed_neurons_say_so,)),
+    Mutation("SP-10", "delta_for_each_candidate",
+             "Each of tau candidates may fail with the whole delta.", corenet.one_candidate,
+             lambda original: lambda request: request, (candidates_share_delta,)),
 )  # fmt: skip

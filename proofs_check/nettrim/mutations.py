@@ -8,7 +8,7 @@ import sipp_theory
 from proofs_check.kinds.mutations import divided, fields_scaled
 from proofs_check.ledger.mutation import Mutation
 from proofs_check.nettrim import coverage, oracles, symbolic
-from sipp_core.nettrim import program, solver
+from sipp_core.nettrim import program, solution, solver
 
 MUTATIONS = (
     Mutation("NT-1", "overshoot_forgotten",
@@ -21,6 +21,10 @@ MUTATIONS = (
              "A dual bound from multipliers that were not made feasible.", program.lower_bound,
              lambda f: lambda p, m: float((m * p.targets).abs().sum()),
              (oracles.dual_certificate,)),
+    Mutation("NT-1", "error_before_rounding",
+             "The error that is reported is that of weights before their dtype rounded them.",
+             solution.as_stored, lambda f: lambda program, done, weight, bias: done,
+             (oracles.stored_weights_are_reported,)),
     Mutation("NT-2", "norms_forgotten", "Errors added up as if every network were link-normalised.",
              sipp_theory.parallel_error, lambda f: lambda eps, norms=1.0: f(eps, 1.0),
              (symbolic.recursion_unrolls, oracles.errors_at_50_digits)),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+
 import mpmath
 import numpy as np
 import torch
+from torch import nn
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted, Unavailable
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.nettrim import program as nettrim_program
-from sipp_core.nettrim import reference, solver
+from sipp_core.nettrim import reference, retrim, solver
 from sipp_core.runtime import generator
 
 STREAM = 82
@@ -118,3 +121,23 @@ def samples_at_50_digits(setting: Setting) -> Found:
             truth = mpmath.exp(mpmath.log(n) - mpmath.mpf(found) / (11 * s + 7))
             close(failure, min(truth, mpmath.mpf(1)), at, safe="above")
     return Found(cases=2 * cases)
+
+
+@oracle("NT-1")
+def stored_weights_are_reported(setting: Setting) -> Found:
+    """A layer's error in a network of few digits is that of the weights as it holds them."""
+    cases = 0
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        dice = torch.Generator().manual_seed(setting.seed)
+        net = nn.Linear(9, 4)
+        net.weight.data = torch.randn(4, 9, generator=dice)
+        net, rows = net.to(dtype), torch.rand(30, 9, generator=dice).to(dtype)
+        new = retrim(net, rows, eps=0.05)
+        wide = [copy.deepcopy(each).double() for each in (net, new.model)]
+        with torch.no_grad():
+            truth = float((wide[1](rows.double()) - wide[0](rows.double())).norm())
+        said = new.layers[""].constraint
+        if said < truth * (1 - 1e-6):
+            raise Refuted(f"{dtype}: ||Y^ - Y|| is {truth!r}, said to be {said!r}")
+        cases += 1
+    return Found(cases=cases)

@@ -6,7 +6,7 @@ import resource
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,10 +23,8 @@ COLUMNS, C = 20, 1.0
 # What others must reach by the same certificate; ours goes on to `OURS`.
 TARGET, OURS = 1e-3, 1e-5
 FASTER, MOST_MIB = 50.0, 200.0
-# CPU seconds that the search for another solver's effort may take.
+# CPU seconds that another solver may take.
 PATIENCE = 600
-REPEATS = 3
-SOLVERS = ("coreset", "newton", "linear svc", "sgd")
 MAPPED_MIB = 256
 
 
@@ -34,35 +32,34 @@ def run(setting: Setting) -> Findings:
     """Race the solvers, each in a process of its own, and fit a file larger than the memory."""
     n = setting.size(2000, 100_000, 1_000_000)
     case = f"{n:,} Gaussian points, d = {COLUMNS}, C = {C:g}"
-    asked = {"n": n, "d": COLUMNS, "C": C, "seed": setting.seed,
-             "patience": setting.size(1, 60, PATIENCE), "repeats": REPEATS}  # fmt: skip
+    asked = {"n": n, "d": COLUMNS, "C": C, "seed": setting.seed, "patience": PATIENCE}
     skipped = no_memory(FAMILY, "memory")
     if skipped:
         return Findings(skipped=skipped)
-    took = {name: child("svm", asked | {"solver": name}) for name in SOLVERS}
+    took = {name: child("svm", asked | {"solver": name}) for name in ("coreset", "newton")}
+    took["linear svc"] = child("svm", asked | {"solver": "linear svc"})
     full = setting.scale == "full"
     ours = took["coreset"]
     measured = [
-        _one(case, f"{name}, CPU time", row["cpu"], "s", row["least"], row["most"],
-             note=_reached(row))
+        _one(case, f"{name}, CPU time", row["cpu"], "s", note=_reached(row))
         for name, row in took.items()
-    ]  # fmt: skip
+    ]
     for name, least in (("linear svc", FASTER), ("newton", 1.0)):
         row = took[name]
         measured.append(
             _one(case, f"times less CPU time than {name}", row["cpu"] / ours["cpu"], "times",
-                 row["least"] / ours["most"], row["most"] / ours["least"],
                  target=least if full else None, note=_reached(row))
         )  # fmt: skip
-    measured += [
-        _one(case, f"{name}, memory beside the data", row["mib"], "MiB", note=_reached(row))
-        for name, row in took.items()
-        if name != "coreset"
-    ]
     measured.append(
-        _one(case, "memory beside the data", ours["mib"], "MiB",
-             target=MOST_MIB if full else None, sense="at most")
-    )  # fmt: skip
+        _one(
+            case,
+            "memory beside the data",
+            ours["mib"],
+            "MiB",
+            target=MOST_MIB if full else None,
+            sense="at most",
+        )
+    )
     # Twice the memory that is allowed, and more.
     rows = setting.size(60_000, 4_000_000, 10_000_000)
     mapped = child("svm_mapped", {"rows": rows, "mib": MAPPED_MIB, "seed": setting.seed})
@@ -73,19 +70,12 @@ def run(setting: Setting) -> Findings:
     return Findings(tuple(measured), checks=(check,))
 
 
-def _one(
-    case: str, what: str, value: float, unit: str, low: float | None = None,
-    high: float | None = None, **more: Any,
-) -> Measured:  # fmt: skip
-    return Measured(
-        FAMILY, case, what, value, value if low is None else low, value if high is None else high,
-        unit, repeats=REPEATS if low is not None else 1, **more,
-    )  # fmt: skip
+def _one(case: str, what: str, value: float, unit: str, **more: Any) -> Measured:
+    return Measured(FAMILY, case, what, value, value, value, unit, **more)
 
 
 def _reached(row: Json) -> str:
-    epochs = f" after {row['epochs']} epochs" if "epochs" in row else ""
-    return f"certified {row['eps']:.1e}{epochs}" + ("; stopped there" if row.get("capped") else "")
+    return f"certified {row['eps']:.1e}" + ("; stopped there" if row.get("capped") else "")
 
 
 # --- in a process of its own --------------------------------------------------------------------
@@ -106,9 +96,8 @@ def points(asked: Json) -> tuple[np.ndarray, np.ndarray]:
 def solve(asked: Json, peak: Callable[[Callable[[], object]], Json]) -> Json:
     """One solver: CPU seconds, MiB beside the data, and the certified eps that it reached.
 
-    Of a solver that takes a number of epochs it is the least number, by bisection, whose
-    suboptimality is at most TARGET; `cpu` is the median of `repeats` runs with it, of which `least`
-    and `most` are the ends. `capped` where the patience ended first.
+    Another's effort is raised step by step until `certify_svm` says TARGET; `cpu` is that of the
+    first run that got there, or of the last one within the patience (`capped`).
     """
     from sipp_core.svm import CoresetSVC, certify_svm
     from sipp_theory.svm import solve_svm
@@ -116,6 +105,7 @@ def solve(asked: Json, peak: Callable[[Callable[[], object]], Json]) -> Json:
     X, y = points(asked)
     n, penalty, seed = len(y), asked["C"], asked["seed"]
     warnings.simplefilter("ignore")
+    held: list[Found] = []
     own: list[float] = []
 
     def coreset() -> Found:
@@ -127,97 +117,56 @@ def solve(asked: Json, peak: Callable[[Callable[[], object]], Json]) -> Json:
         found = solve_svm(X, y, penalty, tol=OURS)
         return found.w, found.b
 
-    def timed(way: Callable[[], Found]) -> tuple[Json, Found]:
-        held: list[Found] = []
+    ways: dict[str, Callable[[], Iterator[Callable[[], Found]]]] = {
+        "coreset": lambda: iter([coreset]),
+        "newton": lambda: iter([newton]),
+        "linear svc": lambda: _linear_svc(X, y, penalty, seed),
+        "sgd": lambda: _sgd(X, y, penalty, seed),
+        "libsvm": lambda: iter([lambda: _libsvm(X, y, penalty)]),
+    }
+    row: Json = {}
+    for way in ways[asked["solver"]]():
         began = time.process_time()
-        row = peak(lambda: held.append(way()))
-        return row | {"cpu": time.process_time() - began}, held[0]
-
-    ways: dict[str, Callable[[], Found]] = {
-        "coreset": coreset, "newton": newton, "libsvm": lambda: _libsvm(X, y, penalty),
-    }  # fmt: skip
-    epochs = {"linear svc": _linear_svc, "sgd": _sgd}
-    name = asked["solver"]
-    if name in epochs:
-        # Memory is the first run's, before anything else has left any behind.
-        row, found = timed(epochs[name](X, y, penalty, seed, 1))
-        most = _least_effort(
-            lambda effort: timed(epochs[name](X, y, penalty, seed, effort)),
-            X, y, penalty, asked["patience"],
-        )  # fmt: skip
-        row["epochs"] = most
-        ways[name] = epochs[name](X, y, penalty, seed, most)
-        runs = [timed(ways[name]) for _ in range(asked.get("repeats", 1))]
-        found = runs[-1][1]
-    else:
-        runs = [timed(ways[name]) for _ in range(asked.get("repeats", 1))]
-        row, found = runs[0]
-    took = [run["cpu"] for run, _ in runs]
-    eps = own[0] if own else certify_svm(*found, X, y, penalty).eps
-    return row | {
-        "cpu": float(np.median(took)), "least": min(took), "most": max(took), "points": n,
-        "eps": eps,
-        # The search knows the optimum a little better than the certificate.
-        "capped": bool(eps > 1.01 * TARGET),
-    }  # fmt: skip
+        row = peak(lambda w=way: held.append(w()))
+        row["cpu"] = time.process_time() - began
+        row["eps"] = own[0] if own else certify_svm(*held[-1], X, y, penalty).eps
+        row["points"] = n
+        if row["eps"] <= TARGET or row["cpu"] > asked["patience"]:
+            break
+    return row | {"capped": bool(row["eps"] > TARGET)}
 
 
-def _least_effort(
-    run: Callable[[int], tuple[Json, Found]], X: np.ndarray, y: np.ndarray, C: float,
-    patience: float,
-) -> int:  # fmt: skip
-    """The least number of epochs that reaches TARGET, to 1%; the last tried within the patience."""
-    from sipp_theory.svm import solve_svm, svm_objective
-
-    best = solve_svm(X, y, C, tol=1e-7).dual
-    spent = 0.0
-
-    def reaches(effort: int) -> bool:
-        nonlocal spent
-        row, (w, b) = run(effort)
-        spent += row["cpu"]
-        return svm_objective(np.ravel(w), b, X, y, C) <= (1 + TARGET) * best
-
-    low, high = 0, 8
-    while not reaches(high):
-        # The next one costs twice as much as the last.
-        if spent > patience / 2:
-            return high
-        low, high = high, 2 * high
-    while high - low > max(1, high // 100):
-        middle = (low + high) // 2
-        low, high = (low, middle) if reaches(middle) else (middle, high)
-    return high
-
-
-def _linear_svc(
-    X: np.ndarray, y: np.ndarray, C: float, seed: int, epochs: int
-) -> Callable[[], Found]:
-    """LIBLINEAR's dual coordinate descent for the hinge."""
+def _linear_svc(X: np.ndarray, y: np.ndarray, C: float, seed: int) -> Iterator[Callable[[], Found]]:
+    """LIBLINEAR's dual coordinate descent for the hinge, with more and more epochs."""
     from sklearn.svm import LinearSVC
 
-    model: Any = LinearSVC(loss="hinge", C=C, tol=1e-9, max_iter=epochs, random_state=seed)
+    most = 10
+    while True:
+        model = LinearSVC(loss="hinge", C=C, tol=1e-9, max_iter=int(most), random_state=seed)
 
-    def fit() -> Found:
-        model.fit(X, y)
-        return model.coef_, float(model.intercept_[0])
+        def fit(model: Any = model) -> Found:
+            model.fit(X, y)
+            return model.coef_, float(model.intercept_[0])
 
-    return fit
+        yield fit
+        most *= 1.4
 
 
-def _sgd(X: np.ndarray, y: np.ndarray, C: float, seed: int, epochs: int) -> Callable[[], Found]:
-    """Averaged stochastic gradients of the same objective."""
+def _sgd(X: np.ndarray, y: np.ndarray, C: float, seed: int) -> Iterator[Callable[[], Found]]:
+    """Averaged stochastic gradients of the same objective, with more and more epochs."""
     from sklearn.linear_model import SGDClassifier
 
-    never = cast("Any", None)  # its own rule to stop looks at another loss
-    model: Any = SGDClassifier(alpha=1 / (C * len(y)), average=True, tol=never, max_iter=epochs,
-                          random_state=seed)  # fmt: skip
+    most, never = 5, cast("Any", None)  # its own rule to stop looks at another loss
+    while True:
+        model = SGDClassifier(alpha=1 / (C * len(y)), average=True, tol=never, max_iter=most,
+                              random_state=seed)  # fmt: skip
 
-    def fit() -> Found:
-        model.fit(X, y)
-        return model.coef_, float(model.intercept_[0])
+        def fit(model: Any = model) -> Found:
+            model.fit(X, y)
+            return model.coef_, float(model.intercept_[0])
 
-    return fit
+        yield fit
+        most *= 2
 
 
 def _libsvm(X: np.ndarray, y: np.ndarray, C: float) -> Found:
@@ -225,16 +174,6 @@ def _libsvm(X: np.ndarray, y: np.ndarray, C: float) -> Found:
 
     model = SVC(kernel="linear", C=C).fit(X, y)
     return model.coef_, float(model.intercept_[0])
-
-
-def one(asked: Json) -> Json:
-    """One solver in a process of its own, as `solve` tells of it; LIBSVM may not end at all."""
-    try:
-        return child("svm", asked) | {"ended": True}
-    except RuntimeError:
-        if asked["solver"] != "libsvm":
-            raise
-        return {"cpu": float(asked["patience"]), "capped": True, "ended": False}
 
 
 def limit_cpu(seconds: int) -> None:

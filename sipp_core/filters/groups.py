@@ -58,7 +58,7 @@ class GroupTable:
         """Error that so many draws promise every consumer, one of so many sizes looked at."""
         if self.bound == "printed":
             eps = sipp_theory.channel_error(
-                self.total, draws, self._printed_delta(sizes), self.eta_star, self.coverage_factor
+                self.total, draws, printed_delta(self, sizes), self.eta_star, self.coverage_factor
             )
         else:
             eps = sipp_theory.channel_bernstein_error(
@@ -73,7 +73,7 @@ class GroupTable:
         eps = (eps - self.unit) / (1 + self.unit)
         if self.bound == "printed":
             size = sipp_theory.channel_size(
-                self.total, eps, self._printed_delta(1), self.eta_star, self.coverage_factor
+                self.total, eps, printed_delta(self), self.eta_star, self.coverage_factor
             )
         else:
             size = sipp_theory.channel_bernstein_size(
@@ -81,10 +81,14 @@ class GroupTable:
             )
         return float(size)
 
-    def _printed_delta(self, sizes: int) -> float:
-        """Delta, or the largest for which PF-1 covers all events: N <= 32 eta*^3/delta^2."""
-        most = math.sqrt(32 * self.eta_star**3 / self.events) * (1 - 1e-15)
-        return min(self.delta / sizes, most)
+
+def printed_delta(table: GroupTable, sizes: int = 1) -> float:
+    """Delta, or the largest for which PF-1 covers all events: N <= 32 eta*^3/delta^2.
+
+    Claim: PF-1. Source: [OWN].
+    """
+    most = math.sqrt(32 * table.eta_star**3 / table.events) * (1 - 1e-15)
+    return min(table.delta / sizes, most)
 
 
 @dataclass(frozen=True, eq=False)

@@ -143,13 +143,20 @@ def _tables(
             for name, each in stats.items()
         )
         shares = {name: each.sensitivity for name, each in stats.items()}
-        # A layer that several groups feed is promised delta, and each group can fail.
-        share = delta / max(feeding[name] for name in group.inputs)
+        share = shared_delta(delta, max(feeding[name] for name in group.inputs))
         unit = max(_rounding_unit(model.get_submodule(name)) for name in group.inputs)
         found.append(
             GroupTable(group, shares, max(1, events), eta_star, share, factor, bound, unit)
         )
     return found
+
+
+def shared_delta(delta: float, groups: int) -> float:
+    """Delta of each of the groups that feed one layer: the layer is promised delta, each can fail.
+
+    Claim: PF-2. Source: [OWN], a union bound.
+    """
+    return delta / groups
 
 
 def _rounding_unit(module: nn.Module) -> float:

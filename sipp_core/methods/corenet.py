@@ -324,8 +324,7 @@ class CoreNetPlusPlus(CoreNetPlus):
 
     def tables(self, request: Request, calibration: Calibration) -> list[Table]:
         """Each candidate has delta/tau to fail with, so that the chosen one has delta."""
-        tau = float(sipp_theory.candidates(request.delta))
-        return super().tables(replace(request, delta=request.delta / tau), calibration)
+        return super().tables(one_candidate(request), calibration)
 
     def multipliers(
         self, request: Request, plans: Sequence[LayerPlan], tables: Sequence[Table],
@@ -377,6 +376,15 @@ class CoreNetPlusPlus(CoreNetPlus):
             "(SP-10); it fails with up to tau times the probability of one candidate, so each is "
             "promised at delta/tau"
         ]
+
+
+def one_candidate(request: Request) -> Request:
+    """What one of tau candidates is asked for: delta/tau, so that none of them fails with delta.
+
+    Claim: SP-10. Source: [OWN], a union bound.
+    """
+    tau = float(sipp_theory.candidates(request.delta))
+    return replace(request, delta=request.delta / tau)
 
 
 def _chosen(

@@ -41,6 +41,8 @@ from sipp_theory import BOUNDS, Bound
 ROUND = 0.75
 # Numbers that layers put out at the inputs on which the sensitivity is measured, at most.
 SENSED = 2**24
+# Times that the last round is taken again, so that others have the places of what it cut off.
+AGAIN = 4
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,9 @@ class SippNetwork(Method):
     is measured on what is left, the weights of largest |w|^(1-a) Lambda^a of all layers together
     stay, a the exponent, and, unless told otherwise, the kept weights and biases are refitted
     (AL-5). A weight that no longer lies on a live path has sensitivity 0 and is the first to go in
-    the next round (AL-6); what the last round cuts off is said. Guarantee mode is by measuring
-    (SP-12): each neuron keeps its weights of largest score, as few as, refitted, measure at most
-    eps; rounds spend a budget and have no part in it.
+    the next round (AL-6); the last round is taken again without what it cut off. Guarantee mode is
+    by measuring (SP-12): each neuron keeps its weights of largest score, as few as, refitted,
+    measure at most eps; rounds spend a budget and have no part in it.
     The inputs need no labels; a process of a group does all of the work by itself.
 
     Attributes:
@@ -159,7 +161,10 @@ class SippNetwork(Method):
         self, request: Request, calibration: Calibration, around: Mapping[str, Surroundings],
         some: Given,
     ) -> tuple[nn.Module, tuple[str, ...]]:  # fmt: skip
-        """Spend a budget in rounds of geometrically fewer weights; what the last cuts off goes."""
+        """Spend a budget in rounds of geometrically fewer weights.
+
+        What the last round cuts off from the input or the output is spent on other weights.
+        """
         inputs, target = calibration.held_inputs, request.target
         assert isinstance(target, Keep) and inputs is not None
         keep = target.fraction
@@ -169,10 +174,9 @@ class SippNetwork(Method):
         if keep == 1:
             return new, ()
 
-        def one_round(budget: float) -> int:
-            layers = [layer.within(new) for layer in dense]
-            scores = self._scores(new, layers, around, some, request, calibration)
+        def cut(scores: Sequence[Float], budget: float) -> int:
             masks = {}
+            layers = [layer.within(new) for layer in dense]
             for layer, kept in zip(layers, largest(scores, budget), strict=True):
                 weight = weight_of(layer.module)
                 masks[layer.name] = torch.from_numpy(kept).to(weight.device)
@@ -183,18 +187,35 @@ class SippNetwork(Method):
                       size=calibration.forward_size, mask=calibration.mask)  # fmt: skip
             return count(masks)
 
-        kept, rounds = 0, self.rounds or _rounds(max(keep, 1 / size))
+        kept, budget, before, scores = 0, 1.0, new, list[Float]()
+        rounds = self.rounds or _rounds(max(keep, 1 / size))
         for number in range(1, rounds + 1):
             if request.progress is not None:
                 request.progress(number - 1, rounds, "rounds")
-            kept = one_round(max(1.0, float(np.rint(size * keep ** (number / rounds)))))
+            layers = [layer.within(new) for layer in dense]
+            scores = self._scores(new, layers, around, some, request, calibration)
+            budget = max(1.0, float(np.rint(size * keep ** (number / rounds))))
+            before, new = new, copy.deepcopy(new) if number == rounds else new
+            kept = cut(scores, budget)
         alive = effective_weights(new, dense, inputs, request.output, calibration.forward_size)
+        for _ in range(AGAIN):
+            if count(alive) == kept:
+                return new, ()
+            # Others take the places of what the last round cut off.
+            off = [(weight_of(x.within(new).module) != 0) & ~alive[x.name] for x in dense]
+            scores = [
+                np.where(gone.flatten(1).cpu().numpy(), 0.0, score)
+                for gone, score in zip(off, scores, strict=True)
+            ]
+            new = copy.deepcopy(before)
+            kept = cut(scores, budget)
+            alive = effective_weights(new, dense, inputs, request.output, calibration.forward_size)
         cut_off = kept - count(alive)
         if not cut_off:
             return new, ()
         return new, (
             f"{cut_off:,} of the {kept:,} weights kept lie on no live path from input to output "
-            "after the last round: without them nothing changes on the calibration inputs (AL-6)",
+            f"after the last round, which was taken {AGAIN} times again to spend them (AL-6)",
         )
 
     def promise(self, request: Request) -> Promise:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import threadpool_limits
 
 from sipp_core.svm.blocks import Block, Matrix, block_rows, double
 from sipp_theory.numeric.checks import Float
@@ -59,13 +58,6 @@ class ArrayChunks:
         return double(self.X[part]), self.y[part], self.weight[part]
 
 
-def refuse_strangers(y: np.ndarray, classes: np.ndarray) -> None:
-    """Refuse labels that are none of the classes."""
-    strange = ~np.isin(y, classes)
-    if strange.any():
-        raise ValueError(f"y holds {y[strange].tolist()[0]!r}, which is not among the classes")
-
-
 @dataclass(frozen=True)
 class OneAgainstRest:
     """Chunks as blocks of two classes, with the weight of each class multiplied in."""
@@ -75,25 +67,17 @@ class OneAgainstRest:
     positive: int
     class_weight: Float
 
-    def block(self, number: int, known: bool = False) -> Block:
-        """One block; `known` refuses labels that are none of the classes."""
+    def block(self, number: int) -> Block:
+        """One block."""
         X, y, weight = self.chunks.read(number)
-        if known:
-            refuse_strangers(y, self.classes)
         if (self.class_weight != 1).any():
             weight = weight * self.class_weight[np.searchsorted(self.classes, y)]
         return Block(X, np.where(y == self.classes[self.positive], 1.0, -1.0), weight)
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    """What this process computes with; looking for it takes longer than a block does."""
-    return ThreadpoolController()
-
-
 def _in_one_thread(function: Callable[[int], Result], number: int) -> Result:
     """function(number) in one BLAS thread: workers have one each, and more give other bits."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"):
         return function(number)
 
 

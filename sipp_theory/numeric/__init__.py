@@ -1,3 +1,5 @@
 """Argument checks, tails and compiled loops that all families share."""
 
-__all__: list[str] = []
+from sipp_theory.numeric import checks
+
+__all__ = ["checks"]
