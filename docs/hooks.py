@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +29,8 @@ from reports.site.mathml import prose
 Json = dict[str, Any]
 RUN = ("tutorials/", "howto/")
 MADE = {"Claims": "claims/", "API": "api/"}
+CLAIM = re.compile(r"\b[A-Z]{2}-\d+[a-z]?\b")
+APART = re.compile(r"(```.*?```|`[^`\n]*`|\[[^\]]*\]\([^)]*\)|^#[^\n]*$)", re.DOTALL | re.MULTILINE)
 PACKAGES = ("sipp_theory", "sipp_core", "proofs_check", "reports")
 
 
@@ -48,11 +51,28 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
-    """A page whose code runs ends with its own notebook."""
+    """A page whose code runs ends with its own notebook; other pages link claims to theirs."""
     if not page.file.src_uri.startswith(RUN):
-        return markdown
+        made = page.file.src_uri.startswith(tuple(MADE.values()))
+        return markdown if made else with_links(markdown)
     name = Path(page.file.src_uri).with_suffix(".ipynb").name
     return f"{markdown}\n\n[This page as a notebook]({name})\n"
+
+
+def with_links(markdown: str) -> str:
+    """Link every id of a claim, outside code, links and headings, to its place in the ledger.
+
+    >>> with_links("By SP-3, not `SP-3`.")
+    'By [SP-3](claims/SP.md#sp-3), not `SP-3`.'
+    """
+
+    def linked(match: re.Match[str]) -> str:
+        link = _linked(match[0])
+        return link.replace("](", "](claims/")
+
+    parts = APART.split(markdown)
+    parts[::2] = [CLAIM.sub(linked, part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def pages_of_claims() -> Iterator[tuple[str, str]]:
@@ -68,14 +88,15 @@ def pages_of_claims() -> Iterator[tuple[str, str]]:
         parts = [_page_part(claim, verdicts.get(claim.id)) for claim in claims]
         yield f"claims/{family}.md", "\n".join([f"# {FAMILIES.get(family, family)}\n", *parts])
         rows += [
-            f"| {_linked(claim.id)} | {claim.name} | {claim.source.replace('|', '&#124;')} | "
-            f"{verdicts[claim.id]['status'] if claim.id in verdicts else ''} |"
+            f"| {_linked(claim.id)} | {claim.name} | "
+            f"{verdicts[claim.id]['status'] if claim.id in verdicts else ''} | "
+            f"{claim.source.replace('|', '&#124;')} |"
             for claim in claims
         ]
     how = "`make docs` runs `sipp check` and adds status and tightness."
     if path:
         how = f"As `sipp check` judged them, profile {summary['profile']}, seed {summary['seed']}."
-    head = ["| claim | name | source | status |", "|---|---|---|---|"]
+    head = ["| claim | name | status | source |", "|---|---|---|---|"]
     yield "claims/index.md", "\n".join(["# Claims\n", how + "\n", *head, *rows, ""])
 
 

@@ -13,7 +13,7 @@ FAMILIES = {
     "ES": "Sensitivities (ES)", "SP": "One neuron (SP)", "NW": "The whole network (NW)",
     "AL": "Sharing out a budget (AL)", "CT": "Certificates (CT)", "PF": "Channels (PF)",
     "NT": "Net-Trim (NT)", "MS": "Entries of a matrix (MS)", "GN": "Generalization (GN)",
-    "SV": "Support vector machines (SV)", "A": "Assumptions (A)",
+    "NC": "Neurons (NC)", "SV": "Support vector machines (SV)", "A": "Assumptions (A)",
 }  # fmt: skip
 STATUSES = {
     "proved": "Every step listed under its proof was derived by machine, and no check found fault. "

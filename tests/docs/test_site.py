@@ -67,3 +67,9 @@ def test_a_tutorial_is_a_notebook_too(site: Path) -> None:
     kinds = [cell["cell_type"] for cell in notebook["cells"]]
     assert "code" in kinds and "markdown" in kinds
     assert 'href="prune.ipynb"' in (site / "tutorials" / "prune.html").read_text("utf-8")
+
+
+def test_a_claim_is_linked_where_it_is_named(site: Path) -> None:
+    page = (site / "guarantees.html").read_text("utf-8")
+    assert '<a href="claims/CT.html#ct-5">CT-5</a>' in page
+    assert 'href="howto/torchvision.html"' in (site / "index.html").read_text("utf-8")
