@@ -31,7 +31,7 @@ from reports.validation import (
     work,
 )
 from reports.validation.cells import Cells
-from reports.validation.sources import MODULES, source_digest
+from reports.validation.sources import MODULES, code_of, source_digest
 from reports.validation.spirals import two_spirals
 from reports.validation.subjects import Subject, Workshop, found, keep
 from reports.validation.verdicts import (
@@ -319,12 +319,23 @@ def test_the_digest_is_of_all_that_cells_run(monkeypatch: pytest.MonkeyPatch) ->
     sources.source_digest.cache_clear()
     first = sources.source_digest()
     assert {path.name for path in seen} >= {"sipp_network.py", "retraining.py", "sipp_methods.py"}
-    monkeypatch.setattr(
-        Path, "read_bytes", lambda path: read_bytes(path) + b" " * (path.name == "paper.py")
-    )
+    for more, equal in ((b"X = 1\n", False), (b"\n# Nothing more.\n", True)):
+        monkeypatch.setattr(
+            Path,
+            "read_bytes",
+            lambda path, m=more: read_bytes(path) + m * (path.name == "paper.py"),
+        )
+        sources.source_digest.cache_clear()
+        assert (sources.source_digest() == first) is equal
     sources.source_digest.cache_clear()
-    assert sources.source_digest() != first
-    sources.source_digest.cache_clear()
+
+
+def test_the_digest_of_the_code_leaves_out_what_changes_no_number() -> None:
+    code = "def f(x):\n    text = '''a\n# b\n'''\n    return x\n"
+    said = code.replace("def f(x):\n", '# Why.\n\ndef f(x):\n    """Say\n    it."""\n')
+    assert code_of(said) == code_of(code)
+    for old, new in (("# b", "# c"), ("return x", "return 2 * x"), ("'''a\n", "'''a\n\n")):
+        assert code_of(code.replace(old, new)) != code_of(code)
 
 
 def test_shipped_weights_are_not_trained() -> None:
