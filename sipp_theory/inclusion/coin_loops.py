@@ -20,7 +20,7 @@ import numpy as np
 from sipp_theory.numeric.checks import UNIT
 from sipp_theory.numeric.compiling import compiled, compiled_leaf
 
-LANES = 64
+LANES = 128
 FACTORS = 8
 # Beyond this tilt ln(1 - p + p e^t) is taken to grow like t: FACTORS times as much has an e^t.
 FAR = 80.0
@@ -75,24 +75,32 @@ def _powers(bits, size):
 
 
 @compiled_leaf
-def _add(rate, scores, first, size, exp, power, tilts, product, drift, spread, sizes, turn, gain,
-         mean, over):  # fmt: skip
-    """Add a block of weights to the lanes."""
+def _add(rate, scores, first, size, exp, power, tilts, product, sizes, mean, over):
+    """Add a block of weights to the lanes of K; q_j is at most p_j e^t, 1 and, for t_j < 0, p_j."""
     for i in range(size):
         p = rate * scores[first + i]
         p = p if p < 1.0 else 1.0
         t, grown = tilts[i], p * (exp[i] * power[i])
-        f = (1.0 - p) + grown
-        inverse = 1.0 / f
-        q = grown * inverse
-        product[i] *= f
-        drift[i] += q * t
-        spread[i] += q * t * ((1.0 - q) * t) if t < FAR else 0.0
-        sizes[i] += (q + p) * abs(t)
-        turn[i] += q * inverse * t
-        gain[i] += 1.0 - inverse
+        product[i] *= (1.0 - p) + grown
+        q = grown if grown < 1.0 else 1.0
+        sizes[i] += (p + (q if q > p else p)) * abs(t)
         mean[i] += p * t
         over[i] += t - FAR if t > FAR else 0.0
+
+
+@compiled_leaf
+def _add_slopes(rate, scores, first, size, exp, power, tilts, drift, spread, turn, gain):
+    """Add a block of weights to the lanes of K's derivatives."""
+    for i in range(size):
+        p = rate * scores[first + i]
+        p = p if p < 1.0 else 1.0
+        t, grown = tilts[i], p * (exp[i] * power[i])
+        inverse = 1.0 / ((1.0 - p) + grown)
+        q = grown * inverse
+        drift[i] += q * t
+        spread[i] += q * t * ((1.0 - q) * t) if t < FAR else 0.0
+        turn[i] += q * inverse * t
+        gain[i] += 1.0 - inverse
 
 
 @compiled_leaf
@@ -112,10 +120,10 @@ def _logarithm(product):
 
 
 @compiled_leaf
-def moments(rate, tilt, part, scores, row, work):
-    """K rounded up, mu K', mu^2 K'', and sums q t, q t/f, 1 - 1/f, p t, at t_j = tilt part_j row_j.
+def moments(rate, tilt, part, scores, row, work, slopes=True):
+    """K rounded up, mu K', mu^2 K'', and sums q t/f, 1 - 1/f, p t, at t_j = tilt part_j row_j.
 
-    Shapes: part, scores, row (k,); work (11, LANES).
+    Without `slopes` all but K is 0. Shapes: part, scores, row (k,); work (11, LANES).
     """
     work[_DRIFT:] = 0.0
     work[_PRODUCT] = 1.0
@@ -126,45 +134,63 @@ def moments(rate, tilt, part, scores, row, work):
                       work[_TILT])  # fmt: skip
         _powers(bits, size)
         _add(rate, scores, block, size, work[_EXP], work[_BITS], work[_TILT], work[_PRODUCT],
-             work[_DRIFT], work[_SPREAD], work[_SIZE], work[_TURN], work[_GAIN], work[_MEAN],
-             work[_OVER])  # fmt: skip
+             work[_SIZE], work[_MEAN], work[_OVER])  # fmt: skip
+        if slopes:
+            _add_slopes(rate, scores, block, size, work[_EXP], work[_BITS], work[_TILT],
+                        work[_DRIFT], work[_SPREAD], work[_TURN], work[_GAIN])  # fmt: skip
         if block // LANES % FACTORS == FACTORS - 1:
             total += _logarithm(work[_PRODUCT])
             work[_PRODUCT] = 1.0
     total += _logarithm(work[_PRODUCT])
     drift, spread, size, turn, gain, mean = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(LANES):
-        drift += work[_DRIFT, i]
-        spread += work[_SPREAD, i]
         size += work[_SIZE, i]
-        turn += work[_TURN, i]
-        gain += work[_GAIN, i]
         mean += work[_MEAN, i]
         total += work[_OVER, i]
+        drift += work[_DRIFT, i]
+        spread += work[_SPREAD, i]
+        turn += work[_TURN, i]
+        gain += work[_GAIN, i]
     # |ln f_j| <= max(q_j, p_j) |t_j|: the sums, t_j's own rounding, and that of e, f and products.
     lost = UNIT * ((part.size / LANES + 96) * size + 8 * (part.size + 64))
     k = total - mean + lost
     if not k < np.inf:
         k = np.inf
-    return k, drift - mean, spread, drift, turn, gain, mean
+    return k, drift - mean, spread, turn, gain, mean
 
 
 @compiled_leaf
-def _profile(rate, weight, scores, row, size):
+def _add_profile(rate, weight, scores, row, first, size, variance, jump, up, down):
+    """Add a block of weights to the lanes of `_profile`."""
+    for i in range(size):
+        p = rate * scores[first + i]
+        h = weight[first + i] * row[first + i]
+        moved = abs(h) if p < 1.0 else 0.0
+        gain = moved * ((1.0 - p) / p)
+        variance[i] += moved * gain
+        larger = gain if gain > moved else moved
+        jump[i] = larger if larger > jump[i] else jump[i]
+        up[i] += gain if h > 0 else moved
+        down[i] += moved if h > 0 else gain
+
+
+@compiled_leaf
+def _profile(rate, weight, scores, row, size, work):
     """Variance at a row, a bound on one term, and the largest deviations up and down."""
+    work[:4] = 0.0
+    for block in range(0, weight.size, LANES):
+        count = min(LANES, weight.size - block)
+        _add_profile(rate, weight, scores, row, block, count, work[0], work[1], work[2], work[3])
     variance, jump, up, down = 0.0, 0.0, 0.0, 0.0
-    for j in range(weight.size):
-        p = rate * scores[j]
-        h = weight[j] * row[j] / size
-        odds = (1.0 - p) / p if p < 1.0 else 0.0
-        loss = abs(h) if p < 1.0 else 0.0
-        gain = abs(h) * odds
-        variance += h * (h * odds)
-        jump = max(jump, max(gain, loss))
-        up += gain if h > 0 else loss
-        down += loss if h > 0 else gain
-    slack = 1 + 8 * (weight.size + 4) * UNIT
-    return variance * slack, jump * slack, up * slack, down * slack
+    for i in range(LANES):
+        variance += work[0, i]
+        jump = max(jump, work[1, i])
+        up += work[2, i]
+        down += work[3, i]
+    slack = 1 + 8 * (weight.size + 8) * UNIT
+    return (
+        variance / size / size * slack, jump / size * slack, up / size * slack, down / size * slack
+    )  # fmt: skip
 
 
 @compiled_leaf
@@ -185,8 +211,12 @@ def _safe(error):
 def _least(rate, side, part, scores, row, size, y, most, floor, mu, work):
     """Least (K + y)/mu that Newton's steps see, no better than `floor` asks for; and where."""
     best, at, low, high = most, mu, 0.0, np.inf
+    if floor > 0:  # most rows are cleared at first sight
+        k = moments(rate, side * mu / (rate * size), part, scores, row, work, False)[0]
+        if _safe((k + y) / mu) <= floor:
+            return floor, at
     for _ in range(NEWTON_STEPS):
-        k, first, second, _, _, _, _ = moments(
+        k, first, second, _, _, _ = moments(
             rate, side * mu / (rate * size), part, scores, row, work
         )
         if (k + y) / mu < best:
@@ -214,8 +244,11 @@ def _holds(rate, side, part, scores, row, size, y, eps, most, mu, work):
     """Whether the error is seen to be at most eps; and the tilt that was looked at last."""
     if _safe(most) <= eps:
         return True, mu
+    k = moments(rate, side * mu / (rate * size), part, scores, row, work, False)[0]
+    if _safe((k + y) / mu) <= eps:
+        return True, mu
     for _ in range(NEWTON_STEPS):
-        k, first, second, _, _, _, _ = moments(
+        k, first, second, _, _, _ = moments(
             rate, side * mu / (rate * size), part, scores, row, work
         )
         if _safe((k + y) / mu) <= eps:
@@ -239,7 +272,7 @@ def _bisect(low, high, side, weight, part, scores, row, size, y, eps, mu, tolera
         if not high > low * (1 + tolerance):
             break
         rate = math.sqrt(low * high) if low > 0 else high / 8
-        variance, _, up, down = _profile(rate, weight, scores, row, size)
+        variance, _, up, down = _profile(rate, weight, scores, row, size, work)
         start = math.sqrt(2 * y / variance) if variance > 0 else mu
         most = up if side > 0 else down
         if not variance > 0 or _holds(
@@ -260,7 +293,7 @@ def _solve(rate, low, high, side, weight, part, scores, row, size, y, eps, mu, t
     """
     start, aim = rate, eps * (1 - 4 * LOOSE) - 2 * TINY
     for _ in range(40):
-        k, first, second, _, turn, gain, mean = moments(
+        k, first, second, turn, gain, mean = moments(
             rate, side * mu / (rate * size), part, scores, row, work
         )
         value, by_tilt = k + y - mu * aim, first - mu * aim
@@ -279,7 +312,7 @@ def _solve(rate, low, high, side, weight, part, scores, row, size, y, eps, mu, t
         if abs(dx) < 1e-6 and abs(dt) < 1e-2:
             raised = min(rate * (1 + RAISED), high)
             below = rate * (1 - tolerance)
-            _, _, up, down = _profile(below, weight, scores, row, size)
+            _, _, up, down = _profile(below, weight, scores, row, size, work)
             if _safe(up if side > 0 else down) <= eps:  # no coin reaches so far there
                 break
             good, at = _holds(raised, side, part, scores, row, size, y, eps, np.inf, mu, work)
@@ -288,7 +321,7 @@ def _solve(rate, low, high, side, weight, part, scores, row, size, y, eps, mu, t
             break
     mu = max(mu, 1.0) if np.isfinite(mu) else 1.0
     high = _bisect(low, high, side, weight, part, scores, row, size, y, eps, mu, tolerance, work)
-    variance = _profile(min(start, high), weight, scores, row, size)[0]
+    variance = _profile(min(start, high), weight, scores, row, size, work)[0]
     return high, math.sqrt(2 * y / variance) if variance > 0 else mu
 
 
@@ -301,7 +334,7 @@ def _least_rate(weight, scores, part, rows, size, y, eps, certain, tolerance, wo
     for _ in range(STEPS):
         for x in range(count):
             if size[x] > 0:
-                v, jump, _, _ = _profile(rate, weight, scores, rows[x], size[x])
+                v, jump, _, _ = _profile(rate, weight, scores, rows[x], size[x], work)
                 screen[x] = _bernstein(v, jump, y)
                 variance[x] = v
         hardest = int(np.argmax(screen))
@@ -318,14 +351,14 @@ def _least_rate(weight, scores, part, rows, size, y, eps, certain, tolerance, wo
             rate, 0.0, certain, side, weight, part, scores, rows[hardest], size[hardest], y, eps,
             mu, tolerance, work,
         )  # fmt: skip
-        v = _profile(found, weight, scores, rows[hardest], size[hardest])[0]
+        v = _profile(found, weight, scores, rows[hardest], size[hardest], work)[0]
         ratio[s] = min(max(at / math.sqrt(2 * y / v), 0.25), 4.0) if v > 0 else 1.0
         least = max(least, found)
     rate = least
     for x in range(count):
         screen[x] = 0.0
         if size[x] > 0:
-            v, jump, caps[x, 0], caps[x, 1] = _profile(rate, weight, scores, rows[x], size[x])
+            v, jump, caps[x, 0], caps[x, 1] = _profile(rate, weight, scores, rows[x], size[x], work)
             screen[x], variance[x] = _bernstein(v, jump, y), v
     for x in np.argsort(-screen):
         if not screen[x] > eps:
@@ -353,7 +386,7 @@ def _worst(weight, scores, part, rows, size, y, rate, floor, work):
     screen, variance, caps = np.zeros(count), np.zeros(count), np.zeros((count, 2))
     for x in range(count):
         if size[x] > 0:
-            v, jump, caps[x, 0], caps[x, 1] = _profile(rate, weight, scores, rows[x], size[x])
+            v, jump, caps[x, 0], caps[x, 1] = _profile(rate, weight, scores, rows[x], size[x], work)
             screen[x], variance[x] = _bernstein(v, jump, y), v
     most, where, ratio = floor, -1, np.ones(2)
     for x in np.argsort(-screen):
