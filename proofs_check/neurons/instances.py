@@ -72,6 +72,24 @@ def exact_peak(a: Array, incoming: Array, bias: Array, centre: Array, radius: Ar
     return float((np.maximum(x @ incoming.T + bias, 0) @ a).max())
 
 
+def attacked_peak(a: Array, layer: Layer, starts: int, steps: int, seed: int) -> float:
+    """What ascent finds of the largest sum_j a_j relu(z_j): from below, in any dimension.
+
+    Each step goes to the point of the region that is best for the piece where the last one lies.
+    """
+    x, best = layer.points(starts, seed), -np.inf
+    for _ in range(steps):
+        z = x @ layer.incoming.T + layer.bias
+        best = max(best, float((np.maximum(z, 0) @ a).max()))
+        slope = ((z > 0) * a) @ layer.incoming
+        if layer.radius.ndim:
+            way = np.sign(slope)
+        else:
+            way = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-300)
+        x = layer.centre + layer.radius * way * (1 - 1e-12)
+    return best
+
+
 def disc_peaks(weights: Array, incoming: Array) -> Array:
     """Largest sum_p w_p relu(p.x) over the unit disc, for rows of weights, without biases.
 

@@ -70,6 +70,8 @@ MUTATIONS: tuple[Mutation, ...] = (
              sipp_theory.ball_error, scaled(0.25), (coverage.exact_over_the_disc,)),
     Mutation("NC-3g", "a_percent_off", "The error over a region, less one per cent.",
              sipp_theory.region_error, scaled(0.99), (oracles.region_errors_at_50_digits,)),
+    Mutation("NC-3g", "quarter_over_a_region", "A quarter of the error over a region.",
+             sipp_theory.region_error, scaled(0.25), (coverage.exact_over_the_disc_signed,)),
     Mutation("NC-4", "until_k_distinct", "Draws go on until k distinct neurons were met.",
              sipp_theory.neuron_draw, _until_distinct,
              (oracles.a_fixed_number_of_draws_is_unbiased,)),

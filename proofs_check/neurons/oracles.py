@@ -12,7 +12,7 @@ import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Found, Refuted
 from proofs_check.ledger.registry import Setting, oracle
-from proofs_check.neurons.instances import exact_peak
+from proofs_check.neurons.instances import Layer, attacked_peak, exact_peak
 
 MASSES, DRAWS, DELTAS = (1e-3, 1.0, 7.5), (1.0, 30.0, 1e6), (1e-9, 0.05, 0.9)
 
@@ -153,6 +153,33 @@ def exact_suprema_in_the_plane(setting: Setting) -> Found:
             ratios.append(worst.bound / truth)
     return Found(
         f"median ratio to the supremum {np.median(ratios):.2f}, largest {max(ratios):.2f}",
+        cases=count,
+    )
+
+
+@oracle("NC-6")
+def attacked_in_many_dimensions(setting: Setting) -> Found:
+    """The certificate against ascent on layers of 3 to 12 inputs, boxes and balls, never below."""
+    rng = np.random.default_rng([setting.seed, 12])
+    ratios, count = [], 1000 if setting.full else 40
+    for trial in range(count):
+        n, d = int(rng.integers(2, 25)), int(rng.integers(3, 13))
+        radius = rng.uniform(0.1, 1.5, d) if trial % 2 else np.asarray(rng.uniform(0.1, 3))
+        a = rng.normal(size=n)
+        layer = Layer(
+            a[None], rng.normal(size=(n, d)), rng.normal(size=n), rng.normal(size=d), radius
+        )
+        seen = attacked_peak(a, layer, 64, 12, trial)
+        worst = sipp_theory.worst_relu_sum(
+            a, layer.incoming, layer.bias, 0.0, layer.centre, radius, steps=30
+        )
+        for kind in ("interval", "linear", "quadratic"):
+            if getattr(worst, kind) < seen - 1e-9 * (1 + abs(seen)):
+                raise Refuted(f"{kind} {getattr(worst, kind)!r} is below {seen!r}; trial {trial}")
+        if seen > 0.1:
+            ratios.append(worst.bound / seen)
+    return Found(
+        f"median ratio to the ascent {np.median(ratios):.2f}, largest {max(ratios):.2f}",
         cases=count,
     )
 

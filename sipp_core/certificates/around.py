@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.certificates.attack import ascend
-from sipp_core.neurons import Box, Difference, Domain, embedded
+from sipp_core.neurons import SYMBOLS, Box, Difference, Domain, embedded
 from sipp_core.pruning import PruneResult
+from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.numbers import Float
 
@@ -87,6 +88,7 @@ def certify_around(
     *,
     within: Box | None = None,
     attack_steps: int = 20,
+    symbols: int = SYMBOLS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> LocalCertificates:
@@ -103,6 +105,8 @@ def certify_around(
         radius: largest change of a coordinate, >= 0.
         within: the inputs that there are, as [0, 1] for pixels; boxes are cut to it.
         attack_steps: of gradient ascent.
+        symbols: generators of affine forms, at most, that bound layers of more than 2,048 values,
+            each about as dear as one input through both networks; 0 for intervals there.
         seed: of the attack's starts, >= 0.
         progress: callback (done, total, what).
 
@@ -127,19 +131,24 @@ def certify_around(
         raise ValueError(f"radius must be finite and at least 0; found {radius!r}")
     if len(inputs) == 0:
         raise ValueError("inputs must hold one input at least; found none")
+    whole("symbols", symbols, 0)
     put_back = embedded(dense, small, inputs[:2].expand(2, *inputs.shape[1:]))
+    first = inputs[:1].detach().double().cpu()
+    wide = Difference(dense, put_back, Domain.box(first, first), refine=False).wide
+    # Affine forms are of one region at a time.
+    size = 1 if wide and symbols else TOGETHER
     parts: list[tuple[np.ndarray, ...]] = []
     why = ""
-    for start in range(0, len(inputs), TOGETHER):
+    for start in range(0, len(inputs), size):
         if progress is not None:
             progress(start, len(inputs), "regions")
-        x = inputs[start : start + TOGETHER].detach().double().cpu()
+        x = inputs[start : start + size].detach().double().cpu()
         low, high = x - radius, x + radius
         if within is not None:
             low, high = torch.maximum(low, within.low), torch.minimum(high, within.high)
             if (low > high).any():
                 raise ValueError("an input lies outside within by more than the radius")
-        both = Difference(dense, put_back, Domain.box(low, high))
+        both = Difference(dense, put_back, Domain.box(low, high), symbols=symbols)
         parts.append(_around(both, attack_steps, seed))
         why = why or both.blame()
     bound, attack, proved, broken = (np.concatenate(p) for p in zip(*parts, strict=True))
@@ -157,7 +166,8 @@ def _around(both: Difference, steps: int, seed: int) -> tuple[np.ndarray, ...]:
     n, classes = scores.shape
     unit = torch.eye(classes, dtype=torch.float64)
     none = torch.zeros_like(unit)
-    moved = torch.maximum(both.bound(none, unit), both.bound(none, -unit)).amax(1)
+    moved = torch.maximum(both.bound(none, unit), both.bound(none, -unit))
+    moved = torch.minimum(moved, both.spans[both.output].gap).amax(1)
     label = scores.argmax(1)
     # Every class less the decision's: a margin with the sign turned.
     rival = unit[None] - unit[label][:, None]

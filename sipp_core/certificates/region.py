@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from sipp_core.certificates.around import LocalCertificates, both_modules, certify_around
 from sipp_core.certificates.attack import ascend
 from sipp_core.certificates.layer_region import LayerWorstCase, composed, worst_layers
-from sipp_core.neurons import Ball, Box, Difference, embedded
+from sipp_core.neurons import SYMBOLS, Ball, Box, Difference, embedded
 from sipp_core.pruning import PruneResult
+from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.numbers import Float
 
@@ -79,14 +80,16 @@ class RegionCertificate:
 def certify_region(
     model: nn.Module, pruned: nn.Module | PruneResult, region: Box | Ball, *,
     radius: None = None, outputs: Sequence[int] | None = None, steps: int = 100,
-    attack_steps: int = 100, seed: int = 0, progress: Progress | None = None,
+    attack_steps: int = 100, symbols: int = SYMBOLS, seed: int = 0,
+    progress: Progress | None = None,
 ) -> RegionCertificate: ...  # fmt: skip
 
 
 @overload
 def certify_region(
     model: nn.Module, pruned: nn.Module | PruneResult, region: Tensor, *, radius: float,
-    attack_steps: int = 100, seed: int = 0, progress: Progress | None = None,
+    attack_steps: int = 100, symbols: int = SYMBOLS, seed: int = 0,
+    progress: Progress | None = None,
 ) -> LocalCertificates: ...  # fmt: skip
 
 
@@ -99,6 +102,7 @@ def certify_region(
     outputs: Sequence[int] | None = None,
     steps: int = 100,
     attack_steps: int = 100,
+    symbols: int = SYMBOLS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> RegionCertificate | LocalCertificates:
@@ -120,6 +124,8 @@ def certify_region(
         outputs: which pre-activations of each layer NC-6 looks at; None for all, which NC-7 needs.
         steps: of the search for NC-6's parameters; 0 for the LP bound alone.
         attack_steps: of gradient ascent.
+        symbols: generators of affine forms, at most, that bound layers of more than 2,048 values,
+            each about as dear as one input through both networks; 0 for intervals there.
         seed: of the attack's starts, >= 0.
         progress: callback (done, total, what).
 
@@ -144,8 +150,9 @@ def certify_region(
         if outputs is not None:
             raise ValueError(f"outputs= is for a region; leave it out with radius={radius!r}")
         return certify_around(
-            model, pruned, region, radius, attack_steps=attack_steps, seed=seed, progress=progress
-        )
+            model, pruned, region, radius, attack_steps=attack_steps, symbols=symbols, seed=seed,
+            progress=progress,
+        )  # fmt: skip
     dense, small = both_modules(model, pruned)
     if radius is not None or not isinstance(region, Box | Ball):
         raise TypeError(
@@ -154,7 +161,7 @@ def certify_region(
         )
     domain = region.domain()
     put_back = embedded(dense, small, domain.centre.expand(2, *region.shape).to(_dtype(dense)))
-    both = Difference(dense, put_back, domain)
+    both = Difference(dense, put_back, domain, symbols=whole("symbols", symbols, 0))
     relaxed, spread = _ends(both)
     layers = worst_layers(both, dense, put_back, outputs, steps, attack_steps, seed, progress)
     over_layers = composed(both, dense, put_back, layers, outputs)
@@ -185,7 +192,9 @@ def _ends(both: Difference) -> tuple[Float, Float]:
     none = torch.zeros_like(unit)
     more, less = both.bound(none, unit)[0], -both.bound(none, -unit)[0]
     high, low = both.bound(unit, none)[0], -both.bound(-unit, none)[0]
-    return torch.maximum(more.abs(), less.abs()).numpy(), (high - low).clamp_min(0).numpy()
+    moved = torch.minimum(torch.maximum(more.abs(), less.abs()), span.gap.flatten())
+    spread = torch.minimum(high - low, (span.high - span.low).flatten())
+    return moved.numpy(), spread.clamp_min(0).numpy()
 
 
 def _attacked(both: Difference, count: int, steps: int, seed: int) -> Float:

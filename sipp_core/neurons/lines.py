@@ -65,7 +65,7 @@ def lines_of(act: str, span: Span) -> Lines:
     """Lines above and below an activation, and above and below how much it moves."""
     low, high = span.low, span.high
     if act == "relu":
-        up, over, down = _relu_lines(low, high)
+        up, over, down = relu_lines(low, high)
         under = torch.zeros_like(low)
     else:
         least, _ = _slopes(act, low, high)
@@ -100,7 +100,7 @@ def lines_of(act: str, span: Span) -> Lines:
         return Lines(up, over, down, under, rise, above_, fall, below_, none, none, none)
     # One of the two neurons is on, or off, throughout: both values for themselves, act(z + d) - a.
     alone = ~exact & ((low >= 0) | (high <= 0) | (below >= 0) | (above <= 0))
-    line, top, base = _relu_lines(below, above)
+    line, top, base = relu_lines(below, above)
     rise, fall = torch.where(alone, line, rise), torch.where(alone, base, fall)
     above_, below_ = torch.where(alone, top, above_), torch.where(alone, 0.0, below_)
     tip, tilt = torch.where(alone, line, 0.0), torch.where(alone, base, 0.0)
@@ -108,7 +108,7 @@ def lines_of(act: str, span: Span) -> Lines:
     return Lines(up, over, down, under, rise, above_, fall, below_, lean, tip, tilt)
 
 
-def _relu_lines(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def relu_lines(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Slope and constant of a line above relu, and the slope of one below."""
     on, off = low >= 0, high <= 0
     slope = torch.where(on, 1.0, torch.where(off, 0.0, high / (high - low).clamp_min(TINY)))

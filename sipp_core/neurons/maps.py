@@ -53,12 +53,21 @@ class Linear:
         absolute: the same with |weights| and |bias|.
         terms: most products that one sum of it, or of its transpose, adds up.
         weight: (out, in) where it is a matrix on the last axis, which is faster.
+        still: the map without its constant, where it has one.
     """
 
     plain: Apply
     absolute: Apply
     terms: int
     weight: Tensor | None = None
+    still: Apply | None = None
+
+    def without_constant(self, given: list[Tensor]) -> tuple[Tensor, Tensor | float]:
+        """Its linear part, and the size of what had to be taken off again for it."""
+        if self.still is not None:
+            return self.still(given), 0.0
+        constant = self.plain([torch.zeros_like(x[:1]) for x in given])
+        return self.plain(given) - constant, constant.abs()
 
     def transposed(self, coefficients: Tensor, shapes: list[torch.Size]) -> list[Tensor]:
         """Coefficients of the inputs that give these of the output.
@@ -272,7 +281,12 @@ def _weights(module: nn.Module) -> Linear:
     assert isinstance(weight, Tensor)
     terms = int(max(weight[0].numel(), weight.numel() // weight.shape[1])) + 4
     matrix = weight if isinstance(module, nn.Linear) else None
-    return Linear(lambda xs: plain(xs[0]), lambda xs: absolute(xs[0]), terms, matrix)
+    still = copy.deepcopy(plain)
+    still.register_parameter("bias", None)
+    return Linear(
+        lambda xs: plain(xs[0]), lambda xs: absolute(xs[0]), terms, matrix,
+        lambda xs: still(xs[0]),
+    )  # fmt: skip
 
 
 def _norm(module: nn.Module) -> Linear:
@@ -294,6 +308,7 @@ def _norm(module: nn.Module) -> Linear:
         lambda xs: xs[0] * along(xs[0], scale) + along(xs[0], shift),
         lambda xs: xs[0] * along(xs[0], scale.abs()) + along(xs[0], size),
         16,
+        still=lambda xs: xs[0] * along(xs[0], scale),
     )
 
 

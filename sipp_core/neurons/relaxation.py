@@ -17,6 +17,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from sipp_core.neurons.forms import Forms, met
 from sipp_core.neurons.lines import Lines, lines_of, through_activation
 from sipp_core.neurons.maps import Step, steps_of
 from sipp_core.neurons.regions import Domain
@@ -35,18 +36,23 @@ from sipp_core.neurons.spans import (
 MOST = 2**23
 # Values of a node that are refined by going back to the input, at most.
 REFINED = 2048
+# Generators of affine forms, at most, where a layer has more values than that.
+SYMBOLS = 8192
 
 
 class Difference:
     """Two networks of one architecture over a batch of regions.
 
     Without a second network the difference is that of the first from itself, 0. `first` and
-    `second` are copies of both in float64 on the CPU.
+    `second` are copies of both in float64 on the CPU. Layers of at most 2,048 values are bounded by
+    going back to the input; if there are larger ones and one region, affine forms of so many
+    `symbols` go forward through the networks, one pass each; 0 leaves intervals there.
     """
 
     def __init__(
-        self, model: nn.Module, other: nn.Module | None, domain: Domain, refine: bool = True
-    ) -> None:
+        self, model: nn.Module, other: nn.Module | None, domain: Domain, refine: bool = True,
+        symbols: int = SYMBOLS,
+    ) -> None:  # fmt: skip
         self.first = _exact(model)
         self.second = self.first if other is None else _exact(other)
         self.domain, self.paired = domain, other is not None
@@ -55,21 +61,50 @@ class Difference:
         self.lines: dict[str, Lines] = {}
         self.picks: dict[str, Pick] = {}
         with torch.no_grad():
+            for step in self.steps:
+                self.spans[step.name] = self._forward(step)
+            apart = refine and symbols > 0 and len(domain) == 1 and self.wide
+            forms = Forms(symbols) if apart else None
             for place, step in enumerate(self.steps):
                 self.spans[step.name] = self._forward(step)
+                if forms is not None:
+                    self._by_forms(forms, step)
                 if refine and self._is_refined(place):
                     self.spans[step.name] = self._refined(place)
 
-    def _is_refined(self, place: int) -> bool:
-        """Whether a node's intervals are worth going back for: an activation reads it."""
+    def _by_forms(self, forms: Forms, step: Step) -> None:
+        """Narrow a node's intervals by affine forms."""
+        span = self.spans[step.name]
+        before = self.spans[step.parents[0]] if step.parents else span
+        forms.go_on(step, self.domain, before, span, self.picks.get(step.name))
+        if step.name in forms.pairs and step.kind == "linear":
+            self.spans[step.name] = met(forms.pairs[step.name], span)
+        # A form is needed until the last step that reads it was made.
+        later = self.steps[self.steps.index(step) + 1 :]
+        for name in [n for n in forms.pairs if not any(n in s.parents for s in later)]:
+            del forms.pairs[name]
+
+    @property
+    def wide(self) -> bool:
+        """Whether a layer has more values than are bounded by going back to the input."""
+        return any(
+            self._is_loose(place) and self.spans[step.name].low[0].numel() > REFINED
+            for place, step in enumerate(self.steps)
+        )
+
+    def _is_loose(self, place: int) -> bool:
+        """Whether an activation reads a node whose intervals are not exact."""
         step = self.steps[place]
-        if step.kind != "linear" or self.spans[step.name].low[0].numel() > REFINED:
-            return False
         readers = [s for s in self.steps if step.name in s.parents]
-        if not any(s.kind == "activation" for s in readers):
+        if step.kind != "linear" or not any(s.kind == "activation" for s in readers):
             return False
         # Intervals are exact on a box until an activation was passed.
         return self.domain.ball or any(s.kind in ("activation", "max") for s in self.steps[:place])
+
+    def _is_refined(self, place: int) -> bool:
+        """Whether a node's intervals are worth going back for."""
+        small = self.spans[self.steps[place].name].low[0].numel() <= REFINED
+        return small and self._is_loose(place)
 
     def _refined(self, place: int) -> Span:
         span = self.spans[self.steps[place].name]
@@ -121,7 +156,8 @@ class Difference:
                 return text
             return (
                 f"{text}: its {count:,} values are too many to be bounded by going back to the "
-                f"input (at most {REFINED:,} are), and intervals grow from layer to layer"
+                f"input (at most {REFINED:,} are), and going forward every neuron that can be "
+                "on or off adds to all layers behind it"
             )
         return "no layer stands out: all its terms together pass it"
 

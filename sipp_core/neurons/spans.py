@@ -102,7 +102,8 @@ def _halves(lows: list[Tensor], highs: list[Tensor]) -> tuple[list[Tensor], ...]
     return middle, half, [torch.maximum(a.abs(), b.abs()) for a, b in zip(lows, highs, strict=True)]
 
 
-def _without_bias(linear: Linear, half: list[Tensor]) -> Tensor:
+def without_bias(linear: Linear, half: list[Tensor]) -> Tensor:
+    """|weights| times half widths."""
     zeros = [torch.zeros_like(x[:1]) for x in half]
     return (linear.absolute(half) - linear.absolute(zeros)) * (1 + 1e-15)
 
@@ -115,7 +116,7 @@ def _image(
     centre = linear.plain(middle)
     if not constant:
         centre = centre - linear.plain([torch.zeros_like(x) for x in middle])
-    reach = _without_bias(linear, half) + rounding(linear.terms) * linear.absolute(size) + TINY
+    reach = without_bias(linear, half) + rounding(linear.terms) * linear.absolute(size) + TINY
     return centre - reach, centre + reach
 
 
@@ -144,7 +145,7 @@ def _changed(first: Linear, second: Linear, half: list[Tensor]) -> Tensor:
     """|W^ - W| times half widths, where the weights can be had; else the sum of both."""
     if first.weight is not None and second.weight is not None:
         return half[0] @ (second.weight - first.weight).abs().T
-    return _without_bias(first, half) + _without_bias(second, half)
+    return without_bias(first, half) + without_bias(second, half)
 
 
 def act_range(act: str, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,8 +168,8 @@ def through_maximum(step: Step, given: Span, paired: bool) -> tuple[Span, Pick]:
     below, place = pooled(step.pool, given.below)
     above, _ = pooled(step.pool, given.above)
     both = first & _dominant(step, given.above, below, place) & (place == index)
-    less = torch.where(both, _gather(given.less, index), less)
-    more = torch.where(both, _gather(given.more, index), more)
+    less = torch.where(both, gather(given.less, index), less)
+    more = torch.where(both, gather(given.more, index), more)
     return Span(low, high, below, above, less, more).met(), Pick(index, first, both)
 
 
@@ -184,7 +185,8 @@ def _dominant(step: Step, high: Tensor, best: Tensor, index: Tensor) -> Tensor:
     return best >= rest
 
 
-def _gather(values: Tensor, index: Tensor) -> Tensor:
+def gather(values: Tensor, index: Tensor) -> Tensor:
+    """The values that maxima come from."""
     axes = index.ndim - 2
     return values.flatten(-axes).gather(-1, index.flatten(-axes)).view_as(index)
 

@@ -20,7 +20,7 @@ from sipp_core import (
     prune,
     prune_neurons,
 )
-from sipp_core.neurons import Difference, Domain, embedded
+from sipp_core.neurons import Difference, Domain, embedded, relaxation
 from tests.core.methods.conftest import relu_network, rows
 
 BOX = Box(torch.zeros(7), torch.ones(7))
@@ -88,6 +88,37 @@ def test_no_input_leaves_the_bounds(name: str, radius: float) -> None:
         slack = 1e-9 * (1 + seen.abs().max())
         assert (seen.amax(0) <= both.bound(value, difference) + slack).all()
         assert (seen.amin(0) >= -both.bound(-value, -difference) - slack).all()
+
+
+@pytest.mark.parametrize("name", ["convolution", "residual", "ReLU"])
+def test_affine_forms_hold_every_input_and_are_nearer_than_intervals(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers of more values than are bounded by going back: none leaves what forms allow."""
+    monkeypatch.setattr(relaxation, "REFINED", 0)
+    net, shape = NETS[name]
+    net = copy.deepcopy(net).double().eval()
+    other = copy.deepcopy(net)
+    rng = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.mul_((torch.rand(p.shape, generator=rng) < 0.8).double())
+    centre = torch.randn(1, *shape, generator=rng, dtype=torch.float64)
+    noise = torch.rand(2000, *shape, generator=rng, dtype=torch.float64) * 2 - 1
+    noise[:1000] = noise[:1000].sign()
+    for radius in (0.0, 1e-3, 0.3):
+        domain = Domain.box(centre - radius, centre + radius)
+        both = Difference(net, other, domain)
+        loose = Difference(net, other, domain, refine=False).spans[both.output]
+        span, x = both.spans[both.output], centre + radius * noise
+        with torch.no_grad():
+            f, g = net(x), other(x)
+        for seen, low, high in ((f, span.low, span.high), (g, span.below, span.above),
+                                (g - f, span.less, span.more)):  # fmt: skip
+            assert ((low - 1e-12 <= seen) & (seen <= high + 1e-12)).all()
+        assert (span.more - span.less <= (loose.more - loose.less) * (1 + 1e-9) + 1e-12).all()
+        if name == "convolution" and radius == 1e-3:
+            assert (span.more - span.less).max() < 0.3 * (loose.more - loose.less).max()
 
 
 def test_a_difference_is_never_wider_than_what_both_networks_allow() -> None:

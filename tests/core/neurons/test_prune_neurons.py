@@ -102,7 +102,7 @@ def test_reference_networks_save_load_certify_and_compress(
         assert torch.equal(again.model.eval()(x), result.model.eval()(x))
         # Middles of ranges that say nothing would have put outputs beyond all numbers.
         assert result.model.eval()(x).abs().max() < 1e4
-    found = certify_around(model, again, x[:1], 1e-9, attack_steps=3)
+    found = certify_around(model, again, x[:1], 1e-9, attack_steps=3, symbols=0)
     assert (found.attack <= found.bound).all() and np.isfinite(found.bound).all()
     small = decompress(compress(again.model).content, again.model).state_dict()
     assert all(torch.equal(small[k], v) for k, v in again.model.state_dict().items())
@@ -115,7 +115,7 @@ def test_a_network_too_wide_to_be_bounded_says_where() -> None:
     model, shape = models.pretrained("resnet-20"), models.input_shape("resnet-20")
     box = Box(torch.zeros(shape), torch.ones(shape))
     result = prune_neurons(model, box, method="norm", keep=0.7)
-    found = certify_around(model, result, torch.rand(1, *shape), 1e-4, attack_steps=2)
+    found = certify_around(model, result, torch.rand(1, *shape), 1e-4, attack_steps=2, symbols=0)
     assert not found.proved.any()
     assert "'block" in found.why and "too many to be bounded" in found.why
     assert found.why in found.sentence()
