@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 import sipp_theory
 from sipp_core.pruning import promise
@@ -185,7 +186,8 @@ def draw_sizes(table: Table, scores: Float, eps: float, joint: bool = False) -> 
     if table.tail is not None:
         return np.concatenate([
             sipp_theory.tail_draws(
-                table.weight[part], rows, scores[part], eps, table.failure, exact=table.tail.exact
+                table.weight[part], rows, scores[part], eps, table.failure, exact=table.tail.exact,
+                threads=torch.get_num_threads(),
             )
             for part, rows in table.groups()
         ], axis=1)  # fmt: skip

@@ -103,7 +103,8 @@ def tail_of_draws(table: Table, tail: NeuronTail, scores: Float, draws: Float) -
     given = np.where(lost, np.inf, draws)
     eps = np.concatenate([
         sipp_theory.tail_draws_error(
-            table.weight[part], rows, scores[part], given[:, part], table.failure, exact=tail.exact
+            table.weight[part], rows, scores[part], given[:, part], table.failure, exact=tail.exact,
+            threads=torch.get_num_threads(),
         )
         for part, rows in table.groups()
     ])  # fmt: skip

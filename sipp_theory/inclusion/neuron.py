@@ -153,7 +153,7 @@ def tail_error(
 
 def tail_draws_error(
     weight: ArrayLike, rows: ArrayLike, scores: ArrayLike, draws: ArrayLike, delta: ArrayLike,
-    *, exact: bool = False,
+    *, exact: bool = False, threads: int = 1,
 ) -> Float:  # fmt: skip
     """Error of each neuron when weights of each sign are drawn with replacement.
 
@@ -168,6 +168,7 @@ def tail_draws_error(
             that is kept whole.
         delta: failure probability of a neuron at one row, in (0, 1).
         exact: by convolution in place of Chernoff's bound.
+        threads: pairs of neuron and row to work on at a time, >= 1; the same bits for any number.
 
     Returns:
         (out,) float64 relative to z~, rounded up; +inf where a weight that counts is never drawn.
@@ -187,7 +188,7 @@ def tail_draws_error(
     m = np.asarray(draws, dtype=np.float64)
     if m.shape != (2, len(w)) or not (m >= 0).all() or (m[np.isfinite(m)] % 1 != 0).any():
         raise ValueError(f"draws must be (2, out) whole numbers >= 0, or +inf; found {draws!r}")
-    law = GivenDraws(w, a, s, size, failure, exact, given=m)
+    law = GivenDraws(w, a, s, size, failure, exact, threads, given=m)
     asked = np.where(w > 0, m[0][:, None], m[1][:, None])
     return _worst_of(law, _lost(w, a, np.where(np.isinf(asked), 1.0, s * (asked > 0))))
 
@@ -239,7 +240,7 @@ def tail_rate(
 
 def tail_draws(
     weight: ArrayLike, rows: ArrayLike, scores: ArrayLike, eps: ArrayLike, delta: ArrayLike,
-    *, exact: bool = False,
+    *, exact: bool = False, threads: int = 1,
 ) -> Float:  # fmt: skip
     """Draws from each sign of each neuron with which eps is promised.
 
@@ -253,6 +254,7 @@ def tail_draws(
         eps: error relative to z~, in (0, 1).
         delta: failure probability of a neuron at one row, in (0, 1).
         exact: by convolution in place of Chernoff's bound.
+        threads: pairs of neuron and row to work on at a time, >= 1; the same bits for any number.
 
     Returns:
         (2, out) float64 draws from the weights above and below 0; +inf for a sign that is kept
@@ -271,6 +273,6 @@ def tail_draws(
     """
     w, a, s, size, failure = _layer(weight, rows, scores, delta)
     target = one_number("eps", nm.probability("eps", eps))
-    law = Draws(w, a, s, size, failure, exact)
+    law = Draws(w, a, s, size, failure, exact, threads)
     draws = law.draws(least_rates(law, target), np.arange(len(w)))
     return np.where(_lost(w, a, s), np.inf, draws)

@@ -16,9 +16,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from sipp_theory.draws.cramer import inverse_rate
 from sipp_theory.draws.exact import draws_tail
-from sipp_theory.draws.law_of_a_draw import ROUNDING, LogMgf
 from sipp_theory.inclusion.poisson_tail import coins_tail
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import UNIT, Float
@@ -30,9 +28,9 @@ BLOCK = 2**21
 Part = Callable[[int, int], None]
 
 
-def coin_loops() -> ModuleType:
-    """The compiled loops, loaded when they are first used: a compiler takes its time."""
-    return import_module("sipp_theory.inclusion.coin_loops")
+def loops_of(name: str) -> ModuleType:
+    """Compiled loops, loaded when they are first used: a compiler takes its time."""
+    return import_module(f"sipp_theory.inclusion.{name}")
 
 
 def in_threads(part: Part, count: int, threads: int) -> None:
@@ -74,6 +72,10 @@ class Layer(ABC):
         """Signed shares w a/z~ of pairs (neuron, row), (b, k); 0 where z~ is."""
         part, size = self.weight[neurons] * self.rows[rows], self.size[neurons, rows][:, None]
         return np.divide(part, size, out=np.zeros_like(part), where=size > 0)
+
+    def _given(self) -> tuple[Float, ...]:
+        given = self.weight, self.scores, self.rows, self.size, self.log
+        return tuple(np.ascontiguousarray(array, np.float64) for array in given)
 
     @abstractmethod
     def certain(self) -> Float:
@@ -170,7 +172,7 @@ class Coins(Layer):
     def chernoff(self, rate: Float, neurons: Index, rows: Index) -> Float:
         """Both tails at ln(2/delta)."""
         error = np.empty(neurons.size)
-        coin_loops().pair_errors(*self._given(), rate, neurons, rows, error)
+        loops_of("coin_loops").pair_errors(*self._given(), rate, neurons, rows, error)
         return error
 
     def worst(self, rate: Float, neurons: Index, floor: float = 0.0) -> tuple[Float, Index]:
@@ -178,11 +180,10 @@ class Coins(Layer):
         if self.exact:
             return super().worst(rate, neurons, floor)
         error, where = np.empty(neurons.size), np.empty(neurons.size, np.intp)
+        loops, layer = loops_of("coin_loops"), self._given()
 
         def part(first: int, last: int) -> None:
-            coin_loops().worst_errors(
-                *self._given(), rate, floor, neurons, first, last, error, where
-            )
+            loops.worst_errors(*layer, rate, floor, neurons, first, last, error, where)
 
         in_threads(part, neurons.size, self.threads)
         return error, where
@@ -192,16 +193,13 @@ class Coins(Layer):
         if self.exact:
             return None
         rate, certain = np.empty(len(self.weight)), self.certain()
+        loops, layer = loops_of("coin_loops"), self._given()
 
         def part(first: int, last: int) -> None:
-            coin_loops().least_rates(*self._given(), eps, certain, tolerance, first, last, rate)
+            loops.least_rates(*layer, eps, certain, tolerance, first, last, rate)
 
         in_threads(part, rate.size, self.threads)
         return rate
-
-    def _given(self) -> tuple[Float, ...]:
-        given = self.weight, self.scores, self.rows, self.size, self.log
-        return tuple(np.ascontiguousarray(array, np.float64) for array in given)
 
     def tail(self, rate: float, neuron: int, row: int) -> float:
         """By convolution of two-point laws."""
@@ -285,21 +283,14 @@ class Draws(Layer):
 
     def at(self, m: Float, neurons: Index, rows: Index) -> Float:
         """Error of pairs for given numbers of draws, (b,)."""
-        laws = self._laws(m, neurons, rows)
-        variance = sum(times * (q * v**2).sum(axis=1) for v, q, times in laws)
-        assert isinstance(variance, np.ndarray)
-        reach = [
-            sum(times * np.maximum(side * v, 0.0).max(axis=1, initial=0.0) for v, _, times in laws)
-            for side in (1.0, -1.0)
-        ]
-        # A law that is constant up to rounding carries no error.
-        dust = [np.abs(v).max(axis=1, initial=0.0) * times for v, _, times in laws]
-        variance = np.where(np.max(dust, axis=0) < 1e-13, 0.0, variance)
-        y = self.log[neurons]
-        return np.maximum(
-            inverse_rate(_draws_log_mgf(laws, 1.0), variance, y, np.asarray(reach[0])),
-            inverse_rate(_draws_log_mgf(laws, -1.0), variance, y, np.asarray(reach[1])),
-        )
+        error = np.empty(neurons.size)
+        loops, layer, m = loops_of("draw_loops"), self._given(), np.ascontiguousarray(m)
+
+        def part(first: int, last: int) -> None:
+            loops.pair_errors(*layer, m, neurons, rows, first, last, error)
+
+        in_threads(part, neurons.size, self.threads)
+        return error
 
     def tail(self, rate: float, neuron: int, row: int) -> float:
         """By convolution of the laws of a draw."""
@@ -307,29 +298,6 @@ class Draws(Layer):
         laws = self._laws(m, np.array([neuron]), np.array([row]))
         parts = [(v[0][q[0] > 0], q[0][q[0] > 0], float(t[0])) for v, q, t in laws if q.any()]
         return draws_tail(parts, float(self.delta[neuron]))
-
-
-def _draws_log_mgf(laws: list[tuple[Float, Float, Float]], side: float) -> LogMgf:
-    """K(mu) = sum over signs of m ln sum_j q_j e^(mu v_j), v centred over m, rounded up."""
-
-    def moments(mu: Float) -> tuple[Float, Float, Float]:
-        k, first, second = (np.zeros_like(mu) for _ in range(3))
-        for v, q, times in laws:
-            drawn = q.any(axis=1)
-            with np.errstate(divide="ignore"):
-                exponent = mu[:, None] * side * v + np.log(q)
-            shift = np.where(drawn, exponent.max(axis=1, initial=-np.inf), 0.0)
-            mass = np.exp(exponent - shift[:, None])
-            total = np.where(drawn, mass.sum(axis=1), 1.0)
-            mean = side * (mass * v).sum(axis=1) / total
-            square = (mass * v**2).sum(axis=1) / total
-            rise = np.maximum(shift + np.log(total), 0.0) + ROUNDING * (1 + np.abs(shift))
-            k += np.where(drawn, times * rise, 0.0)
-            first += np.where(drawn, times * mean, 0.0)
-            second += np.where(drawn, times * np.maximum(square - mean**2, 0.0), 0.0)
-        return k, first, second
-
-    return moments
 
 
 @dataclass(frozen=True, eq=False)

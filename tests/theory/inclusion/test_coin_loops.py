@@ -44,3 +44,10 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
     assert (one == three).all() and (one > 0).all()
     alone = [sipp_theory.tail_error(w[i : i + 1], a, p[i : i + 1], delta[i])[0] for i in range(13)]
     np.testing.assert_allclose(one, alone, rtol=1e-12)
+    one, three = (sipp_theory.tail_draws(w, a, s, 0.6, 0.05, threads=n) for n in (1, 3))
+    assert (one == three).all() and np.isfinite(one).any()
+    one, three = (
+        sipp_theory.tail_draws_error(w, a, s, np.full((2, 13), 20.0), 0.05, threads=n)
+        for n in (1, 3)
+    )
+    assert (one == three).all() and (one > 0).all()
