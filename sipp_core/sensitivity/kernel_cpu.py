@@ -87,6 +87,20 @@ def _list_entries(columns, start, stop, left, right, levels, rows, values, ends,
 
 
 @compiled
+def _active_inputs(activations):
+    """Sum of each row over its largest entry, inf for a row of zeros."""
+    found = np.empty(len(activations), activations.dtype)
+    for x in range(len(activations)):
+        row = activations[x]
+        total, peak = row[0], row[0]
+        for a in row[1:]:
+            total += a
+            peak = a if a > peak else peak
+        found[x] = total / peak if peak > 0 else np.inf
+    return found
+
+
+@compiled
 def _tile(inverse, order, first, last, out, lanes, tile, top):
     """Copy one block's denominators of `lanes` neurons side by side, and find the largest."""
     top[:, :] = 0
@@ -221,12 +235,12 @@ def raise_maxima(
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
     """
     out, fan_in = weight.shape
-    order = torch.arange(activations.shape[0])
+    given = [t.detach().contiguous().numpy() for t in (weight, inverse, activations)]
+    order = np.arange(activations.shape[0])
     if setter is None and len(order) > ROWS:
         # Rows with few active inputs have the largest shares; after them most lists raise nothing.
-        effective = activations.sum(dim=1) / activations.amax(dim=1)
-        order = effective.nan_to_num(nan=torch.inf).argsort()
-    given = [t.detach().contiguous().numpy() for t in (weight, inverse, activations, order)]
+        order = np.argsort(_active_inputs(given[2]))
+    given.append(order)
     track, places = (
         setter is not None,
         np.empty((0, 0), np.int64) if setter is None else setter.numpy(),
