@@ -39,6 +39,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = dict([*pages_of_claims(), *pages_of_packages()])
     for file in [file for file in files if file.src_uri.startswith(RUN)]:
         notebook = jupytext.reads(file.content_string, fmt="md")
+        for cell in notebook.cells:  # a block with a title is a file
+            if title := cell.metadata.pop("title", None):
+                cell.source = f"%%writefile {title}\n{cell.source}"
         name = str(Path(file.src_uri).with_suffix(".ipynb"))
         files.append(File.generated(config, name, content=jupytext.writes(notebook, fmt="ipynb")))
     for name, content in made.items():

@@ -66,6 +66,8 @@ def test_a_tutorial_is_a_notebook_too(site: Path) -> None:
     notebook = json.loads((site / "tutorials" / "prune.ipynb").read_text("utf-8"))
     kinds = [cell["cell_type"] for cell in notebook["cells"]]
     assert "code" in kinds and "markdown" in kinds
+    page = json.loads((site / "howto" / "torchvision.ipynb").read_text("utf-8"))
+    assert any("".join(cell["source"]).startswith("%%writefile nets.py") for cell in page["cells"])
     assert 'href="prune.ipynb"' in (site / "tutorials" / "prune.html").read_text("utf-8")
 
 
