@@ -5,7 +5,7 @@ Method x bound x mode x modifier x dtype x activations x layer. Which are accept
 a layer of another shape or of whole channels has a family of its own (MS, PF, NC).
 
 The quick profile looks at combinations that hold every pair of levels, the full one at every
-triple; `python -m proofs_check.keeping.matrix FILE PART PARTS` looks at every PARTS-th of all from
+triple; `python -m proofs_check.keeping FILE PART PARTS` looks at every PARTS-th of all from
 PART on (from 0), a line of JSON each, and goes on where FILE ends.
 """
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -332,15 +331,12 @@ def _part(part: int) -> Body:
 COMBINATIONS = tuple(map(_part, range(PARTS)))
 
 
-def _whole(path: Path, part: int, parts: int) -> None:
+def whole(path: Path, part: int, parts: int) -> None:
     """Look at combinations that the file does not hold yet, a line of JSON each."""
-    done = {json.loads(line)["place"] for line in path.open()} if path.exists() else set()
+    lines = path.read_text().splitlines() if path.exists() else []
+    done = {json.loads(line)["place"] for line in lines}
     with path.open("a") as file, one_thread():
         for place, one in enumerate(accepted()):
             if place % parts == part and place not in done:
                 found = {"place": place, "of": str(one)} | asdict(look(one, place, 0))
                 print(json.dumps(found), file=file, flush=True)
-
-
-if __name__ == "__main__":
-    _whole(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
