@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sipp_cli import certifying, edge, inputs, networks, options, places, pruning, render
+from sipp_cli import certifying, edge, inputs, networks, options, places, pruning, ranks, render
 
 if TYPE_CHECKING:
     from sipp_core import SparsestResult
@@ -110,6 +110,8 @@ def command(
 
     The target is a relative output error (--eps) or a drop of accuracy (--drop).
 
+    Started by torchrun, the processes share calibration and tests; the first one writes and prints.
+
     Exit code 1: not even the densest network is certified.
     """
     import sipp_core
@@ -127,7 +129,7 @@ def command(
     if source is None:
         raise ValueError("--inputs names the held-out inputs: a file or a data set")
     places.check({"--out": out}, {"--weights": weights, "--data": data, "--inputs": source})
-    network = networks.build(model, seed, networks.device(device), images)
+    network = networks.build(model, seed, networks.device(ranks.device(device)), images)
     rule = pruning.method_of(method, setting or [])
     needs = rule.needs(make_request(rule, network.model, keep=1.0, scope=scope))
     train_set = inputs.dataset(data, data_dir, network.flat) if named else None
@@ -157,17 +159,25 @@ def command(
     # All that can be refused is, before minutes are spent on training.
     with contextlib.suppress(pruning.AllRight):
         search(pruning.NoInputs())
-    networks.give_weights(network, weights, train_set, train, data_dir, seed)
+    ranks.join()
+    ranks.only_first(
+        lambda: networks.give_weights(network, weights, train_set, train, data_dir, seed)
+    )
+    ranks.share(network.model)
 
-    with render.progress() as progress:
+    with render.progress() if ranks.rank() == 0 else contextlib.nullcontext() as progress:
         best = search(given, progress=progress)
-    if out is not None and best.result is not None:
-        best.result.save(out)
-    if json:
-        render.show_json(best.summary() | {"out": out, "calibration_size": why})
-    else:
-        _show(best, out)
-        if why is not None:
-            render.show(f"Calibrated on {why}.")
+
+    def finish() -> None:
+        if out is not None and best.result is not None:
+            best.result.save(out)
+        if json:
+            render.show_json(best.summary() | {"out": out, "calibration_size": why})
+        else:
+            _show(best, out)
+            if why is not None:
+                render.show(f"Calibrated on {why}.")
+
+    ranks.only_first(finish)
     if best.result is None:
         raise typer.Exit(edge.UNMET)

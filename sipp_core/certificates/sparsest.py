@@ -35,6 +35,8 @@ from sipp_core.runtime.inputs import Inputs
 from sipp_core.runtime.isolation import isolated
 from sipp_core.runtime.outputs import Output
 from sipp_core.runtime.padding import Mask
+from sipp_core.runtime.processes import processes
+from sipp_core.runtime.provenance import fingerprint
 from sipp_core.sensitivity.calibrate import Calibration
 
 KEEPS = (
@@ -106,6 +108,10 @@ def sparsest(
 ) -> SparsestResult:
     """Find the sparsest pruned network that provably meets a target on fresh inputs.
 
+    Within a process group of torch.distributed every process makes the same call, calibration and
+    tests are shared out as in `calibrate` and `certify`, and each gets the same result, with the
+    bits of one process.
+
     The target is an error eps that at most a share delta of fresh inputs exceeds, or a drop of
     accuracy. Keep ratios are tested from dense to sparse, each at level 1 - confidence, and the
     first failure ends the search; the family-wise error stays at that level because the order was
@@ -136,6 +142,7 @@ def sparsest(
     Raises:
         TypeError: as `prune`.
         ValueError: as `prune` and `certify`; no target or two; or keeps not strictly decreasing.
+        ConnectionError: a process of the group has ended or does not answer.
 
     Claim: CT-3, CT-6. Source: Maurer et al. 1995, fixed-sequence testing.
 
@@ -170,6 +177,10 @@ def sparsest(
         if isinstance(calibration, Calibration)
         else calibrate_for(rule, first, calibration, mask=mask)
     )
+    group = processes()
+    if group is not None:
+        targets = {"(eps, delta, drop, confidence)": (eps, delta, drop, confidence)}
+        group.agree(targets | {"keeps": ratios, "(method, scope)": (rule.name, scope)})
     best: tuple[PruneResult, Measurements] | None = None
     counts: list[int] = []
     drops: list[float] = []
@@ -182,8 +193,12 @@ def sparsest(
         if index == 0:
             seen = look_at(held, origin_of(candidate.model))
             refuse_reuse(candidate.model, seen, allow_repeats)
+            if group is not None:
+                group.agree({"held-out inputs": seen.sha256})
             if truth is not None and len(truth) != seen.n:
                 raise ValueError(f"there are {len(truth)} labels for {seen.n} inputs")
+        if group is not None:
+            group.agree({"pruned network": fingerprint(candidate.model)})
         found = measure(
             model, candidate.model, held, [RelativeL2()], labels=truth, output=output, mask=mask
         )

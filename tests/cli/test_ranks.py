@@ -1,4 +1,4 @@
-"""`sipp prune` and `sipp certify` in several processes: one file, one voice, one exit code."""
+"""`sipp prune`, `sparsest`, `certify` in several processes: one file, one voice, one exit code."""
 
 from __future__ import annotations
 
@@ -101,3 +101,16 @@ def test_any_number_of_processes_writes_one_certificate(
     both = ranks(["verify", str(tmp_path / "2.json")], environment, 2)
     assert [code for code, _, _ in both] == [0, 0], both[0][1]
     assert both[0][1].startswith("yes") and both[1][1] == ""
+
+
+def test_a_search_is_that_of_one_process(
+    words: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    outs = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    search = ["sparsest", *words[1:], "--method", "magnitude", "--keeps", "0.8,0.5,0.02"]
+    search += ["--drop", "0.15", "--json", "--out"]
+    alone = ranks([*search, str(outs[0])], environment, 1)[0]
+    first, second = ranks([*search, str(outs[1])], environment, 2)
+    assert alone[0] == first[0] == second[0] == 0, first[2] + second[2]
+    assert first[1].replace(str(outs[1]), str(outs[0])) == alone[1] and second[1] == ""
+    assert outs[0].read_bytes() == outs[1].read_bytes()
