@@ -94,6 +94,10 @@ class Entrywise(Planned):
         """SP-1, the bound's claim, and the spectral error of the layer."""
         return ("SP-1", request.bound.claim, "MS-1")
 
+    def apart(self, request: Request) -> bool:
+        """A note speaks of all layers."""
+        return False
+
     def notes(
         self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],
         multipliers: Sequence[Float],

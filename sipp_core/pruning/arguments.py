@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from torch import nn
 
@@ -31,52 +33,45 @@ def _fraction(name: str, value: float | None, closed: bool) -> None:
         raise ValueError(f"{name} must lie in (0, 1{']' if closed else ')'}; found {value!r}")
 
 
-def make_request(
-    method: Method,
-    model: nn.Module,
-    *,
-    keep: float | None = None,
-    eps: float | None = None,
-    delta: float | None = None,
-    scope: str | None = None,
-    bound: str | Bound | None = None,
-    coverage_factor: float = 1.0,
-    seed: int = 0,
-    points: int | None = None,
-    masks: bool = False,
-    refit: bool = False,
-    output: Output = None,
-    effective: bool = False,
-    candidates: int | None = None,
-    pattern: str | None = None,
-    progress: Progress | None = None,
-) -> Request:
+@dataclass(frozen=True)
+class Arguments:
+    """What `prune` takes beside model, inputs and method, each as described there."""
+
+    keep: float | None = None
+    eps: float | None = None
+    delta: float | None = None
+    scope: str | None = None
+    bound: str | Bound | None = None
+    coverage_factor: float = 1.0
+    seed: int = 0
+    points: int | None = None
+    masks: bool = False
+    refit: bool = False
+    output: Output = None
+    effective: bool = False
+    candidates: int | None = None
+    pattern: str | None = None
+    progress: Progress | None = None
+
+
+def named_in(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the arguments of a call, by name, those of a request."""
+    return {one.name: given[one.name] for one in fields(Arguments) if one.name in given}
+
+
+def make_request(method: Method, model: nn.Module, **given: Any) -> Request:
     """Validate the arguments of `prune`, and refuse those that the method does not use.
 
     Args:
         method: the method.
         model: the user's model.
-        keep: as in `prune`, and so are all that follow.
-        eps: relative error.
-        delta: failure probability.
-        scope: "layer" or "global".
-        bound: name of a bound, or a bound.
-        coverage_factor: C >= 1.
-        seed: of every draw.
-        points: activation rows a layer.
-        masks: whether the new model shall carry masks.
-        refit: whether kept weights are solved for again.
-        output: what counts of the model's answer.
-        effective: whether effective weights alone are kept.
-        candidates: draws that bound="measured" chooses from.
-        pattern: which sets of weights may stay.
-        progress: callback.
+        given: arguments of `prune`, by name.
 
     Returns:
         The request; no input has been read.
 
     Raises:
-        TypeError: a number that is none.
+        TypeError: a number that is none, or a name that is no argument.
         ValueError: a value out of range, or an argument without effect.
 
     Example:
@@ -84,8 +79,10 @@ def make_request(
         >>> make_request(Wanda(), nn.Linear(2, 1), keep=0.5).target
         Keep(fraction=0.5, scope='layer')
     """
-    if pattern is not None:
-        keep = _kept_by(pattern, keep, eps, effective)
+    asked = Arguments(**given)
+    keep, eps = asked.keep, asked.eps
+    if asked.pattern is not None:
+        keep = _kept_by(asked.pattern, keep, eps, asked.effective)
     if (keep is None) == (eps is None):
         raise ValueError(
             "give either keep=... (budget mode) or eps=... and delta=... (guarantee mode); found "
@@ -93,71 +90,71 @@ def make_request(
         )
     _fraction("keep", keep, closed=True)
     _fraction("eps", eps, closed=False)
-    _fraction("delta", delta, closed=False)
-    if scope not in (None, "layer", "global"):
-        raise ValueError(f"scope must be 'layer' or 'global'; found {scope!r}")
-    _number("coverage_factor", coverage_factor)
-    if not (math.isfinite(coverage_factor) and coverage_factor >= 1):
-        raise ValueError(f"coverage_factor must be at least 1; found {coverage_factor!r}")
-    best = method.guarantee_bound if eps is not None and coverage_factor == 1 else None
-    chosen = _bound(method, best if bound is None else bound)
+    _fraction("delta", asked.delta, closed=False)
+    if asked.scope not in (None, "layer", "global"):
+        raise ValueError(f"scope must be 'layer' or 'global'; found {asked.scope!r}")
+    _number("coverage_factor", asked.coverage_factor)
+    if not (math.isfinite(asked.coverage_factor) and asked.coverage_factor >= 1):
+        raise ValueError(f"coverage_factor must be at least 1; found {asked.coverage_factor!r}")
+    best = method.guarantee_bound if eps is not None and asked.coverage_factor == 1 else None
+    chosen = _bound(method, best if asked.bound is None else asked.bound)
     _refuse_unused(
         method,
         keep=keep,
         eps=eps,
-        scope=None if scope == method.default_scope else scope,
-        bound=None if bound is None else chosen.name,
-        coverage_factor=None if coverage_factor == 1 else coverage_factor,
-        masks=masks or None,
-        refit=refit or None,
-        effective=effective or None,
-        pattern=pattern,
+        scope=None if asked.scope == method.default_scope else asked.scope,
+        bound=None if asked.bound is None else chosen.name,
+        coverage_factor=None if asked.coverage_factor == 1 else asked.coverage_factor,
+        masks=asked.masks or None,
+        refit=asked.refit or None,
+        effective=asked.effective or None,
+        pattern=asked.pattern,
     )
-    _check_measured(method, chosen, eps, refit, candidates)
+    _check_measured(method, chosen, eps, asked.refit, asked.candidates)
     measured = isinstance(chosen, Measured)
-    if eps is not None and delta is None and not method.certain and not measured:
+    if eps is not None and asked.delta is None and not method.certain and not measured:
         raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
-    if eps is not None and scope not in (None, method.default_scope):
-        raise ValueError(f"scope divides a budget: give it with keep=...; found {scope!r}")
-    refuse_coverage(chosen, coverage_factor)
+    if eps is not None and asked.scope not in (None, method.default_scope):
+        raise ValueError(f"scope divides a budget: give it with keep=...; found {asked.scope!r}")
+    refuse_coverage(chosen, asked.coverage_factor)
     if keep is not None:
-        target = Keep(float(keep), method.default_scope if scope is None else scope)
+        target = Keep(float(keep), method.default_scope if asked.scope is None else asked.scope)
     else:
         assert eps is not None
         target = Within(float(eps))
     request = Request(
         model=model,
         target=target,
-        delta=DEFAULT_DELTA if delta is None else float(delta),
+        delta=DEFAULT_DELTA if asked.delta is None else float(asked.delta),
         bound=chosen,
-        coverage_factor=float(coverage_factor),
-        seed=whole("seed", seed, 0),
+        coverage_factor=float(asked.coverage_factor),
+        seed=whole("seed", asked.seed, 0),
         points=0,
-        masks=masks,
-        refit=refit,
-        effective=effective,
-        progress=progress,
-        output=output,
-        pattern=pattern,
-        candidates=whole("candidates", 1 if candidates is None else candidates, 1),
+        masks=asked.masks,
+        refit=asked.refit,
+        effective=asked.effective,
+        progress=asked.progress,
+        output=asked.output,
+        pattern=asked.pattern,
+        candidates=whole("candidates", 1 if asked.candidates is None else asked.candidates, 1),
     )
-    if masks and refit:
+    if asked.masks and asked.refit:
         raise ValueError("refit=True writes new weights, not masks; leave masks=False")
-    if effective and eps is not None:
+    if asked.effective and eps is not None:
         raise ValueError(
             "effective=True spends what is freed of a budget: give it with keep=...; found "
             f"eps={eps!r}"
         )
     method.check(request)
     rows = chosen.knows in ("shares", "neuron") or measured or method.needs(request).rows
-    if points is not None and not rows:
+    if asked.points is not None and not rows:
         raise ValueError(
             f"method {method.name!r} with bound {chosen.name!r} looks at no activation rows; leave "
-            f"out points={points!r}"
+            f"out points={asked.points!r}"
         )
-    if points is not None:
-        whole("points", points, 1)
-    return replace(request, points=(points or DEFAULT_POINTS) if rows else 0)
+    if asked.points is not None:
+        whole("points", asked.points, 1)
+    return replace(request, points=(asked.points or DEFAULT_POINTS) if rows else 0)
 
 
 def _kept_by(pattern: str, keep: float | None, eps: float | None, effective: bool) -> float | None:

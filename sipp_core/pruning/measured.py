@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class Measured(Bound):
 
 
 MEASURED = Measured()
+# Weights that are held in float64 at once.
+BLOCK = 1 << 22
 
 
 def measured_errors(
@@ -86,33 +88,30 @@ def measured_errors(
     layers = list(layers)
     stream, example = _peeked(stream)
     moved = {} if example is None else _moved_norms(dense, pruned, layers, example)
-    known: dict[str, tuple[PrunableLayer, list[Float], list[Float], Float]] = {}
+    known: dict[str, tuple[PrunableLayer, Tensor, Tensor, Float]] = {}
     errors: dict[str, Float] = {}
     for layer in (each.within(dense) for each in layers):
         module = layer_of(pruned, layer.name)
-        old = layer.weight.double().cpu().numpy()
         if isinstance(module, TwoLayers) or not isinstance(getattr(module, "weight", None), Tensor):
             continue
-        new = weight_of(module).detach().flatten(1).double().cpu().numpy()
+        old, new = layer.weight, weight_of(module).detach().flatten(1)
         if new.shape != old.shape:
             continue
         bias = [m.bias.detach().double().cpu().numpy() if isinstance(m.bias, Tensor) else 0.0
                 for m in (layer.module, module)]  # fmt: skip
         change = np.asarray(bias[1] - bias[0]) + moved.get(layer.name, 0.0)
         shift = np.broadcast_to(change, old.shape[:1])
-        split = [np.split(part, layer.groups) for part in (old, new)]
-        known[layer.name] = layer, split[0], split[1], shift.reshape(layer.groups, -1)
+        known[layer.name] = layer, old, new, shift
         errors[layer.name] = np.zeros(len(old))
 
     def see(name: str, given: Tensor) -> None:
         layer, old, new, shift = known[name]
         for tile in tiles(layer, rows_kept(layer, given.detach(), padding[0])):
             rows = tile.double().cpu().numpy()
-            worst = [
-                sipp_theory.measured_error(old[g], new[g], rows[g], shift[g])
-                for g in range(layer.groups)
-            ]
-            errors[name] = np.maximum(errors[name], np.concatenate(worst))
+            for group, part in parts(len(old), layer.groups, old.shape[1]):
+                before, after = (w[part].double().cpu().numpy() for w in (old, new))
+                worst = sipp_theory.measured_error(before, after, rows[group], shift[part])
+                errors[name][part] = np.maximum(errors[name][part], worst)
 
     padding: list[Tensor | None] = [None]
     device = model_device(dense)
@@ -124,6 +123,14 @@ def measured_errors(
     if group is not None:
         errors = {n: group.maximum(torch.from_numpy(e)).cpu().numpy() for n, e in errors.items()}
     return errors
+
+
+def parts(out: int, groups: int, width: int) -> Iterator[tuple[int, slice]]:
+    """Neurons in blocks of about BLOCK weights, each within a group, whose number comes first."""
+    size, step = out // groups, max(1, BLOCK // width)
+    for group in range(groups):
+        for first in range(group * size, (group + 1) * size, step):
+            yield group, slice(first, min(first + step, (group + 1) * size))
 
 
 def _peeked(stream: Iterable[Given]) -> tuple[Iterable[Given], Given | None]:

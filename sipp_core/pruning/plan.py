@@ -74,6 +74,30 @@ class LayerPlan:
         return np.stack(kept)
 
 
+class _ANumberEach:
+    """A field of a float64 number for each weight, kept in the fewest bytes that lose none."""
+
+    def __init__(self, name: str) -> None:
+        self.kept = f"_{name}"
+
+    def __get__(self, plan: LayerPlan, owner: type | None = None) -> Float:
+        return vars(plan)[self.kept].astype(np.float64, copy=False)
+
+    def __set__(self, plan: LayerPlan, value: Float) -> None:
+        vars(plan)[self.kept] = value
+        for dtype in (np.bool_, np.float32):
+            with np.errstate(over="ignore"):
+                narrow = value.astype(dtype)
+            if np.array_equal(narrow, value):
+                vars(plan)[self.kept] = narrow
+                return
+
+
+# Networks keep their plans: with these two narrow, they take no more than the weights do.
+for _name in ("scores", "probability"):
+    setattr(LayerPlan, _name, _ANumberEach(_name))
+
+
 def draw_counts(q: Float, m: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Multinomial counts per row; what rounding of q would leave over goes to the largest q.
 

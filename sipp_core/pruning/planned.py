@@ -6,11 +6,13 @@ that a method usually follows; it then says by which scores.
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
 from sipp_core.network.layers import weight_of
 from sipp_core.network.packed import layer_of
@@ -22,6 +24,7 @@ from sipp_core.pruning.plan import LayerPlan, draw
 from sipp_core.pruning.refit import REFITTED, refit
 from sipp_core.pruning.report import is_vacuous, layer_report, per_neuron
 from sipp_core.pruning.request import Keep, Request
+from sipp_core.pruning.result import LayerReport
 from sipp_core.pruning.searching import (
     CHOSEN,
     least_multipliers,
@@ -31,6 +34,7 @@ from sipp_core.pruning.searching import (
 from sipp_core.pruning.table import Table, make_tables
 from sipp_core.pruning.writing import (
     measured_promise,
+    multiply,
     rewrite,
     rewrites_of,
     write_multipliers,
@@ -124,6 +128,8 @@ class Planned(Method):
         """
         if request.measured:
             return self._measured(request, calibration)
+        if self.apart(request):
+            return self._one_by_one(request, calibration)
         tables = self.tables(request, calibration)
         made = self._effective if request.effective else self._drawn
         plans, multipliers, notes = made(request, tables, calibration)
@@ -144,6 +150,32 @@ class Planned(Method):
             reports = tuple(map(layer_report, tables, plans, multipliers, stored))
         vacuous = is_vacuous(plans, reports, request.guaranteed)
         return Pruned(model, reports, masks, vacuous, tuple(plans), notes=tuple(notes))
+
+    def apart(self, request: Request) -> bool:
+        """Whether a layer is planned, drawn and reported on without a look at the others."""
+        whole = isinstance(request.target, Keep) and request.target.scope == "global"
+        together = request.refit or request.effective or request.bound.knows == "network"
+        return self.by_layer and not whole and not together
+
+    def _one_by_one(self, request: Request, calibration: Calibration) -> Pruned:
+        """Plan, draw and write layer after layer: one layer's numbers in memory at a time."""
+        model, masks = copy.deepcopy(request.model), dict[str, Tensor]()
+        plans, reports, notes = list[LayerPlan](), list[LayerReport](), list[str]()
+        for index, layer in enumerate(calibration.layers):
+            if request.progress is not None and request.guaranteed:
+                request.progress(index, len(calibration.layers), "allocate")
+            one = replace(request, first=request.first + index, progress=None)
+            alone = replace(calibration, layers=(layer,))
+            tables = self.tables(one, alone)
+            (plan,), (multiplier,), told = self._drawn(one, tables, alone)
+            masks |= multiply(model, [layer.name], [multiplier], request.masks)
+            stored = weight_of(layer_of(model, layer.name)).detach().flatten(1)
+            reports.append(layer_report(tables[0], plan, multiplier, stored))
+            plans.append(plan)
+            notes += told
+        vacuous = is_vacuous(plans, reports, request.guaranteed)
+        notes = list(dict.fromkeys(notes))
+        return Pruned(model, tuple(reports), masks, vacuous, tuple(plans), notes=tuple(notes))
 
     def at_rate(self, table: Table, rate: Float) -> LayerPlan:
         """Plan of a layer in which a neuron keeps the more the higher its rate, (out,)."""
@@ -255,6 +287,10 @@ class KeepLargest(Planned):
             ]
             costs += cost(group, masks, scores)
         return plans, [in_words(pattern, costs)]
+
+    def apart(self, request: Request) -> bool:
+        """A pattern's note speaks of all layers."""
+        return request.pattern is None and super().apart(request)
 
     def at_rate(self, table: Table, rate: Float) -> LayerPlan:
         """Keep a share of each neuron's weights, those of largest score."""

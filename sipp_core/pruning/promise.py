@@ -20,6 +20,9 @@ from sipp_theory.draws.bound import Inclusion
 # Keeps every weight that ever fired, and none that never did.
 LARGEST_RATE = 1e300
 
+# Weights whose numbers are worked on at once, each some dozen float64.
+BLOCK = 1 << 20
+
 
 def _by_rows(table: Table, ask: Callable[..., Float]) -> Float:
     """What a bound that looks at activation rows says of the coins of each pair, (2, out).
@@ -218,15 +221,29 @@ def changed_errors(table: Table, ratio: Float) -> Float:
     Claim: SP-6 for any multiplier. Source: [OWN].
     """
     eps = np.zeros_like(table.total)
+    for part in _neurons(ratio.shape):
+        eps[:, part] = _changed(table, part, ratio[part])
+    return eps
+
+
+def _changed(table: Table, part: slice, ratio: Float) -> Float:
+    """`changed_errors` of some neurons. Shapes: ratio (k, fan_in); returns (2, k)."""
     # Each s_j, and a sum of fan_in of them, is off by less than fan_in units in the last place.
     unit = torch.finfo(table.statistics.sensitivity.dtype).eps
     charge = 1 + (ratio.shape[1] + 4) * unit
-    for sign in (0, 1):
-        part = np.where(table.sign(sign) & (table.sensitivity > 0), ratio, 0.0)
-        moved = np.stack([np.maximum(part, 0.0), np.maximum(-part, 0.0)])
-        sums = (moved * table.sensitivity).sum(axis=2).max(axis=0) * table.coverage_factor
-        eps[sign] = np.minimum(sums * charge, np.abs(part).max(axis=1, initial=0.0))
-    return eps * (1 + (ratio.shape[1] + 4) * np.finfo(np.float64).eps)
+    weight, sensitivity, eps = table.weight[part], table.sensitivity[part], list[Float]()
+    for mine in (weight > 0, weight < 0):
+        change = np.where(mine & (sensitivity > 0), ratio, 0.0)
+        moved = np.stack([np.maximum(change, 0.0), np.maximum(-change, 0.0)])
+        sums = (moved * sensitivity).sum(axis=2).max(axis=0) * table.coverage_factor
+        eps.append(np.minimum(sums * charge, np.abs(change).max(axis=1, initial=0.0)))
+    return np.stack(eps) * (1 + (ratio.shape[1] + 4) * np.finfo(np.float64).eps)
+
+
+def _neurons(shape: tuple[int, ...]) -> list[slice]:
+    """Neurons of a matrix (out, fan_in) in blocks of about BLOCK weights."""
+    step = max(1, BLOCK // max(1, shape[1]))
+    return [slice(first, first + step) for first in range(0, shape[0], step)]
 
 
 def rounding_errors(table: Table, multiplier: Float, stored: Float) -> Float:
@@ -236,9 +253,13 @@ def rounding_errors(table: Table, multiplier: Float, stored: Float) -> Float:
 
     Claim: SP-6 for any multiplier. Source: [OWN].
     """
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = (stored - table.weight * multiplier) / table.weight
-    return changed_errors(table, np.where(table.weight != 0, ratio, 0.0))
+    eps = np.zeros_like(table.total)
+    for part in _neurons(stored.shape):
+        weight = table.weight[part]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = (stored[part] - weight * multiplier[part]) / weight
+        eps[:, part] = _changed(table, part, np.where(weight != 0, ratio, 0.0))
+    return eps
 
 
 def before_rounding(table: Table, eps: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import warnings
 from collections.abc import Iterator
 
@@ -11,7 +10,7 @@ from torch import nn
 
 from sipp_core.network.layers import prunable_layers
 from sipp_core.network.selection import LayerChoice
-from sipp_core.pruning.arguments import make_request
+from sipp_core.pruning.arguments import make_request, named_in
 from sipp_core.pruning.measured import measured_errors
 from sipp_core.pruning.method import Method, bounds_of, find_method, variant
 from sipp_core.pruning.report import notes_on, nothing_holds, with_measured, with_rows
@@ -19,6 +18,7 @@ from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.result import PruneResult
 from sipp_core.pruning.writing import refuse_masks
 from sipp_core.runtime import provenance
+from sipp_core.runtime.arguments import in_words
 from sipp_core.runtime.batch import Given
 from sipp_core.runtime.copying import refuse_uncopyable
 from sipp_core.runtime.execution import Progress, uncompiled
@@ -136,16 +136,12 @@ def prune(
         >>> (result.nnz_before, result.nnz_after)
         (40, 20)
     """
+    asked = named_in(locals())
     model = uncompiled(model)
     rule = _ranked(find_method(method), ranking)
     if bound is None and isinstance(calibration, Calibration) and not calibration.points:
-        bound = rule.default_bound if bounds_of(rule) else None
-    request = make_request(
-        rule, model, keep=keep, eps=eps, delta=delta, scope=scope, bound=bound,
-        coverage_factor=coverage_factor, seed=seed, points=points, masks=masks, refit=refit,
-        effective=effective, candidates=candidates, pattern=pattern,
-        output=output, progress=progress,
-    )  # fmt: skip
+        asked["bound"] = rule.default_bound if bounds_of(rule) else None
+    request = make_request(rule, model, **asked)
     if masks or not isinstance(calibration, Calibration):
         # Before `refuse_uncopyable`: what it says of a layer is plainer.
         own = prunable_layers(model, layers)
@@ -219,9 +215,9 @@ def prune(
             **rule.settings(), "points": stats.points if request.points else None, "masks": masks,
             "refit": refit, "effective": effective,
             "candidates": request.candidates,
-            "layers": None if layers is None else _in_words(layers), "forward_size": forward_size,
+            "layers": None if layers is None else in_words(layers), "forward_size": forward_size,
             **{
-                name: _in_words(value)
+                name: in_words(value)
                 for name, value in (("output", output), ("mask", stats.mask))
                 if value is not None
             },
@@ -229,11 +225,6 @@ def prune(
         },
         channels=new.channels,
     )  # fmt: skip
-
-
-def _in_words(layers: object) -> str:
-    """A setting as it is written, the same in every process: no address of a function."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(layers))
 
 
 def _seen_again(

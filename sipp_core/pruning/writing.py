@@ -35,9 +35,16 @@ def write_multipliers(
 ) -> tuple[nn.Module, dict[str, Tensor]]:
     """Multiply the weights of layers in a deep copy; the copy, and masks of the kept weights."""
     new = copy.deepcopy(model)
+    return new, multiply(new, names, multipliers, as_masks)
+
+
+def multiply(
+    model: nn.Module, names: Sequence[str], multipliers: Sequence[Float], as_masks: bool
+) -> dict[str, Tensor]:
+    """Multiply the weights of layers in place; masks of the kept weights."""
     masks: dict[str, Tensor] = {}
     for name, multiplier in zip(names, multipliers, strict=True):
-        module = layer_of(new, name)
+        module = layer_of(model, name)
         weight = weight_of(module)
         old = weight.detach().double().cpu().numpy()
         masks[name] = (
@@ -46,7 +53,7 @@ def write_multipliers(
         if as_masks:
             with torch.no_grad():  # a weight that is no graph leaf could not be copied
                 torch_prune.custom_from_mask(module, "weight", masks[name])
-    return new, masks
+    return masks
 
 
 def refuse_masks(layers: Sequence[PrunableLayer]) -> None:

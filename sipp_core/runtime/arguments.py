@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 
 import torch
 from torch import Tensor
@@ -59,3 +60,13 @@ def refuse_nonfinite(what: str, values: Tensor, advice: str = "") -> None:
     if (index := first_nonfinite(values)) is not None:
         value = values[index].item()
         raise ValueError(f"{what} is not finite: {value} at index {index}{advice}")
+
+
+def in_words(setting: object) -> str:
+    """A setting as it is written, the same in every process: no address of a function.
+
+    Example:
+        >>> in_words(len), " at 0x" in in_words(lambda: 0)
+        ('<built-in function len>', False)
+    """
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(setting))

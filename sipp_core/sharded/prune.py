@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import json
-import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,41 +12,26 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from sipp_core.network.layers import (
-    PrunableLayer,
-    is_layer,
-    prunable_layers,
-    weight_of,
-    write_weight,
-)
-from sipp_core.network.packed import Projection, layer_of
+from sipp_core.network.layers import is_layer
 from sipp_core.network.selection import Choice, LayerChoice, places
-from sipp_core.pruning.arguments import make_request
-from sipp_core.pruning.measured import measured_errors
+from sipp_core.pruning.arguments import make_request, named_in
 from sipp_core.pruning.method import Method, find_method, registered
-from sipp_core.pruning.prune import calibrate_for
-from sipp_core.pruning.refit import REFITTED, refit
-from sipp_core.pruning.report import with_measured, with_rows
 from sipp_core.pruning.request import Request
-from sipp_core.pruning.result import LayerReport
-from sipp_core.pruning.writing import measured_promise, rewrite, rewrites_of
-from sipp_core.runtime.arguments import whole
+from sipp_core.pruning.writing import measured_promise
+from sipp_core.runtime.arguments import in_words, whole
 from sipp_core.runtime.batch import Batch, Given
 from sipp_core.runtime.execution import Progress
-from sipp_core.runtime.files import read_bytes, write_atomically
-from sipp_core.runtime.inputs import Inputs, batches, whole_stream
+from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.isolation import isolated
 from sipp_core.runtime.padding import Mask
 from sipp_core.runtime.provenance import digests
-from sipp_core.sensitivity.calibrate import Calibration
-from sipp_core.sharded.records import Records
-from sipp_core.sharded.result import ShardedResult, read, written
+from sipp_core.sharded.blocks import Call, Streams, prune_block
+from sipp_core.sharded.report import Report
+from sipp_core.sharded.result import ShardedResult
 from sipp_core.sharded.shards import Shards, Writer, grouped
-from sipp_core.sharded.skeleton import Skeleton, Stage
+from sipp_core.sharded.skeleton import Skeleton
 from sipp_theory import Bound
 
-REPORT = "sipp.json"
-FORMAT = "sipp-sharded-1"
 # Bytes of one file of what stands outside the blocks.
 REST = 2**30
 SEQUENTIAL = (
@@ -58,29 +39,6 @@ SEQUENTIAL = (
     "are about these inputs"
 )
 OUTSIDE = "tensors outside the blocks were copied as they are"
-
-
-@dataclass(frozen=True)
-class _Call:
-    """What one run is about, the same for all blocks."""
-
-    rule: Method
-    request: Request
-    skeleton: Skeleton
-    inputs: Sequence[Given]  # with the number of each input first
-    layers: frozenset[str] | None  # chosen names; None for all
-    size: int
-    sequential: bool
-    mask: Mask
-
-
-@dataclass
-class _Streams:
-    """What the last block gave: in the pruned network, and in the dense one if that is needed."""
-
-    folder: Path
-    pruned: Records | None = None
-    dense: Records | None = None
 
 
 @isolated
@@ -168,14 +126,11 @@ def prune_sharded(
         >>> len(result.blocks), result.nnz_before, result.nnz_after
         (3, 48, 24)
     """
+    asked = named_in(locals()) | {"scope": None if eps is not None else "layer", "progress": None}
     rule = find_method(method)
     if not rule.by_layer:
         _refuse(rule, ["it looks at more than one layer"])
-    request = make_request(
-        rule, model, keep=keep, eps=eps, delta=delta, scope=None if eps is not None else "layer",
-        bound=bound, coverage_factor=coverage_factor, seed=seed, points=points, refit=refit,
-        pattern=pattern,
-    )  # fmt: skip
+    request = make_request(rule, model, **asked)
     _refuse_network_wide(rule, request)
     if forward_size is not None:
         whole("forward_size", forward_size, 1)
@@ -187,23 +142,30 @@ def prune_sharded(
         "bound": request.bound.name,
         "coverage_factor": request.coverage_factor, **rule.settings(), "points": request.points,
         "refit": refit, "sequential": sequential, "blocks": skeleton.name,
-        "layers": None if layers is None else repr(layers), "forward_size": size,
-        "mask": None if mask is None else repr(mask),
+        "layers": None if layers is None else in_words(layers), "forward_size": size,
+        "mask": None if mask is None else in_words(mask),
     }  # fmt: skip
-    call = _Call(
-        rule, request, skeleton, _numbered(given), _chosen(skeleton, layers), size, sequential, mask
+    call = Call(
+        rule,
+        request,
+        skeleton,
+        _numbered(given),
+        _chosen(skeleton, layers),
+        size,
+        sequential,
+        _of_inputs(mask),
     )
     promise = measured_promise() if refit else rule.promise(request)
     target = Path(folder)
-    report = _Report(target, _mark(call, arguments, given), len(skeleton))
+    report = Report(target, _mark(call, arguments, given), len(skeleton))
     rest = grouped(skeleton.rest, {n: p.size for n, p in skeleton.shards.places.items()}, REST)
     writer = Writer(target, len(skeleton) + len(rest))
     with tempfile.TemporaryDirectory(dir=scratch or target, prefix="activations-") as place:
-        streams = _Streams(Path(place))
+        streams = Streams(Path(place))
         for number in range(len(skeleton)):
             if progress is not None:
                 progress(number, len(skeleton), "blocks")
-            _block(call, number, streams, report, writer)
+            prune_block(call, number, streams, report, writer)
     for number, names in enumerate(rest, len(skeleton) + 1):
         writer.write(number, {name: skeleton.shards.read(name) for name in names})
     writer.finish()
@@ -266,6 +228,19 @@ def _numbered(given: Sequence[Given]) -> list[Given]:
     return numbered
 
 
+def _of_inputs(mask: Mask) -> Mask:
+    """A mask that is a function is given the inputs alone, without their numbers."""
+    if not callable(mask):
+        return mask
+
+    def of_inputs(batch: Given) -> Tensor:
+        assert isinstance(batch, Batch)
+        named: dict[str, Any] = {**batch.named, **batch.settings}
+        return mask(Batch(*batch.arrays[1:], **named).without_targets())
+
+    return of_inputs
+
+
 def _chosen(skeleton: Skeleton, layers: LayerChoice) -> frozenset[str] | None:
     """Names of the chosen layers of all blocks; a choice that means none of them is refused."""
     if layers is None:
@@ -283,188 +258,10 @@ def _chosen(skeleton: Skeleton, layers: LayerChoice) -> frozenset[str] | None:
     return chosen
 
 
-def _mark(call: _Call, arguments: dict[str, Any], given: Sequence[Given]) -> str:
+def _mark(call: Call, arguments: dict[str, Any], given: Sequence[Given]) -> str:
     """What makes two calls one: shards, inputs, method and arguments."""
     files = {place.file for place in call.skeleton.shards.places.values()}
     stats = sorted((str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
     seen = hashlib.sha256(b"".join(mark for batch in given for mark in digests(batch))).hexdigest()
     text = repr((call.rule.name, sorted(arguments.items()), call.request.seed, stats, seen))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-class _Report:
-    """What is known of the blocks that were written, kept in the new folder."""
-
-    def __init__(self, folder: Path, mark: str, count: int) -> None:
-        self.path, self.mark = folder / REPORT, mark
-        self.blocks, self.notes = list[list[dict[str, Any]]](), list[str]()
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.path.is_file():
-            self._resume(count)
-        elif any(p.suffix == ".safetensors" for p in folder.iterdir()):
-            raise ValueError(f"{folder} holds another checkpoint; choose an empty folder")
-        else:
-            self._write({})
-        for left in folder.glob("activations-*"):  # of a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
-
-    def _resume(self, count: int) -> None:
-        try:
-            known = json.loads(read_bytes(self.path, "report"))
-            same = known["format"] == FORMAT and known["mark"] == self.mark
-            blocks = [[read(layer) for layer in block] for block in known["blocks"]]
-            notes = [str(note) for note in known["notes"]]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{self.path} is damaged; remove the folder ({error})") from error
-        if not same or len(blocks) > count:
-            raise ValueError(
-                f"{self.path} is of another call (other shards, inputs or arguments); choose "
-                "another folder"
-            )
-        self.blocks, self.notes = blocks, notes
-
-    def add(self, layers: Sequence[LayerReport], notes: Sequence[str]) -> None:
-        """A block was written."""
-        self.blocks.append([layer.summary() for layer in layers])
-        self.notes += notes
-        self._write({})
-
-    def finish(self, result: ShardedResult) -> None:
-        """All were."""
-        self._write({"result": result.summary()})
-
-    def _write(self, more: dict[str, Any]) -> None:
-        content = {
-            "format": FORMAT, "mark": self.mark, "notes": self.notes,
-            "blocks": [[written(layer) for layer in block] for block in self.blocks],
-        }  # fmt: skip
-        text = json.dumps(content | more, indent=1, allow_nan=False)
-        write_atomically(self.path, text.encode())
-
-
-def _block(call: _Call, number: int, streams: _Streams, report: _Report, writer: Writer) -> None:
-    """Prune one block, or read what an earlier run made of it, and hand its outputs on."""
-    skeleton, twice = call.skeleton, call.request.refit and call.sequential
-    block = skeleton.load(number)
-    file, names = number + 1, skeleton.names(number)
-    source = streams.pruned if call.sequential else streams.dense
-    dense = Stage(skeleton, number, block, streams.dense if twice else source)
-    if number < len(report.blocks):
-        new = skeleton.load(number, Shards(writer.path(file)))
-        writer.wrote(file, {name: skeleton.shards.places[name] for name in names})
-    else:
-        new, reports, notes = _pruned(call, number, block, dense, source)
-        prefix = skeleton.keys[number] + "."
-        state = new.state_dict()
-        writer.write(file, {name: state[name[len(prefix):]] for name in names})  # fmt: skip
-        report.add(reports, notes)
-    last = number == len(skeleton) - 1
-    if call.sequential and not last:
-        stage = Stage(skeleton, number, new, streams.pruned)
-        streams.pruned = _advanced(call, stage, streams.folder / f"pruned-{number}", streams.pruned)
-    if (twice or not call.sequential) and not last:
-        streams.dense = _advanced(call, dense, streams.folder / f"dense-{number}", streams.dense)
-
-
-def _advanced(call: _Call, stage: Stage, folder: Path, before: Records | None) -> Records:
-    """What a block gives for all inputs, on disk; what it was given goes."""
-    after = Records(folder)
-    with torch.no_grad():
-        for batch in call.inputs:
-            assert isinstance(batch, Batch)
-            after.add(stage(*batch.arrays, **batch.named, **batch.settings), len(batch))
-    if before is not None:
-        before.remove()
-    return after
-
-
-def _pruned(
-    call: _Call, number: int, block: nn.Module, dense: Stage, source: Records | None
-) -> tuple[nn.Module, list[LayerReport], list[str]]:
-    """A pruned copy of a block, its layers' reports, and what a reader should know."""
-    stage = Stage(call.skeleton, number, block, source)
-    names = None
-    if call.layers is not None:
-        prefix = call.skeleton.keys[number] + "."
-        names = sorted(name for name in call.layers if f"{name}.".startswith(prefix))
-    if names == [] or (names is None and not any(map(is_layer, block.modules()))):
-        return block, [], []
-    prunable_layers(stage, names)
-    plain = replace(call.request, model=stage, refit=False)
-    stats = calibrate_for(
-        call.rule, plain, call.inputs, layers=names, forward_size=call.size, mask=call.mask
-    )
-    new = Stage(call.skeleton, number, copy.deepcopy(block), source)
-    first, reports, notes = _first(call, number), list[LayerReport](), list[str]()
-    for place, layer in enumerate(stats.layers):
-        alone = _alone(layer.name, layer.layer.module)
-        one = replace(plain, model=alone, first=first + place)
-        made = call.rule.run(one, replace(stats, layers=(layer,)))
-        if made.structure:
-            raise ValueError(f"method {call.rule.name!r} changes the shape of layers")
-        write_weight(
-            layer.name,
-            weight_of(layer_of(new, layer.name)),
-            weight_of(layer_of(made.model, layer.name)),
-        )
-        reports += made.reports
-        notes += made.notes
-        del made
-    if call.request.refit:
-        reports = _refitted(call, stats, dense, new, reports)
-        notes.append(REFITTED)
-    measured = measured_errors(
-        stage, new, [layer.layer for layer in stats.layers], call.inputs, mask=call.mask
-    )
-    reports = [
-        with_measured(each, measured.get(each.name), False) for each in with_rows(reports, stats)
-    ]
-    return new.block, reports, notes
-
-
-def _first(call: _Call, number: int) -> int:
-    """How many layers stand in the blocks before."""
-    inside = tuple(f"{call.skeleton.keys[k]}." for k in range(number))
-    return (
-        sum(
-            1
-            for place in places(call.skeleton.model)
-            if is_layer(place.module)
-            and f"{place.name}.".startswith(inside)
-            and (call.layers is None or place.name in call.layers)
-        )
-        if number
-        else 0
-    )
-
-
-def _alone(name: str, module: nn.Module) -> nn.Module:
-    """A model that holds one layer and nothing else, under its own name."""
-    if isinstance(module, Projection):
-        name, module = name.rpartition(".")[0], module._of[0]
-    *above, last = name.split(".")
-    root = place = nn.Module()
-    for part in above:
-        place.add_module(part, nn.Module())
-        place = place.get_submodule(part)
-    place.add_module(last, module)
-    return root
-
-
-def _refitted(
-    call: _Call, stats: Calibration, dense: Stage, new: Stage, reports: Sequence[LayerReport]
-) -> list[LayerReport]:
-    """Solve for the kept weights of a block again; the reports of what they are then."""
-    layers = [
-        PrunableLayer(each.name, layer_of(dense, each.name), each.layer.groups)
-        for each in stats.layers
-    ]
-    masks = {each.name: weight_of(layer_of(new, each.name)) != 0 for each in stats.layers}
-    refit(dense, new, layers, masks, whole_stream(call.inputs), size=call.size)
-    plain, fresh = replace(call.request, refit=False), list[LayerReport]()
-    for layer in stats.layers:
-        one = replace(stats, layers=(layer,))
-        alone = _alone(layer.name, layer.layer.module)
-        given = replace(plain, model=alone)
-        fresh += rewrite(given, one, rewrites_of(new, one)).reports
-    return fresh

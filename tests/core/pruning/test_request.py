@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from sipp_core import calibrate, load, prune
+from sipp_core import calibrate, load, prune, prune_sharded
 from sipp_core.methods import Keep, Method, NetTrim, SippDet, Within, find_method
-from sipp_core.pruning.arguments import make_request
+from sipp_core.pruning.arguments import Arguments, make_request
 from sipp_theory import BOUNDS
 
 X = torch.rand(40, 8, generator=torch.Generator().manual_seed(0))
@@ -173,3 +175,16 @@ def test_a_result_records_every_argument_and_keeps_them(
     assert summary["arguments"] == recorded
     again = load(result.save(tmp_path / "net"), net)
     assert again.arguments == recorded and again.summary() == summary
+
+
+@pytest.mark.parametrize("function", [prune, prune_sharded])
+def test_what_a_call_takes_is_what_a_request_is_made_of(function: Callable[..., Any]) -> None:
+    known = {field.name: field for field in fields(Arguments)}
+    taken = inspect.signature(function).parameters
+    shared = [taken[name] for name in known if name in taken]
+    assert all((p.annotation, p.default) == (known[p.name].type, known[p.name].default)
+               for p in shared)  # fmt: skip
+    if function is prune:
+        assert len(shared) == len(known)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'keeps'"):
+        make_request(find_method("magnitude"), nn.Linear(2, 2), keeps=0.5)

@@ -15,8 +15,8 @@ import sipp_core
 from sipp_core.network.layers import prunable_layers
 from sipp_core.pruning import measured_errors
 from sipp_core.runtime import Batch
+from sipp_core.sharded import blocks as driver
 from sipp_core.sharded import on_meta, prune_sharded
-from sipp_core.sharded import prune as driver
 from sipp_core.sharded.skeleton import best_blocks
 
 
@@ -165,6 +165,23 @@ def test_a_refit_aims_at_what_the_dense_network_gives(tmp_path: Path) -> None:
         with torch.no_grad():
             errors[refit] = float((filled(folder)(ids(64)) - model(ids(64))).square().mean())
     assert errors[True] < 0.5 * errors[False]
+
+
+def test_padding_takes_no_part_in_a_refit(tmp_path: Path) -> None:
+    """Attention is causal, so what stands behind a text changes nothing in it."""
+    written(tmp_path / "shards")
+    states = []
+    for number, padding in enumerate((18, 19)):
+        given = ids(32) % 18
+        given[:, 5:] = padding
+        folder = tmp_path / f"new-{number}"
+        prune_sharded(
+            empty(), tmp_path / "shards", given, folder, refit=True, keep=0.4,
+            mask=lambda batch: batch < 18,
+        )  # fmt: skip
+        states.append(state_of(folder))
+    for name, value in states[0].items():
+        torch.testing.assert_close(value, states[1][name], rtol=1e-4, atol=1e-6)
 
 
 def test_measured_errors_are_those_of_the_pruned_inputs(tmp_path: Path) -> None:
