@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,6 +72,10 @@ def steps(device: str) -> list[Step]:
         Step(
             "bench", "the kernel against torch and against its ceiling", [python, *bench],
             CORE | COMMANDS, 180,
+        ),
+        Step(
+            "processes", "two processes on one card: the masks of one",
+            [python, this, "--together", "--device", device], CORE, 90,
         ),
         Step(
             "end-to-end", "prune, refit and certify here and on the CPU",
@@ -237,6 +242,55 @@ def end_to_end(
     return found
 
 
+def together(device: str, widths: tuple[int, ...] = (784, 300, 100, 10)) -> dict[str, Any]:
+    """Prune in two processes that share a device: gloo carries what is on it, as NCCL cannot."""
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        ranks = [
+            subprocess.Popen(
+                [sys.executable, str(Path(__file__).resolve()), "--rank", json.dumps(
+                    {"rank": rank, "size": 2, "folder": folder, "device": device, "widths": widths}
+                )],
+                cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            )
+            for rank in range(2)
+        ]  # fmt: skip
+        try:
+            told = [process.communicate()[0] for process in ranks]
+        finally:
+            for process in ranks:
+                process.kill()
+    seconds = time.perf_counter() - began
+    ended = [process.returncode for process in ranks]
+    marks = {json.loads(out)["masks"] for out in told if out}
+    alone = rank_of({"rank": 0, "size": 1, "folder": "", "device": device, "widths": widths})
+    same = ended == [0, 0] and marks == {alone["masks"]}
+    return {"two processes, s": seconds, "agree": "yes" if same else "NO"}
+
+
+def rank_of(asked: dict[str, Any]) -> dict[str, Any]:
+    """One process of several, or the only one: the SHA-256 of the masks that it comes to."""
+    import torch
+    import torch.distributed as dist
+
+    from sipp_core import prune
+    from sipp_core.zoo import models
+
+    if asked["size"] > 1:
+        store = dist.FileStore(str(Path(asked["folder"]) / "store"), asked["size"])
+        dist.init_process_group("gloo", store=store, rank=asked["rank"], world_size=asked["size"])
+    torch.manual_seed(0)
+    model = models.dense(asked["widths"], 0).to(asked["device"])
+    inputs = torch.rand(2048, asked["widths"][0])
+    masks = prune(model, inputs, method="sipp-poisson", keep=0.3, seed=0).masks
+    digest = hashlib.sha256()
+    for _, mask in sorted(masks.items()):
+        digest.update(mask.cpu().numpy().tobytes())
+    if asked["size"] > 1:
+        dist.destroy_process_group()
+    return {"masks": digest.hexdigest()}
+
+
 def table(lines: list[tuple[str, str, str]]) -> str:
     """A table in Markdown."""
     return "\n".join(f"| {' | '.join(line)} |" for line in [
@@ -251,12 +305,17 @@ def main() -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--seconds", type=float, default=480.0, help="the most that all may take")
     parser.add_argument("--end-to-end", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--together", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--rank", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.end_to_end:
-        sys.path.insert(0, str(ROOT))
-        found = end_to_end(given.device)
+    sys.path.insert(0, str(ROOT))
+    if given.end_to_end or given.together or given.rank:
+        found = (
+            rank_of(given.rank) if given.rank
+            else (together if given.together else end_to_end)(given.device)
+        )  # fmt: skip
         print(json.dumps(found))
-        return int(found["agree"] == "NO")
+        return int(found.get("agree") == "NO")
     began = time.monotonic()
     for name in missing(CORE | KERNEL | TESTS | DIGITS | COMMANDS):
         print(f"missing: {name}")

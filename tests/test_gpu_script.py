@@ -42,7 +42,14 @@ def test_without_a_gpu_it_says_what_it_would_run(repository: Path) -> None:
     done = python(repository, "scripts/gpu.py", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0, done.stderr
     assert "nothing was run" in done.stdout
-    for word in ("- tests:", "- bench:", "- end-to-end:", "test_kernel_gpu.py", "--only gpu"):
+    for word in (
+        "- tests:",
+        "- bench:",
+        "- processes:",
+        "- end-to-end:",
+        "test_kernel_gpu.py",
+        "--only gpu",
+    ):
         assert word in done.stdout
 
 
@@ -128,6 +135,14 @@ def test_a_device_that_prunes_otherwise_is_noticed(
     real = sipp_core.prune
     monkeypatch.setattr(sipp_core, "prune", other)
     assert script.end_to_end("cpu", SMALL, 40)["agree"] == "NO"
+
+
+def test_two_processes_on_one_device_come_to_the_masks_of_one(
+    script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert script.together("cpu", SMALL)["agree"] == "yes"
+    monkeypatch.setattr(script, "rank_of", lambda asked: {"masks": "others"})
+    assert script.together("cpu", SMALL)["agree"] == "NO"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton here")

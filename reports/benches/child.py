@@ -114,6 +114,7 @@ def rank(asked: Json) -> Json:
     store = dist.FileStore(str(folder / f"store-{size}"), size)
     dist.init_process_group("gloo", store=store, rank=me, world_size=size, timeout=PATIENCE)
     times, saved = [], set[str]()
+    resting = _memory("VmRSS")
     for _ in range(asked["repeats"]):
         dist.barrier()
         began = time.perf_counter()
@@ -123,7 +124,19 @@ def rank(asked: Json) -> Json:
         file = result.save(folder / f"net-{size}-{me}")
         saved.add(hashlib.sha256(file.read_bytes()).hexdigest())
     dist.destroy_process_group()
-    return {"seconds": times, "bytes": sorted(saved)}
+    mib = max(0.0, _memory("VmHWM") - resting)
+    return {"seconds": times, "bytes": sorted(saved), "mib": mib}
+
+
+def whole(asked: Json) -> Json:
+    """Prune a chain of dense layers, and what that adds to the process's memory at its highest."""
+    width, generator = asked["width"], torch.Generator().manual_seed(0)
+    chain = [m for _ in range(asked["layers"]) for m in (nn.Linear(width, width), nn.ReLU())]
+    model = nn.Sequential(*chain).eval()
+    prune(nn.Linear(4, 4), torch.rand(2, 4), method=asked["method"], keep=0.5)  # loads the kernel
+    inputs = torch.rand(asked["inputs"], asked["rows"], width, generator=generator)
+    told = _peak(lambda: prune(model, inputs, method=asked["method"], keep=0.3))
+    return told | {"weights": sum(p.numel() for p in model.parameters() if p.ndim > 1)}
 
 
 def sharded(asked: Json) -> Json:
@@ -164,7 +177,7 @@ def svm_mapped(asked: Json) -> Json:
 TASKS: dict[str, Callable[[Json], Json]] = {
     "measure": measure, "coverage": coverage, "first": first, "rank": rank, "svm": svm_solver,
     "svm_mapped": svm_mapped,
-    "sharded": sharded,
+    "sharded": sharded, "whole": whole,
 }  # fmt: skip
 
 

@@ -30,11 +30,18 @@ def run(setting: Setting) -> Findings:
         case = f"LeNet-300-100, {inputs:,} synthetic inputs"
         what = f"prune, {size} process{'es' if size > 1 else ''}"
         measured.append(figure(FAMILY, case, what, rounds, "s", threads=size, note=note))
-    curve = Curve(
-        FAMILY, "time-processes", "processes", "s", (series("prune", sizes, medians),),
-        f"{inputs:,} inputs, gloo, one thread each, {cores()} cores",
+    fixed = f"{inputs:,} inputs, gloo, one thread each, {cores()} cores"
+    peaks = [max(each["mib"] for each in told[size]) for size in sizes]
+    curves = (
+        Curve(
+            FAMILY, "time-processes", "processes", "s", (series("prune", sizes, medians),), fixed
+        ),
+        Curve(
+            FAMILY, "memory-processes", "processes", "MiB", (series("prune", sizes, peaks),),
+            f"the most that one process adds; {fixed}",
+        ),
     )  # fmt: skip
-    return Findings(tuple(measured), (curve,), (_same_bytes(told),))
+    return Findings(tuple(measured), curves, (_same_bytes(told),))
 
 
 def together(size: int, asked: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,14 +1,17 @@
-"""How the kernel's time grows with inputs, neurons and their inputs; and calibration's memory."""
+"""How costs grow: the kernel's time, calibration's memory, and time and memory of `prune`."""
 
 from __future__ import annotations
 
 from reports.benches.children import child, no_memory
-from reports.benches.findings import Curve, Findings
+from reports.benches.findings import Curve, Findings, Series
 from reports.benches.method import race, series, threads
 from reports.benches.subjects import Setting, maxima, single
+from sipp_core.methods import SippDet, SippPoisson
 
 FAMILY = "scaling"
 AXES = {"inputs": "inputs |S|", "out": "neurons (out)", "in": "inputs of a neuron (in)"}
+# Of which the cost of a whole call is shown.
+METHODS = (SippDet.name, SippPoisson.name)
 
 
 def run(setting: Setting) -> Findings:
@@ -21,7 +24,33 @@ def run(setting: Setting) -> Findings:
     if setting.scale == "tiny":
         return Findings(curves=tuple(curves))
     few = sizes[:: len(sizes) - 1] if setting.scale == "quick" else sizes
-    return Findings(curves=(*curves, *(_memory(axis, fixed, few) for axis in AXES)))
+    curves += [_memory(axis, fixed, few) for axis in AXES]
+    return Findings(curves=(*curves, *_pruning(setting, "weights"), *_pruning(setting, "rows")))
+
+
+def _pruning(setting: Setting, axis: str) -> tuple[Curve, Curve]:
+    """Time and peak memory of `prune` on a chain of dense layers, by method."""
+    usual = {"width": setting.size(16, 512, 1024), "layers": 4, "inputs": 16, "rows": 4}
+    grows = setting.size((8, 16), (256, 512, 1024), (512, 1024, 2048, 4096))
+    grows = grows if axis == "weights" else setting.size((1, 2), (1, 4, 16), (1, 4, 16, 64))
+    seconds, memory = list[Series](), list[Series]()
+    for method in METHODS:
+        told = [
+            child("whole", usual | {"method": method, "width" if axis == "weights" else axis: size})
+            for size in grows
+        ]
+        places = [each["weights"] for each in told] if axis == "weights" else list(grows)
+        seconds.append(series(method, places, [each["seconds"] for each in told]))
+        memory.append(series(method, places, [each["mib"] for each in told]))
+    fixed = f"{usual['layers']} square layers, {usual['inputs']} inputs, one thread"
+    named = {"weights": "weights", "rows": "rows (tokens, patches) an input"}[axis]
+    return (
+        Curve(FAMILY, f"time-prune-{axis}", named, "s", tuple(seconds), f"`prune`, {fixed}"),
+        Curve(
+            FAMILY, f"memory-prune-{axis}", named, "MiB", tuple(memory),
+            f"peak memory that `prune` adds, its result included; {fixed}",
+        ),
+    )  # fmt: skip
 
 
 def _shape(axis: str, fixed: int, size: int) -> dict[str, int]:

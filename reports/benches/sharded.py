@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reports.benches.ceiling import pairs_a_second
 from reports.benches.children import child, no_memory
 from reports.benches.findings import Curve, Findings, Measured
 from reports.benches.method import series
@@ -63,7 +64,7 @@ def run(setting: Setting) -> Findings:
             Curve(FAMILY, "sharded-memory", "weights of a block", "MiB",
                   (series(tokens, blocks, memory),), ""),
         ]  # fmt: skip
-        measured += _estimates(cases[-1], told[-1], setting)
+        measured += _estimates(cases[-1], told[-1] | {"rows": inputs * LENGTH}, setting)
     return Findings(tuple(measured), tuple(curves))
 
 
@@ -80,15 +81,25 @@ def _estimates(
 ) -> list[Measured]:
     """What networks that are not here would take: time by weights, memory by weights of a block."""
     own, block = weights(*case), weights(*case) / case[2]
-    measured = []
+    measured, best = [], pairs_a_second(setting, setting.threads[-1])
+    rows = told["rows"]
     for name, sizes in PAPER.items():
         seconds = told["seconds"] * weights(*sizes) / own
         memory = told["mib"] * (weights(*sizes) / sizes[2]) / block
+        least = weights(*sizes) * rows / best
         note = f"by proportion from {own / 1e6:,.0f} M weights and as many tokens; not run"
+        limit = (
+            f"one product and one maximum for each weight and token, {best / 1e9:.3g} billion "
+            "a second as this machine reaches in registers: no estimate can be below"
+        )
         for what, value, unit in (("time, estimated", seconds, "s"),
                                   ("peak memory, estimated", memory, "MiB")):  # fmt: skip
             measured.append(
                 Measured(FAMILY, f"{name} weights", what, value, value, value, unit,
                          threads=setting.threads[-1], note=note)
             )  # fmt: skip
+        measured.append(
+            Measured(FAMILY, f"{name} weights", "time at the kernel's ceiling", least, least, least,
+                     "s", threads=setting.threads[-1], note=limit)
+        )  # fmt: skip
     return measured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -160,3 +161,14 @@ def test_benchmarks_that_are_none_leave_no_report(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="form"):
         build("digits", tmp_path / "out", quick=True, bench={})
     assert not (tmp_path / "out").exists()
+
+
+def test_the_documentation_names_every_family_and_every_field_of_the_json(
+    repository: Path,
+) -> None:
+    told = (repository / "docs" / "benchmarks.md").read_text("utf-8")
+    for family in run.FAMILIES:
+        assert f"\n| {family} |" in told
+    for kind in (BenchRun, Measured, Curve, Series, Check, Skipped):
+        for field in dataclasses.fields(kind):
+            assert f"`{field.name}`" in told, (kind, field.name)

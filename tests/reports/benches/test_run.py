@@ -7,6 +7,7 @@ import math
 import sys
 import types
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -236,7 +237,17 @@ def test_another_mask_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_kernel_on_a_device_is_timed_and_compared() -> None:
     found = gpu.on(TINY, torch.device("cpu"))
     sound(found)
-    assert [one.unit for one in found.measured] == ["s", "s", "times", "pairs/s"]
+    assert [one.unit for one in found.measured] == ["s", "s", "times", "pairs/s"] * 2
+    assert len({one.case for one in found.measured}) == 2
+
+
+def test_the_clock_of_a_device_that_torch_does_not_tell_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert gpu.clock(SimpleNamespace(clock_rate=1_500_000)) == 1.5e6
+    told = SimpleNamespace(stdout="1980\n1980\n")
+    monkeypatch.setattr(gpu.subprocess, "run", lambda *words, **how: told)
+    assert gpu.clock(SimpleNamespace()) == gpu.clock(SimpleNamespace(clock_rate=0)) == 1.98e6
 
 
 @pytest.mark.gpu
