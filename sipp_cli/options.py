@@ -39,6 +39,10 @@ Store = Annotated[
 Threads = Annotated[
     int, typer.Option(help="CPU threads of training; part of the result's definition.")
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(help="Processes, -1 for one a core; they change no bit. Default: one."),
+]
 Images = Annotated[
     bool,
     typer.Option(

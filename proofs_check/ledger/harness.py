@@ -8,12 +8,9 @@ many, and on a cluster (`joblib.parallel_backend("dask")` around `run`).
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
-
-import joblib
 
 from proofs_check.kinds.mutations import all_mutations
 from proofs_check.ledger.all_claims import LEDGER
@@ -24,11 +21,13 @@ from proofs_check.ledger.registry import Profile, Setting, all_checks
 from proofs_check.ledger.sequential import Count, block_sizes, counted, verdict
 from proofs_check.ledger.status import Entry, corrected, entries
 from proofs_check.ledger.store import Store, versions
-from sipp_core.runtime import one_thread
+from sipp_core.runtime import mapped, one_thread, workers
 
 Progress = Callable[[int, int, str], None]
 
 CHECKS_A_PROCESS = 4
+# What later checks need, loaded by a worker before its first.
+LOADED = ("torch", "cvxpy", "sipp_core.methods", "sipp_core.zoo")
 
 
 @dataclass(frozen=True)
@@ -132,11 +131,9 @@ def run(
         if (earlier := kept.get(name)) is not None:
             found[name] = earlier
     waiting = [name for name in names if name not in found]
-    parallel = joblib.Parallel(n_jobs=jobs)
-    processes = joblib.effective_n_jobs(jobs)  # pyright: ignore[reportArgumentType] - or None
-    step = CHECKS_A_PROCESS * processes
+    step = CHECKS_A_PROCESS * workers(jobs)
     for start in range(0, len(waiting), step):
-        for name, evidence in _chunk(waiting[start : start + step], setting, parallel).items():
+        for name, evidence in _chunk(waiting[start : start + step], setting, jobs).items():
             found[name] = evidence
             kept.put(name, evidence)
             if progress is not None:
@@ -155,11 +152,9 @@ def _chosen(ids: Sequence[str]) -> list[Claim]:
     return [claim for claim in LEDGER.values() if claim.id in wanted]
 
 
-def _chunk(
-    names: Sequence[str], setting: Setting, parallel: joblib.Parallel
-) -> dict[str, list[Evidence]]:
+def _chunk(names: Sequence[str], setting: Setting, jobs: int | None) -> dict[str, list[Evidence]]:
     """Run some checks side by side, then the trials that they ask for."""
-    results = _side_by_side(parallel, perform, [(name, setting) for name in names])
+    results = _side_by_side(jobs, perform, [(name, setting) for name in names])
     found: dict[str, list[Evidence]] = {}
     asked: dict[str, list[Asked]] = {}
     for name, result in zip(names, results, strict=True):
@@ -167,12 +162,12 @@ def _chunk(
         found[name] = [one for one in result if isinstance(one, Evidence)]
         if trials:
             asked[name] = trials
-    for name, evidence in _count(asked, parallel).items():
+    for name, evidence in _count(asked, jobs).items():
         found[name] += evidence
     return found
 
 
-def _count(asked: dict[str, list[Asked]], parallel: joblib.Parallel) -> dict[str, list[Evidence]]:
+def _count(asked: dict[str, list[Asked]], jobs: int | None) -> dict[str, list[Evidence]]:
     """Count the trials of all experiments, 1, 2, 4, ... blocks of each at a time."""
     experiments = [(name, blank, one) for name, several in asked.items() for blank, one in several]
     counts = [Count() for _ in experiments]
@@ -186,7 +181,7 @@ def _count(asked: dict[str, list[Asked]], parallel: joblib.Parallel) -> dict[str
             for block in range(count.blocks, min(count.blocks + wave, len(sizes[index])))
         ]
         blocks = [(experiments[i][2], block, sizes[i][block]) for i, block in work]
-        failures = _side_by_side(parallel, count_block, blocks)
+        failures = _side_by_side(jobs, count_block, blocks)
         for (index, block), failed in zip(work, failures, strict=True):
             # Blocks beyond the stop were counted in vain: they must not change the result.
             if not counts[index].stopped:
@@ -201,19 +196,9 @@ def _count(asked: dict[str, list[Asked]], parallel: joblib.Parallel) -> dict[str
 
 
 def _side_by_side(
-    parallel: joblib.Parallel, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
+    jobs: int | None, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
 ) -> list[Any]:
-    return list(parallel(joblib.delayed(_with_all_loaded)(function, *call) for call in calls) or ())
-
-
-def _with_all_loaded(function: Callable[..., Any], *call: Any) -> Any:
-    """Call a function in a worker that has loaded what later calls will need.
-
-    joblib measures a worker after its first call, takes what it loads later for a leak and ends it.
-    """
-    for name in ("torch", "cvxpy", "sipp_core.methods", "sipp_core.zoo"):
-        importlib.import_module(name)
-    return function(*call)
+    return list(mapped(function, calls, jobs, LOADED))
 
 
 def count_block(experiment: Experiment, block: int, size: int) -> int:

@@ -71,6 +71,7 @@ def generalize(
     levels: Sequence[int] | None = None,
     seed: int = 0,
     threads: int = 1,
+    jobs: int | None = None,
     device: str = "cpu",
     command: str = "",
     progress: Progress | None = None,
@@ -82,12 +83,14 @@ def generalize(
         data: digits or mnist.
         delta: failure probability of each bound over the training inputs, in (0, 1).
         data_dir: folder of the data files.
-        folder: where trained networks are kept, or None.
+        folder: where trained networks and finished candidates are kept, so that a search that was
+            stopped goes on from there; None keeps nothing.
         methods: pruning methods to try, "none" for no pruning; None for the plan's.
         keeps: fractions of the weights to try; None for the plan's.
         levels: values that a weight may take; None for the plan's.
         seed: of everything random.
         threads: CPU threads of training; part of the result's definition.
+        jobs: processes for the candidates, as in `sipp_core.compression.search`.
         device: where torch computes.
         command: what the user typed, noted in the result.
         progress: called as progress(done, total, what).
@@ -116,7 +119,7 @@ def generalize(
     refuse_unfitting(plan.subject.net, dataset)
     with some_threads(threads):
         model = shop.trained(plan.subject, seed, dataset)
-        found = _searched(plan, model, dataset, delta, seed, threads, progress)
+        found = _searched(plan, model, dataset, delta, seed, threads, jobs, shop.folder, progress)
         best = min(found, key=lambda one: (one.bound, one.file.bits))
         facts = _facts(plan, model, dataset, found, best, delta, seed, threads, progress)
     made = {
@@ -129,12 +132,13 @@ def generalize(
 
 def _searched(
     plan: Plan, model: nn.Module, dataset: Dataset, delta: float, seed: int, threads: int,
-    progress: Progress | None,
+    jobs: int | None, folder: Path | None, progress: Progress | None,
 ) -> list[Coded]:  # fmt: skip
     settings = candidates(plan.methods, plan.keeps, plan.levels, plan.codebooks, plan.filters)
     found = search(
         model, dataset, settings, plan.schedule, delta=delta, architecture=plan.subject.net,
-        seed=seed, threads=threads, progress=progress,
+        seed=seed, threads=threads, jobs=jobs,
+        folder=None if folder is None else folder / "candidates", progress=progress,
     )  # fmt: skip
     return list(found)
 

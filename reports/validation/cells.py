@@ -68,6 +68,23 @@ class Cells:
             self._append(self.found[name])
         return self.found[name]["value"]
 
+    def has(self, key: Key) -> bool:
+        """Whether a cell is done."""
+        return _text(key) in self.found
+
+    def taken(self, keys: Sequence[Key]) -> list[Json]:
+        """Cells as they are kept, for another process."""
+        return [self.found[_text(key)] for key in keys]
+
+    def take(self, cells: Sequence[Json]) -> None:
+        """Note cells that another process has made, and has written to the same file."""
+        self.found |= {_text(cell["key"]): cell for cell in cells}
+
+    def begin(self) -> None:
+        """Make the file, if there is none, so that several processes may append to it."""
+        if self.path is not None and not self.path.is_file():
+            write_atomically(self.path, (json.dumps({"format": FORMAT}) + "\n").encode())
+
     def remaining(self, keys: Sequence[Key]) -> float | None:
         """Seconds that the missing cells will take, by those of their kind that are done."""
         if not self.found:
@@ -84,11 +101,10 @@ class Cells:
     def _append(self, cell: Json) -> None:
         if self.path is None:
             return
-        if not self.path.is_file():
-            write_atomically(self.path, (json.dumps({"format": FORMAT}) + "\n").encode())
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cell | {"sha256": _seal(cell)}, allow_nan=False) + "\n")
-            file.flush()
+        self.begin()
+        line = json.dumps(cell | {"sha256": _seal(cell)}, allow_nan=False) + "\n"
+        with self.path.open("ab", buffering=0) as file:  # at once, as others may append too
+            file.write(line.encode())
             os.fsync(file.fileno())
 
     def made(self, keys: Sequence[Key]) -> Json:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -12,11 +15,12 @@ from typing import Any
 from reports.validation import corenet, nettrim, networks, neurons, sipp, svm
 from reports.validation.cells import Cells
 from reports.validation.paper import Paper
+from reports.validation.spread import Work, spread
 from reports.validation.subjects import Workshop
 from reports.validation.tables import not_run
 from reports.validation.verdicts import Validation
-from reports.validation.work import Meter, Task, perform
-from sipp_core.runtime import some_threads, whole
+from reports.validation.work import Meter, perform
+from sipp_core.runtime import some_threads, whole, workers
 from sipp_core.zoo import DATA_DIR_VARIABLE
 
 Progress = Callable[[int, int, str], None]
@@ -104,6 +108,7 @@ def validate(
     only: str | None = None,
     methods: str | None = None,
     seeds: int | None = None,
+    jobs: int | None = None,
     command: str = "",
     progress: Progress | None = None,
 ) -> Validation:
@@ -125,6 +130,9 @@ def validate(
         only: run only this network, or these, with commas between.
         methods: of sipp's and networks' experiments, only this one or these, with commas between.
         seeds: how many seeds, >= 1, instead of the schedule's number; intervals need two.
+        jobs: processes, >= 1, or -1 for every core; None for what joblib's context says (dask's
+            cluster, on which `folder` must be one that all machines see), else 1. They change no
+            number, and one that is killed costs the cell that it was at.
         command: what the user typed, noted with each cell.
         progress: callback (done, total, what), with the time left in `what`.
 
@@ -155,14 +163,21 @@ def validate(
     )  # fmt: skip
     chosen = _chosen(made.plans[schedule], only, methods, seeds)
     plans, absent = _with_data(chosen, workshop, schedule)
-    tasks: list[Task] = [task for plan in plans for task in made.tasks(plan, workshop, seed)]
-    with some_threads(threads):
-        rows = perform(tasks, cells, meter)
+    tasks = [list(made.tasks(plan, workshop, seed)) for plan in plans]
+    with contextlib.ExitStack() as stack:
+        if workers(jobs) > 1:
+            kept = workshop.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            work = Work(
+                made.tasks, tuple(plans), seed, cells.path, command, data_dir, kept, device, threads
+            )
+            spread(work, tasks, cells, meter, jobs)
+        stack.enter_context(some_threads(threads))
+        rows = perform(itertools.chain(*tasks), cells, meter)
     left_out = [
         not_run(f"networks on {name}", "as above", schedule, why) for name, why in absent.items()
     ]
     return Validation(
         paper=paper, title=made.title, schedule=schedule, says=made.says(plans),
         lines=(*made.lines(plans, rows), *left_out), curves=tuple(made.curves(plans, rows)),
-        made=cells.made([key for key, _ in tasks]),
+        made=cells.made([key for own in tasks for key, _ in own]),
     )  # fmt: skip

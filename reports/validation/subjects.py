@@ -18,7 +18,7 @@ from torch import nn
 from reports.validation.sources import source_digest
 from reports.validation.spirals import two_spirals
 from sipp_core.compression import architecture
-from sipp_core.runtime import write_atomically
+from sipp_core.runtime import alone, write_atomically
 from sipp_core.zoo import Dataset, Recipe, datasets, models, training
 
 Progress = Callable[[int, int, str], None]
@@ -124,21 +124,28 @@ class Workshop:
         if subject.shipped:
             return models.pretrained(subject.net).to(self.device)
         model = subject.build(seed).to(self.device)
+        if self.folder is None:
+            self._train(model, subject, seed, dataset, None)
+            return model
         name = f"{subject.net}-{subject.data}-{seed}-{_digest(subject.recipe)}"
-        kept = None if self.folder is None else self.folder / f"{name}.safetensors"
-        if kept is not None and kept.is_file():
-            return found(model, kept)
-        begun = None if self.folder is None else self.folder / f"{name}.unfinished"
-        if begun is not None:
-            begun.parent.mkdir(parents=True, exist_ok=True)
+        kept = self.folder / f"{name}.safetensors"
+        with alone(kept):  # many processes may need it, and one trains it
+            if kept.is_file():
+                return found(model, kept)
+            begun = self.folder / f"{name}.unfinished"
+            self._train(model, subject, seed, dataset, begun)
+            keep(model, kept)
+            begun.unlink(missing_ok=True)
+        return model
+
+    def _train(
+        self, model: nn.Module, subject: Subject, seed: int, dataset: Dataset | None,
+        begun: Path | None,
+    ) -> None:  # fmt: skip
         training.train(
             model, dataset or self.data(subject), subject.recipe, seed=seed,
             threads=self.threads, checkpoint=begun, progress=self.progress,
         )  # fmt: skip
-        if kept is not None and begun is not None:
-            keep(model, kept)
-            begun.unlink(missing_ok=True)
-        return model
 
 
 def _digest(recipe: Recipe) -> str:

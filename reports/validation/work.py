@@ -54,13 +54,14 @@ def perform(tasks: Iterable[Task], cells: Cells, meter: Meter) -> list[Json]:
         # Looking through all cells for each of thousands would take longer than they do.
         if meter.heard and time.monotonic() - told > PATIENCE:
             left, told = _left(cells.remaining(keys)), time.monotonic()
-        meter.at(number, len(jobs), f"{_said(key)}{left}")
+        meter.at(number, len(jobs), f"{said(key)}{left}")
         rows.append(key | cells.get(key, make))
     meter.at(len(jobs), len(jobs), "done")
     return rows
 
 
-def _said(key: Json) -> str:
+def said(key: Json) -> str:
+    """A cell in words."""
     words = [key.get(name) for name in ("net", "part", "method")]
     return f"{' '.join(str(word) for word in words if word)}, seed {key['seed']}"
 

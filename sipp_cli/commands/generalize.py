@@ -157,7 +157,10 @@ def command(
         str | None, typer.Option(help="Pruning methods to try, as sipp-det,magnitude; or none.")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(help="Folder for the trained network, which is taken up again.")
+        Path | None,
+        typer.Option(
+            help="Folder for the trained network and finished candidates, taken up again."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for all numbers.")] = None,
     file: Annotated[
@@ -178,6 +181,7 @@ def command(
         ),
     ] = None,
     threads: options.Threads = 1,
+    jobs: options.Jobs = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
     seed: options.Seed = 0,
@@ -191,7 +195,9 @@ def command(
     networks.device(device)
     folder = inputs.data_folder(data_dir)
     if verify is not None:
-        _only_searching(net=net, keep=keep, levels=levels, method=method, store=store, file=file)
+        _only_searching(
+            net=net, keep=keep, levels=levels, method=method, store=store, file=file, jobs=jobs
+        )
     elif candidates is not None:
         raise ValueError("--candidates is counted by a search itself; give it with --verify only")
     if not 1 <= threads <= options.MOST_THREADS:
@@ -221,7 +227,7 @@ def command(
         facts = _searched(
             net=net, data=data, delta=delta, keeps=_list("--keep", keep, float),
             levels=_list("--levels", levels, int), methods=_list("--method", method, str),
-            folder=store, data_dir=folder, seed=seed, threads=threads, device=device,
+            folder=store, data_dir=folder, seed=seed, threads=threads, jobs=jobs, device=device,
             command=typed, file=file,
         )  # fmt: skip
     if out is not None:

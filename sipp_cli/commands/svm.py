@@ -28,7 +28,6 @@ Label = Annotated[str | None, typer.Option(help="Column of the labels; else the 
 Labels = Annotated[Path | None, typer.Option(help=".npy file with the labels of a .npy file.")]
 Weight = Annotated[str | None, typer.Option(help="Column of the weights, >= 0.")]
 Penalty = Annotated[float, typer.Option("--C", help="Penalty, > 0, as in scikit-learn's SVC.")]
-Jobs = Annotated[int | None, typer.Option(help="Processes for a pass; they move no bit.")]
 Eps = Annotated[
     float | None, typer.Option("--eps", help="Exit with 1 where the certified eps is above this.")
 ]
@@ -86,7 +85,7 @@ def fit(
     labels: Labels = None,
     weight: Weight = None,
     class_weight: ClassWeight = None,
-    jobs: Jobs = None,
+    jobs: options.Jobs = None,
     json: options.Json = False,
     seed: options.Seed = 0,
 ) -> None:

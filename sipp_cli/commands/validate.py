@@ -65,6 +65,7 @@ def command(
         typer.Option(help="Folder for finished cells: the same call goes on where one stopped."),
     ] = None,
     threads: options.Threads = 1,
+    jobs: options.Jobs = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
     seed: options.Seed = 0,
@@ -95,7 +96,7 @@ def command(
     with render.progress() as progress:
         found = validate(
             paper, schedule=asked, data_dir=folder, folder=store, device=device, seed=seed,
-            threads=threads, only=only, methods=methods, seeds=seeds, command=typed,
+            threads=threads, only=only, methods=methods, seeds=seeds, jobs=jobs, command=typed,
             progress=progress,
         )  # fmt: skip
     summary = render.plain(found.summary())

@@ -10,156 +10,119 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import sipp_theory
 from sipp_core.certificates.errors import count_errors
-from sipp_core.compression.compress import Compressed, compress, decompress
+from sipp_core.compression.candidates import (
+    RULES_BITS,
+    UNPRUNED,
+    Coded,
+    Schedule,
+    Setting,
+    Shelf,
+    candidates,
+    charged,
+)
+from sipp_core.compression.compress import compress, decompress
 from sipp_core.compression.neuron_order import sort_neurons
 from sipp_core.compression.polishing import polished
-from sipp_core.compression.quantization import Codebook, learning_levels
+from sipp_core.compression.quantization import learning_levels
 from sipp_core.methods.filters import prune_filters
 from sipp_core.network.layers import weight_of
 from sipp_core.network.masks import nonzeros
 from sipp_core.network.packed import layer_of
 from sipp_core.pruning.prune import prune
 from sipp_core.pruning.result import PruneResult
-from sipp_core.runtime.execution import Progress, model_device
+from sipp_core.runtime.execution import Progress, model_device, some_threads
 from sipp_core.runtime.inputs import shuffled
+from sipp_core.runtime.provenance import checksum, fingerprint, versions
+from sipp_core.runtime.tasks import mapped, workers
 from sipp_core.zoo import retraining
 from sipp_core.zoo.datasets import Dataset
-from sipp_core.zoo.recipes import Recipe
 from sipp_core.zoo.training import train
 
 __all__ = [
     "RULES_BITS", "UNPRUNED", "Coded", "Schedule", "Setting", "candidates", "charged", "search",
 ]  # fmt: skip
 
-RULES_BITS = sipp_theory.RULES_BITS
-"""Charged for the rules by which bytes become a network."""
-
-UNPRUNED = "none"
-"""Method of a candidate that keeps every weight."""
 # Whole neurons go by and by too: this many halvings, or what is left of them, at a time.
 NARROWING = 0.5
+# What a worker loads before its first task.
+LOADED = ("torch", "sipp_core.methods", "sipp_core.compression", "sklearn.cluster")
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What one candidate of the search is.
-
-    Attributes:
-        method: a method of `prune`, or "none".
-        keep: fraction of the prunable weights, in (0, 1]; 1 with "none".
-        levels: values that a weight may take.
-        codebook: "grid" or "table".
-        filters: fraction of the weights that is left when whole neurons and filters go first, the
-            same share of each layer, in (0, 1].
-    """
-
-    method: str
-    keep: float
-    levels: int
-    codebook: Codebook
-    filters: float = 1.0
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How candidates are made.
-
-    Attributes:
-        again: training after each pruning.
-        levels: training on levels.
-        steps: fractions kept on the way to a candidate's, between `filters` and `keep`,
-            descending; each is pruned to and trained again.
-        rate: price of a bit in squared steps; see `learning_levels`.
-        inputs: calibration inputs of a pruning method.
-    """
-
-    again: Recipe
-    levels: Recipe
-    steps: tuple[float, ...] = ()
-    rate: float = 0.05
-    inputs: int = 400
-
-
-def candidates(
-    methods: Sequence[str], keeps: Sequence[float], levels: Sequence[int],
-    codebooks: Sequence[Codebook], filters: Sequence[float] = (1.0,),
-) -> list[Setting]:  # fmt: skip
-    """Every combination; a grid takes odd numbers of levels only, and "none" keeps everything.
-
-    Args:
-        methods: of `prune`, or "none".
-        keeps: fractions, each in (0, 1].
-        levels: values a weight may take.
-        codebooks: kinds of levels.
-        filters: fractions left when whole neurons go first, each in (0, 1].
-
-    Returns:
-        Settings without repetition, the densest first.
-
-    Raises:
-        ValueError: none is left, or a fraction outside (0, 1].
-
-    Example:
-        >>> [c.codebook for c in candidates(["none"], [0.5, 0.1], [4, 5], ["grid", "table"])]
-        ['table', 'grid', 'table']
-    """
-    for name, shares in (("keep", keeps), ("filters", filters)):
-        for share in shares:
-            if not 0 < share <= 1:
-                raise ValueError(f"{name} must lie in (0, 1]; found {share!r}")
-    found = {
-        Setting(method, 1.0 if method == UNPRUNED else keep, count, codebook, share): None
-        for share in filters
-        for method in methods
-        for keep in sorted(keeps, reverse=True)
-        for count in levels
-        for codebook in codebooks
-        if codebook == "table" or count % 2
-    }
-    if not found:
-        raise ValueError("no candidate is left: a grid needs an odd number of levels")
-    return list(found)
+Rung = tuple[nn.Module, dict[str, Tensor]]  # a pruned network, and the masks of its weights
 
 
 def _ladder(
     model: nn.Module, dataset: Dataset, settings: Sequence[Setting], schedule: Schedule,
-    seed: int, threads: int,
-) -> Iterator[tuple[Setting, nn.Module, dict[str, Tensor]]]:  # fmt: skip
+    seed: int, threads: int, jobs: int | None,
+) -> Iterator[tuple[Setting, Rung]]:  # fmt: skip
     """Each candidate with its pruned network, method by method, from dense to sparse.
 
     Candidates of one method share the way down; each is made when it is asked for.
     """
-    for filters in dict.fromkeys(setting.filters for setting in settings):
-        here = [setting for setting in settings if setting.filters == filters]
-        start, held = _without_filters(model, dataset, filters, schedule, seed, threads)
-        for method in dict.fromkeys(setting.method for setting in here):
-            mine = [setting for setting in here if setting.method == method]
-            if method == UNPRUNED:
-                yield from ((setting, start, held) for setting in mine)
-                continue
-            wanted = {setting.keep for setting in mine}
-            on_the_way = {keep for keep in schedule.steps if min(wanted) < keep < filters}
-            rounds = retraining.cascade(
-                start, dataset, sorted(wanted | on_the_way, reverse=True),
-                _sparsifier(method, dataset, schedule, seed), schedule.again, seed=seed,
-                threads=threads,
-            )  # fmt: skip
-            for done in rounds:
-                masks = nonzeros(done.model, done.layers)
-                yield from ((s, done.model, masks) for s in mine if s.keep == done.keep)
+    shares = list(dict.fromkeys(setting.filters for setting in settings))
+    making = (dataset, schedule, seed, threads)
+    calls = [(model, share, *making) for share in shares]
+    starts = dict(zip(shares, mapped(_without_filters, calls, jobs, LOADED), strict=True))
+    groups: dict[tuple[float, str], list[Setting]] = {}
+    for setting in _order(settings):
+        groups.setdefault((setting.filters, setting.method), []).append(setting)
+    ways = [(own, starts[own[0].filters], *making) for own in groups.values()]
+    alone = workers(jobs) == 1
+    downs = (_way_down(*way) for way in ways) if alone else mapped(_down, ways, jobs, LOADED)
+    for own, down in zip(groups.values(), downs, strict=True):
+        for keep, rung in down:
+            yield from ((setting, rung) for setting in own if setting.keep == keep)
+
+
+def _way_down(
+    settings: Sequence[Setting], start: Rung, dataset: Dataset, schedule: Schedule, seed: int,
+    threads: int,
+) -> Iterator[tuple[float, Rung]]:  # fmt: skip
+    """The networks of one method's candidates by the share that they keep, from dense to sparse."""
+    method, filters = settings[0].method, settings[0].filters
+    if method == UNPRUNED:
+        yield 1.0, start
+        return
+    keeps = {setting.keep for setting in settings}
+    on_the_way = {keep for keep in schedule.steps if min(keeps) < keep < filters}
+    rounds = retraining.cascade(
+        start[0], dataset, sorted(keeps | on_the_way, reverse=True),
+        _sparsifier(method, dataset, schedule, seed), schedule.again, seed=seed, threads=threads,
+    )  # fmt: skip
+    while True:
+        with some_threads(threads):
+            done = next(rounds, None)
+        if done is None:
+            return
+        if done.keep in keeps:
+            yield done.keep, (done.model, nonzeros(done.model, done.layers))
+
+
+def _down(*way: Any) -> list[tuple[float, Rung]]:
+    """All of `_way_down` at once, for another process to hand back."""
+    return list(_way_down(*way))
 
 
 def _without_filters(
-    model: nn.Module, dataset: Dataset, share: float, schedule: Schedule, seed: int, threads: int
-) -> tuple[nn.Module, dict[str, Tensor]]:
+    model: nn.Module, share: float, dataset: Dataset, schedule: Schedule, seed: int, threads: int
+) -> Rung:
     """The network without its least sensitive neurons, zeros in their place, trained again."""
+    with some_threads(threads):
+        return _narrowed(model, share, dataset, schedule, seed, threads)
+
+
+def _narrowed(
+    model: nn.Module, share: float, dataset: Dataset, schedule: Schedule, seed: int, threads: int
+) -> Rung:
     here, masks, left = model, {}, 1.0
     while left > share:
         left = max(left * NARROWING, share)
@@ -193,60 +156,6 @@ def _sparsifier(
     return lambda model, keep: prune(model, pairs, method=method, keep=keep, seed=seed)
 
 
-@dataclass(frozen=True, eq=False)
-class Coded:
-    """A candidate as a file, with what it gets wrong and what is promised of it.
-
-    Attributes:
-        setting: what it is.
-        file: its bytes; the network is what they decode to.
-        kept: fraction of the prunable weights that is not zero after decoding.
-        errors: training inputs that the decoded network gets wrong.
-        n: training inputs.
-        test_errors: the same on the test inputs; takes no part in the bound.
-        test_n: test inputs.
-        choice_bits: what is charged besides the file; see `charged`.
-        bound: upper bound on the true error at confidence 1 - delta, GN-3's binomial form.
-
-    Claim: GN-3. Source: Blumer et al. 1987, Langford 2005.
-    """
-
-    setting: Setting
-    file: Compressed
-    kept: float
-    errors: int
-    n: int
-    test_errors: int
-    test_n: int
-    choice_bits: float
-    bound: float
-
-    def network(self, template: nn.Module | None = None) -> nn.Module:
-        """The network that the file decodes to."""
-        return decompress(self.file.content, template).eval()
-
-
-def charged(count: int) -> float:
-    """What is charged besides the file: the rules of the code, and which candidate was taken.
-
-    Args:
-        count: candidates of the search, >= 1.
-
-    Returns:
-        `sipp_theory.search_bits`: RULES_BITS + log2(count), in bits, rounded up.
-
-    Raises:
-        ValueError: a count below 1.
-
-    Claim: GN-3. Source: Blumer et al. 1987, Langford 2005.
-
-    Example:
-        >>> charged(4)
-        34.0
-    """
-    return float(sipp_theory.search_bits(count))
-
-
 def search(
     model: nn.Module,
     dataset: Dataset,
@@ -257,6 +166,8 @@ def search(
     architecture: str | None = None,
     seed: int = 0,
     threads: int = 1,
+    jobs: int | None = None,
+    folder: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Coded]:
     """Make every candidate's file, and bound the true error of the network that it decodes to.
@@ -270,6 +181,10 @@ def search(
         architecture: the family that the file names; see `compress`.
         seed: of draws and of the order of batches.
         threads: CPU threads of training; part of the result's definition.
+        jobs: processes, >= 1, or -1 for every core; None for what joblib's context says, else 1.
+            They change no bit, and one that is killed costs what it was at.
+        folder: where finished candidates are kept, so that a search that was stopped goes on from
+            there; a folder that every process sees.
         progress: called as progress(done, total, what).
 
     Returns:
@@ -296,19 +211,62 @@ def search(
     sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
     price = charged(len(settings))
     total = len(settings)
-    rungs = _ladder(model, dataset, settings, schedule, seed, threads)
-    for made, (setting, pruned, masks) in enumerate(rungs):
+    shelf = None if folder is None else Shelf(Path(folder), (
+        fingerprint(model), _fingerprint(dataset), repr(schedule), delta, architecture, seed,
+        threads, total, versions(),
+    ))  # fmt: skip
+    known = {s: one for s in settings if shelf and (one := shelf.get(s)) is not None}
+    # What lies on a way down depends on all that is on it.
+    left = {(s.filters, s.method) for s in settings if s not in known}
+    again = [s for s in settings if (s.filters, s.method) in left]
+    rungs = _ladder(model, dataset, again, schedule, seed, threads, jobs)
+    calls = (
+        (setting, rung, dataset, schedule, delta, architecture, price, seed, threads, shelf)
+        for setting, rung in rungs
+        if setting not in known
+    )
+    alone = workers(jobs) == 1
+    made = (_coded(*call) for call in calls) if alone else mapped(_coded, [*calls], jobs, LOADED)
+    for number, setting in enumerate(_order(settings)):
         if progress is not None:
-            progress(made, total, f"{setting.method} {setting.keep:g}, {setting.levels} levels")
-        here = copy.deepcopy(pruned)
-        with learning_levels(
-            here, levels=setting.levels, codebook=setting.codebook, rate=schedule.rate,
-            masks=masks, seed=seed,
-        ):  # fmt: skip
-            train(here, dataset, schedule.levels, seed=seed, threads=threads)
-        yield _written(here, dataset, setting, delta, architecture, price)
+            progress(number, total, f"{setting.method} {setting.keep:g}, {setting.levels} levels")
+        yield known[setting] if setting in known else next(made)
     if progress is not None:
         progress(total, total, "candidates")
+
+
+def _order(settings: Sequence[Setting]) -> list[Setting]:
+    """Candidates as they are made: by filters, by method, and from dense to sparse."""
+    shares = list(dict.fromkeys(setting.filters for setting in settings))
+    methods = list(dict.fromkeys((setting.filters, setting.method) for setting in settings))
+    return sorted(
+        settings,
+        key=lambda s: (shares.index(s.filters), methods.index((s.filters, s.method)), -s.keep),
+    )
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    """SHA-256 of its inputs and targets."""
+    tensors = ("train_inputs", "train_targets", "test_inputs", "test_targets")
+    return checksum({name: getattr(dataset, name) for name in tensors})
+
+
+def _coded(
+    setting: Setting, rung: Rung, dataset: Dataset, schedule: Schedule, delta: float,
+    architecture: str | None, price: float, seed: int, threads: int, shelf: Shelf | None,
+) -> Coded:  # fmt: skip
+    """A candidate's file: its pruned network is trained on levels and written."""
+    here = copy.deepcopy(rung[0])
+    with some_threads(threads):
+        with learning_levels(
+            here, levels=setting.levels, codebook=setting.codebook, rate=schedule.rate,
+            masks=rung[1], seed=seed,
+        ):  # fmt: skip
+            train(here, dataset, schedule.levels, seed=seed, threads=threads)
+        made = _written(here, dataset, setting, delta, architecture, price)
+    if shelf is not None:
+        shelf.put(made)
+    return made
 
 
 def _written(

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
         one_thread,
         some_threads,
     )
-    from sipp_core.runtime.files import read_bytes, refuse_overwriting, write_atomically
+    from sipp_core.runtime.files import alone, read_bytes, refuse_overwriting, write_atomically
     from sipp_core.runtime.inputs import read_whole, shuffled
     from sipp_core.runtime.numbers import Bool, Float, generator
     from sipp_core.runtime.processes import Processes, process_group, processes
     from sipp_core.runtime.provenance import digests, fingerprint, versions
+    from sipp_core.runtime.tasks import as_done, mapped, workers
     from sipp_core.runtime.tensor_files import (
         is_torch_file,
         metadata_of,
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Batch", "Bool", "Float", "Processes", "Progress", "compiled", "digests", "evaluating",
-    "fingerprint", "forward", "generator", "is_torch_file", "lazily", "metadata_of",
-    "model_device", "most_unpacked", "one_thread", "process_group", "processes", "read_arrays",
-    "read_bytes", "read_state", "read_torch", "read_whole", "refuse_overwriting", "shuffled",
-    "some_threads", "versions", "whole", "with_versions", "write_atomically",
+    "Batch", "Bool", "Float", "Processes", "Progress", "alone", "as_done", "compiled", "digests",
+    "evaluating", "fingerprint", "forward", "generator", "is_torch_file", "lazily", "mapped",
+    "metadata_of", "model_device", "most_unpacked", "one_thread", "process_group", "processes",
+    "read_arrays", "read_bytes", "read_state", "read_torch", "read_whole", "refuse_overwriting",
+    "shuffled", "some_threads", "versions", "whole", "with_versions", "workers",
+    "write_atomically",
 ]  # fmt: skip
 
 # sipp_core.svm writes files and draws numbers without torch.
@@ -49,11 +51,12 @@ __getattr__ = lazily(
         "batch": "Batch",
         "compiling": "compiled",
         "execution": "Progress evaluating forward model_device one_thread some_threads",
-        "files": "read_bytes refuse_overwriting write_atomically",
+        "files": "alone read_bytes refuse_overwriting write_atomically",
         "inputs": "read_whole shuffled",
         "numbers": "Bool Float generator",
         "processes": "Processes process_group processes",
         "provenance": "digests fingerprint versions",
+        "tasks": "as_done mapped workers",
         "tensor_files": ("is_torch_file metadata_of read_state read_torch with_versions"),
     },
 )

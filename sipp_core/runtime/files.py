@@ -249,3 +249,29 @@ def _within(path: PathOrName, folder: PathOrName) -> bool:
     return (
         place.is_file() and os.path.isdir(folder) and place.is_relative_to(os.path.realpath(folder))
     )
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Run a block while no other process is in one of the same path; where there are no locks, run.
+
+    A process that dies lets go.
+
+    Args:
+        path: a file, which need not be there; a lock file is made beside it.
+
+    Returns:
+        A context manager.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as place, alone(Path(place) / "net"):
+        ...     pass
+    """
+    if fcntl is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(path.name + ".lock"), "wb") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
+from sipp_core.runtime import tasks
 from sipp_core.svm.blocks import Block, Matrix, block_rows, double
 from sipp_theory.numeric.checks import Float
 
 Result = TypeVar("Result")
-RETRIES = 3
 
 
 class Chunks(Protocol):
@@ -85,22 +83,7 @@ def mapped(
     function: Callable[[int], Result], count: int, n_jobs: int | None = None
 ) -> Iterator[Result]:
     """function(0), function(1), ... in order, on joblib's workers; a lost worker's share again."""
-    if n_jobs in (None, 1):
-        yield from (_in_one_thread(function, number) for number in range(count))
-        return
-    done, lost = 0, 0
-    while done < count:
-        try:
-            work = Parallel(n_jobs=n_jobs, return_as="generator")(
-                delayed(_in_one_thread)(function, number) for number in range(done, count)
-            )
-            for value in cast("Iterator[Result]", work):
-                yield value
-                done += 1
-        except TerminatedWorkerError:
-            lost += 1
-            if lost > RETRIES:
-                raise
+    return tasks.mapped(_in_one_thread, [(function, number) for number in range(count)], n_jobs)
 
 
 def in_order(

@@ -10,6 +10,7 @@ from torch import nn
 import sipp_theory
 from sipp_core import decompress
 from sipp_core.certificates.errors import count_errors
+from sipp_core.compression import rate_control
 from sipp_core.compression.rate_control import Schedule, Setting, candidates, charged, search
 from sipp_core.zoo import datasets, models, training
 from sipp_core.zoo.recipes import Recipe
@@ -168,3 +169,30 @@ def test_what_is_refused(digits):
         next(search(model, data, some, ONE, delta=0.05, architecture="lenet-6"))
     with pytest.raises(ValueError, match="method must be one of"):
         next(search(model, data, [Setting("magic", 0.5, 3, "grid")], ONE, delta=0.05))
+
+
+def test_processes_and_a_stop_change_no_file(digits, tmp_path, monkeypatch):
+    model, data = digits
+    settings = candidates(["magnitude", "none"], [0.5, 0.3], [3], ["grid"])
+    alone = list(search(model, data, settings, ONE, delta=0.05))
+    again = list(search(model, data, settings, ONE, delta=0.05, jobs=2, folder=tmp_path))
+    assert [vars(one) for one in again] == [vars(one) for one in alone]
+    assert len(again) == len(alone) == 3
+
+    made = []
+    coded = rate_control._coded
+    monkeypatch.setattr(rate_control, "_coded", lambda *call: made.append(call[0]) or coded(*call))
+    kept = list(search(model, data, settings, ONE, delta=0.05, folder=tmp_path))
+    assert [vars(one) for one in kept] == [vars(one) for one in alone] and made == []
+    # One that is gone is made again on the same way down; another seed's search sees none of them.
+    gone = max(tmp_path.iterdir())
+    gone.unlink()
+    kept = list(search(model, data, settings, ONE, delta=0.05, folder=tmp_path))
+    assert [vars(one) for one in kept] == [vars(one) for one in alone] and len(made) == 1
+    next(search(model, data, settings, ONE, delta=0.05, seed=1, folder=tmp_path))
+    assert len(made) == 2
+    path = max(tmp_path.iterdir())
+    path.write_text(path.read_text().replace('"errors": ', '"errors": 1'))
+    with pytest.raises(ValueError, match="is damaged .it was altered"):
+        list(search(model, data, settings, ONE, delta=0.05, folder=tmp_path))
+        list(search(model, data, settings, ONE, delta=0.05, seed=1, folder=tmp_path))

@@ -5,50 +5,15 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
 import pytest
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
 from sipp_core.svm import CoresetSVC, chunks, load_model, read_chunks, save_model, scan
 from sipp_core.svm.sampling import PrioritySample, priority_sample
-
-
-def double(number: int) -> int:
-    return 2 * number
-
-
-def test_a_lost_workers_share_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[int] = []
-
-    class Failing:
-        def __init__(self, **given: Any) -> None:
-            pass
-
-        def __call__(self, tasks: Any) -> Iterator[int]:
-            begun.append(1)
-            for done, (function, given, named) in enumerate(tasks):
-                if done == 2 and len(begun) < 3:
-                    raise TerminatedWorkerError("killed")
-                yield function(*given, **named)
-
-    monkeypatch.setattr(chunks, "Parallel", Failing)
-    assert list(chunks.mapped(double, 7, 2)) == [0, 2, 4, 6, 8, 10, 12]
-    assert len(begun) == 3
-
-    class Dead(Failing):
-        def __call__(self, tasks: Any) -> Iterator[int]:
-            raise TerminatedWorkerError("killed")
-            yield
-
-    monkeypatch.setattr(chunks, "Parallel", Dead)
-    with pytest.raises(TerminatedWorkerError):
-        list(chunks.mapped(double, 7, 2))
 
 
 def test_any_backend_gives_the_same_bits() -> None:
