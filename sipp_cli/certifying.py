@@ -100,7 +100,10 @@ def opened(spec: str, model: str | None, seed: int, where: torch.device, images:
             warnings.simplefilter("ignore", DeprecationWarning)
             return torch.jit.load(str(path), map_location=where)
     if model is None:
-        raise ValueError(f"{path} holds weights alone; name their model with --model")
+        raise ValueError(
+            f"{path} is no TorchScript and no ONNX file; if it holds weights, name their model "
+            "with --model"
+        )
     network = networks.build(model, seed, where, images)
     if networks.is_pruned(content, path):
         return sipp_core.load(path, network.model).model

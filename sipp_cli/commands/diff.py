@@ -49,6 +49,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is neither a certificate nor a network written by sipp: {error}"
         ) from error
+    said = _certificate(path) if "certificate" in known else {}
+    own = {f"certificate.{name}": value for name, value in said.items()}
+    if "sipp" not in known and own:  # another tool's network
+        return {"bytes": len(content)} | own
     if "sipp" not in known:
         raise ValueError(f"{path} is neither a certificate nor a network written by sipp")
     try:
@@ -61,8 +65,6 @@ def _read(path: Path) -> dict[str, Any]:
         "nnz_before": sum(layer["nnz_before"] for layer in layers),
         "nnz_after": sum(layer["nnz_after"] for layer in layers),
     }
-    said = _certificate(path) if "certificate" in known else {}
-    own = {f"certificate.{name}": value for name, value in said.items()}
     return _flat(weights | report) | own
 
 

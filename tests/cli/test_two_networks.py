@@ -313,6 +313,18 @@ def test_what_differs_is_told_in_few_lines(sipp: Call, refused: Refused, place: 
     assert "edited.json cannot be compared" in refused("diff", "pruned.json", "edited.json")
 
 
+def test_a_foreign_network_is_compared_by_its_certificate(
+    sipp: Call, refused: Refused, certified: Path
+) -> None:
+    w, f = certified / "w.safetensors", certified / "f.safetensors"
+    f.write_bytes(w.read_bytes())
+    words = ("--original", w, "--pruned", f, "--inputs", certified / "x.npy")
+    assert "if it holds weights" in refused("certify", *words)
+    assert sipp("certify", *words, "--model", "digits-mlp", "--embed").code == 0
+    found = sipp("diff", f, certified / "p.safetensors", "--json")
+    assert found.code == 1 and "certificate.eps" in found.json["worse"]
+
+
 def test_numbers_are_no_certificate(refused: Refused, place: Path) -> None:
     assert "x.npy is neither a certificate (JSON)" in refused("verify", "x.npy")
     assert "x.npy is neither a certificate nor a network" in refused("diff", "x.npy", "x.npy")
