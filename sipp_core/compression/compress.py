@@ -20,7 +20,7 @@ from sipp_core.compression.architecture import Architecture, code_architecture
 from sipp_core.compression.range_coder import DamagedError, Reader, Recorder
 from sipp_core.compression.tensors import Past, read, write
 from sipp_core.network.masks import duplicate, refresh
-from sipp_core.runtime.arguments import whole
+from sipp_core.runtime.arguments import refuse_no_module, whole
 from sipp_core.runtime.files import read_bytes, write_atomically
 from sipp_core.runtime.tensor_files import with_versions
 
@@ -63,6 +63,7 @@ class Compressed:
 
 def _state(model: nn.Module) -> State:
     """Tensors of a network that a file can hold; refuses others by name."""
+    refuse_no_module(model)
     state: State = {}
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sipp_core.network.packed import Projection, is_transposed, layer_of, parameter_of
 from sipp_core.network.selection import Choice, LayerChoice, Place, leaving_out, places
-from sipp_core.runtime.arguments import first_nonfinite, refuse_nonfinite
+from sipp_core.runtime.arguments import first_nonfinite, refuse_no_module, refuse_nonfinite
 
 SUPPORTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Projection)
 # They multiply by weights too, but not as rows times a matrix that a hook can see.
@@ -156,8 +156,7 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
     Modules that multiply by no matrix (normalisations, pooling, dropout, nn.Embedding) are left
     alone. A weight that two layers share is refused: one mask could not honour both promises.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be an nn.Module; found {type(model).__name__}")
+    refuse_no_module(model)
     choice = Choice(layers)
     modules = places(model)
     _refuse_lazy(modules)

@@ -18,7 +18,7 @@ from torch.nn.utils import skip_init
 
 from sipp_core.network.layers import SUPPORTED, weight_of
 from sipp_core.network.packed import is_dense
-from sipp_core.runtime.arguments import whole
+from sipp_core.runtime.arguments import refuse_no_module, whole
 
 KINDS = ("low-rank", "narrow")
 
@@ -175,8 +175,7 @@ def narrow(model: Model, shapes: Shapes) -> Model:
         >>> narrow(nn.Sequential(nn.Linear(3, 4)), {"0": (2, 3)})[0].weight.shape
         torch.Size([2, 3])
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be an nn.Module; found {type(model).__name__}")
+    refuse_no_module(model)
     modules, kept = dict(model.named_modules()), {}
     for name, shape in shapes.items():
         if name not in modules:

@@ -14,7 +14,7 @@ from sipp_core.pruning.method import Method, bounds_of
 from sipp_core.pruning.patterns import pattern_of
 from sipp_core.pruning.request import DEFAULT_DELTA, DEFAULT_POINTS, Keep, Request, Within
 from sipp_core.pruning.table import refuse_coverage
-from sipp_core.runtime.arguments import whole
+from sipp_core.runtime.arguments import refuse_no_module, whole
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.outputs import Output
 from sipp_theory import BOUNDS, Bound
@@ -122,6 +122,7 @@ def make_request(method: Method, model: nn.Module, **given: Any) -> Request:
     else:
         assert eps is not None
         target = Within(float(eps))
+    refuse_no_module(model)
     request = Request(
         model=model,
         target=target,

@@ -33,6 +33,7 @@ from sipp_core.pruning.header import (
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.result import LayerReport, PruneResult
 from sipp_core.pruning.together import take_apart
+from sipp_core.runtime.arguments import refuse_no_module
 from sipp_core.runtime.execution import uncompiled
 from sipp_core.runtime.files import read_bytes
 from sipp_core.runtime.isolation import isolated
@@ -93,8 +94,7 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
         ...
         FileNotFoundError: there is no saved network at no/such/file
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be an nn.Module; found {type(model).__name__}")
+    refuse_no_module(model)
     source, model = Path(path), uncompiled(model)
     tensors, report = _read(source)
     changes = tuple(

@@ -7,7 +7,7 @@ import operator
 import re
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def whole(name: str, value: object, low: int, below: int | None = None) -> int:
@@ -70,3 +70,17 @@ def in_words(setting: object) -> str:
         ('<built-in function len>', False)
     """
     return re.sub(r" at 0x[0-9a-f]+", "", repr(setting))
+
+
+def refuse_no_module(model: object) -> None:
+    """Refuse a model that is none, or the class of one.
+
+    Example:
+        >>> refuse_no_module(nn.Linear)
+        Traceback (most recent call last):
+        ...
+        TypeError: model must be an nn.Module; found the class Linear: call it first
+    """
+    if not isinstance(model, nn.Module):
+        kind = f"the class {model.__name__}: call it first" if isinstance(model, type) else None
+        raise TypeError(f"model must be an nn.Module; found {kind or type(model).__name__}")

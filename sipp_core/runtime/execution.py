@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -112,10 +113,20 @@ def watching(
     that are being called, whenever it looks.
     """
     called: dict[str, int] = dict.fromkeys(modules, 0)
+    own, others = threading.get_ident(), set[str]()
+
+    def foreign(name: str) -> bool:
+        """Whether another thread makes this call, with inputs that nobody gave here."""
+        if threading.get_ident() == own:
+            return False
+        others.add(name)
+        return True
 
     def counted(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(forward)
         def count(*given: Any, **named: Any) -> Any:
+            if foreign(name):
+                return forward(*given, **named)
             called[name] -= 1
             if called[name] < 0:
                 raise ValueError(
@@ -128,16 +139,23 @@ def watching(
 
     def hook(name: str) -> Callable[..., None]:
         def before(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            if foreign(name):
+                return
             value = given[0] if given else named.get("input")
             if not isinstance(value, Tensor):
                 raise TypeError(f"layer {name!r} was called without a tensor")
             called[name] += 1
             see(name, value)
 
-        return (lambda _, given, out: see(name, out)) if outputs else before
+        def after(_: nn.Module, given: tuple[Any, ...], out: Tensor) -> None:
+            if not foreign(name):
+                see(name, out)
+
+        return after if outputs else before
 
     def heard(name: str, given: Tensor, rows: slice, out: Tensor) -> None:
-        see(name, out[..., rows] if outputs else given)
+        if not foreign(name):
+            see(name, out[..., rows] if outputs else given)
 
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
@@ -153,6 +171,13 @@ def watching(
                 vars(module)["forward"] = counted(name, module.forward)
                 stack.callback(vars(module).pop, "forward")
         yield inside
+        if others:
+            shown = ", ".join(map(repr, sorted(others)))
+            raise ValueError(
+                f"layer {shown} was called by another thread while the model was run here, and its "
+                "inputs are not the ones that were given; use a copy of the model (copy.deepcopy) "
+                "in the other thread, or a model without threads of its own"
+            )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ keeps its mode, a link is followed, a device or a pipe is written to and never r
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -110,6 +111,8 @@ def write_atomically(path: PathOrName, content: bytes) -> Path:
 def _write(target: Path, content: bytes) -> None:
     # What a link points to is written, whether it is there or not.
     place = Path(os.path.realpath(target))
+    if place.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link that leads to itself")
     status = place.stat() if place.exists() else None
     if status is not None and not stat.S_ISREG(status.st_mode):
         if not (stat.S_ISCHR(status.st_mode) or stat.S_ISFIFO(status.st_mode)):

@@ -31,7 +31,11 @@ MOST_INPUTS, FORWARD_BYTES = 256, 2**24
 def _tensor(value: object, where: str) -> object:
     """A detached tensor of what can be one; anything else as it is."""
     if isinstance(value, np.ndarray):
-        value = torch.from_numpy(np.ascontiguousarray(value))
+        if value.dtype.kind not in "biufc":
+            raise TypeError(f"{where} is an array of dtype {value.dtype}, no numbers")
+        value = np.ascontiguousarray(value)
+        # The model may write to its input.
+        value = torch.from_numpy(value if value.flags.writeable else value.copy())
     if not isinstance(value, Tensor):
         return value
     if fault := strange(value):

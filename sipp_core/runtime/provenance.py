@@ -18,6 +18,8 @@ def checksum(tensors: dict[str, Tensor], text: str = "") -> str:
     """SHA-256 over named tensors and a text."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
+        if tensors[name].is_meta:
+            raise ValueError(f"{name!r} of the network is on the meta device: it has no values")
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.reshape(-1)

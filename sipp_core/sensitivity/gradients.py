@@ -65,6 +65,11 @@ def default_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 @contextmanager
 def differentiable(weights: Sequence[Tensor]) -> Iterator[None]:
     """Let gradients reach the weights, also frozen ones; put every flag back."""
+    if any(weight.is_inference() for weight in weights):
+        raise ValueError(
+            "the model's weights were made under torch.inference_mode, which allows no gradients; "
+            "build the model outside of it, or copy.deepcopy it there"
+        )
     flags = [weight.requires_grad for weight in weights]
     try:
         for weight in weights:
