@@ -5,7 +5,7 @@ from __future__ import annotations
 import sipp_theory
 from proofs_check.ledger.claim import Claim, Step
 from proofs_check.svm import symbolic
-from sipp_core.svm import CoresetSVC, certify_svm
+from sipp_core.svm import CoresetSVC, certify_kernel, certify_svm
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -212,7 +212,8 @@ CLAIMS: tuple[Claim, ...] = (
         r"F^*_K$; Nyström's $\hat K \preceq K$ gives $F^*_K \leq F^*_{\hat K}$. Random features "
         r"alone bound $F^*_K$ on no side.",
         "What is certified of a kernel machine, and what is not.",
-        "derived here", depends=("SV-0",), computes=(sipp_theory.kernel_dual,),
+        "derived here", depends=("SV-0",), computes=(sipp_theory.kernel_dual,
+                                                                  certify_kernel),
         steps=(Step("The square of a sum of features is a form in the kernel.",
                     symbolic.kernel_of_a_feature_map),),
     ),

@@ -11,7 +11,7 @@ import sipp_theory
 from proofs_check.kinds.mutations import divided, fields_scaled, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from proofs_check.svm import coverage, laws, oracles
-from sipp_core.svm import CoresetSVC
+from sipp_core.svm import CoresetSVC, certify_svm
 
 
 def _unbalanced(original: Function) -> Function:
@@ -134,6 +134,8 @@ MUTATIONS = (
              (oracles.certificates_above_the_truth, laws.no_partition_lies)),
     Mutation("SV-10", "eps_halved", "Half of the certified eps.", sipp_theory.jensen_certificate,
              fields_scaled(eps=0.5), (oracles.certificates_above_the_truth,)),
+    Mutation("SV-10", "certify_halved", "Half of the eps that certify_svm certifies.", certify_svm,
+             fields_scaled(eps=0.5), (oracles.random_instances_certified_above_the_truth,)),
     Mutation("SV-11", "boasting", "A dual bound above what was found.", CoresetSVC, _boasting,
              (oracles.the_estimator_keeps_its_word,)),
     Mutation("SV-12", "twice", "Twice a kernel's dual value.", sipp_theory.kernel_dual,

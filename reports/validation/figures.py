@@ -28,6 +28,21 @@ _OWN = {
     "magnitude-rounds": style.Look(style.BLUE, "o", (0, (5, 1.5))),
     "nettrim parallel": style.Look(style.BLUE, "P"),
     "nettrim cascade": style.Look(style.PURPLE, "X", (0, (5, 1.5))),
+    "sensitivity": style.Look(style.BLUE, "o"),
+    "baykal": style.Look(style.PURPLE, "s", (0, (5, 1.5))),
+    "leverage": style.Look(style.GREEN, "^", (0, (3, 1, 1, 1))),
+    "lewis": style.Look(style.ORANGE, "v", (0, (5, 1.5, 1, 1.5))),
+    "control-variate": style.Look(style.VERMILLION, "D"),
+    "certified, samples": style.Look(style.BLUE, ".", "none"),
+    "certified, control variates": style.Look(style.VERMILLION, ".", "none"),
+    "the truth": style.Look(style.GREY, "none"),
+    "stream of 20 chunks": style.Look(style.BLUE, "o"),
+    "one shot": style.Look(style.GREY, "x", (0, (1, 1))),
+    "SV-1": style.Look(style.BLACK, "P"),
+    "SV-1F": style.Look(style.BLUE, "o"),
+    "SV-2": style.Look(style.PURPLE, "s", (0, (5, 1.5))),
+    "SV-6": style.Look(style.VERMILLION, "D"),
+    "SV-7": style.Look(style.GREEN, "^", (0, (3, 1, 1, 1))),
 }
 _LEAST = 1e-5  # errors below it stand at the edge
 
@@ -98,7 +113,10 @@ def _panel(axes: Axes, panel: Json, looks: dict[str, style.Look]) -> None:
     for line in panel["series"]:
         look = looks[line["name"]]
         low, y, high = (
-            [max(value, _LEAST) if panel["log"] else value for value in line[name]]
+            [
+                max(value, panel.get("least", _LEAST)) if panel["log"] else value
+                for value in line[name]
+            ]
             for name in ("low", "y", "high")
         )
         if low != high:

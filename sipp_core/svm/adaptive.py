@@ -17,7 +17,7 @@ from sipp_core.svm.chunks import OneAgainstRest, in_order
 from sipp_core.svm.sampling import PrioritySample, priority_sample
 from sipp_theory.numeric.checks import Float
 from sipp_theory.svm import SvmCertificate
-from sipp_theory.svm.problem import Instance, slacks, suboptimality
+from sipp_theory.svm.problem import Instance, check_scale, slacks, suboptimality
 from sipp_theory.svm.solver import minimise, solve
 
 Progress = Callable[[int, int, str], None]
@@ -100,7 +100,7 @@ def search(given: Search) -> SvmCertificate:
 
 def _pilot_part(given: Search, number: int) -> tuple[dict[float, PrioritySample], Float]:
     """Samples of both classes by weight; the weight of each, and how many points have some."""
-    block = given.data.block(number)
+    block = given.data.block(number, known=True)
     random = generator(given.seed, PILOT, number).random(block.rows)
     parts, weights = {}, np.zeros(3)
     weights[2] = (block.weight > 0).sum()
@@ -131,6 +131,7 @@ def _pilot(given: Search) -> tuple[Instance, float]:
         np.concatenate([one.y for one in sides]),
         np.concatenate([one.c * one.factor for one in sides]),
     )
+    check_scale(sample.X, sample.c)
     return sample, float(weights[2])
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from sipp_core.svm.blocks import Block, Matrix, dense, row_norms, rows_of, sizes, stack
+from sipp_core.svm.blocks import Block, Matrix, dense, norms_and_sizes, row_norms, rows_of, stack
 from sipp_theory.numeric.checks import Float
 from sipp_theory.svm.certificate import LEVELS, SvmCertificate, coarse, group_dual
 from sipp_theory.svm.problem import hinge_sum, primal_value, slacks, suboptimality
@@ -58,9 +58,9 @@ class Look:
         if not (weight > 0).all():
             index = np.flatnonzero(weight > 0)
             X, y, weight = X[index], y[index], weight[index]
-        c, norms = view.C * weight, row_norms(X)
+        c, (norms, size) = view.C * weight, norms_and_sizes(X, view.metric)
         r, hinge = hinge_sum(view.w, view.b, X, y, c, norms)
-        return cls(X, y, c, index, r, sizes(X, view.metric), norms, hinge)
+        return cls(X, y, c, index, r, size, norms, hinge)
 
 
 @dataclass

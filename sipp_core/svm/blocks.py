@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,14 @@ import numpy as np
 from scipy import sparse
 
 from sipp_theory.numeric.checks import Float
+from sipp_theory.svm.problem import MOST
 
 Matrix = Any  # (n, d) float64 array, or CSR of it
 # Entries of one block: 8 MB of float64.
 ENTRIES = 2**20
 LEAST_ROWS = 256
+# Rows whose squares are held at once.
+PIECE = 2048
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,26 @@ def sizes(X: Matrix, metric: Float) -> Float:
     return np.sqrt(np.asarray(squares @ metric[:-1], np.float64).ravel() + metric[-1])
 
 
+def norms_and_sizes(X: Matrix, metric: Float) -> tuple[Float, Float]:
+    """(n,) `row_norms` and `sizes`, from one look at the squares."""
+    wide = np.column_stack([np.ones(len(metric) - 1), metric[:-1]])
+    if sparse.issparse(X):
+        both = np.asarray(X.multiply(X) @ wide)
+    else:
+        # A few rows at a time stay in the cache, where the squares of all would not.
+        both, squares = np.empty((len(X), 2)), np.empty((PIECE, X.shape[1]))
+        for start in range(0, len(X), PIECE):
+            part = X[start : start + PIECE]
+            with np.errstate(over="ignore"):
+                held = np.multiply(part, part, out=squares[: len(part)])
+                np.matmul(held, wide, out=both[start : start + PIECE])
+    with np.errstate(invalid="ignore"):
+        total = float(both[:, 0].sum())
+    if not total <= MOST**2:
+        raise ValueError(f"X must be at most {MOST:g} in size; found more; scale it down")
+    return np.sqrt(both[:, 0]), np.sqrt(both[:, 1] + metric[-1])
+
+
 def rows_of(X: Matrix, index: np.ndarray) -> Matrix:
     """Some rows, in float64."""
     return double(X[index])
@@ -79,6 +103,10 @@ def check_rows(X: Any, first: int, columns: int | None) -> Matrix:
         found: Any = X.tocsr()
     else:
         found = np.asarray(X)
+        if found.dtype == object:
+            # Frames with columns of several types.
+            with contextlib.suppress(TypeError, ValueError):
+                found = found.astype(np.float64)
         if found.dtype.kind not in "fiub":
             raise ValueError(f"X must be real numbers; found dtype {found.dtype}")
     if found.ndim != 2 or found.shape[1] == 0:
@@ -89,7 +117,9 @@ def check_rows(X: Any, first: int, columns: int | None) -> Matrix:
             "chunks must have the same"
         )
     values = found.data if sparse.issparse(found) else found
-    if not np.isfinite(values.sum(dtype=np.float64)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum(dtype=np.float64)
+    if not np.isfinite(total):
         bad = ~np.isfinite(dense(found))
         if bad.any():
             row, column = (int(i) for i in np.argwhere(bad)[0])
@@ -130,8 +160,8 @@ def signs(y: Any, classes: Any, first: int) -> Float:
     if wrong.any():
         at = int(np.argmax(wrong))
         raise ValueError(
-            f"y must be {low!r} or {high!r}; found {labels[at]!r} at index {first + at}; name "
-            "other labels with classes=(negative, positive)"
+            f"y must be {low!r} or {high!r}; found {labels[at : at + 1].tolist()[0]!r} at index "
+            f"{first + at}; name other labels with classes=(negative, positive)"
         )
     return found
 
@@ -142,16 +172,31 @@ def two_classes(y: Any, given: Any) -> tuple[Any, Any]:
         if len(given) != 2 or given[0] == given[1]:
             raise ValueError(f"classes must be two labels, negative and positive; found {given!r}")
         return given[0], given[1]
-    labels = np.unique(np.asarray(y))
+    labels = _labels(y)
     for pair in ((-1, 1), (0, 1)):
         if labels.dtype.kind in "fiub" and np.isin(labels, pair).all():
             return pair
     if len(labels) != 2:
         raise ValueError(
-            f"y must have two classes; found {len(labels)}: {', '.join(map(repr, labels[:5]))}; "
+            f"y must have two classes; found {len(labels)}: "
+            f"{', '.join(map(repr, labels[:5].tolist()))}; "
             "name them with classes=(negative, positive) where a chunk lacks one"
         )
-    return labels[0], labels[1]
+    low, high = labels.tolist()
+    return low, high
+
+
+def _labels(y: Any) -> np.ndarray:
+    """The labels there are, rising; what cannot be put in order is refused."""
+    given = np.asarray(y)
+    try:
+        found = np.unique(given)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in given.ravel().tolist()})
+        raise ValueError(f"y must hold labels of one kind; found {', '.join(kinds)}") from error
+    if found.dtype.kind == "f" and np.isnan(found).any():
+        raise ValueError(f"y holds nan at index {int(np.argmax(np.isnan(given)))}")
+    return found
 
 
 def array_blocks(X: Matrix, y: Float, weight: Float) -> Iterator[Block]:
@@ -175,6 +220,9 @@ def stream_blocks(chunks: Iterable[Any], classes: Any = None) -> Iterator[Block]
                 f"{type(chunk).__name__}"
             )
         X = check_rows(chunk[0], first, columns)
+        columns = X.shape[1]
+        if X.shape[0] == 0:
+            continue
         pair = pair or two_classes(chunk[1], None)
         y = signs(chunk[1], pair, first)
         if len(y) != X.shape[0]:

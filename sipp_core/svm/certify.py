@@ -30,6 +30,9 @@ from sipp_theory.svm.problem import Instance, hyperplane, positive_number
 from sipp_theory.svm.solver import solve
 
 Progress = Callable[[int, int, str], None]
+# Single points if none are asked for: so many, or this share of an array. With 20,000 of 10^6
+# points a solution 0.2% off was certified 59%, with 60,000 it was certified 0.2%.
+LEAST_BAND, SHARE = 20_000, 0.1
 # The band is held in float64, as rows of means.
 BAND_BYTES = 512 * 2**20
 # Where the band lies is guessed from as many rows a column at least, solved to START.
@@ -45,7 +48,7 @@ def certify_svm(
     C: float = 1.0,
     sample_weight: Any = None,
     *,
-    band: int = 20_000,
+    band: int | None = None,
     classes: tuple[Any, Any] | None = None,
     progress: Progress | None = None,
 ) -> SvmCertificate:
@@ -67,8 +70,9 @@ def certify_svm(
             a stream.
         C: penalty, > 0, as in scikit-learn's SVC and LinearSVC(loss="hinge").
         sample_weight: (n,) u >= 0; 1 if not given.
-        band: points that stay by themselves, >= 0; fewer where d is so large that they would take
-            more than 512 MB.
+        band: points that stay by themselves, >= 0; 20,000 if not given, or a tenth of the rows of
+            an array where that is more. Fewer where d is so large that they would take more than
+            512 MB.
         classes: (negative, positive) labels; needed where a stream's first chunk lacks one and they
             are neither -1, 1 nor 0, 1.
         progress: callback (done, total, what); total is 0 for a stream.
@@ -98,6 +102,8 @@ def certify_svm(
             "certify one class against the rest at a time"
         )
     normal, intercept = hyperplane(normal, float(offset.ravel()[0]), len(normal))
+    if band is None:
+        band = LEAST_BAND if y is None else max(LEAST_BAND, int(np.shape(X)[0] * SHARE))
     if not isinstance(band, int | np.integer) or band < 0:
         raise ValueError(f"band must be a whole number of at least 0; found {band!r}")
     total = 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from sipp_core.runtime import tasks
 from sipp_core.svm.blocks import Block, Matrix, block_rows, double
@@ -56,6 +57,13 @@ class ArrayChunks:
         return double(self.X[part]), self.y[part], self.weight[part]
 
 
+def refuse_strangers(y: np.ndarray, classes: np.ndarray) -> None:
+    """Refuse labels that are none of the classes."""
+    strange = ~np.isin(y, classes)
+    if strange.any():
+        raise ValueError(f"y holds {y[strange].tolist()[0]!r}, which is not among the classes")
+
+
 @dataclass(frozen=True)
 class OneAgainstRest:
     """Chunks as blocks of two classes, with the weight of each class multiplied in."""
@@ -65,17 +73,25 @@ class OneAgainstRest:
     positive: int
     class_weight: Float
 
-    def block(self, number: int) -> Block:
-        """One block."""
+    def block(self, number: int, known: bool = False) -> Block:
+        """One block; `known` refuses labels that are none of the classes."""
         X, y, weight = self.chunks.read(number)
+        if known:
+            refuse_strangers(y, self.classes)
         if (self.class_weight != 1).any():
             weight = weight * self.class_weight[np.searchsorted(self.classes, y)]
         return Block(X, np.where(y == self.classes[self.positive], 1.0, -1.0), weight)
 
 
+@cache
+def _libraries() -> ThreadpoolController:
+    """What this process computes with; looking for it takes longer than a block does."""
+    return ThreadpoolController()
+
+
 def _in_one_thread(function: Callable[[int], Result], number: int) -> Result:
     """function(number) in one BLAS thread: workers have one each, and more give other bits."""
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _libraries().limit(limits=1, user_api="blas"):
         return function(number)
 
 

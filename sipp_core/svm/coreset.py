@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
@@ -24,7 +26,7 @@ from sipp_theory.svm import (
     dual_sensitivities,
     lewis_weights,
 )
-from sipp_theory.svm.problem import Instance
+from sipp_theory.svm.problem import Instance, check_scale
 from sipp_theory.svm.solver import solve
 
 METHODS = ("uniform", "sensitivity", "baykal", "leverage", "lewis", "control-variate")
@@ -112,6 +114,7 @@ class SVMCoreset(BaseEstimator):
         signs = np.where(y == self.classes_[1], 1.0, -1.0)
         u = weight * self._factors(weight, y)
         rows, C = dense(X), float(self.C)
+        check_scale(rows, C * u)
         rng = check_random_state(self.random_state)
         if self.method == "control-variate":
             self._residuals(Instance(rows, signs, C * u), rng)
@@ -166,6 +169,11 @@ class SVMCoreset(BaseEstimator):
         if self._solved is not None:
             return self._solved
         X, y = validate_data(self, X, y, accept_sparse="csr", reset=False)
+        if X.shape[0] != len(self.sensitivity_):
+            raise ValueError(
+                f"solve needs the {len(self.sensitivity_)} points that were fitted; found "
+                f"{X.shape[0]}"
+            )
         rows = dense(X[self.sample_indices_])
         signs = np.where(y[self.sample_indices_] == self.classes_[1], 1.0, -1.0)
         if abs(signs.sum()) == len(signs):
@@ -277,7 +285,10 @@ def _cells(X: Float, y: Float, rng: np.random.RandomState) -> np.ndarray:
         if k > 1:
             seed = rng.randint(2**31 - 1)
             found = KMeans(k, init="k-means++", n_init="auto", max_iter=20, random_state=seed)
-            names[mine] = first + found.fit_predict(X[mine])
+            with warnings.catch_warnings():
+                # Repeated points make fewer cells, which bounds do not mind.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                names[mine] = first + found.fit_predict(X[mine])
         else:
             names[mine] = first
         first += k

@@ -19,7 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sipp_core.svm.adaptive import Search, search
 from sipp_core.svm.blocks import dense
 from sipp_core.svm.certify import certify_svm
-from sipp_core.svm.chunks import ArrayChunks, Chunks, OneAgainstRest
+from sipp_core.svm.chunks import ArrayChunks, Chunks, OneAgainstRest, refuse_strangers
 from sipp_core.svm.stream import Stream
 from sipp_theory.numeric.checks import Float
 from sipp_theory.svm import SvmCertificate, stream_objective
@@ -99,6 +99,10 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """A stream that has shown one class only has no hyperplane yet."""
+        return hasattr(self, "coef_")
 
     # --- fitting ------------------------------------------------------------------------------
 
@@ -232,16 +236,13 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
                 vars(self).pop(name, None)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"classes must be those of the first call, {self.classes_!r}")
-        strange = ~np.isin(y, self.classes_)
-        if strange.any():
-            raise ValueError(f"y holds {y[strange].tolist()[0]!r}, which is not among the classes")
+        refuse_strangers(y, self.classes_)
         index = np.searchsorted(self.classes_, y)
         weight = self._weights(sample_weight, X) * self.class_weight_[index]
         side = np.zeros(len(y), np.intp)
         if hasattr(self, "coef_"):
-            scores = self.decision_function(X)
-            scores = scores if scores.ndim == 1 else scores.max(axis=1)
-            side = (scores > 0).astype(np.intp)
+            scores = np.asarray(X @ self.coef_.T + self.intercept_)
+            side = (scores.max(axis=1) > 0).astype(np.intp)
         assert self._stream is not None
         self._stream.add(X, index, weight, side)
         self._solve_stream(self._stream)
@@ -289,9 +290,7 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "coef_")
         X, y = validate_data(self, X, y, reset=False, **FORMATS)
-        strange = ~np.isin(y, self.classes_)
-        if strange.any():
-            raise ValueError(f"y holds {y[strange].tolist()[0]!r}, which is not among the classes")
+        refuse_strangers(y, self.classes_)
         index = np.searchsorted(self.classes_, y)
         weight = self._weights(sample_weight, X) * self.class_weight_[index]
         return tuple(
@@ -322,10 +321,7 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
         def parts(k: int) -> Iterator[tuple[Any, np.ndarray, Float]]:
             for number in range(len(chunks)):
                 X, y, weight = chunks.read(number)
-                strange = ~np.isin(y, self.classes_)
-                if strange.any():
-                    label = y[strange].tolist()[0]
-                    raise ValueError(f"y holds {label!r}, which is not among the classes")
+                refuse_strangers(y, self.classes_)
                 index = np.searchsorted(self.classes_, y)
                 signs = np.where(index == k, 1, -1)
                 yield X, signs, weight * self.class_weight_[index]
@@ -346,9 +342,10 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
 
     def _refuse_one_class(self) -> None:
         if len(self.classes_) < 2:
+            only = self.classes_.tolist()
             raise ValueError(
-                "there must be at least two classes with weight above 0; found one class, "
-                f"{self.classes_.tolist()[0]!r}"
+                "there must be at least two classes with weight above 0; found "
+                + (f"one class, {only[0]!r}" if only else "none")
             )
 
     def _weights(self, sample_weight: Any, X: Any) -> Float:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
+from sklearn.utils.validation import check_is_fitted
 
 from sipp_core.runtime import write_atomically
 from sipp_core.svm.estimator import CoresetSVC
@@ -46,6 +47,7 @@ def save_model(model: CoresetSVC, path: str | PathLike[str]) -> Path:
         >>> again.predict([[0.5], [3.5]]).tolist(), again.certified_eps_ == model.certified_eps_
         ([0, 1], True)
     """
+    check_is_fitted(model)
     labels = model.classes_.tolist()
     if not all(isinstance(k, int | float | str | bool) for k in labels):
         raise ValueError(f"classes must be numbers or text to be written; found {labels[:3]!r}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sipp_theory.numeric import checks as nm
-from sipp_theory.numeric.checks import UNIT
+from sipp_theory.numeric.checks import UNIT, Float
 from sipp_theory.svm.problem import PAIRWISE, balanced, instance
 
 
@@ -51,9 +53,32 @@ def kernel_dual(
     a = balanced(np.clip(a, 0, given.c), given.y)
     live = np.flatnonzero(a)
     signed, kept = (a * given.y)[live], matrix[np.ix_(live, live)]
-    total, square = float(a.sum()), float(signed @ kept @ signed)
     size = float(np.abs(signed) @ np.abs(kept) @ np.abs(signed))
+    return _lower(float(a.sum()), float(signed @ kept @ signed), size, len(live))
+
+
+def kernel_dual_of_blocks(
+    alpha: Float, X: Float, kernel: Callable[[Float, Float], Float], y: Float, c: Float,
+    entries: int, progress: Callable[[int, int, str], None] | None = None,
+) -> float:  # fmt: skip
+    """`kernel_dual` of points X (n, d), from at most `entries` kernel values at a time."""
+    a = balanced(np.clip(alpha, 0, c), y)
+    live = np.flatnonzero(a)
+    signed, rows = (a * y)[live], X[live]
+    square = size = 0.0
+    step = max(1, entries // max(len(live), 1))
+    for start in range(0, len(live), step):
+        block, part = kernel(rows[start : start + step], rows), signed[start : start + step]
+        square += float(part @ (block @ signed))
+        size += float(np.abs(part) @ (np.abs(block) @ np.abs(signed)))
+        if progress is not None:
+            progress(min(start + step, len(live)), len(live), "rows of the kernel")
+    return _lower(float(a.sum()), square, size, len(live))
+
+
+def _lower(total: float, square: float, size: float, count: int) -> float:
+    """The best multiple's dual value, rounded down; size is the square's with all signs equal."""
     scale = min(1.0, total / square) if square > 0 else 1.0
-    off = 4 * (2 * len(live) + PAIRWISE) * UNIT
+    off = 4 * (2 * count + PAIRWISE) * UNIT
     found = scale * total * (1 - off) - scale * scale * (square + 2 * off * size) / 2
     return max(0.0, float(found))

@@ -16,6 +16,8 @@ from sipp_theory.numeric.checks import UNIT, Float
 
 # Additions that numpy's pairwise sum of up to 2^48 terms puts on top of each other, and more.
 PAIRWISE = 128
+# Squares of entries and of the total penalty must not leave float64.
+LEAST, MOST = 1e-100, 1e100
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,19 @@ class Instance:
     X: Float
     y: Float
     c: Float
+
+
+def check_scale(X: Float, c: Float) -> None:
+    """Refuse entries and penalties whose squares are no float64 any more."""
+    largest = float(np.abs(X).max(initial=0.0))
+    if not largest <= MOST:
+        raise ValueError(f"X must be at most {MOST:g} in size; found {largest:.3g}; scale it down")
+    total = float(c.sum())
+    if not LEAST <= total <= MOST:
+        raise ValueError(
+            f"C times the sum of sample_weight must be between {LEAST:g} and {MOST:g}; found "
+            f"{total:.3g}; scale one of them"
+        )
 
 
 def positive_number(name: str, value: float) -> float:
@@ -59,8 +74,8 @@ def instance(X: ArrayLike, y: ArrayLike, C: float, sample_weight: ArrayLike | No
     if weight.shape != labels.shape:
         raise ValueError(f"sample_weight must have {len(rows)} entries; found {weight.shape}")
     c = positive_number("C", C) * weight
-    if not np.isfinite(c.sum()):
-        raise ValueError("C times the sum of sample_weight must be finite; scale one of them down")
+    with np.errstate(over="ignore"):
+        check_scale(rows, c)
     for side in (-1.0, 1.0):
         if not (c[labels == side] > 0).any():
             raise ValueError(
@@ -74,7 +89,10 @@ def hyperplane(w: ArrayLike, b: float, d: int) -> tuple[Float, float]:
     normal = nm.finite("w", w)
     if normal.shape != (d,):
         raise ValueError(f"w must have {d} entries, one a column of X; found shape {normal.shape}")
-    return normal, float(nm.finite("b", b))
+    offset = float(nm.finite("b", b))
+    if not max(float(np.abs(normal).max(initial=0.0)), abs(offset)) <= MOST:
+        raise ValueError(f"w and b must be at most {MOST:g} in size; found more")
+    return normal, offset
 
 
 def slacks(w: Float, b: float, X: Float, y: Float) -> Float:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sipp_theory.numeric.checks import Float
 from sipp_theory.svm.problem import (
     Instance,
+    check_scale,
     dual_lower,
     hinge_sum,
     instance,
@@ -76,9 +77,9 @@ class Smoothed:
         inside = np.flatnonzero((self.r > 0) & (self.r < tau))
         rows = self.V[inside]
         hessian = rows.T @ (rows * (self.c[inside] / tau)[:, None])
-        hessian[np.diag_indices_from(hessian)] += self.free
         # Without a point inside, nothing curves along the intercept.
-        hessian[-1, -1] += 1e-12 * (1 + np.trace(hessian)) if len(inside) else self.c.sum()
+        hessian[-1, -1] += 1e-12 * np.trace(hessian) if len(inside) else self.c.sum()
+        hessian[np.diag_indices_from(hessian)] += self.free
         direction: Float
         try:
             direction = -np.asarray(np.linalg.solve(hessian, gradient), np.float64)
@@ -143,6 +144,7 @@ def minimise(
 def solve(given: Instance, tol: float, w: Float | None = None, b: float = 0.0) -> SvmSolution:
     """Solve an instance until F - D <= tol D, from (w, b) if given."""
     X, y, c = given.X, given.y, given.c
+    check_scale(X, c)
     n, d = X.shape
     basis = None
     if d > n:
@@ -169,7 +171,7 @@ def solve(given: Instance, tol: float, w: Float | None = None, b: float = 0.0) -
         a = work.multipliers(tau)
         hinges = c * np.maximum(work.r, 0)
         smoothing = float((hinges - a * work.r).sum())
-        rounded = ROUNDED * float(hinges.sum() + work.theta @ work.theta / 2)
+        rounded = ROUNDED * float(hinges.sum() + work.theta[:-1] @ work.theta[:-1] / 2)
         if decrement > 0.2 * smoothing + rounded:
             continue
         normal = work.theta[:-1]

@@ -107,6 +107,43 @@ def test_an_order_that_is_not_random_misleads_nobody() -> None:
     assert got.eps == pytest.approx(got.primal / best.primal - 1, rel=0.01)
 
 
+def test_a_large_array_has_a_large_band() -> None:
+    rng = np.random.default_rng(7)
+    n, penalty = 400_000, 0.1
+    y = np.where(rng.random(n) < 0.5, 1.0, -1.0)
+    X = rng.normal(size=(n, 2)) + y[:, None] / 2
+    best = solve_svm(X, y, penalty)
+    w = best.w * [1.1, 0.9]
+    got = certify_svm(w, best.b, X, y, penalty)
+    assert got.eps == pytest.approx(got.primal / best.primal - 1, rel=0.01)
+
+
+def test_types_that_users_have(data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    w, text = np.full(D, 0.2), np.where(y > 0, "yes", "no")
+    want = certify_svm(w, 0.1, X, y, C=C, band=100)
+    fixed = X.copy()
+    fixed.setflags(write=False)
+    for same in (X.astype(object), np.asfortranarray(X), np.ma.array(X), fixed):
+        assert certify_svm(w, 0.1, same, text, C=C, band=100).eps == pytest.approx(want.eps)
+    for rare in (sparse.csc_matrix(X), sparse.coo_array(X)):
+        assert certify_svm(w, 0.1, rare, text, C=C, band=100).eps == pytest.approx(want.eps)
+    whole = np.round(20 * X).clip(-127, 127)
+    want = certify_svm(w / 20, 0.1, whole, y, C=C, band=100)
+    for kind in (np.int8, np.float16, np.float32):
+        found = certify_svm(w / 20, 0.1, whole.astype(kind), text, C=C, band=100)
+        assert (found.primal, found.dual) == (want.primal, want.dual)
+    # Chunks of several types, with an empty one first, are one stream.
+    parts = [
+        (whole[:0], text[:0]), (whole[:700], text[:700]),
+        (whole[700:1500].astype(np.int8), text[700:1500]),
+        (whole[1500:].astype(np.float32), text[1500:]),
+    ]  # fmt: skip
+    mixed = certify_svm(w / 20, 0.1, iter(parts), C=C, band=100)
+    plain = certify_svm(w / 20, 0.1, iter([(whole, y)]), C=C, band=100)
+    assert (mixed.primal, mixed.dual) == (plain.primal, plain.dual)
+
+
 def with_nan(X: np.ndarray) -> np.ndarray:
     found = X.copy()
     found[7, 2] = np.nan
@@ -127,6 +164,11 @@ def with_nan(X: np.ndarray) -> np.ndarray:
         (lambda X, y: ([(X, y, -np.ones(N))], None), "sample_weight must be at least 0"),
         (lambda X, y: (X.astype(str), y), "X must be real numbers"),
         (lambda X, y: (X[:, :4], y), "w must have 4 entries"),
+        (lambda X, y: (1e120 * X, y), r"X must be at most 1e\+100 in size"),
+        (lambda X, y: (iter([(1e120 * X, y)]), None), r"X must be at most 1e\+100 in size"),
+        (lambda X, y: (X, np.where(y > 0, 1.0, np.nan)), "y holds nan at index"),
+        (lambda X, y: (X, np.array([None, "a"])[(y > 0).astype(int)]), "found NoneType, str"),
+        (lambda X, y: ([(X, y), (X, 2 * y)], None), "y must be -1 or 1; found -?2 at index 300"),
     ],
 )
 def test_bad_input_is_refused_by_name(
@@ -143,5 +185,9 @@ def test_bad_arguments_are_refused(data: tuple[np.ndarray, np.ndarray]) -> None:
         certify_svm(np.ones(D), 0.0, X, y, C=-1)
     with pytest.raises(ValueError, match="band must be a whole number"):
         certify_svm(np.ones(D), 0.0, X, y, C=1, band=-1)
+    with pytest.raises(ValueError, match=r"C times the sum of sample_weight must be between"):
+        certify_svm(np.ones(D), 0.0, X, y, C=1e300)
+    with pytest.raises(ValueError, match=r"w and b must be at most 1e\+100"):
+        certify_svm(np.full(D, 1e200), 0.0, X, y, C=1)
     with pytest.raises(ValueError, match="one hyperplane"):
         certify_svm(np.ones((2, D)), [0.0, 1.0], X, y, C=1)

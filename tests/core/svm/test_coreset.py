@@ -99,12 +99,25 @@ def test_refusals(data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
     with pytest.raises(ValueError, match="a coreset is for two classes"):
         SVMCoreset().fit(X, np.arange(1500) % 3)
+    with pytest.raises(ValueError, match="solve needs the 1500 points"):
+        SVMCoreset(50, C, random_state=0).fit(X, y).solve(X[:9], y[:9])
     with pytest.raises(ValueError, match="exact linear part"):
         SVMCoreset(method="control-variate").fit_resample(X, y)
     with pytest.raises(ValueError, match="'method' parameter"):
         SVMCoreset(method="none").fit(X, y)
     with pytest.raises(ValueError, match="class_weight must be above 0"):
         SVMCoreset(class_weight={0: -1.0}).fit(X, y)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_degenerate_points(method: str) -> None:
+    rng = np.random.default_rng(2)
+    wide, y = rng.normal(size=(8, 30)), np.arange(8) % 2
+    for X in (wide, np.ones((8, 2)), wide[:, :2] * [1, 0]):
+        made = SVMCoreset(20, C, method=method, random_state=0).fit(X, y)
+        w, b = made.solve(X, y)
+        assert np.isfinite(w).all() and np.isfinite(b)
+    assert SVMCoreset(20, C, method=method, random_state=0).fit(wide[:2], [0, 1])
 
 
 @pytest.fixture

@@ -5,23 +5,25 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_iris
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.kernel_approximation import Nystroem, RBFSampler
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sipp_core.svm import CoresetSVC, certify_svm
+from sipp_core.svm import CoresetSVC, certify_kernel, certify_svm, save_model
 from sipp_core.svm import estimator as module
+from sipp_core.svm.chunks import ArrayChunks
 from sipp_theory.svm import solve_svm
 
 N, D, C = 30_000, 5, 0.02
@@ -129,6 +131,43 @@ def test_a_kernel_by_its_feature_map(features: Callable[..., Any]) -> None:
     assert proof.primal / best.primal - 1 <= proof.eps
 
 
+def test_a_certificate_to_the_kernels_own_optimum() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2)) * [1, 10]
+    y = np.where((X**2 / [1, 100]).sum(axis=1) > 1.4, "out", "in")
+    signs = np.where(y == "out", 1.0, -1.0)
+    last, features = np.inf, cast("Callable[..., Any]", Nystroem)
+    for components in (5, 20, 100):
+        model = make_pipeline(
+            StandardScaler(), features(gamma=0.5, n_components=components, random_state=0),
+            CoresetSVC(1.0),
+        ).fit(X, y)  # fmt: skip
+        (proof,) = certify_kernel(model, X, y)
+        K = rbf_kernel(model[0].transform(X), gamma=0.5)
+        best = solve_svm(np.linalg.cholesky(K + 1e-10 * np.eye(300)), signs, 1.0)
+        assert proof.dual <= best.primal * (1 + 1e-6)
+        assert proof.primal >= best.dual * (1 - 1e-6)
+        # What it says of the machine is F_K of the function that it decides by.
+        scores = model.decision_function(X)
+        assert proof.primal >= np.maximum(0, 1 - signs * scores).sum()
+        true = proof.primal / best.primal - 1
+        assert true * (1 - 1e-6) <= proof.eps < last
+        last = proof.eps
+    assert last < 0.01
+    theirs: Any = cast("Callable[..., Any]", SVC)(C=1.0, gamma=0.5, tol=1e-8).fit(
+        model[0].transform(X), y
+    )
+    a, held = theirs.dual_coef_[0], K[np.ix_(theirs.support_, theirs.support_)]
+    least = np.maximum(0, 1 - signs * theirs.decision_function(model[0].transform(X))).sum()
+    assert proof.dual <= a @ held @ a / 2 + least + 1e-9
+    with pytest.raises(ValueError, match="must be Nystroem and CoresetSVC; found RBFSampler, Core"):
+        certify_kernel(make_pipeline(RBFSampler(), CoresetSVC()), X, y)
+    step: Any = model[-2]
+    step.kernel = rbf_kernel
+    with pytest.raises(ValueError, match="kernel must be a name"):
+        certify_kernel(model, X, y)
+
+
 def test_a_target_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(4000, 2)), np.where(rng.random(4000) < 0.5, 1, -1)
@@ -170,6 +209,14 @@ def test_a_stream_is_merged_and_reduced(data: tuple[np.ndarray, np.ndarray], bes
         (lambda X, y: CoresetSVC(class_weight={7: 1.0}).fit(X, y), "names 7, which is no class"),
         (lambda X, y: CoresetSVC(class_weight={1: 0.0}).fit(X, y), "class_weight must be above 0"),
         (lambda X, y: CoresetSVC().fit(X, X[:, 0]), "Unknown label type"),
+        (lambda X, y: CoresetSVC().fit(1e120 * X, y), r"X must be at most 1e\+100 in size"),
+        (lambda X, y: CoresetSVC(C=1e300).fit(X, y), "C times the sum of sample_weight must be"),
+        (lambda X, y: CoresetSVC(C=1e-300).fit(X, y), "C times the sum of sample_weight must be"),
+        (lambda X, y: CoresetSVC().fit_chunks(ArrayChunks(X, y, np.ones(N)), {}), "found none"),
+        (
+            lambda X, y: CoresetSVC().fit_chunks(ArrayChunks(X, y, np.ones(N)), {1: 1.0, 2: 1.0}),
+            "y holds -1, which is not among",
+        ),
         (lambda X, y: CoresetSVC().partial_fit(X, y), "classes must be passed"),
         (
             lambda X, y: CoresetSVC(class_weight="balanced").partial_fit(X, y, [-1, 1]),
@@ -182,6 +229,44 @@ def test_bad_input_is_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         fit(*data)
+
+
+def test_a_stream_of_one_class_is_not_fitted_yet(data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    model = small().partial_fit(X[y > 0][:50], y[y > 0][:50], [-1, 1])
+    with pytest.raises(NotFittedError):
+        model.predict(X[:2])
+    with pytest.raises(NotFittedError):
+        save_model(model, "none.safetensors")
+    other = model.partial_fit(X[:500].astype(np.float32), y[:500])
+    assert len(other.predict(X[:2])) == 2
+
+
+def test_types_that_users_have() -> None:
+    rng = np.random.default_rng(3)
+    y = np.where(rng.random(4000) < 0.4, "yes", "no")
+    X = np.round(20 * rng.normal(size=(4000, 2))).clip(-127, 127)
+    X[:, 0] = (X[:, 0] + 20 * (y == "yes")).clip(-127, 127)
+
+    def fitted(X: Any, y: Any = y) -> CoresetSVC:
+        return CoresetSVC(1e-3, band=300, coreset_size=300, random_state=0).fit(X, y)
+
+    want = fitted(X).coef_.tobytes()
+    fixed = X.copy()
+    fixed.setflags(write=False)
+    for same in (np.asfortranarray(X), fixed, X.astype(np.int8), X.astype(np.float16)):
+        assert fitted(same).coef_.tobytes() == want
+    assert fitted(X, y.astype(object)).coef_.tobytes() == want
+    rare = [fitted(kind(X)).coef_ for kind in (sparse.csr_array, sparse.csc_matrix)]
+    assert rare[0].tobytes() == rare[1].tobytes()
+    twins = np.repeat([[1.0, 2.0], [2.0, 1.0]], 20, axis=0)
+    assert fitted(twins, y[:40]).certified_eps_ < 1e-6
+
+
+@pytest.mark.parametrize("C", [1e-30, 1e-8, 1e8])
+def test_any_penalty_is_certified_or_said(data: tuple[np.ndarray, np.ndarray], C: float) -> None:
+    X, y = data[0][:2000], data[1][:2000]
+    assert CoresetSVC(C).fit(X, y).certified_eps_ < 1e-3
 
 
 def test_degenerate_columns_and_wide_data() -> None:

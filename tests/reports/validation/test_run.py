@@ -604,13 +604,19 @@ def test_lines_of_svm_coresets_follow_the_cells(better: float, agrees: str) -> N
         for seed, noise in enumerate((1.0, 1.1 if name == "uniform" else 1.0, 0.95))
         for off in [0.1 * (better if name == "sensitivity" else 1.0)]
     ]  # fmt: skip
-    rows.append(base | {
-        "part": "timed", "coreset": 1.0, "newton": 3.0, "linear svc": 60.0, "eps": 1e-6,
-        "linear svc eps": 0.01,
-    })  # fmt: skip
+    plan = replace(plan, timed=(500,))
+    for solver, cpu in (("coreset", 1.0), ("newton", 3.0), ("linear svc", 60.0)):
+        rows.append(base | {
+            "part": "race", "points": 500, "solver": solver, "cpu": cpu, "mib": 7.0, "eps": 1e-6,
+            "capped": False, "ended": True,
+        })  # fmt: skip
+    stuck = {"solver": "libsvm", "cpu": 120.0, "capped": True, "ended": False}
+    rows.append(base | {"part": "race", "points": 500, **stuck})
     first, *_, timed, certified = [x for x in SVM.lines([plan], rows) if x.agrees != "not run"]
     assert first.agrees == agrees
-    assert "Newton 3 times that, LinearSVC to its 1e-3 60 times" in timed.ours
+    assert "newton 3 times its time, 7 MiB" in timed.ours
+    assert "linear svc 60 times its time" in timed.ours
+    assert "libsvm not done after 1.2e+02 times its time" in timed.ours
     assert certified.agrees == "yes" and "0 of 18 below; 0% within 1%" in certified.ours
     wrong = [row | {"certified": 0.0} if row["part"] == "method" else row for row in rows]
     (broken,) = [x for x in SVM.lines([plan], wrong) if x.guarantee]
