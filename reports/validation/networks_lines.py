@@ -18,7 +18,7 @@ from reports.validation.networks_plans import (
     RETRAINED,
     Plan,
 )
-from reports.validation.tables import ends, panel, points, rows_of, unpruned, where
+from reports.validation.tables import ends, not_run, panel, points, rows_of, unpruned, where
 from reports.validation.verdicts import Line, at_least, compare, interval, points_apart
 
 Json = dict[str, Any]
@@ -30,9 +30,25 @@ def lines(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Line]:
     table: list[Line] = []
     for plan in plans:
         mine = rows_of(plan, rows)
+        table += _left_out(plan, mine)
         table += [*_accuracies(plan, mine), *_above(plan, mine), *_retrained(plan, mine),
                   *_certified(plan, mine), *_choices(plan, mine), *_many(plan, mine)]  # fmt: skip
     return table
+
+
+def _left_out(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
+    """Parts of the plan of which there is no cell: results may be of a run that was stopped."""
+    parts = {
+        "prune": ("accuracy without training", plan.methods and plan.keeps),
+        "retrain": ("accuracy after a short training", plan.retrained),
+        "certified": ("fewest weights certified", plan.certified),
+        "choice": (f"{OURS} by setting", plan.choices),
+        "many": ("more calibration inputs", plan.many),
+    }
+    there = {row["part"] for row in rows}
+    for part, (what, asked) in parts.items():
+        if asked and part not in there:
+            yield not_run(f"{what}, {where(plan)}", "-", plan.schedule, "no cell of it is done")
 
 
 def _values(rows: Sequence[Json], part: str, field: str = "accuracy", **key: Any) -> list[float]:
@@ -49,7 +65,6 @@ def _share(keep: float) -> str:
 
 def _accuracies(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
     """Every method at one ratio in one line, sipp-network against what is aimed at."""
-    dense = unpruned(rows)
     for keep in plan.keeps:
         means = {
             method: float(np.mean(values))
@@ -60,6 +75,7 @@ def _accuracies(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
             continue
         ours = _values(rows, "prune", method=OURS, keep=keep)
         mean, low, high = interval(ours)
+        dense = unpruned(rows)
         goal = dict(plan.goals).get(keep)
         rest = sorted((name for name in means if name != OURS), key=lambda name: -means[name])
         yield Line(

@@ -523,6 +523,12 @@ def test_networks_lines_follow_the_cells() -> None:
     assert lines[above].agrees == lines[ours.what].agrees == "no"
     assert lines[again.format("2%")].agrees == "no"
     assert lines[again.format("2%")].why == "below in the mean"
+    # Of a run that was stopped it is said what is not there.
+    some = [row for row in rows if row["part"] in ("unpruned", "prune")]
+    left = {line.what for line in NETWORKS.lines([plan], some) if line.agrees == "not run"}
+    assert left == {f"{what}, {where}" for what in (
+        "accuracy after a short training", "fewest weights certified", "sipp-network by setting"
+    )}  # fmt: skip
 
 
 def test_what_sees_no_input_runs_once_where_weights_are_shipped() -> None:
