@@ -105,8 +105,8 @@ def _over_the_box(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
                 f"output by {_range(mine, 'found')}",
         )  # fmt: skip
         yield Line(
-            what=f"{size} first neurons, {where(plan)}: parameters, promised at one input (NC-1g), "
-                 "over the box (NC-3g), LP, certified, attack, seen on test inputs",
+            what=f"{size} first neurons, {where(plan)}: neurons kept, parameters, promised at one "
+                 "input (NC-1g), over the box (NC-3g), LP, certified, attack, seen on test inputs",
             paper="-", ours="; ".join(_row(row) for row in mine), agrees="no claim",
             seeds=1, schedule=plan.schedule, source="ours",
         )  # fmt: skip
@@ -129,7 +129,8 @@ def _row(row: Json) -> str:
     over = f"{row['region']:.3g}" if np.isfinite(row["region"]) else "none"
     numbers = [f"{max(row[name]):.3g}" for name in ("linear", "certified", "attack", "seen")]
     return (
-        f"{row['method'].removeprefix('neurons-')} {row['parameters']:,}, {row['promise']:.3g}, "
+        f"{row['method'].removeprefix('neurons-')} {row['neurons']}, {row['parameters']:,}, "
+        f"{row['promise']:.3g}, "
         f"{over}, {', '.join(numbers)}"
     )
 
