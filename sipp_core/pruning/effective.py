@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer, weight_of
+from sipp_core.network.packed import parameter_of, part_of
 from sipp_core.runtime.batch import Given, run
 from sipp_core.runtime.execution import evaluating, model_device
 from sipp_core.runtime.inputs import inputs_a_forward
@@ -59,17 +60,19 @@ def effective_weights(
     own = [layer.within(model) for layer in layers]
     weights = [weight_of(layer.module) for layer in own]
     alive = [torch.zeros_like(weight, dtype=torch.bool) for weight in weights]
+    # Gradients are of parameters, of which a weight may be a view.
+    parameters = [parameter_of(layer.module) for layer in own]
     random = generator(0, DIRECTION_STREAM)
     device = model_device(model)
-    with differentiable(weights), evaluating(model), torch.enable_grad():
+    with differentiable(parameters), evaluating(model), torch.enable_grad():
         for batch in inputs.split(size or inputs_a_forward(inputs)):
             outputs = scores(run(model, batch.to(device, copy=True)), output)
             direction = torch.from_numpy(random.standard_normal(tuple(outputs.shape)))
             gradients = torch.autograd.grad(
-                outputs, weights, direction.to(outputs), materialize_grads=True
+                outputs, parameters, direction.to(outputs), materialize_grads=True
             )
-            for live, gradient in zip(alive, gradients, strict=True):
-                live |= gradient != 0
+            for layer, live, gradient in zip(own, alive, gradients, strict=True):
+                live |= part_of(layer.module, gradient) != 0
     return {
         layer.name: live & (weight.detach() != 0)
         for layer, live, weight in zip(own, alive, weights, strict=True)
