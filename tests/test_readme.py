@@ -59,7 +59,8 @@ def test_the_commands_of_the_example_exist(repository: Path) -> None:
 def test_links_to_files_lead_somewhere(repository: Path, name: str) -> None:
     text = (repository / name).read_text("utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
-    assert [link for link in links if not (repository / link).exists()] == []
+    folder = (repository / name).parent
+    assert [link for link in links if not (folder / link).exists()] == []
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])

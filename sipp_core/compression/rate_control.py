@@ -198,9 +198,9 @@ def search(
     Claim: GN-3. Source: [OWN] the search; Blumer et al. 1987, Langford 2005 (the bound).
 
     Example:
-        >>> from sipp_core import methods; from sipp_core.zoo import datasets, models
+        >>> from sipp_core import methods; from sipp_core.zoo import datasets, models, training
         >>> net, data = models.build("digits-mlp"), datasets.load("digits")
-        >>> plan = Schedule(again=Recipe(1, 64, 3e-3), levels=Recipe(1, 64, 3e-3))
+        >>> short = training.Recipe(1, 64, 3e-3); plan = Schedule(again=short, levels=short)
         >>> settings = candidates([methods.Magnitude.name], [0.1], [3], ["grid"])
         >>> found = list(search(net, data, settings, plan, delta=0.05))
         >>> found[0].file.bits < 32 * 17_000, found[0].bound <= 1

@@ -116,6 +116,7 @@ def prune_sharded(
     Example:
         >>> from safetensors.torch import save_file
         >>> from sipp_core.sharded import on_meta
+        >>> _ = torch.manual_seed(0)
         >>> def build():
         ...     return nn.Sequential(*(nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(3)))
         >>> with tempfile.TemporaryDirectory() as place:

@@ -34,6 +34,7 @@ def test_a_run_of_all_goes_on_where_it_stopped(
 ) -> None:
     path, parts = tmp_path / "looks.jsonl", len(matrix.accepted()) // 2
     monkeypatch.setattr(sys, "argv", ["keeping", str(path), "1", str(parts)])
+    monkeypatch.delitem(sys.modules, "proofs_check.keeping.__main__", raising=False)
     runpy.run_module("proofs_check.keeping", run_name="__main__")
     lines = path.read_text().splitlines()
     assert [json.loads(line)["place"] for line in lines] == [1, 1 + parts]
