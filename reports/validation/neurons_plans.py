@@ -70,7 +70,7 @@ PLANS = {
              Recipe(12, 128, 1e-3), (TENTH, 0.3), 2, 2000, 1000, 0.05, (30, 100, 200), 150, 1000,
              _RADII),
         Plan("reduced", Subject(_IMAGES, "mnist", _fast(4, 3e-3)),
-             _fast(2, 1e-3), (TENTH, 0.3), 1, 500, 500, 0.05),
+             _fast(2, 1e-3), (TENTH, 0.3), 2, 500, 500, 0.05),
         Plan("reduced", Subject(_VGG, "cifar10", _fast(3, 3e-3)),
              _fast(1, 1e-3), (TENTH, 0.3), 1, 200, 100, 0.01),
     ),

@@ -16,7 +16,18 @@ from sipp_core.methods.filters import Filters, prune_filters
 from sipp_core.methods.low_rank import LowRank
 from sipp_core.methods.magnitude import Magnitude
 from sipp_core.methods.nettrim import NetTrim
-from sipp_core.methods.neurons import Neurons, prune_neurons
+from sipp_core.methods.neurons import (
+    ConeNeurons,
+    CorrectedNeurons,
+    DrawnNeurons,
+    LargestNeurons,
+    MussayNeurons,
+    Neurons,
+    PeeledNeurons,
+    PursuedNeurons,
+    UniformNeurons,
+    prune_neurons,
+)
 from sipp_core.methods.obs import OptimalBrainSurgeon
 from sipp_core.methods.random_mask import RandomMask
 from sipp_core.methods.sipp_det import SippDet, SippRecentred
@@ -48,10 +59,12 @@ for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
-    "CoreNet", "CoreNetPlus", "CoreNetPlusPlus", "DrawInProportion", "Entrywise", "Facts",
-    "Filters", "Keep", "KeepLargest", "LowRank", "Magnitude", "Method", "Needs", "NetTrim",
-    "Neurons", "OptimalBrainSurgeon", "Planned", "Promise", "Pruned", "RandomMask", "Request",
-    "Rewrite", "Rewriting", "SippDet", "SippHybrid", "SippNetwork", "SippPoisson", "SippRand",
-    "SippRecentred", "Snip", "Uniform", "Wanda", "Within", "bounds_of", "corenet", "entrywise",
-    "find_method", "prune_filters", "prune_neurons", "register", "registered", "variant",
+    "ConeNeurons", "CoreNet", "CoreNetPlus", "CoreNetPlusPlus", "CorrectedNeurons",
+    "DrawInProportion", "DrawnNeurons", "Entrywise", "Facts", "Filters", "Keep", "KeepLargest",
+    "LargestNeurons", "LowRank", "Magnitude", "Method", "MussayNeurons", "Needs", "NetTrim",
+    "Neurons", "OptimalBrainSurgeon", "PeeledNeurons", "Planned", "Promise", "Pruned",
+    "PursuedNeurons", "RandomMask", "Request", "Rewrite", "Rewriting", "SippDet", "SippHybrid",
+    "SippNetwork", "SippPoisson", "SippRand", "SippRecentred", "Snip", "Uniform",
+    "UniformNeurons", "Wanda", "Within", "bounds_of", "corenet", "entrywise", "find_method",
+    "prune_filters", "prune_neurons", "register", "registered", "variant",
 ]  # fmt: skip

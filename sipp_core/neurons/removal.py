@@ -39,13 +39,11 @@ def ends_of(model: nn.Module, pairs: Pairs) -> dict[str, Ends]:
     return rebuilding.ends(model, groups, choices)
 
 
-def corrections(pairs: Pairs, correct: bool, means: Mapping[str, Float]) -> list[Correction]:
-    """What the next biases take: sum (w - u) middle, or of values that were measured their means.
-
-    Shapes: means by consumer (in, offsets).
-    """
+def corrections(pairs: Pairs, correct: bool) -> list[Correction]:
+    """What the next biases take: sum (w - u) middle, or the mean of values that were measured."""
     found = []
     for table, selection in pairs:
+        means = selection.means
         for c in table.consumers:
             if not c.biased or (not correct and c.name not in means):
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Selection:
         error: most that a next pre-activation moves at one input of the region, absolute.
         region_error: likewise, at all inputs of the region at once.
         eps: `error` in units of the mass t of the group.
+        means: by consumer, (in, offsets) what its bias takes of each input instead of the middle.
     """
 
     kept: Bool
@@ -35,6 +36,7 @@ class Selection:
     error: float
     region_error: float
     eps: float
+    means: Mapping[str, Float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def changed(
     """Keep some neurons with new outgoing weights, promised with certainty."""
     error = dropped_error(table, weights, means or {})
     total = mass(table)
-    return Selection(kept, weights, 0, error, error, error / total if total > 0 else 0.0)
+    eps = error / total if total > 0 else 0.0
+    return Selection(kept, weights, 0, error, error, eps, means or {})
 
 
 def largest(table: NeuronTable, scores: Float, ask: Ask) -> Selection:
