@@ -9,9 +9,12 @@ def main() -> None:
     """Load and run the command line, and end the process with its exit code."""
     expect_interrupts()
 
+    from sipp_cli import ranks
     from sipp_cli.main import run
 
-    sys.exit(run())
+    code = run()
+    ranks.end(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

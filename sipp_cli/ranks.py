@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -121,3 +122,17 @@ def leave(together: bool) -> None:
         with contextlib.suppress(ConnectionError):
             group.count(1)
     dist.destroy_process_group()
+
+
+def end(code: int) -> None:
+    """End a process of a launch at once, with all that it wrote; one alone goes on.
+
+    Threads of gloo that outlive their group abort a process while Python is taken down
+    (pytorch#190489), and the launcher then ends the others too.
+    """
+    if not _many():
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
