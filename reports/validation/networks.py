@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torch import nn
-
 import sipp_core
 from reports.validation.networks_lines import curves, lines
 from reports.validation.networks_plans import (
@@ -23,8 +21,8 @@ from reports.validation.networks_plans import (
     RETRAINED,
     Plan,
 )
-from reports.validation.paper import Paper, Trained
-from reports.validation.sipp_methods import arguments
+from reports.validation.paper import Paper
+from reports.validation.sipp_methods import Pruned, arguments
 from reports.validation.subjects import Workshop
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.methods import SippNetwork
@@ -78,22 +76,8 @@ def _cells(plan: Plan, bench: _Bench, first: bool) -> Iterator[Task]:
         yield ask, lambda n=inputs, k=keep: bench.many(n, k)
 
 
-class _Bench(Trained[Plan]):
+class _Bench(Pruned[Plan]):
     """One trained network."""
-
-    def sparsify(self, method: str, model: nn.Module, keep: float) -> sipp_core.PruneResult:
-        """Prune by a method with everything else settled."""
-        pairs = [self.inputs(self.plan.inputs)]
-        return sipp_core.prune(model, pairs, keep=keep, seed=self.seed, **arguments(method))
-
-    def unpruned(self) -> Json:
-        """The network as it was trained."""
-        return {"accuracy": self.accuracy(self.model), "kept": 1.0}
-
-    def pruned(self, method: str, keep: float) -> Json:
-        """Pruned, not trained again."""
-        result = self.sparsify(method, self.model, keep)
-        return {"accuracy": self.accuracy(result.model), "kept": result.kept}
 
     def retrained(self, method: str, keep: float) -> Json:
         """Pruned, and trained for a short while."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from reports.validation.subjects import Planned, Subject
+from reports.validation.subjects import Calibrated, Subject
 from sipp_core.zoo import Recipe, recipe
 
 
 @dataclass(frozen=True)
-class Plan(Planned):
+class Plan(Calibrated):
     """What is run on one network.
 
     Attributes:

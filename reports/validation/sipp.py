@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import nn
 
-import sipp_core
-from reports.validation.paper import Paper, Trained
+from reports.validation.paper import Paper
 from reports.validation.sipp_lines import curves, lines
-from reports.validation.sipp_methods import arguments
+from reports.validation.sipp_methods import Pruned
 from reports.validation.sipp_plans import FIGURES, LISTS, PLANS, Plan
 from reports.validation.subjects import Workshop, found, keep
 from reports.validation.work import Task, seed_by_seed, settings_of
@@ -74,27 +73,13 @@ def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:
             yield ask, lambda m=method, k=plan.ticket, t=time: bench.ticket(m, k, t)
 
 
-class _Bench(Trained[Plan]):
+class _Bench(Pruned[Plan]):
     """One trained network, pruned and trained again."""
 
     def __init__(self, plan: Plan, workshop: Workshop, seed: int, settings: str) -> None:
         super().__init__(plan, workshop, seed)
         self.settings = settings
         self._stages: dict[tuple[str, int], nn.Module] = {}
-
-    def sparsify(self, method: str, model: nn.Module, keep: float) -> sipp_core.PruneResult:
-        """Prune by a method with everything else settled."""
-        pairs = [self.inputs(self.plan.inputs)]
-        return sipp_core.prune(model, pairs, keep=keep, seed=self.seed, **arguments(method))
-
-    def unpruned(self) -> Json:
-        """The network as it was trained."""
-        return {"accuracy": self.accuracy(self.model), "kept": 1.0}
-
-    def pruned(self, method: str, keep: float) -> Json:
-        """Pruned once, not trained again."""
-        result = self.sparsify(method, self.model, keep)
-        return {"accuracy": self.accuracy(result.model), "kept": result.kept}
 
     def _round(self, model: nn.Module, method: str, keep: float, number: int) -> retraining.Round:
         return retraining.one_round(

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict, TypeVar
 
+from torch import nn
+
+import sipp_core
+from reports.validation.paper import Trained
+from reports.validation.subjects import Calibrated
 from sipp_core.methods import Method, SippDet, SippNetwork
+
+Json = dict[str, Any]
 
 
 class Arguments(TypedDict, total=False):
@@ -72,3 +79,24 @@ def arguments(name: str) -> Arguments:
     (SippDet(rank='mean'), 'global')
     """
     return VARIANTS[name].arguments
+
+
+C = TypeVar("C", bound=Calibrated)
+
+
+class Pruned(Trained[C]):
+    """One trained network that the methods prune."""
+
+    def sparsify(self, method: str, model: nn.Module, keep: float) -> sipp_core.PruneResult:
+        """Prune by a method with everything else settled."""
+        pairs = [self.inputs(self.plan.inputs)]
+        return sipp_core.prune(model, pairs, keep=keep, seed=self.seed, **arguments(method))
+
+    def unpruned(self) -> Json:
+        """The network as it was trained."""
+        return {"accuracy": self.accuracy(self.model), "kept": 1.0}
+
+    def pruned(self, method: str, keep: float) -> Json:
+        """Pruned once, not trained again."""
+        result = self.sparsify(method, self.model, keep)
+        return {"accuracy": self.accuracy(result.model), "kept": result.kept}

@@ -87,6 +87,12 @@ class Planned:
         workshop.data(self.subject)
 
 
+class Calibrated(Planned):
+    """A plan whose networks are pruned on so many `inputs`; a field of the plan itself."""
+
+    inputs: int
+
+
 @dataclass(frozen=True)
 class Workshop:
     """Where networks are trained and kept.
