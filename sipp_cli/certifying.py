@@ -170,7 +170,7 @@ def _named(call: Call) -> bool:
     return inputs.is_dataset(call.data)
 
 
-def told(
+def labels_from(
     name: str | None, word: str, held: Tensor | Batch, data: Dataset | None, option: str
 ) -> Any:
     """Labels or groups: of the data set, of the inputs' own file, or of a file of their own."""
@@ -207,7 +207,7 @@ def certificate_of(call: Call) -> Certificate:
     import sipp_core
 
     subject, held = both_of(call)
-    named = functools.partial(told, held=held, data=subject.data)
+    named = functools.partial(labels_from, held=held, data=subject.data)
     labels = named(call.labels, "targets", option="--labels")
     groups = named(call.groups, "class", option="--groups")
     ranks.join()

@@ -120,7 +120,7 @@ class Edge(TyperGroup):
         except (ValueError, TypeError, OSError) as error:
             if os.environ.get(DEBUG_VARIABLE):
                 traceback.print_exc()
-            if not ranks.told_elsewhere(error):
+            if not ranks.reported_elsewhere(error):
                 self._say(ctx, one_line(error))
             raise typer.Exit(USAGE) from None
         except Exception as error:

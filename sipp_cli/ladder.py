@@ -100,14 +100,14 @@ def calibration(
     beta: float,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """How many calibration inputs the claims on fresh inputs ask for, or what so many give."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     if network:
         for rule in sipp_theory.CALIBRATION_RULES:
             size = float(sipp_theory.calibration_size(*network, delta, rule))
-            found.append({"claim": "ES-4", "rule": rule, "points": size, "assumes": "A1"})
+            rows.append({"claim": "ES-4", "rule": rule, "points": size, "assumes": "A1"})
     if points is not None and dimension is not None:
         uncovered = float(sipp_theory.scenario_violation(points, dimension, beta))
-        found.append(
+        rows.append(
             {
                 "claim": "ES-5",
                 "points": points,
@@ -117,4 +117,4 @@ def calibration(
                 "assumes": "i.i.d. inputs",
             }
         )
-    return found
+    return rows

@@ -47,8 +47,8 @@ for _command in (
 app.add_typer(svm.app, name="svm")
 
 
-def _show_version(wanted: bool) -> None:
-    if not wanted:
+def _show_version(show: bool) -> None:
+    if not show:
         return
     import importlib.metadata  # slow to load
 

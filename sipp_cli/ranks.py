@@ -106,13 +106,13 @@ def share(model: nn.Module) -> None:
             tensor.copy_(_joined[-1].from_first(tensor))
 
 
-def told_elsewhere(error: BaseException) -> bool:
-    """Whether rank 0 says the same, so that this process need not."""
+def reported_elsewhere(error: BaseException) -> bool:
+    """Whether rank 0 reports the same error, so that this process need not."""
     return rank() != 0 and getattr(error, "on_every_rank", False)
 
 
 def leave(together: bool) -> None:
-    """Leave the group; together, so that no launcher sees a failure before rank 0 has told it."""
+    """Leave the group; together, so that rank 0 reports before a launcher sees a failure."""
     if not _joined:
         return
     import torch.distributed as dist

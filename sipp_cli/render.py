@@ -52,9 +52,9 @@ _stdout: list[TextIO] = []
 
 
 @contextmanager
-def json_alone(wanted: bool) -> Iterator[None]:
+def json_alone(active: bool) -> Iterator[None]:
     """Run a block in which stdout takes `show_json` alone; what else is printed goes to stderr."""
-    if not wanted:
+    if not active:
         yield
         return
     _stdout.append(sys.stdout)

@@ -39,22 +39,22 @@ def certified(call: certifying.Call, region: str | None, radius: float | None, c
         )  # fmt: skip
 
 
-def show(found: RegionCertificate | LocalCertificates, json: bool) -> bool:
+def show(certificate: RegionCertificate | LocalCertificates, json: bool) -> bool:
     """Print it, and say whether it certifies anything."""
     import sipp_core
 
     if json:
-        render.show_json(found.summary() | {"sentence": found.sentence()})
+        render.show_json(certificate.summary() | {"sentence": certificate.sentence()})
     else:
-        render.show(found.sentence())
-    if isinstance(found, sipp_core.LocalCertificates):
-        return found.share > 0
-    if found.layers and not json:
+        render.show(certificate.sentence())
+    if isinstance(certificate, sipp_core.LocalCertificates):
+        return certificate.share > 0
+    if certificate.layers and not json:
         rows = [
             (one.name, *(render.number(float(v.max(initial=0.0))) for v in
                          (one.interval, one.linear, one.certified, one.attack)))
-            for one in found.layers
+            for one in certificate.layers
         ]  # fmt: skip
         columns = ("<layer", "intervals", "LP", "certified", "attack")
         render.show_table("most that its pre-activations move (NC-6)", columns, rows)
-    return not found.vacuous
+    return not certificate.vacuous

@@ -92,7 +92,7 @@ def load(folder: str | Path | None = None) -> list[Generalization]:
         FileNotFoundError: no such folder.
 
     Example:
-        >>> all(found.bound <= 1 for found in load())
+        >>> all(one.bound <= 1 for one in load())
         True
     """
     if folder is None:

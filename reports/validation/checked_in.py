@@ -25,7 +25,7 @@ def load(folder: str | Path | None = None) -> list[Validation]:
         FileNotFoundError: no such folder.
 
     Example:
-        >>> all(found.paper in PAPERS for found in load())
+        >>> all(one.paper in PAPERS for one in load())
         True
     """
     if folder is None:

@@ -101,8 +101,8 @@ def read(summary: Any) -> Validation:
         ValueError: it is none.
 
     Example:
-        >>> made = Validation("sipp", "SiPP", "quick", "short", (), (), {})
-        >>> read(made.summary()) == made
+        >>> validation = Validation("sipp", "SiPP", "quick", "short", (), (), {})
+        >>> read(validation.summary()) == validation
         True
     """
     if not isinstance(summary, dict) or summary.get("format") != FORMAT:

@@ -43,24 +43,24 @@ def _growth(curve: Curve) -> str:
     return f"{curve.family}: with {curve.axis} from {span}: {'; '.join(parts)} [{curve.note}]"
 
 
-def _show(found: BenchRun) -> None:
-    machine = ", ".join(f"{name} {value}" for name, value in found.machine.items())
-    render.show(f"{found.date}, {machine}")
+def _show(run: BenchRun) -> None:
+    machine = ", ".join(f"{name} {value}" for name, value in run.machine.items())
+    render.show(f"{run.date}, {machine}")
     render.show_table(
-        f"benchmarks, {found.scale}, seed {found.seed}",
+        f"benchmarks, {run.scale}, seed {run.seed}",
         ("<family", "<case", "<what", "threads", "median", "quartiles", "target", "met"),
-        (_row(one) for one in found.measured),
+        (_row(one) for one in run.measured),
     )
-    for curve in found.curves:
+    for curve in run.curves:
         render.show(_growth(curve))
-    for left_out in found.skipped:
+    for left_out in run.skipped:
         render.show(f"{left_out.family}: skipped {left_out.what}: {left_out.why}")
-    held = len(found.checks) - len(found.violated)
-    render.show(f"{held} of {len(found.checks)} checks hold.")
-    for check in found.violated:
+    held = len(run.checks) - len(run.violated)
+    render.show(f"{held} of {len(run.checks)} checks hold.")
+    for check in run.violated:
         render.show(f"{check.family}: VIOLATED: {check.what}: {check.found}")
-    missed = sum(one.met is False for one in found.measured)
-    aimed = sum(one.met is not None for one in found.measured)
+    missed = sum(one.met is False for one in run.measured)
+    aimed = sum(one.met is not None for one in run.measured)
     render.show(f"{aimed - missed} of {aimed} targets are met.")
 
 
@@ -85,13 +85,13 @@ def command(
     Exit code 1: something that must be equal is not (bits of the kernels, bytes of processes,
     optima). A missed target is shown and is no error.
     """
-    found = run_benchmarks(
+    run = run_benchmarks(
         "quick" if quick else "full", only=only or (), seed=seed, data_dir=data_dir,
         device=device, threads=threads,
     )  # fmt: skip
     if json:
-        render.show_json(found.summary())
+        render.show_json(run.summary())
     else:
-        _show(found)
-    if found.violated:
+        _show(run)
+    if run.violated:
         raise typer.Exit(edge.UNMET)

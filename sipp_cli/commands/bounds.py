@@ -37,10 +37,10 @@ def _show(question: ladder.Question, neurons: list[Any], calibration: list[Any])
                 "terms (C = K, delta/(8 eta) a tail)."
             )
     if rows:
-        asked = f"eps = {question.eps:g}" if question.m is None else f"m = {question.m:g}"
+        target = f"eps = {question.eps:g}" if question.m is None else f"m = {question.m:g}"
         answer = "draws needed" if question.m is None else "error promised"
         columns = ("S_sum", "<bound", "<claim", answer, "times the sharpest")
-        render.show_table(f"{asked}, delta = {question.delta:g}", columns, rows)
+        render.show_table(f"{target}, delta = {question.delta:g}", columns, rows)
     for line in loose:
         render.show(line)
     if loose:
@@ -146,15 +146,15 @@ def command(
     calibration = ladder.calibration(network, delta, points, dimension, beta)
     vacuous = _vacuous(neurons, calibration, m, math.inf if weights is None else weights)
     if json:
-        asked = {"eps": eps, "m": m, "delta": delta, "coverage_factor": coverage_factor}
+        arguments = {"eps": eps, "m": m, "delta": delta, "coverage_factor": coverage_factor}
         answer = "size" if m is None else "error"
         for neuron in neurons:
             neuron["bounds"] = [
                 {"kind": name, "claim": BOUNDS[name].claim, answer: value}
                 for name, value in neuron.pop("answers").items()
             ]
-        found = {"neurons": neurons, "calibration": calibration, "vacuous": vacuous}
-        render.show_json(asked | found)
+        results = {"neurons": neurons, "calibration": calibration, "vacuous": vacuous}
+        render.show_json(arguments | results)
     else:
         _show(question, neurons, calibration)
         if vacuous:

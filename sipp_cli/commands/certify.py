@@ -30,11 +30,13 @@ def _show(certificate: Certificate) -> None:
             f"largest {render.number(one.observed_max)}, {one.violations:,} above eps."
         )
         curve = [(share, one.eps_at(share)) for share in SHOWN]
-        told = ", ".join(f"{eps:.4g} for {share:.0%}" for share, eps in curve if eps < float("inf"))
-        if told:
+        points = ", ".join(
+            f"{eps:.4g} for {share:.0%}" for share, eps in curve if eps < float("inf")
+        )
+        if points:
             render.show(
                 f"The whole curve{of}, with {one.confidence:.0%} confidence at once: all but a "
-                f"share stay within {told} of fresh inputs."
+                f"share stay within {points} of fresh inputs."
             )
     render.show(f"It speaks of {certificate.holds_for}; it assumes that")
     for line in certificate.assumptions:

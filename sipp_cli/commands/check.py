@@ -26,14 +26,14 @@ def _row(entry: Entry) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _show(found: LedgerRun, words: dict[str, Any]) -> None:
+def _show(run: LedgerRun, words: dict[str, Any]) -> None:
     render.show_table(
-        f"the ledger, profile {found.profile}, seed {found.seed}",
+        f"the ledger, profile {run.profile}, seed {run.seed}",
         ("<claim", "<name", "<status", "<evidence", "failures/trials", "failure rate", "promised",
          "promised/needed"),
-        (_row(entry) for entry in found.entries),
+        (_row(entry) for entry in run.entries),
     )  # fmt: skip
-    for entry in found.entries:
+    for entry in run.entries:
         for one in entry.evidence:
             if one.outcome == "refuted":
                 render.show(f"{entry.claim.id} refuted by {one.check}: {one.counterexample}")
@@ -66,18 +66,18 @@ def command(
 
     Exit code 1: a claim is refuted, or a weakened copy of the code was not noticed.
     """
-    found = run_ledger(
+    run = run_ledger(
         profile, claims=claim or (), seed=seed, jobs=jobs, data_dir=data_dir, store=store,
         device=device,
     )  # fmt: skip
 
     from reports.claims import briefing
 
-    summary = found.summary()
+    summary = run.summary()
     words = briefing(summary)
     if json:
         render.show_json(summary | {"findings": words["sentences"]})
     else:
-        _show(found, words)
-    if found.refuted or found.survived:
+        _show(run, words)
+    if run.refuted or run.survived:
         raise typer.Exit(edge.UNMET)

@@ -43,20 +43,20 @@ def _architecture(name: str) -> str | None:
     return name if name.partition(":")[0] in architecture.FAMILIES else None
 
 
-def _show(found: Compressed, weights: int, nonzero: int, out: Path) -> None:
+def _show(file: Compressed, weights: int, nonzero: int, out: Path) -> None:
     rows = [
-        (layer or "(file)", part, render.number(round(bits, 1)), f"{bits / found.bits:.1%}")
-        for layer, part, bits in found.sections
+        (layer or "(file)", part, render.number(round(bits, 1)), f"{bits / file.bits:.1%}")
+        for layer, part, bits in file.sections
     ]
     render.show_table(f"{out}", ("<layer", "<part", "bits", "share"), rows)
     render.show(
-        f"{len(found.content):,} bytes = {found.bits:,} bits, {found.bits / max(weights, 1):.3g} "
+        f"{len(file.content):,} bytes = {file.bits:,} bits, {file.bits / max(weights, 1):.3g} "
         f"for each of {weights:,} weights, {nonzero:,} of which are not zero."
     )
-    raw = sum(bits for _, part, bits in found.sections if part.endswith("bytes"))
-    if raw > found.bits / 2:
+    raw = sum(bits for _, part, bits in file.sections if part.endswith("bytes"))
+    if raw > file.bits / 2:
         render.note(
-            f"{raw / found.bits:.0%} of the file are weights as they are; quantise them to few "
+            f"{raw / file.bits:.0%} of the file are weights as they are; quantise them to few "
             "values for a short file"
         )
 
@@ -88,23 +88,23 @@ def command(
     places.check({"--out": out}, {"the network to compress": network})
     where = networks.device(device)
     named, holds = read(network, model, seed, where)
-    found = sipp_core.compress(holds, architecture=_architecture(named.name))
-    found.save(out)
+    packed = sipp_core.compress(holds, architecture=_architecture(named.name))
+    packed.save(out)
     values = list(holds.state_dict().values())
     weights = sum(value.numel() for value in values)
     nonzero = sum(int((value != 0).sum()) for value in values)
     if not json:
-        _show(found, weights, nonzero, out)
+        _show(packed, weights, nonzero, out)
         return
     sections = [
-        {"layer": layer, "part": part, "bits": bits} for layer, part, bits in found.sections
+        {"layer": layer, "part": part, "bits": bits} for layer, part, bits in packed.sections
     ]
     render.show_json(
         {
             "out": out,
             "model": named.name,
-            "bytes": len(found.content),
-            "bits": found.bits,
+            "bytes": len(packed.content),
+            "bits": packed.bits,
             "weights": weights,
             "nonzero": nonzero,
             "sections": sections,

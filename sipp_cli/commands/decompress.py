@@ -29,8 +29,8 @@ def command(
     places.check({"--out": out}, {"the file to decompress": compressed})
     where = networks.device(device)
     template = None if model is None else networks.build(model, seed, where).model
-    found = sipp_core.decompress(compressed, template).to(where)
-    networks.save_weights(networks.Network(str(compressed), found, False, True), out)
+    decoded = sipp_core.decompress(compressed, template).to(where)
+    networks.save_weights(networks.Network(str(compressed), decoded, False, True), out)
     tensors = [
         {
             "name": name,
@@ -39,7 +39,7 @@ def command(
             "nonzero": int((value != 0).sum()),
             "distinct": int(value.unique().numel()),
         }
-        for name, value in found.state_dict().items()
+        for name, value in decoded.state_dict().items()
     ]
     if json:
         render.show_json({"out": out, "tensors": tensors})

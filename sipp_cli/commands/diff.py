@@ -49,8 +49,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is neither a certificate nor a network written by sipp: {error}"
         ) from error
-    said = _certificate(path) if "certificate" in known else {}
-    own = {f"certificate.{name}": value for name, value in said.items()}
+    certified = _certificate(path) if "certificate" in known else {}
+    own = {f"certificate.{name}": value for name, value in certified.items()}
     if "sipp" not in known and own:  # another tool's network
         return {"bytes": len(content)} | own
     if "sipp" not in known:

@@ -51,20 +51,20 @@ def command(
         example = inputs.fitted(given, holds, str(data))
     elif named.built_in:
         example = torch.zeros(2, *models.input_shape(named.name), device=device)
-    made = sipp_core.export(holds, out, form, example=example)
+    file = sipp_core.export(holds, out, form, example=example)
     sizes = {
         f"{network.name} (given)": network.stat().st_size,
-        "dense": made.dense,
-        f"{made.form} (written)": made.bytes,
+        "dense": file.dense,
+        f"{file.form} (written)": file.bytes,
     }
     if json:
         render.show_json(
-            {"out": out, "format": made.form, "bytes": made.bytes, "dense_bytes": made.dense,
-             "given_bytes": network.stat().st_size, "notes": made.notes}
+            {"out": out, "format": file.form, "bytes": file.bytes, "dense_bytes": file.dense,
+             "given_bytes": network.stat().st_size, "notes": file.notes}
         )  # fmt: skip
         return
-    rows = [(what, f"{size:,}", f"{size / made.dense:.2f}") for what, size in sizes.items()]
+    rows = [(what, f"{size:,}", f"{size / file.dense:.2f}") for what, size in sizes.items()]
     render.show_table(f"{named.name}", ("<form", "bytes", "of dense"), rows)
-    for line in made.notes:
+    for line in file.notes:
         render.show(f"Note: {line}")
     render.show(f"Saved to {out}")

@@ -86,8 +86,8 @@ def _show(facts: Json) -> None:
             for one in facts["by_n"]
         ),
     )  # fmt: skip
-    made = facts["made"]
-    render.show(f"{made['seconds']:,.0f} s on {made['machine']}.")
+    origin = facts["made"]
+    render.show(f"{origin['seconds']:,.0f} s on {origin['machine']}.")
     render.show(words.largest(facts))
     render.show(words.promise(facts))
     render.show(
@@ -215,10 +215,10 @@ def command(
             data_dir=folder, device=device, threads=threads,
         )  # fmt: skip
     else:
-        asked = {"keep": keep, "levels": levels, "method": method}
+        chosen = {"keep": keep, "levels": levels, "method": method}
         typed = " ".join(
             [f"sipp generalize{'' if net is None else f' {net}'} --data {data} --delta {delta:g}"]
-            + [f"--{name} {words}" for name, words in asked.items() if words is not None]
+            + [f"--{name} {words}" for name, words in chosen.items() if words is not None]
             + [f"--seed {seed} --threads {threads}"]
             + ([f"--device {device}"] if device != "cpu" else [])
         )
@@ -240,11 +240,11 @@ def command(
         raise typer.Exit(edge.UNMET)
 
 
-def _searched(*, file: Path | None, **asked: Any) -> Json:
+def _searched(*, file: Path | None, **options: Any) -> Json:
     from reports.generalization import generalize
 
     with render.progress() as progress:
-        found = generalize(**asked, progress=progress)
+        result = generalize(**options, progress=progress)
     if file is not None:
-        found.file.save(file)
-    return found.summary()
+        result.file.save(file)
+    return result.summary()

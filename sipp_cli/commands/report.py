@@ -121,8 +121,8 @@ def command(
         proved = certified(None if generalization == "results" else generalization)
     checked = None
     if ledger != "none":
-        found = run_ledger(ledger, seed=seed, data_dir=data_dir, store=store, device=device)
-        checked = found.summary()
+        run = run_ledger(ledger, seed=seed, data_dir=data_dir, store=store, device=device)
+        checked = run.summary()
 
     if bench in ("quick", "full"):
         timed = run_benchmarks(bench, seed=seed, data_dir=data_dir, device=device)

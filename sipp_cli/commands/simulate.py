@@ -89,25 +89,25 @@ def command(
     import sipp_core
 
     with render.progress() as progress:
-        found = sipp_core.least_budget(
+        result = sipp_core.least_budget(
             network.model, given, held, eps=eps, delta=delta, confidence=confidence, method=method,
             draws=draws or None, keeps=keep or None, seed=seed, allow_repeats=allow_repeats,
             output=inputs.position(output), mask=mask, progress=progress,
         )  # fmt: skip
     if json:
-        render.show_json(found.summary())
+        render.show_json(result.summary())
     else:
         rows = [
-            (f"{budget:.4g}", f"{kept:,.0f}", f"{failed:,} of {found.n:,}")
+            (f"{budget:.4g}", f"{kept:,.0f}", f"{failed:,} of {result.n:,}")
             for budget, kept, failed in zip(
-                found.budgets, found.weights, found.failures, strict=True
+                result.budgets, result.weights, result.failures, strict=True
             )
         ]
-        unit = "draws" if found.unit == "draws" else "share to keep"
+        unit = "draws" if result.unit == "draws" else "share to keep"
         render.show_table(
-            f"{found.method}, eps = {eps:g}, delta = {delta:g}, seed {seed}",
+            f"{result.method}, eps = {eps:g}, delta = {delta:g}, seed {seed}",
             (unit, "weights left", "pairs that leave"), rows,
         )  # fmt: skip
-        render.show(found.sentence())
-    if found.vacuous:
+        render.show(result.sentence())
+    if result.vacuous:
         raise typer.Exit(edge.UNMET)

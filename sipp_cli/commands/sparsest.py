@@ -149,7 +149,7 @@ def command(
     fresh = inputs.fitted(fresh, network.model, source)
     truth = None
     if drop is not None:
-        truth = certifying.told(labels or "targets", "targets", fresh, test_set, "--labels")
+        truth = certifying.labels_from(labels or "targets", "targets", fresh, test_set, "--labels")
     search = functools.partial(
         sipp_core.sparsest, network.model, holdout=fresh, eps=eps, delta=share, drop=drop,
         labels=truth, confidence=confidence, method=rule, scope=scope, seed=seed, mask=mask,

@@ -164,19 +164,19 @@ def coreset(
     chunks = read_chunks(data, label=label, labels=labels, weight=weight)
     parts = [chunks.read(number) for number in range(len(chunks))]
     X, y, u = (np.concatenate(part) for part in zip(*parts, strict=True))
-    made = SVMCoreset(size, C, method=method, class_weight=class_weight, random_state=seed)
-    rows, kept, weights = made.fit_resample(X, y, u)
+    sample = SVMCoreset(size, C, method=method, class_weight=class_weight, random_state=seed)
+    rows, kept, weights = sample.fit_resample(X, y, u)
     buffer = io.BytesIO()
-    np.savez(buffer, X=rows, y=kept, sample_weight=weights, index=made.sample_indices_)
+    np.savez(buffer, X=rows, y=kept, sample_weight=weights, index=sample.sample_indices_)
     write_atomically(out, buffer.getvalue())
     facts = {
         "points": len(y), "kept": len(kept), "method": method, "size": size, "C": C,
-        "total_sensitivity": made.total_sensitivity_, "file": out,
+        "total_sensitivity": sample.total_sensitivity_, "file": out,
     }  # fmt: skip
     if json:
         render.show_json(facts)
     else:
         render.show(
             f"{len(kept):,} of {len(y):,} points by {method} (total "
-            f"{render.number(made.total_sensitivity_)}), written to {out}"
+            f"{render.number(sample.total_sensitivity_)}), written to {out}"
         )

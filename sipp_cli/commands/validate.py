@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from reports import Validation
 
 
-def _show(found: Validation, summary: dict[str, Any]) -> None:
+def _show(validation: Validation, summary: dict[str, Any]) -> None:
     from reports.validation import words
 
-    render.show(f"{found.title}. Schedule {found.schedule}: {found.says}.")
+    render.show(f"{validation.title}. Schedule {validation.schedule}: {validation.says}.")
     render.show_table(
-        f"{found.paper}, {found.schedule}: what the paper says and what we get",
+        f"{validation.paper}, {validation.schedule}: what the paper says and what we get",
         ("<what", "<paper says", "<we get", "<interval", "<agrees"),
         (
             (line["what"], line["paper"], line["ours"], words.interval(line) or "-", line["agrees"])
             for line in summary["lines"]
         ),
     )
-    for line in found.lines:
+    for line in validation.lines:
         if line.agrees == "not run":
             render.show(f"not run: {line.what}: {line.why}")
-    for line in found.violated:
+    for line in validation.violated:
         render.show(f"VIOLATED: {line.what}: {line.ours}")
     render.show(words.headline(summary))
 
@@ -77,14 +77,14 @@ def command(
     """
     if quick and schedule not in (None, "quick"):
         raise ValueError(f"--quick and --schedule {schedule} contradict each other; give one")
-    asked = schedule or ("quick" if quick else "reduced")
+    chosen = schedule or ("quick" if quick else "reduced")
     networks.device(device)
     places.check({"--out": out}, {"--store": store, "--data-dir": inputs.data_folder(data_dir)})
-    if store is None and asked in ("reduced", "paper"):
+    if store is None and chosen in ("reduced", "paper"):
         render.note("nothing is kept if this is stopped; --store FOLDER lets it go on")
     folder = inputs.data_folder(data_dir)
 
-    typed = f"sipp validate {paper} --schedule {asked} --seed {seed} --threads {threads}"
+    typed = f"sipp validate {paper} --schedule {chosen} --seed {seed} --threads {threads}"
     typed += f" --only {only}" if only else ""
     typed += f" --methods {methods}" if methods else ""
     typed += (f" --seeds {seeds}" if seeds else "") + (
@@ -94,17 +94,17 @@ def command(
     from reports import validate
 
     with render.progress() as progress:
-        found = validate(
-            paper, schedule=asked, data_dir=folder, folder=store, device=device, seed=seed,
+        validation = validate(
+            paper, schedule=chosen, data_dir=folder, folder=store, device=device, seed=seed,
             threads=threads, only=only, methods=methods, seeds=seeds, jobs=jobs, command=typed,
             progress=progress,
         )  # fmt: skip
-    summary = render.plain(found.summary())
+    summary = render.plain(validation.summary())
     if out is not None:
         render.write_json(out, summary)
     if json:
         render.show_json(summary)
     else:
-        _show(found, summary)
-    if found.violated:
+        _show(validation, summary)
+    if validation.violated:
         raise typer.Exit(edge.UNMET)

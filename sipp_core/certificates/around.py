@@ -189,9 +189,9 @@ def _around(both: Difference, steps: int, seed: int) -> tuple[np.ndarray, ...]:
 
         return ascend(score, domain, 4, steps, seed)[1]
 
-    found, worst = ascend(apart, domain, 4, steps, seed)
+    attacked, worst = ascend(apart, domain, 4, steps, seed)
     broken = torch.zeros(n, dtype=torch.bool)
     for x in (domain.centre, worst, against(first), against(second)):
         with torch.no_grad():
             broken |= first(x).argmax(1) != second(x).argmax(1)
-    return moved.numpy(), found.numpy(), proved.numpy(), broken.numpy()
+    return moved.numpy(), attacked.numpy(), proved.numpy(), broken.numpy()

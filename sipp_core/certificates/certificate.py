@@ -168,9 +168,9 @@ class Certificate:
 
         Groups that are too small have no say; None if there is no other.
         """
-        told = [group for group in self.groups if not group.too_small]
+        decided = [group for group in self.groups if not group.too_small]
         return max(
-            told,
+            decided,
             key=lambda g: (g.accuracy.drop if g.accuracy else 0.0, g.delta, g.eps),
             default=None,
         )
@@ -208,30 +208,30 @@ class Certificate:
         Where the outputs are not (n, classes), and no score counts classes position by position,
         the last sentence says so.
         """
-        said = list(dict.fromkeys(self._statements()))
+        sentences = list(dict.fromkeys(self._statements()))
         scores = [one.score for one in (self, *self.family)]
         if self.disagreement is None and not any(s.startswith("class-change@") for s in scores):
-            said.append(
+            sentences.append(
                 "Nothing is said of changes of class: the outputs are not (n, classes). Where "
                 "they score classes at every position (pixel, token), score="
                 '"class-change@1" computes the share of positions whose class changes, 1 being '
                 "the dimension of the classes."
             )
-        return said
+        return sentences
 
     def _statements(self) -> list[str]:
-        said = [self.sentence()]
+        statements = [self.sentence()]
         sure = f"With {self.confidence:.0%} confidence"
         if self.disagreement is not None and self.observed_disagreement is not None:
-            said.append(
+            statements.append(
                 f"{sure}, at most {self.disagreement:.2%} of fresh inputs change their class "
                 f"({self.observed_disagreement:.2%} did)."
             )
-        if (told := self.accuracy) is not None:
-            said.append(
-                f"{sure}, accuracy is at least {told.lower:.2%} ({told.after:.2%} seen), and "
-                f"{sure.lower()} at most {told.drop:.2%} below the original's ({told.before:.2%} "
-                f"seen; {told.broken} broken, {told.mended} mended)."
+        if (seen := self.accuracy) is not None:
+            statements.append(
+                f"{sure}, accuracy is at least {seen.lower:.2%} ({seen.after:.2%} seen), and "
+                f"{sure.lower()} at most {seen.drop:.2%} below the original's ({seen.before:.2%} "
+                f"seen; {seen.broken} broken, {seen.mended} mended)."
             )
         if (worst := self.worst_group) is not None:
             what = (
@@ -239,17 +239,17 @@ class Certificate:
                 if worst.accuracy
                 else f"at most {worst.delta:.2%} beyond eps = {worst.eps:.4g}"
             )
-            said.append(
+            statements.append(
                 f"{sure} for all {len(self.groups)} groups at once, the worst is {worst.name!r}: "
                 f"{what}, from {worst.n} inputs."
             )
         if self.small_groups:
             needed = max(group.needed_n for group in self.groups)
-            said.append(
+            statements.append(
                 f"Too small for any statement (fewer than {needed:g} inputs): "
                 f"{', '.join(self.small_groups)}."
             )
-        return said + [line for other in self.family for line in other._statements()]
+        return statements + [line for other in self.family for line in other._statements()]
 
     def summary(self) -> dict[str, object]:
         """All fields, ready for JSON."""
@@ -269,8 +269,8 @@ def point(
 ) -> tuple[str, float, float, float]:
     """Kind, eps, delta and inputs needed: CT-2, or CT-1 where eps is given; (n,) errors."""
     if eps is None:
-        found = float(sipp_theory.error_quantile(errors, delta, level))
-        return "CT-2", found, delta, needed_points(delta, level)
+        quantile = float(sipp_theory.error_quantile(errors, delta, level))
+        return "CT-2", quantile, delta, needed_points(delta, level)
     share = float(sipp_theory.violation_bound(int((errors > eps).sum()), len(errors), level))
     return "CT-1", eps, share, 1
 
@@ -306,25 +306,25 @@ def groups_of(
     """CT-7: every group of the labels at level alpha/G; (n,) labels and errors."""
     names, members = np.unique(labels, return_inverse=True)
     each = sipp_theory.family_confidence(level, len(names))
-    made = []
+    certificates = []
     for number, name in enumerate(names):
         mine = members == number
         values = errors[mine]
-        _, found, share, _ = point(values, eps, delta, each)
-        made.append(
+        _, quantile, share, _ = point(values, eps, delta, each)
+        certificates.append(
             Group(
                 name=str(name),
                 n=int(mine.sum()),
-                eps=found,
+                eps=quantile,
                 delta=share,
-                violations=int((values > found).sum()),
+                violations=int((values > quantile).sum()),
                 disagreement=_disagreement(changed[mine] if changed.size else changed, each),
                 accuracy=accuracy_of(right[:, mine], each) if right.size else None,
                 too_small=len(values) < needed_points(delta, each),
                 needed_n=needed_points(delta, each),
             )
         )
-    return tuple(made)
+    return tuple(certificates)
 
 
 def make_certificate(

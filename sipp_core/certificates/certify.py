@@ -68,13 +68,13 @@ def _groups(groups: ArrayLike | Tensor | str | None, labels: Tensor | None) -> n
                 f"groups must be one label an input, or 'class' with labels given; found {groups!r}"
             )
         return labels.numpy()
-    found = groups.cpu().numpy() if isinstance(groups, Tensor) else np.asarray(groups)
-    if found.ndim != 1 or found.dtype.kind not in "iubUS":
+    values = groups.cpu().numpy() if isinstance(groups, Tensor) else np.asarray(groups)
+    if values.ndim != 1 or values.dtype.kind not in "iubUS":
         raise ValueError(
-            f"groups must be one text or whole number an input, (n,); found shape {found.shape} "
-            f"and dtype {found.dtype}"
+            f"groups must be one text or whole number an input, (n,); found shape {values.shape} "
+            f"and dtype {values.dtype}"
         )
-    return found
+    return values
 
 
 def _mark(values: np.ndarray | Tensor | None) -> str | None:
@@ -193,39 +193,39 @@ def certify(
     if (group := processes()) is not None:
         group.agree({**marks, "arguments": arguments})
     extra = [claim for claim, given in (("CT-6", truth), ("CT-7", members)) if given is not None]
-    made: list[Certificate] = []
+    certificates: list[Certificate] = []
     for law in laws:
-        found = measure(
+        measured = measure(
             model, pruned, held, scores, corruption=law, seed=seed, labels=truth, output=output,
             mask=mask,
         )  # fmt: skip
         for column, one in enumerate(scores):
-            errors = found.scores[:, column]
+            errors = measured.scores[:, column]
             # An event either happens or does not: its share is what is to be known.
-            fixed = 0.0 if eps is None and found.events[column] else eps
+            fixed = 0.0 if eps is None and measured.events[column] else eps
             kind, limit, share, needed = point(errors, fixed, delta, level)
             certificate = make_certificate(
-                kind, errors, found.changed, eps=limit, delta=share, confidence=confidence,
+                kind, errors, measured.changed, eps=limit, delta=share, confidence=confidence,
                 needed=needed, seed=None if origin is None else origin.seed, statements=statements,
             )  # fmt: skip
-            told = ()
+            by_group = ()
             if members is not None:
-                told = groups_of(
-                    members, errors, found.changed, found.right, eps=fixed, delta=delta,
+                by_group = groups_of(
+                    members, errors, measured.changed, measured.right, eps=fixed, delta=delta,
                     level=level,
                 )  # fmt: skip
-            made.append(
+            certificates.append(
                 replace(
                     certificate,
                     score=one.name,
                     unit=one.unit,
                     corruption=None if law is None else law.name,
-                    accuracy=accuracy_of(found.right, level),
-                    groups=told,
+                    accuracy=accuracy_of(measured.right, level),
+                    groups=by_group,
                     claims=tuple(dict.fromkeys((*certificate.claims, *extra))),
-                    notes=() if made else notes_on(seen, errors, truth),
+                    notes=() if certificates else notes_on(seen, errors, truth),
                     fingerprints=marks,
                     arguments=arguments,
                 )
             )
-    return replace(made[0], family=tuple(made[1:]))
+    return replace(certificates[0], family=tuple(certificates[1:]))

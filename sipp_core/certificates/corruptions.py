@@ -116,5 +116,5 @@ def find_corruption(given: str | Corruption) -> Corruption:
 
 
 def _unknown(given: str) -> ValueError:
-    laws = "; ".join(f"{name}:AMOUNT {says}" for name, (_, says, _) in LAWS.items())
+    laws = "; ".join(f"{name}:AMOUNT {amount}" for name, (_, amount, _) in LAWS.items())
     return ValueError(f"no corruption {given!r}; there are {laws}")

@@ -90,7 +90,7 @@ class NeededBudget:
             f"every output within a factor 1 +- {self.eps:g} at a fresh input, but with "
             f"probability {self.delta:g} over draw and input"
         )
-        asked = (
+        theorem = (
             ""
             if self.theorem is None
             else f" CoreNet's theorem (NW-5) asks for {self.theorem:.2g} weights."
@@ -99,7 +99,7 @@ class NeededBudget:
             return (
                 f"Not proved by {self.method} with any budget tried, from {self.n} pairs of a draw "
                 f"and a held-out input, {self.failures[0]} of which failed with the largest: "
-                f"{what} (CT-8).{asked}"
+                f"{what} (CT-8).{theorem}"
             )
         budget = (
             f"{self.budget:.2g} draws, which leave {self.kept:,.0f} of {self.size:,} weights"
@@ -108,7 +108,7 @@ class NeededBudget:
         )
         return (
             f"With {self.confidence:.0%} confidence {self.method} needs no more than {budget}, for "
-            f"{what} (CT-8, {self.n} pairs of a draw and a held-out input).{asked}"
+            f"{what} (CT-8, {self.n} pairs of a draw and a held-out input).{theorem}"
         )
 
     def summary(self) -> dict[str, object]:
@@ -173,8 +173,8 @@ def least_budget(
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 3, bias=False))
         >>> inputs = torch.rand(300, 4) + 0.1
-        >>> found = least_budget(net, inputs[:100], inputs[100:], eps=0.5, delta=0.1, keeps=(1.0,))
-        >>> found.failures, found.kept
+        >>> least = least_budget(net, inputs[:100], inputs[100:], eps=0.5, delta=0.1, keeps=(1.0,))
+        >>> least.failures, least.kept
         ((0,), 12.0)
     """
     if draws is not None and keeps is not None:
@@ -222,7 +222,7 @@ def least_budget(
     failures: list[int] = []
     sizes: list[float] = []
     weights: list[float] = []
-    found = None
+    least = None
     for index, budget in enumerate(budgets):
         if progress is not None:
             progress(index, len(budgets), f"{'draws' if drawn else 'keep'} {budget:.3g}")
@@ -235,16 +235,16 @@ def least_budget(
             sizes.append(budget)
         failures.append(failed)
         weights.append(kept)
-        found = sipp_theory.least_budget(failures, sizes, seen.n, delta, confidence)
-        if found.index != index:
+        least = sipp_theory.least_budget(failures, sizes, seen.n, delta, confidence)
+        if least.index != index:
             break
-    assert found is not None
+    assert least is not None
     return NeededBudget(
         method=rule.name, eps=eps, delta=delta, confidence=confidence, n=seen.n,
         unit="draws" if drawn else "share",
         budgets=tuple(sizes), weights=tuple(weights), failures=tuple(failures),
-        budget=found.budget, kept=weights[found.index] if found.index >= 0 else math.inf,
-        failure=found.failure,
+        budget=least.budget, kept=weights[least.index] if least.index >= 0 else math.inf,
+        failure=least.failure,
         theorem=planning.network_size(tables, eps).nnz if drawn else None,
         size=sum(table.weight.size for table in tables),
     )  # fmt: skip

@@ -134,10 +134,10 @@ def labels_of(labels: ArrayLike | Tensor | str | None, inputs: Inputs) -> Tensor
             raise ValueError(f"labels must be class numbers, or 'targets'; found {labels!r}")
         pairs = held_pairs(inputs, "inputs")
         labels = torch.cat([batch.targets for batch in pairs if batch.targets is not None])
-    found = torch.as_tensor(labels).detach().cpu()
-    if found.ndim != 1 or found.is_floating_point() or found.is_complex():
+    values = torch.as_tensor(labels).detach().cpu()
+    if values.ndim != 1 or values.is_floating_point() or values.is_complex():
         raise ValueError(
             f"labels must be one whole class number an input, (n,); found shape "
-            f"{tuple(found.shape)} and dtype {found.dtype}"
+            f"{tuple(values.shape)} and dtype {values.dtype}"
         )
-    return found.long()
+    return values.long()

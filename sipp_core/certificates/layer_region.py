@@ -46,7 +46,7 @@ def worst_layers(
 ) -> tuple[LayerWorstCase, ...]:  # fmt: skip
     """NC-6 at every Linear layer that reads a Linear layer's ReLUs and lost some of them."""
     known: dict[str, Step] = {s.name: s for s in both.steps}
-    made: list[LayerWorstCase] = []
+    layers: list[LayerWorstCase] = []
     for step in both.steps:
         if step.maps is None or step.maps[0] is step.maps[1] or step.maps[0].weight is None:
             continue
@@ -90,8 +90,8 @@ def worst_layers(
                 for kind in ("interval", "linear", "bound")
             ] + [seen])  # fmt: skip
         table = np.array(rows).reshape(-1, 4)
-        made.append(LayerWorstCase(step.layer, picked, *table.T))
-    return tuple(made)
+        layers.append(LayerWorstCase(step.layer, picked, *table.T))
+    return tuple(layers)
 
 
 def _matrix(module: nn.Module) -> Float:
@@ -117,8 +117,8 @@ def _layer_attack(
         def score(x: Tensor, sign: float = sign) -> Tensor:
             return sign * (torch.relu(x @ rows.T + offset) @ a + shift)
 
-        found, _ = ascend(score, region, 16, steps, seed)
-        best = max(best, float(found.max()))
+        errors, _ = ascend(score, region, 16, steps, seed)
+        best = max(best, float(errors.max()))
     return best
 
 

@@ -221,7 +221,7 @@ def output_errors(
         >>> output_errors(net, net, torch.ones(3, 2))[0].tolist()
         [0.0, 0.0, 0.0]
     """
-    found = measure(
+    measured = measure(
         model, pruned, inputs, [RelativeL2()], forward_size=forward_size, output=output, mask=mask
     )
-    return found.scores[:, 0], found.changed
+    return measured.scores[:, 0], measured.changed

@@ -142,8 +142,8 @@ def certify_region(
         >>> from sipp_core import prune_neurons
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> box = Box(torch.zeros(4), torch.ones(4))
-        >>> found = certify_region(net, prune_neurons(net, box, method="norm", neurons=4), box)
-        >>> bool((found.attack <= found.bound).all())
+        >>> cert = certify_region(net, prune_neurons(net, box, method="norm", neurons=4), box)
+        >>> bool((cert.attack <= cert.bound).all())
         True
     """
     if radius is not None and isinstance(region, Tensor):
@@ -166,7 +166,7 @@ def certify_region(
     layers = worst_layers(both, dense, put_back, outputs, steps, attack_steps, seed, progress)
     over_layers = composed(both, dense, put_back, layers, outputs)
     bound = np.minimum(relaxed, over_layers)
-    found = _attacked(both, len(bound), attack_steps, seed)
+    attack = _attacked(both, len(bound), attack_steps, seed)
     why = ""
     if (bound >= spread).all():
         why = (
@@ -174,7 +174,7 @@ def certify_region(
             f"{both.blame()}"
         )
     return RegionCertificate(
-        bound=bound, composed=over_layers, relaxed=relaxed, attack=found, spread=spread,
+        bound=bound, composed=over_layers, relaxed=relaxed, attack=attack, spread=spread,
         layers=layers, region=region.words(), claims=("NC-6", "NC-7"), why=why,
     )  # fmt: skip
 
@@ -208,6 +208,6 @@ def _attacked(both: Difference, count: int, steps: int, seed: int) -> Float:
                 gap = (both.second(flat) - both.first(flat)).flatten(1)[:, k]
                 return sign * gap.view(x.shape[:2])
 
-            found, _ = ascend(score, both.domain, 8, steps, seed)
-            best[k] = max(best[k], float(found.max()))
+            errors, _ = ascend(score, both.domain, 8, steps, seed)
+            best[k] = max(best[k], float(errors.max()))
     return best

@@ -168,16 +168,16 @@ def read_certificate(path: str | PathLike[str]) -> CertificateFile:
     if len(text) > MOST_BYTES:
         raise ValueError(f"{path} is no certificate: it has more than {MOST_BYTES} bytes")
     try:
-        found = json.loads(text)
+        fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no certificate: it is no JSON ({error})") from error
-    kind = found.get("format") if isinstance(found, dict) else None
+    kind = fields.get("format") if isinstance(fields, dict) else None
     if kind != FORMAT:
         raise ValueError(
             f"{path} is no certificate of this version: its format is {kind!r}, not {FORMAT!r}"
         )
     try:
-        return CertificateFile.model_validate(found)
+        return CertificateFile.model_validate(fields)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, fault["loc"]))
@@ -234,7 +234,7 @@ def _leaves(value: Any, place: str = "") -> dict[str, Any]:
     return {name: leaf for leaves in below for name, leaf in leaves.items()}
 
 
-def differences(recorded: CertificateFile, found: Certificate) -> list[str]:
+def differences(recorded: CertificateFile, recomputed: Certificate) -> list[str]:
     """What a certificate made again says otherwise than the one on file.
 
     Numbers of outputs may differ by a relative 1e-4, since they round by threads and machines;
@@ -242,7 +242,7 @@ def differences(recorded: CertificateFile, found: Certificate) -> list[str]:
 
     Args:
         recorded: the file.
-        found: the certificate that the same call gives now.
+        recomputed: the certificate that the same call gives now.
 
     Returns:
         One line a difference, the gravest first; none if the file is confirmed.
@@ -251,18 +251,18 @@ def differences(recorded: CertificateFile, found: Certificate) -> list[str]:
 
     Example:
         >>> import tempfile, torch; from sipp_core import certify
-        >>> made = certify(torch.nn.Identity(), torch.nn.Identity(), torch.rand(100, 2))
+        >>> cert = certify(torch.nn.Identity(), torch.nn.Identity(), torch.rand(100, 2))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     differences(read_certificate(save_certificate(made, Path(folder) / "c")), made)
+        ...     differences(read_certificate(save_certificate(cert, Path(folder) / "c")), cert)
         []
     """
     lines = sealed(recorded)
-    old, new = recorded.certificate, _plain(found.summary())
+    old, new = recorded.certificate, _plain(recomputed.summary())
     versions = old.get("versions")
     own = versions.get("sipp-theory") if isinstance(versions, Mapping) else None
-    if own != found.versions["sipp-theory"]:
+    if own != recomputed.versions["sipp-theory"]:
         lines.append(
-            f"it was made by sipp-theory {own}, and this is {found.versions['sipp-theory']}: "
+            f"it was made by sipp-theory {own}, and this is {recomputed.versions['sipp-theory']}: "
             "bounds may have other values"
         )
     marks = old.get("fingerprints")
@@ -281,17 +281,17 @@ def differences(recorded: CertificateFile, found: Certificate) -> list[str]:
             name, _, last = place.rpartition(".")
             number = int(last) if last.isdecimal() else 0
             key = name if last.isdecimal() else place
-            said = f"{place} is {here} on file, and {there} now"
-            lists.setdefault(key, []).append((number, said))
+            sentence = f"{place} is {here} on file, and {there} now"
+            lists.setdefault(key, []).append((number, sentence))
     for name, entries in lists.items():
         entries.sort()
-        lines += [said for _, said in entries[:1]]
+        lines += [sentence for _, sentence in entries[:1]]
         if len(entries) > 1:
             lines[-1] += f"; {len(entries) - 1} more of {name} differ"
-    if recorded.statement != found.sentences() and not lines:
+    if recorded.statement != recomputed.sentences() and not lines:
         # Digits that are shown may round otherwise; what they are of has been compared.
         shown = [_words(line) for line in recorded.statement]
-        if shown != [_words(line) for line in found.sentences()]:
+        if shown != [_words(line) for line in recomputed.sentences()]:
             lines.append("the sentences on file are not what the numbers say")
     return lines
 

@@ -199,23 +199,23 @@ def sparsest(
                 raise ValueError(f"there are {len(truth)} labels for {seen.n} inputs")
         if group is not None:
             group.agree({"pruned network": fingerprint(candidate.model)})
-        found = measure(
+        outputs = measure(
             model, candidate.model, held, [RelativeL2()], labels=truth, output=output, mask=mask
         )
         if drop is None:
             assert eps is not None
-            errors = found.scores[:, 0]
+            errors = outputs.scores[:, 0]
             counts.append(int((errors > eps).sum()))
             passed = sipp_theory.fixed_sequence(counts, len(errors), share, confidence).last
         else:
-            told = accuracy_of(found.right, confidence)
-            assert told is not None
-            counts.append(told.broken)
-            drops.append(told.drop)
-            passed = index if told.drop <= drop else index - 1
+            accuracy = accuracy_of(outputs.right, confidence)
+            assert accuracy is not None
+            counts.append(accuracy.broken)
+            drops.append(accuracy.drop)
+            passed = index if accuracy.drop <= drop else index - 1
         if passed != index:
             break
-        best = candidate, found
+        best = candidate, outputs
     return SparsestResult(
         result=None if best is None else best[0],
         certificate=None
@@ -253,23 +253,23 @@ def _refuse_search(
 
 
 def _certificate(
-    found: Measurements, eps: float | None, delta: float, confidence: float, needed: float,
+    measured: Measurements, eps: float | None, delta: float, confidence: float, needed: float,
     seed: int, family: int,
 ) -> Certificate:  # fmt: skip
     """What is proved of the accepted network; all but the target is charged for the choice."""
-    errors = found.scores[:, 0]
+    errors = measured.scores[:, 0]
     if eps is not None:
         return make_certificate(
-            "CT-3", errors, found.changed, eps=eps, delta=delta, confidence=confidence,
+            "CT-3", errors, measured.changed, eps=eps, delta=delta, confidence=confidence,
             needed=needed, seed=seed, family=family,
         )  # fmt: skip
     level = sipp_theory.family_confidence(confidence, family)
     kind, limit, share, needed = point(errors, None, delta, level)
     certificate = make_certificate(
-        kind, errors, found.changed, eps=limit, delta=share, confidence=confidence,
+        kind, errors, measured.changed, eps=limit, delta=share, confidence=confidence,
         needed=needed, seed=seed, family=family,
     )  # fmt: skip
-    target, rest = accuracy_of(found.right, confidence), accuracy_of(found.right, level)
+    target, rest = accuracy_of(measured.right, confidence), accuracy_of(measured.right, level)
     assert target is not None and rest is not None
     return replace(
         certificate,

@@ -93,7 +93,7 @@ def candidates(
         for share in shares:
             if not 0 < share <= 1:
                 raise ValueError(f"{name} must lie in (0, 1]; found {share!r}")
-    found = {
+    distinct = {
         Setting(method, 1.0 if method == UNPRUNED else keep, count, codebook, share): None
         for share in filters
         for method in methods
@@ -102,9 +102,9 @@ def candidates(
         for codebook in codebooks
         if codebook == "table" or count % 2
     }
-    if not found:
+    if not distinct:
         raise ValueError("no candidate is left: a grid needs an odd number of levels")
-    return list(found)
+    return list(distinct)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,13 +190,13 @@ class Shelf:
 
     def put(self, one: Coded) -> None:
         """Keep a candidate."""
-        made = {
+        content = {
             name: value for name, value in vars(one).items() if name not in ("setting", "file")
         } | {
             "content": base64.b64encode(one.file.content).decode(),
             "sections": [list(section) for section in one.file.sections],
         }  # fmt: skip
-        seal = hashlib.sha256(json.dumps(made).encode()).hexdigest()
+        seal = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         write_atomically(
-            self._path(one.setting), json.dumps({"made": made, "sha256": seal}).encode()
+            self._path(one.setting), json.dumps({"made": content, "sha256": seal}).encode()
         )

@@ -177,10 +177,10 @@ def compress(model: nn.Module, *, architecture: str | None = None) -> Compressed
     Example:
         >>> net = nn.Sequential(nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 10))
         >>> for p in net.parameters(): _ = p.data.mul_(8).round_().div_(8)
-        >>> found = compress(net)
-        >>> found.bits == 8 * len(found.content) == sum(bits for *_, bits in found.sections)
+        >>> packed = compress(net)
+        >>> packed.bits == 8 * len(packed.content) == sum(bits for *_, bits in packed.sections)
         True
-        >>> torch.equal(decompress(found.content, net)[0].weight, net[0].weight)
+        >>> torch.equal(decompress(packed.content, net)[0].weight, net[0].weight)
         True
     """
     state = _state(model)

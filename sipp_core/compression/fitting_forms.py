@@ -46,10 +46,10 @@ def _gcd(values: np.ndarray) -> float | None:
     """Greatest number that all of some numbers above 0 are whole multiples of, if it is a float."""
     shares, exponents = np.frexp(values)
     lowest = int(exponents.min()) - 53
-    found = 0
+    divisor = 0
     for share, exponent in zip(shares.tolist(), exponents.tolist(), strict=True):
-        found = math.gcd(found, int(share * 2**53) << (exponent - 53 - lowest))
-    return math.ldexp(found, lowest) if found < 1 << 53 else None
+        divisor = math.gcd(divisor, int(share * 2**53) << (exponent - 53 - lowest))
+    return math.ldexp(divisor, lowest) if divisor < 1 << 53 else None
 
 
 def _grids(values: np.ndarray, known: Sequence[float]) -> list[float]:
@@ -62,7 +62,7 @@ def _grids(values: np.ndarray, known: Sequence[float]) -> list[float]:
 
 
 def _gridded(tensor: Tensor, values: np.ndarray, known: Sequence[float]) -> Fitted:
-    found: Fitted = []
+    fitted: Fitted = []
     for step in _grids(values, known):
         steps = np.rint(values / step).astype(np.int64)
         if tensor.dtype not in ROUNDED_TYPES and not np.array_equal(steps * step, values):
@@ -72,13 +72,13 @@ def _gridded(tensor: Tensor, values: np.ndarray, known: Sequence[float]) -> Fitt
             continue
         present, counts = np.unique(steps, return_counts=True)
         for centre in dict.fromkeys((0, int(present[counts.argmax()]))):
-            found.append((replace(form, centre=centre), steps - centre))
+            fitted.append((replace(form, centre=centre), steps - centre))
         if present.size <= TABLE and present[-1] - present[0] >= present.size:
             index = np.searchsorted(present, steps)
             centre = int(np.searchsorted(present, 0))
             table = Form("grid table", step, steps=tuple(present.tolist()), centre=centre)
-            found.append((table, index - centre))
-    return found
+            fitted.append((table, index - centre))
+    return fitted
 
 
 def _tabled(tensor: Tensor, values: np.ndarray) -> Fitted:
@@ -100,10 +100,10 @@ def _tabled(tensor: Tensor, values: np.ndarray) -> Fitted:
 
 def _same(tensor: Tensor, form: Form, levels: Integers) -> bool:
     try:
-        found = rebuild(form, levels, tuple(tensor.shape), tensor.dtype)
+        rebuilt = rebuild(form, levels, tuple(tensor.shape), tensor.dtype)
     except DamagedError:
         return False
-    return np.array_equal(raw_bytes(found), raw_bytes(tensor))
+    return np.array_equal(raw_bytes(rebuilt), raw_bytes(tensor))
 
 
 def candidates(tensor: Tensor, known: Sequence[float], earlier: Sequence[Tensor]) -> Fitted:
@@ -111,17 +111,17 @@ def candidates(tensor: Tensor, known: Sequence[float], earlier: Sequence[Tensor]
     for kind in ("zeros", "ones"):
         if _same(tensor, Form(kind), NO_LEVELS):
             return [(Form(kind), NO_LEVELS)]
-    found: Fitted = [(Form("bytes"), NO_LEVELS)]
+    fitted: Fitted = [(Form("bytes"), NO_LEVELS)]
     bits = _patterns(tensor)
     if bits.size and not bits.all():
-        found.insert(0, (Form("sparse"), NO_LEVELS))
+        fitted.insert(0, (Form("sparse"), NO_LEVELS))
     for k, other in enumerate(earlier):
         if np.array_equal(raw_bytes(other), raw_bytes(tensor)):
-            found.insert(0, (Form("same", source=k), NO_LEVELS))
+            fitted.insert(0, (Form("same", source=k), NO_LEVELS))
             break
     if tensor.dtype in WHOLE_TYPES or tensor.dtype in REAL_TYPES:
         values = _numbers(tensor)
-        found = [*_gridded(tensor, values, known), *_tabled(tensor, values), *found]
+        fitted = [*_gridded(tensor, values, known), *_tabled(tensor, values), *fitted]
     elif tensor.element_size() <= 8:
-        found = [*_tabled(tensor, np.zeros(0)), *found]
-    return found
+        fitted = [*_tabled(tensor, np.zeros(0)), *fitted]
+    return fitted

@@ -54,19 +54,19 @@ def rebuild(form: Form, levels: Integers, shape: tuple[int, ...], dtype: torch.d
     if form.kind in ("zeros", "ones"):
         return torch.full(shape, int(form.kind == "ones"), dtype=dtype)
     try:
-        found = levels + form.centre
+        indices = levels + form.centre
         if form.kind == "grid table":
-            found = _taken(np.array(form.steps, dtype=np.int64), found)
+            indices = _taken(np.array(form.steps, dtype=np.int64), indices)
     except OverflowError as error:
         raise DamagedError("it holds a number beyond all bounds") from error
     if form.kind == "table" and form.values:
-        flat = torch.from_numpy(_taken(np.array(form.values, dtype=np.float64), found)).to(dtype)
+        flat = torch.from_numpy(_taken(np.array(form.values, dtype=np.float64), indices)).to(dtype)
     elif form.kind == "table":
         width = torch.empty((), dtype=dtype).element_size()
         entries = np.array(form.patterns, dtype=f"<u{width}")
-        flat = torch.from_numpy(_taken(entries, found).view(np.uint8).copy()).view(dtype)
+        flat = torch.from_numpy(_taken(entries, indices).view(np.uint8).copy()).view(dtype)
     else:
-        flat = _on_grid(found, form.step, dtype)
+        flat = _on_grid(indices, form.step, dtype)
     return flat.reshape(shape)
 
 
@@ -99,31 +99,31 @@ def code_form(
         return Form(kind, source=one_of(coder, form.source, earlier))
     if kind in ("zeros", "ones", "sparse", "bytes"):
         return Form(kind)
-    found = replace(form, kind=kind)
+    coded = replace(form, kind=kind)
     if kind != "table":
-        found = replace(found, step=_step(coder, book, form.step, known))
+        coded = replace(coded, step=_step(coder, book, form.step, known))
     if kind == "table":
-        found = _entries(coder, book, found, dtype)
-        usual = int(np.searchsorted(found.values, 0)) if found.values else 0
+        coded = _entries(coder, book, coded, dtype)
+        usual = int(np.searchsorted(coded.values, 0)) if coded.values else 0
     elif kind == "grid table":
-        found = replace(found, steps=_marks(coder, book, found.steps))
-        usual = int(np.searchsorted(found.steps, 0))
+        coded = replace(coded, steps=_marks(coder, book, coded.steps))
+        usual = int(np.searchsorted(coded.steps, 0))
     else:
         usual = 0
     moved = chance(coder, book, ("moved", kind), int(form.centre != usual))
     if not moved:
-        return replace(found, centre=usual)
+        return replace(coded, centre=usual)
     below = flag(coder, int(form.centre < usual))
     by = 1 + number(coder, book, ("moved by", kind), max(abs(form.centre - usual) - 1, 0))
-    return replace(found, centre=usual - by if below else usual + by)
+    return replace(coded, centre=usual - by if below else usual + by)
 
 
 def _step(coder: Coder, book: Book, step: float, known: Sequence[float]) -> float:
     if known and not chance(coder, book, "new step", int(step != known[-1])):
         return known[-1]
     way = FORMATS[choose(coder, book, "format", shortest([step]), len(FORMATS))]
-    (found,) = rising(coder, [way.pattern(step) or 0], 1, way.bits)
-    step = way.number(found)
+    (pattern,) = rising(coder, [way.pattern(step) or 0], 1, way.bits)
+    step = way.number(pattern)
     if not (math.isfinite(step) and step > 0):
         raise DamagedError("its step is no number above 0")
     return step

@@ -81,9 +81,9 @@ def _coded(
     if known is not None and _goes_on(memory, kind, numbers):
         again = bool(chance(coder, memory.choices, (kind, what, way, "again"), choice[1]))
     book = known.aged() if known is not None and again else Book()
-    found = ways[way](coder, book, numbers)
+    coded = ways[way](coder, book, numbers)
     memory.books.setdefault(kind, Book()).learn(book)
-    return found
+    return coded
 
 
 def code_positions(

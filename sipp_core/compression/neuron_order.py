@@ -30,20 +30,20 @@ def _chain(model: nn.Module) -> list[nn.Linear | nn.Conv2d]:
     """Weighted layers, each of which feeds the next; refuses by name what is in between."""
     if not isinstance(model, nn.Sequential):
         raise ValueError(f"model must be an nn.Sequential; found {type(model).__name__}")
-    found: list[nn.Linear | nn.Conv2d] = []
+    layers: list[nn.Linear | nn.Conv2d] = []
     # named_children leaves out what comes again.
     for name, module in model._modules.items():
         if isinstance(module, _WEIGHTED):
             if getattr(module, "groups", 1) != 1:
                 raise ValueError(f"layer {name!r} has groups, whose channels have places")
-            found.append(module)
-        elif found and not (isinstance(module, _ELEMENTWISE) or _over_all(module)):
+            layers.append(module)
+        elif layers and not (isinstance(module, _ELEMENTWISE) or _over_all(module)):
             raise ValueError(
                 f"layer {name!r} is a {type(module).__name__}; its channels may have places"
             )
-    if len({id(module) for module in found}) < len(found):
+    if len({id(module) for module in layers}) < len(layers):
         raise ValueError("a layer is used twice; its neurons have two orders")
-    return found
+    return layers
 
 
 def _inputs(layer: nn.Linear | nn.Conv2d, order: Tensor) -> Tensor:

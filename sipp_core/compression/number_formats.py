@@ -31,8 +31,8 @@ def _small(name: str, fraction: int, lowest: int) -> Format:
             return None
         return place * top + int(scaled) - top
 
-    def number(found: int) -> float:
-        return math.ldexp(top + found % top, found // top + lowest - fraction)
+    def number(pattern: int) -> float:
+        return math.ldexp(top + pattern % top, pattern // top + lowest - fraction)
 
     return Format(name, 5 + fraction, pattern, number)
 
@@ -42,13 +42,13 @@ def _ieee(name: str, code: str, whole: str, bits: int, dropped: int = 0) -> Form
 
     def pattern(value: float) -> int | None:
         try:
-            (found,) = struct.unpack(whole, struct.pack(code, value))
+            (bits,) = struct.unpack(whole, struct.pack(code, value))
         except OverflowError:
             return None
-        return found >> dropped if number(found >> dropped) == value else None
+        return bits >> dropped if number(bits >> dropped) == value else None
 
-    def number(found: int) -> float:
-        return struct.unpack(code, struct.pack(whole, found << dropped))[0]
+    def number(pattern: int) -> float:
+        return struct.unpack(code, struct.pack(whole, pattern << dropped))[0]
 
     return Format(name, bits, pattern, number)
 

@@ -186,7 +186,7 @@ def _check(levels: int, bias_levels: int, codebook: str, rate: float) -> None:
 
 def _slots(model: nn.Module) -> list[tuple[nn.Module, str, nn.Parameter]]:
     """Every parameter with the module that holds it; refuses what cannot be put on levels."""
-    found, seen = [], {}
+    slots, seen = [], {}
     for path, module in model.named_modules():
         for name, value in module._parameters.items():
             if value is None:
@@ -204,10 +204,10 @@ def _slots(model: nn.Module) -> list[tuple[nn.Module, str, nn.Parameter]]:
             if not torch.isfinite(value).all():
                 raise ValueError(f"parameter {full!r} has a value that is not finite")
             seen[id(value)] = full
-            found.append((module, name, value))
-    if not found:
+            slots.append((module, name, value))
+    if not slots:
         raise ValueError("model must have a parameter to put on levels; found none")
-    return found
+    return slots
 
 
 @contextmanager
@@ -259,11 +259,11 @@ def learning_levels(
         3
     """
     _check(levels, bias_levels, codebook, rate)
-    found = _slots(model)
+    slots = _slots(model)
     held = {id(weight): mask for weight, mask in masked_weights(model, masks or {})}
     done: list[tuple[nn.Module, str]] = []
     try:
-        for module, name, value in found:
+        for module, name, value in slots:
             mask = held.get(id(value))
             if value.ndim > 1 and codebook == "table":
                 rounding: nn.Module = Table(value, levels, rate, mask, seed)

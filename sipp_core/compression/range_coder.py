@@ -318,10 +318,10 @@ def flag(coder: Coder, value: int) -> int:
 
 def fixed(coder: Coder, value: int, bits: int) -> int:
     """Code a whole number of so many bits, all equally likely."""
-    found = 0
+    number = 0
     for place in reversed(range(bits)):
-        found = 2 * found + flag(coder, (value >> place) & 1)
-    return found
+        number = 2 * number + flag(coder, (value >> place) & 1)
+    return number
 
 
 def one_of(coder: Coder, value: int, count: int) -> int:

@@ -127,9 +127,9 @@ def _narrowed(
     while left > share:
         left = max(left * NARROWING, share)
         inputs, _ = _calibration(dataset, schedule, seed)
-        found = prune_filters(here, inputs, keep=left, alike="channels", seed=seed)
+        result = prune_filters(here, inputs, keep=left, alike="channels", seed=seed)
         here, masks = copy.deepcopy(here), {}
-        for layer in found.layers:
+        for layer in result.layers:
             report = layer.channels
             assert report is not None
             module = layer_of(here, report.name)
@@ -202,8 +202,8 @@ def search(
         >>> net, data = models.build("digits-mlp"), datasets.load("digits")
         >>> short = training.Recipe(1, 64, 3e-3); plan = Schedule(again=short, levels=short)
         >>> settings = candidates([methods.Magnitude.name], [0.1], [3], ["grid"])
-        >>> found = list(search(net, data, settings, plan, delta=0.05))
-        >>> found[0].file.bits < 32 * 17_000, found[0].bound <= 1
+        >>> results = list(search(net, data, settings, plan, delta=0.05))
+        >>> results[0].file.bits < 32 * 17_000, results[0].bound <= 1
         (True, True)
     """
     if not settings:
@@ -226,11 +226,11 @@ def search(
         if setting not in known
     )
     alone = workers(jobs) == 1
-    made = (_coded(*call) for call in calls) if alone else mapped(_coded, [*calls], jobs, LOADED)
+    results = (_coded(*call) for call in calls) if alone else mapped(_coded, [*calls], jobs, LOADED)
     for number, setting in enumerate(_order(settings)):
         if progress is not None:
             progress(number, total, f"{setting.method} {setting.keep:g}, {setting.levels} levels")
-        yield known[setting] if setting in known else next(made)
+        yield known[setting] if setting in known else next(results)
     if progress is not None:
         progress(total, total, "candidates")
 
@@ -263,10 +263,10 @@ def _coded(
             masks=rung[1], seed=seed,
         ):  # fmt: skip
             train(here, dataset, schedule.levels, seed=seed, threads=threads)
-        made = _written(here, dataset, setting, delta, architecture, price)
+        result = _written(here, dataset, setting, delta, architecture, price)
     if shelf is not None:
-        shelf.put(made)
-    return made
+        shelf.put(result)
+    return result
 
 
 def _written(

@@ -49,20 +49,20 @@ def _code(
     """Write or read one tensor in a form; the tensor is made for a reader only."""
     part("form")
     earlier = past.like(shape, dtype)
-    found = code_form(
+    coded = code_form(
         coder, memory.choices, form, dtype, past.steps[-1:], len(earlier), len(shape) < 2
     )
-    if found.kind == "same":
-        return found, earlier[found.source].reshape(shape) if coder.reading else None
-    if found.kind in ("bytes", "sparse"):
-        places = _places(coder, memory, shape, data, part) if found.kind == "sparse" else None
+    if coded.kind == "same":
+        return coded, earlier[coded.source].reshape(shape) if coder.reading else None
+    if coded.kind in ("bytes", "sparse"):
+        places = _places(coder, memory, shape, data, part) if coded.kind == "sparse" else None
         flat = _raw(coder, data, places, part)
-        return found, torch.from_numpy(flat).view(dtype).reshape(shape) if coder.reading else None
-    if found.kind in LEVELLED:
+        return coded, torch.from_numpy(flat).view(dtype).reshape(shape) if coder.reading else None
+    if coded.kind in LEVELLED:
         if coder.reading:
             levels = np.zeros(math.prod(shape), np.int64)
         levels = code_levels(coder, memory, levels, shape, part)
-    return found, rebuild(found, levels, shape, dtype) if coder.reading else None
+    return coded, rebuild(coded, levels, shape, dtype) if coder.reading else None
 
 
 def _places(
@@ -81,13 +81,13 @@ def _raw(
     """Write or read bytes as they are, those of the given values alone or all."""
     part("bytes")
     rows = data.reshape(1, -1) if places is None else data.reshape(places.size, -1)
-    wanted = rows if places is None else rows[places]
-    even = np.zeros(wanted.size + wanted.size % 2, dtype=np.uint8)
-    even[: wanted.size] = wanted.reshape(-1)
+    used = rows if places is None else rows[places]
+    even = np.zeros(used.size + used.size % 2, dtype=np.uint8)
+    even[: used.size] = used.reshape(-1)
     words = coder.words(even.view("<u2").astype(np.int32)).astype("<u2").view(np.uint8)
-    found = np.zeros_like(rows)
-    found[slice(None) if places is None else places] = words[: wanted.size].reshape(wanted.shape)
-    return found.reshape(-1)
+    result = np.zeros_like(rows)
+    result[slice(None) if places is None else places] = words[: used.size].reshape(used.shape)
+    return result.reshape(-1)
 
 
 def _raw_bits(form: Form, data: np.ndarray, tensor: Tensor) -> int:
@@ -135,14 +135,14 @@ def _told_apart(past: Past, tensor: Tensor) -> Fitted:
     """Forms that a tensor fits; of those with the same whole numbers the shortest alone."""
     shape, dtype = tuple(tensor.shape), tensor.dtype
     earlier = past.like(shape, dtype)
-    found: dict[object, tuple[float, Form, Integers]] = {}
+    cheapest: dict[object, tuple[float, Form, Integers]] = {}
     for form, levels in candidates(tensor, past.steps[-1:], earlier):
         trial, book = Recorder(), past.memory.choices.copy()
         code_form(trial, book, form, dtype, past.steps[-1:], len(earlier), len(shape) < 2)
         key = levels.tobytes() if form.kind in LEVELLED else form.kind
-        if key not in found or trial.cost() < found[key][0]:
-            found[key] = (trial.cost(), form, levels)
-    return [(form, levels) for _, form, levels in found.values()]
+        if key not in cheapest or trial.cost() < cheapest[key][0]:
+            cheapest[key] = (trial.cost(), form, levels)
+    return [(form, levels) for _, form, levels in cheapest.values()]
 
 
 def read(reader: Reader, past: Past, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

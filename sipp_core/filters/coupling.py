@@ -77,17 +77,17 @@ class Units:
 
     def reasons(self, notes: dict[int, str]) -> dict[int, list[str]]:
         """Reasons by the root of their group, each once, in the order they were met."""
-        found: dict[int, list[str]] = {}
+        reasons: dict[int, list[str]] = {}
         for unit, reason in notes.items():
-            known = found.setdefault(root(self.group, unit), [])
+            known = reasons.setdefault(root(self.group, unit), [])
             if reason not in known:
                 known.append(reason)
-        return found
+        return reasons
 
     def roots(self, labels: Labels) -> Labels:
         """The unit that stands for each of these."""
-        found = [NOBODY if u == NOBODY else root(self.same, u) for u in labels.tolist()]
-        return np.array(found, dtype=np.int64)
+        roots = [NOBODY if u == NOBODY else root(self.same, u) for u in labels.tolist()]
+        return np.array(roots, dtype=np.int64)
 
 
 def _mark(notes: dict[int, str], flow: Flow, reason: str) -> None:

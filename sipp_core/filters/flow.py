@@ -116,31 +116,31 @@ def through_function(op: Operation, units: Units) -> Flow | list[Flow | None] | 
     carried = [f for f in flat(op.flows) if f is not None]
     if not carried:
         return None
-    found: Any = None
+    result: Any = None
     if op.name == "getitem" and isinstance(op.flows[0], list):
         return _part(op)
     if op.name in PARTS and len(carried) == 1 and op.flows[0] is carried[0]:
-        found = _parts(op, carried[0], units)
+        result = _parts(op, carried[0], units)
     elif op.name in JOINS:
-        found = _joined(op, units)
+        result = _joined(op, units)
     elif op.name in ("cat", "concat"):
-        found = _concatenated(op)
+        result = _concatenated(op)
     elif len(carried) == 1 and op.flows and op.flows[0] is carried[0]:
-        found = _alone(op, carried[0], units)
+        result = _alone(op, carried[0], units)
         if op.name in QUERIES:
             return None
-    if found is None:
+    if result is None:
         for flow in carried:
             units.fix(flow, f"reaches {op.label}, which is not known to treat channels one by one")
-    return found
+    return result
 
 
 def flat(flows: tuple[Any, ...] | list[Any]) -> list[Flow | None]:
     """Flows of the arguments, those inside lists too."""
-    found = []
+    leaves = []
     for flow in flows:
-        found += flat(flow) if isinstance(flow, list | tuple) else [flow]
-    return found
+        leaves += flat(flow) if isinstance(flow, list | tuple) else [flow]
+    return leaves
 
 
 def _alone(op: Operation, flow: Flow, units: Units) -> Flow | None:
@@ -174,8 +174,8 @@ def _queried(op: Operation, flow: Flow, units: Units) -> None:
     if op.name == "getattr" and op.given[1] in ("dtype", "device", "ndim"):
         return
     rank = op.given[0].ndim
-    asked = [op.given[1]] if op.name == "size" and len(op.given) > 1 else op.users
-    if op.name == "numel" or asked is None or flow.axis in [i % rank for i in asked]:
+    axes = [op.given[1]] if op.name == "size" and len(op.given) > 1 else op.users
+    if op.name == "numel" or axes is None or flow.axis in [i % rank for i in axes]:
         units.freeze(flow, f"the number of channels is read by {op.label}")
 
 

@@ -122,11 +122,11 @@ class _Walk(fx.Interpreter):
         if isinstance(module, Norm) and flow.axis == 1 and self._alone(name, module):
             self.outputs[name] = flow
             return flow
-        found = through_module(module, value, flow)
-        if found is None:
+        result = through_module(module, value, flow)
+        if result is None:
             kind = type(module).__name__
             self.units.fix(flow, f"reaches {name!r} ({kind}), which does not keep channels apart")
-        return found
+        return result
 
     def _alone(self, name: str, module: nn.Module) -> bool:
         return self.calls[id(module)] == 1 and name not in self.read
@@ -162,21 +162,21 @@ class _Walk(fx.Interpreter):
             return passed
         if flow is not None:
             self.inputs[name] = Flow(self.units.alike(flow.units, groups), axis)
-        made = Flow(self.units.alike(self.units.new(out.shape[axis]), groups), axis)
-        self.outputs[name] = made
+        output = Flow(self.units.alike(self.units.new(out.shape[axis]), groups), axis)
+        self.outputs[name] = output
         self.producers.append(name)
-        return made
+        return output
 
 
 def _indices(n: fx.Node) -> list[int] | None:
     """Indices at which a shape is read by the nodes that use it; None if it is used otherwise."""
-    found = []
+    indices = []
     for user in n.users:
         index = user.args[1] if len(user.args) > 1 else None
         if function_name(user.target) != "getitem" or not isinstance(index, int):
             return None
-        found.append(index)
-    return found
+        indices.append(index)
+    return indices
 
 
 def channel_graph(model: nn.Module, example: Given, layers: LayerChoice = None) -> ChannelGraph:
@@ -233,11 +233,11 @@ def _group(
     ids: dict[int, int] = {}
 
     def own(flow: Flow) -> Labels:
-        found = [
+        labels = [
             ids.setdefault(u, len(ids)) if u != NOBODY and root(units.group, u) == key else NOBODY
             for u in units.roots(flow.units).tolist()
         ]
-        return np.array(found, dtype=np.int64)
+        return np.array(labels, dtype=np.int64)
 
     outputs = {name: labels for name, f in walk.outputs.items() if ((labels := own(f)) >= 0).any()}
     inputs = {name: labels for name, f in walk.inputs.items() if ((labels := own(f)) >= 0).any()}

@@ -170,7 +170,7 @@ def by_error(
 
     Claim: PF-1, PF-2, SP-6. Source: [PF] arXiv 1911.07412, [OWN].
     """
-    found = []
+    choices = []
     for index, table in enumerate(tables):
         least = keep_all_but(table, dead(table))
         live = int((table.sensitivity > 0).sum())
@@ -180,8 +180,8 @@ def by_error(
             choice = drawn(table, draw_sequence(table, seed, index), int(size))
         else:
             choice = least
-        found.append(choice)
-    return found
+        choices.append(choice)
+    return choices
 
 
 def _most_dropped(table: GroupTable, eps: float) -> int:

@@ -38,17 +38,17 @@ def ends(
 ) -> dict[str, Ends]:
     """Work out what each layer keeps."""
     names = {name for g in groups for name in (*g.outputs, *g.inputs)}
-    found: dict[str, Ends] = {}
+    by_layer: dict[str, Ends] = {}
     for name, module in model.named_modules():
         if name in names:
             out, before = channel_shape(module)
-            found[name] = Ends(
+            by_layer[name] = Ends(
                 np.ones(out, bool), np.ones(out, bool), np.ones(before), np.ones(before, bool)
             )
     for group, choice in zip(groups, choices, strict=True):
         for name, labels in group.outputs.items():
             own = np.flatnonzero(labels >= 0)
-            end = found[name]
+            end = by_layer[name]
             end.filters[own] = choice.kept[labels[own]]
             end.stay[own] = choice.kept[labels[own]] | bool(group.frozen)
             if name not in group.producers:
@@ -57,9 +57,9 @@ def ends(
                 end.wired[:] = end.stay[::times]
         for name, labels in group.inputs.items():
             own = np.flatnonzero(labels >= 0)
-            found[name].multiplier[own] = choice.multiplier[labels[own]]
-            found[name].wired[own] = choice.kept[labels[own]] | bool(group.frozen)
-    return found
+            by_layer[name].multiplier[own] = choice.multiplier[labels[own]]
+            by_layer[name].wired[own] = choice.kept[labels[own]] | bool(group.frozen)
+    return by_layer
 
 
 def nonzeros(layer: PrunableLayer) -> np.ndarray:
@@ -88,7 +88,7 @@ def _by_filter(multiplier: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.repeat(blocks, shape[0] // len(blocks), axis=0)
 
 
-def rebuild(model: nn.Module, found: dict[str, Ends]) -> nn.Module:
+def rebuild(model: nn.Module, ends: dict[str, Ends]) -> nn.Module:
     """Make the smaller model: what goes is removed, what keeps its place is set to zero.
 
     The new model computes what the given one computes when each consumer's weights are multiplied
@@ -97,12 +97,12 @@ def rebuild(model: nn.Module, found: dict[str, Ends]) -> nn.Module:
     """
     indices = {
         name: (torch.from_numpy(np.flatnonzero(e.stay)), torch.from_numpy(np.flatnonzero(e.wired)))
-        for name, e in found.items()
+        for name, e in ends.items()
         if not (e.stay.all() and e.wired.all())
     }
     new = select(model, indices)
     with torch.no_grad():
-        for name, end in found.items():
+        for name, end in ends.items():
             module = new.get_submodule(name)
             _silence(module, end.filters[end.stay])
             if not isinstance(module, Norm) and (end.multiplier != 1).any():

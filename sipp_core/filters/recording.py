@@ -108,16 +108,16 @@ def record(model: nn.Module, example: Given) -> Recorded:
         expected = forward(model, example.clone(), "calibration")
     for name, way in (("torch.fx", _traced), ("torch.export", _exported)):
         try:
-            found = way(model, example)
+            graph = way(model, example)
             with evaluating(model):
-                answer = found.run(fx.Interpreter(found.graph))
+                answer = graph.run(fx.Interpreter(graph.graph))
                 again = forward(model, example.clone(), "calibration")
         except Exception as error:
             reasons.append(f"{name}: {_short(error)}")
             continue
         # A model that answers at random cannot be held against its graph.
         if _alike(answer, expected) or not _alike(again, expected):
-            return found
+            return graph
         reasons.append(f"{name}: what it recorded answers otherwise than the model")
     raise _refusal(model, "; ".join(reasons))
 
@@ -187,9 +187,13 @@ def _arguments(model: nn.Module, example: Given) -> dict[str, Any]:
         for name, each in inspect.signature(model.forward).parameters.items()
         if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
     ]
-    found: dict[str, Any] = dict(zip(names, arrays, strict=False))
-    found["*"] = list(arrays[len(names) :])
-    return found if isinstance(example, Tensor) else {**found, **example.named, **example.settings}
+    arguments: dict[str, Any] = dict(zip(names, arrays, strict=False))
+    arguments["*"] = list(arrays[len(names) :])
+    return (
+        arguments
+        if isinstance(example, Tensor)
+        else {**arguments, **example.named, **example.settings}
+    )
 
 
 class _Tensors(nn.Module):

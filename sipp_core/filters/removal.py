@@ -135,7 +135,7 @@ def _tables(
 ) -> list[GroupTable]:  # fmt: skip
     eta_star = max(channel_shape(model.get_submodule(n))[0] for g in graph.groups for n in g.inputs)
     feeding = Counter(name for group in graph.groups for name in group.inputs)
-    found = []
+    tables = []
     for index, group in enumerate(graph.groups):
         stats = {name: measured.statistics[name, index] for name in group.inputs}
         events = sum(
@@ -145,10 +145,10 @@ def _tables(
         shares = {name: each.sensitivity for name, each in stats.items()}
         share = shared_delta(delta, max(feeding[name] for name in group.inputs))
         unit = max(_rounding_unit(model.get_submodule(name)) for name in group.inputs)
-        found.append(
+        tables.append(
             GroupTable(group, shares, max(1, events), eta_star, share, factor, bound, unit)
         )
-    return found
+    return tables
 
 
 def shared_delta(delta: float, groups: int) -> float:
@@ -176,8 +176,8 @@ def _within_budget(
 
     def count(kept: Sequence[Bool]) -> int:
         plain = [GroupChoice(k.astype(np.float64), 0, {}) for k in kept]
-        found = ends(model, graph.groups, plain)
-        return sum(left(counts[name], found.get(name)) for name in counts)
+        kept_ends = ends(model, graph.groups, plain)
+        return sum(left(counts[name], kept_ends.get(name)) for name in counts)
 
     choices = by_budget(tables, random, budget, count, seed, alike)
     least = count([choice.kept for choice in choices])
@@ -196,17 +196,17 @@ def promised(choices: Sequence[GroupChoice]) -> dict[str, float]:
 
     Claim: PF-2. Source: [OWN]: the groups' parts of z add up to no more than z~.
     """
-    found: dict[str, float] = {}
+    worst: dict[str, float] = {}
     for choice in choices:
         for name, eps in choice.eps.items():
-            found[name] = max(eps, found.get(name, 0.0))
-    return found
+            worst[name] = max(eps, worst.get(name, 0.0))
+    return worst
 
 
-def _shapes(new: nn.Module, found: dict[str, Ends]) -> dict[str, tuple[int, int]]:
+def _shapes(new: nn.Module, by_layer: dict[str, Ends]) -> dict[str, tuple[int, int]]:
     """Counts of the layers that shrank."""
     return {
         name: channel_shape(new.get_submodule(name))
-        for name, end in found.items()
+        for name, end in by_layer.items()
         if not (end.stay.all() and end.wired.all())
     }

@@ -177,9 +177,9 @@ def notes(
     groups: Sequence[GroupReport], whole: Mapping[str, str], guaranteed: bool
 ) -> tuple[str, ...]:
     """Say what a reader should know."""
-    found = []
+    lines = []
     if is_vacuous(groups, guaranteed):
-        found.append(
+        lines.append(
             "vacuous: the bound asks for as many channels as there are, so only channels that no "
             "input reached were removed"
             if guaranteed
@@ -187,13 +187,13 @@ def notes(
         )
     for group in groups:
         if group.frozen and group.kept < group.units:
-            found.append(
+            lines.append(
                 f"{group.units - group.kept} of {group.units} channels of "
                 f"{', '.join(group.producers)} are zero but keep their place: "
                 + "; ".join(group.frozen[:3])
             )
     gone = sum(group.dead for group in groups)
     if gone:
-        found.append(f"{gone} channels that no calibration input sent anywhere were dropped")
-    found += [f"layer {name!r} keeps all its filters: {why}" for name, why in whole.items()]
-    return tuple(found)
+        lines.append(f"{gone} channels that no calibration input sent anywhere were dropped")
+    lines += [f"layer {name!r} keeps all its filters: {why}" for name, why in whole.items()]
+    return tuple(lines)

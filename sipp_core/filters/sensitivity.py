@@ -104,7 +104,7 @@ class _Meter:
         order = order[owner[order] != NOBODY]
         self.columns = torch.from_numpy(order).to(weight.device)
         self.weight = _scaled(weight.index_select(1, self.columns).double())
-        self.found = self.weight.new_zeros(units)
+        self.maxima = self.weight.new_zeros(units)
         # Channels with equally many columns are multiplied together; those of one go to the kernel.
         self.blocks: list[tuple[Tensor, Tensor]] = []
         self.single: tuple[Tensor, Tensor, kernel.Accumulator] | None = None
@@ -139,15 +139,15 @@ class _Meter:
                 # (channels, rows, columns) @ (channels, columns, out)
                 shares = part[:, where].permute(1, 0, 2) @ size[:, where].permute(1, 2, 0)
                 best = shares.mul_(inverse).amax(dim=(1, 2)).clamp_(max=1)
-                self.found[some] = torch.maximum(self.found[some], best)
+                self.maxima[some] = torch.maximum(self.maxima[some], best)
 
     def sensitivity(self) -> np.ndarray:
         """The largest shares so far."""
-        found = self.found.clone()
+        maxima = self.maxima.clone()
         if self.single is not None:
             names, _, acc = self.single
-            found[names] = acc.maximum.amax(dim=0)
-        return found.cpu().numpy()
+            maxima[names] = acc.maximum.amax(dim=0)
+        return maxima.cpu().numpy()
 
 
 def _scaled(rows: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ def _on(index: np.ndarray, like: Tensor) -> Tensor:
 class _Watch:
     """Hears what one layer receives and hands its rows to a meter for each group."""
 
-    def __init__(self, layer: PrunableLayer, wanted: dict[int, tuple[Labels, int]]) -> None:
+    def __init__(self, layer: PrunableLayer, groups: dict[int, tuple[Labels, int]]) -> None:
         self.layer, self.rows, self.signed, self.batch = layer, 0, False, 1
         blocks = layer.weight.chunk(layer.groups)
         # Of a grouped convolution, each block sees the inputs of its own group.
@@ -171,7 +171,7 @@ class _Watch:
                 _Meter(block, np.repeat(own, layer.weight.shape[1] // len(own)), units)
                 for block, own in zip(blocks, np.split(owner, layer.groups), strict=True)
             ]
-            for group, (owner, units) in wanted.items()
+            for group, (owner, units) in groups.items()
         }
 
     def see(self, inputs: Tensor) -> None:
@@ -223,19 +223,19 @@ def measure_channels(
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
-        >>> found = measure_channels(net, torch.rand(4, 2), {("1", 0): (np.arange(2), 2)})
-        >>> found.inputs, found.statistics["1", 0].sensitivity.shape
+        >>> measured = measure_channels(net, torch.rand(4, 2), {("1", 0): (np.arange(2), 2)})
+        >>> measured.inputs, measured.statistics["1", 0].sensitivity.shape
         (4, (2,))
     """
     by_layer: dict[str, dict[int, tuple[Labels, int]]] = {}
-    for (name, group), wanted in consumers.items():
-        by_layer.setdefault(name, {})[group] = wanted
+    for (name, group), units in consumers.items():
+        by_layer.setdefault(name, {})[group] = units
     watches = {
         name: _Watch(
             PrunableLayer(name, m := model.get_submodule(name), int(getattr(m, "groups", 1))),
-            wanted,
+            units,
         )
-        for name, wanted in by_layer.items()
+        for name, units in by_layer.items()
     }
     marks: set[bytes] = set()
     inputs, device = 0, model_device(model)
@@ -249,9 +249,9 @@ def measure_channels(
             inputs += len(batch)
             if progress is not None:
                 progress(inputs, 0, "calibrate")
-    found = {
+    tables = {
         (w.layer.name, group): ChannelStatistics(w.sensitivity(group), w.rows, w.signed)
         for w in watches.values()
         for group in w.meters
     }
-    return ChannelCalibration(found, inputs, frozenset(marks))
+    return ChannelCalibration(tables, inputs, frozenset(marks))

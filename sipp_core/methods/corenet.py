@@ -415,14 +415,14 @@ def _network_note(tables: Sequence[Table], size: sipp_theory.NetworkSize) -> str
             f"{added:.4g}), eps_l {eps:.2g}, up to "
             f"{float(np.max(draws)):.2g} draws for {table.weight.shape[1]} weights a neuron"
         )
-    asked = sum(
+    over = sum(
         int(((m >= t.support) & (t.total > 0)).sum())
         for m, t in zip(size.sizes, tables, strict=True)
     )
     live = sum(int((t.total > 0).sum()) for t in tables)
-    verdict = "vacuous: " if asked == live else ""
+    verdict = "vacuous: " if over == live else ""
     return (
-        f"NW-5 {verdict}{asked} of {live} (neuron, sign) pairs ask for more draws than weights. "
+        f"NW-5 {verdict}{over} of {live} (neuron, sign) pairs ask for more draws than weights. "
         + "; ".join(parts)
     )
 

@@ -97,9 +97,9 @@ def iterate(
     turn = wait
     for done in range(1, iterations + 1):
         w = (p * (u + a) + q * ((z + b) @ x)) @ matrix
-        made = w @ x.T
+        outputs = w @ x.T
         w_ahead = torch.lerp(u, w, relaxation)
-        made_ahead = torch.lerp(z, made, relaxation)
+        made_ahead = torch.lerp(z, outputs, relaxation)
         u_old, z_old = u, z
         u = _shrink(w_ahead - a, program.prices.to(kind) / p)
         z = _project(made_ahead - b, targets, ceilings, program)
@@ -109,7 +109,7 @@ def iterate(
             continue
         turn = max(done + 10, math.ceil(1.3 * done))
         one = float((w - u).norm()) / max(float(u.norm()), float(w.norm()), 1e-300)
-        two = float((made - z).norm()) / size
+        two = float((outputs - z).norm()) / size
         three = float((u - u_old).norm()) / max(float(a.norm()), 1e-300)
         four = float((z - z_old).norm()) / max(float(b.norm()), 1e-300)
         primal, dual = max(one, two), max(three, four)

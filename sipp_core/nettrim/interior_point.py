@@ -71,11 +71,11 @@ def _restricted(program: Program, weights: Tensor, ceilings: Tensor) -> _Rows:
         elif few is mine:
             part = torch.zeros_like(part)
         gram[neuron] = part * live[neuron] * live[neuron][:, None]
-    wanted = torch.where(inside, program.targets, 0.0)
-    pull = (wanted @ x).gather(1, columns) * live
+    targets = torch.where(inside, program.targets, 0.0)
+    pull = (targets @ x).gather(1, columns) * live
     high = torch.where(held > 0, program.ceilings.gather(1, rows), 1.0)
     priced = program.prices[columns] * live
-    energy = float(wanted.square().sum())
+    energy = float(targets.square().sum())
     return _Rows(
         columns, live, priced, rows, held, gram, pull, facing, high, energy, program.eps
     )  # fmt: skip
@@ -161,15 +161,15 @@ class _Newton:
     gap: Tensor  # (M, k) by which the ceilings' slacks are off
     spare: float  # by which the ball's is
 
-    def toward(self, wanted: tuple[Tensor, Tensor, Tensor, float], bend: float) -> _Iterate:
+    def toward(self, products: tuple[Tensor, Tensor, Tensor, float], bend: float) -> _Iterate:
         """The step at whose end each product of slack and multiplier is as wanted, to first order.
 
         `bend` is what the ball's constraint curves along the step.
         """
         r, at = self.r, self.at
-        e_low = (wanted[0] / at.low - at.z_low) * r.priced
-        e_high = (wanted[1] / at.high - at.z_high) * r.priced
-        e_room = (wanted[2] / at.room - at.z_room - self.d_room * self.gap) * r.held
+        e_low = (products[0] / at.low - at.z_low) * r.priced
+        e_high = (products[1] / at.high - at.z_high) * r.priced
+        e_room = (products[2] / at.room - at.z_room - self.d_room * self.gap) * r.held
         lean = torch.where(r.priced > 0, (self.d_low - self.d_high) / self.both, 0.0)
         rest = at.z_low - at.z_high + at.z_ball * self.gradient
         rest = rest + _apply(r.facing.mT, at.z_room + e_room)
@@ -177,7 +177,7 @@ class _Newton:
         along = _solve(self.factor, -rest * r.live)
         off = self.spare - bend
         d_ball = at.z_ball / at.ball
-        e_ball = wanted[3] / at.ball - at.z_ball - d_ball * off
+        e_ball = products[3] / at.ball - at.z_ball - d_ball * off
         across = _dot(self.gradient, self.border)
         z_ball = (e_ball + d_ball * _dot(self.gradient, along)) / (1 + d_ball * across)
         u = along - z_ball * self.border
@@ -251,8 +251,8 @@ def solve_restricted(
         >>> one = layer_program(torch.ones(1, 1), None, torch.ones(1, 1), eps=0.5)
         >>> start = Point(one.start, torch.ones_like(one.targets), 0)
         >>> all_of_it = torch.ones(1, 1, dtype=torch.bool)
-        >>> found = solve_restricted(one, start, all_of_it, ~all_of_it, mu=0.1)
-        >>> round(float(found.weights), 6), round(float(found.multipliers), 6)
+        >>> point = solve_restricted(one, start, all_of_it, ~all_of_it, mu=0.1)
+        >>> round(float(point.weights), 6), round(float(point.multipliers), 6)
         (0.5, 1.0)
     """
     r = _restricted(program, weights, ceilings)
@@ -266,13 +266,13 @@ def solve_restricted(
         guess = newton.toward((zero, zero, torch.zeros_like(at.room), 0.0), 0.0)
         ahead = _moved(at, guess, _longest(at, guess))
         aim = mean * min(max((ahead.complementarity() / count / mean) ** 3, 1e-8), 0.5)
-        wanted = (
+        products = (
             aim - guess.low * guess.z_low,
             aim - guess.high * guess.z_high,
             aim - guess.room * guess.z_room,
             aim - guess.ball * guess.z_ball,
         )
-        step = newton.toward(wanted, _dot(guess.u, _apply(r.gram, guess.u)) / 2)
+        step = newton.toward(products, _dot(guess.u, _apply(r.gram, guess.u)) / 2)
         length = _longest(at, step)
         new = _moved(at, step, length if length == 1 else STEP * length)
         if not math.isfinite(new.complementarity()) or length < 1e-8:
@@ -281,8 +281,8 @@ def solve_restricted(
         size = _dot(at.u.abs(), r.priced)
         if length > 0.9 and at.complementarity() <= accuracy * max(size, 1e-300):
             break
-    found = torch.zeros_like(point.weights).scatter_(1, r.columns, at.u * r.live)
+    solution = torch.zeros_like(point.weights).scatter_(1, r.columns, at.u * r.live)
     outputs = torch.zeros_like(program.targets)
     outputs.scatter_add_(1, r.rows, -at.z_room * r.held)
-    off = at.z_ball * (program.targets - found @ program.inputs.T)
-    return Point(found, torch.where(program.inside, off, outputs), turn)
+    off = at.z_ball * (program.targets - solution @ program.inputs.T)
+    return Point(solution, torch.where(program.inside, off, outputs), turn)

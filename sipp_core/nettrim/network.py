@@ -117,13 +117,13 @@ def retrim(
     follows = followed_by_relu(model, [layer.name for layer in chosen], relu)
     stream = list(batches(inputs, 256, "inputs"))
     new = copy.deepcopy(model)
-    original, trimmed = dict(model.named_modules()), dict(new.named_modules())
+    original, copies = dict(model.named_modules()), dict(new.named_modules())
     before = _activations(model, stream, list(follows))
-    found: dict[str, Trimmed] = {}
+    trimmed: dict[str, Trimmed] = {}
     for name, with_relu in follows.items():
         place = original[name]
         assert isinstance(place, nn.Linear)
-        later = cascade and bool(found)
+        later = cascade and bool(trimmed)
         rows = _activations(new, stream, [name])[name] if later else before[name]
         program = layer_program(
             place.weight, place.bias, rows, eps=0.0, relu=with_relu, penalise_bias=penalise_bias,
@@ -134,16 +134,16 @@ def retrim(
             done = _solved(program, eps, keep, later, solver, tolerance)
         except Unsolved as error:
             raise Unsolved(f"layer {name!r}: {error}") from error
-        weight = write_weight(name, weight_of(trimmed[name]), done.weight)
+        weight = write_weight(name, weight_of(copies[name]), done.weight)
         bias = done.bias
         if bias is not None:
-            bias = write_weight(name, trimmed[name].get_parameter("bias"), bias)
-        found[name] = as_stored(program, done, weight, bias)
+            bias = write_weight(name, copies[name].get_parameter("bias"), bias)
+        trimmed[name] = as_stored(program, done, weight, bias)
         if progress is not None:
-            progress(len(found), len(follows), "net-trim")
+            progress(len(trimmed), len(follows), "net-trim")
     chained = _chained(before, follows, original)
-    promised = _promised(found, follows, before, original, cascade, gamma, chained)
-    return Retrimmed(new, found, follows, promised, cascade, chained)
+    promised = _promised(trimmed, follows, before, original, cascade, gamma, chained)
+    return Retrimmed(new, trimmed, follows, promised, cascade, chained)
 
 
 def _checked(
@@ -193,10 +193,10 @@ def _activations(model: nn.Module, stream: list[Given], names: list[str]) -> dic
 
 
 def _outputs(layer: nn.Linear, rows: Tensor, relu: bool) -> Tensor:
-    made = rows @ layer.weight.detach().double().T
+    outputs = rows @ layer.weight.detach().double().T
     if layer.bias is not None:
-        made = made + layer.bias.detach().double()
-    return (made.clamp(min=0) if relu else made).T
+        outputs = outputs + layer.bias.detach().double()
+    return (outputs.clamp(min=0) if relu else outputs).T
 
 
 def _chained(
@@ -207,18 +207,18 @@ def _chained(
     for name, after in itertools.pairwise(names):
         layer = modules[name]
         assert isinstance(layer, nn.Linear)
-        made = _outputs(layer, before[name], follows[name]).T
+        outputs = _outputs(layer, before[name], follows[name]).T
         read = before[after]
-        if made.shape != read.shape or not torch.allclose(made, read, rtol=1e-3, atol=1e-4):
+        if outputs.shape != read.shape or not torch.allclose(outputs, read, rtol=1e-3, atol=1e-4):
             return False
     return True
 
 
 def _promised(
-    found: Mapping[str, Trimmed], follows: Mapping[str, bool], before: Mapping[str, Tensor],
+    trimmed: Mapping[str, Trimmed], follows: Mapping[str, bool], before: Mapping[str, Tensor],
     modules: Mapping[str, nn.Module], cascade: bool, gamma: float, chained: bool,
 ) -> tuple[float, ...]:  # fmt: skip
-    done = list(found.values())
+    done = list(trimmed.values())
     own = [math.hypot(one.constraint, one.overshoot) for one in done]
     if not chained:
         return (own[0], *[math.inf] * (len(done) - 1))
@@ -227,7 +227,7 @@ def _promised(
         return tuple(np.asarray(sipp_theory.parallel_error(own, norms)).tolist())
     norms = [
         float(torch.linalg.matrix_norm(weight_of(modules[name]).detach().double(), 2))
-        for name in list(found)[1:]
+        for name in list(trimmed)[1:]
     ]
     # Rounded weights may lie outside the radius that gamma gives.
     passed = [max(1.0, one.constraint / one.eps) if one.eps > 0 else 1.0 for one in done[1:]]

@@ -99,9 +99,9 @@ def violations(program: Program, weights: Tensor) -> tuple[float, float]:
         >>> violations(one, one.start)
         (0.0, 0.0)
     """
-    made = weights @ program.inputs.T
-    inside = torch.where(program.inside, made - program.targets, 0.0).norm()
-    above = torch.where(program.inside, 0.0, (made - program.ceilings).clamp(min=0)).norm()
+    outputs = weights @ program.inputs.T
+    inside = torch.where(program.inside, outputs - program.targets, 0.0).norm()
+    above = torch.where(program.inside, 0.0, (outputs - program.ceilings).clamp(min=0)).norm()
     return float(inside), float(above)
 
 
@@ -189,28 +189,28 @@ def layer_program(
         rows = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
         start = torch.cat([start, shift[:, None]], dim=1)
         prices = torch.cat([prices, prices.new_tensor([float(penalise_bias)])])
-    made = start @ rows.T
+    outputs = start @ rows.T
     given = targets is not None
     if given:
-        wanted = _finite("targets", targets).to(inputs.device)
-        if wanted.shape != made.shape:
-            raise ValueError(f"targets must be {tuple(made.shape)}; found {tuple(wanted.shape)}")
-        if relu and (wanted < 0).any():
-            raise ValueError(f"targets of a ReLU are never below 0; found {float(wanted.min())}")
+        goal = _finite("targets", targets).to(inputs.device)
+        if goal.shape != outputs.shape:
+            raise ValueError(f"targets must be {tuple(outputs.shape)}; found {tuple(goal.shape)}")
+        if relu and (goal < 0).any():
+            raise ValueError(f"targets of a ReLU are never below 0; found {float(goal.min())}")
     else:
-        wanted = made.clamp(min=0) if relu else made
-    inside = wanted > 0 if relu else torch.ones_like(wanted, dtype=torch.bool)
-    ceilings = made if given else torch.zeros_like(made)
+        goal = outputs.clamp(min=0) if relu else outputs
+    inside = goal > 0 if relu else torch.ones_like(goal, dtype=torch.bool)
+    ceilings = outputs if given else torch.zeros_like(outputs)
     if gamma is not None:
         if not (given and math.isfinite(gamma) and gamma >= 1):
             raise ValueError(
                 f"gamma must be at least 1, so that the given weights are feasible, and comes with "
                 f"targets; found {gamma!r}"
             )
-        eps = math.sqrt(gamma) * float(torch.where(inside, made - wanted, 0.0).norm())
+        eps = math.sqrt(gamma) * float(torch.where(inside, outputs - goal, 0.0).norm())
     if not (math.isfinite(eps) and eps >= 0):
         raise ValueError(f"eps must be finite and at least 0; found {eps!r}")
-    return Program(rows, wanted, ceilings, inside, float(eps), prices, start, bias is not None)
+    return Program(rows, goal, ceilings, inside, float(eps), prices, start, bias is not None)
 
 
 def _finite(name: str, values: Tensor) -> Tensor:

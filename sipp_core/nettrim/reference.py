@@ -46,12 +46,12 @@ def solve_cvxpy(program: Program, *, solver: str = "CLARABEL") -> Trimmed:
     one, inside = other.program, program.inside.cpu().numpy()
     x, y, v = (t.cpu().numpy() for t in (one.inputs, one.targets, one.ceilings))
     weights = cp.Variable(tuple(program.start.shape))
-    made = weights @ x.T
+    outputs = weights @ x.T
     limits: list[cp.Constraint] = []
     if inside.any():
-        limits.append(cp.norm(made[inside] - y[inside]) <= one.eps)
+        limits.append(cp.norm(outputs[inside] - y[inside]) <= one.eps)
     if not inside.all():
-        limits.append(made[~inside] <= v[~inside])
+        limits.append(outputs[~inside] <= v[~inside])
     prices = np.broadcast_to(program.prices.cpu().numpy(), program.start.shape)
     problem = cp.Problem(cp.Minimize(cp.sum(cp.multiply(prices, cp.abs(weights)))), limits)
     try:
@@ -62,5 +62,5 @@ def solve_cvxpy(program: Program, *, solver: str = "CLARABEL") -> Trimmed:
         raise Unsolved(
             f"cvxpy's solver {solver} found no optimum: its status is {problem.status!r}"
         )
-    found = torch.from_numpy(np.asarray(weights.value, np.float64)).to(program.inputs.device)
-    return answer(program, other.back(found), math.nan, solver=solver)
+    solution = torch.from_numpy(np.asarray(weights.value, np.float64)).to(program.inputs.device)
+    return answer(program, other.back(solution), math.nan, solver=solver)

@@ -18,31 +18,31 @@ def followed_by_relu(
     A layer whose output has no ReLU among its readers is linear; one that is read by a ReLU and by
     something else is refused, as its negative outputs matter.
     """
-    told, wanted = dict(stated or {}), list(names)
-    strange = set(told) - set(wanted)
+    known, required = dict(stated or {}), list(names)
+    strange = set(known) - set(required)
     if strange:
         raise ValueError(f"relu names layers that are not trimmed: {sorted(strange)}")
-    if set(told) == set(wanted):
-        return {name: told[name] for name in wanted}
+    if set(known) == set(required):
+        return {name: known[name] for name in required}
     graph, modules = _traced(model)
-    found: dict[str, bool] = {}
+    result: dict[str, bool] = {}
     for node in graph.nodes:
-        if node.op != "call_module" or node.target not in wanted:
+        if node.op != "call_module" or node.target not in required:
             continue
         name = str(node.target)
-        if name in found:
+        if name in result:
             raise ValueError(f"layer {name!r} is called more than once: it has no one output")
         answers = {_is_relu(reader, modules) for reader in node.users}
-        if name not in told and answers == {True, False}:
+        if name not in known and answers == {True, False}:
             raise ValueError(
                 f"layer {name!r} is read by a ReLU and by something else; say which it is trimmed "
                 f"for with relu={{{name!r}: True}} or False"
             )
-        found[name] = told.get(name, answers == {True})
-    missing = [name for name in wanted if name not in found]
+        result[name] = known.get(name, answers == {True})
+    missing = [name for name in required if name not in result]
     if missing:
         raise ValueError(f"layer {missing[0]!r} is not called in the forward pass")
-    return found
+    return result
 
 
 def _traced(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:

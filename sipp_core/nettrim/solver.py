@@ -47,8 +47,8 @@ def solve(
 
     Example:
         >>> one = layer_program(torch.tensor([[1.0, 0.01]]), None, torch.eye(2), eps=0.1)
-        >>> found = solve(one)
-        >>> found.weight.round(decimals=3).tolist(), found.gap < 1e-5
+        >>> trimmed = solve(one)
+        >>> trimmed.weight.round(decimals=3).tolist(), trimmed.gap < 1e-5
         ([[0.901, 0.0]], True)
     """
     tolerance, most = positive("tolerance", tolerance), whole("iterations", iterations, 1)
@@ -88,12 +88,12 @@ def _finish(program: Program, state: State, tolerance: float) -> tuple[Point, Te
     outside = ~program.inside
     weights = (point.weights != 0) | (state.slopes.abs() > LIKELY) | (program.prices == 0)
     ceilings = _near_ceilings(program, point, weights)
-    found, gap, total = point.weights, math.inf, 0
+    best, gap, total = point.weights, math.inf, 0
     mu = 0.003 * float(program.start.abs().mean())
     for _ in range(ROUNDS):
         point = solve_restricted(program, point, weights, ceilings, mu=mu)
         total += point.iterations
-        found, gap = certified(program, point.weights, point.multipliers)
+        best, gap = certified(program, point.weights, point.multipliers)
         slopes = (point.multipliers @ program.inputs).abs()
         above = (point.weights @ program.inputs.T - program.ceilings) * outside
         more_weights = ~weights & (slopes > 1 + tolerance / 100)
@@ -105,7 +105,7 @@ def _finish(program: Program, state: State, tolerance: float) -> tuple[Point, Te
         weights = weights | more_weights
         ceilings = ceilings | (more_ceilings & torch.zeros_like(outside).scatter(1, worst, True))
         mu = 1e-4 * float(program.start.abs().mean())
-    return replace(point, iterations=total), found, gap
+    return replace(point, iterations=total), best, gap
 
 
 def _near_ceilings(program: Program, point: Point, weights: Tensor) -> Tensor:
@@ -163,8 +163,8 @@ def trim(
     Claim: NT-1, NT-3. Source: [NT] arXiv 1611.05162; the solver is [OWN].
 
     Example:
-        >>> found = trim(torch.tensor([[1.0, 0.01]]), None, torch.eye(2), eps=0.1)
-        >>> found.nnz, round(found.objective, 4)
+        >>> trimmed = trim(torch.tensor([[1.0, 0.01]]), None, torch.eye(2), eps=0.1)
+        >>> trimmed.nnz, round(trimmed.objective, 4)
         (1, 0.9005)
     """
     program = layer_program(
@@ -193,15 +193,17 @@ def path(program: Program, radii: Sequence[float], *, tolerance: float = 1e-5) -
 
     Example:
         >>> one = layer_program(torch.tensor([[1.0, 0.3]]), None, torch.eye(2), eps=0.0)
-        >>> [found.nnz for found in path(one, [0.1, 0.5])]
+        >>> [trimmed.nnz for trimmed in path(one, [0.1, 0.5])]
         [2, 1]
     """
-    found: list[Trimmed] = []
+    solutions: list[Trimmed] = []
     state: State | None = None
     for radius in radii:
-        found.append(solve(program.at(positive("radii", radius)), tolerance=tolerance, state=state))
-        state = found[-1].state
-    return found
+        solutions.append(
+            solve(program.at(positive("radii", radius)), tolerance=tolerance, state=state)
+        )
+        state = solutions[-1].state
+    return solutions
 
 
 def trim_to(program: Program, keep: int, *, steps: int = 12, tolerance: float = 1e-3) -> Trimmed:
@@ -242,9 +244,15 @@ def trim_to(program: Program, keep: int, *, steps: int = 12, tolerance: float = 
     other = centred(program)
     if _ball_norm(other.program) <= 1e-9 * size:  # a constant, to the rounding of its numbers
         return best
-    found, _ = _searched(other.program, budget, turns, tolerance)
-    weights = found.weight if found.bias is None else torch.column_stack([found.weight, found.bias])
-    back = answer(program.at(found.eps), other.back(weights), found.gap, found.state, found.newton)
+    trimmed, _ = _searched(other.program, budget, turns, tolerance)
+    weights = (
+        trimmed.weight
+        if trimmed.bias is None
+        else torch.column_stack([trimmed.weight, trimmed.bias])
+    )
+    back = answer(
+        program.at(trimmed.eps), other.back(weights), trimmed.gap, trimmed.state, trimmed.newton
+    )
     return max(best, back, key=_rank)
 
 
@@ -257,15 +265,15 @@ def _searched(program: Program, budget: int, turns: int, tolerance: float) -> tu
     spent = False
     for _ in range(turns):
         middle = (low + high) / 2
-        found = solve(program.at(math.exp(middle)), tolerance=tolerance, state=state)
-        state = found.state
-        spent = spent or found.nnz >= budget
-        if found.nnz > budget:
+        trimmed = solve(program.at(math.exp(middle)), tolerance=tolerance, state=state)
+        state = trimmed.state
+        spent = spent or trimmed.nnz >= budget
+        if trimmed.nnz > budget:
             low = middle
         else:
             high = middle
-            best = max(best, found, key=_rank)
-        if found.nnz == budget:
+            best = max(best, trimmed, key=_rank)
+        if trimmed.nnz == budget:
             break
     return best, spent
 
@@ -274,6 +282,6 @@ def _ball_norm(program: Program) -> float:
     return float(torch.where(program.inside, program.targets, 0.0).norm())
 
 
-def _rank(found: Trimmed) -> tuple[int, float]:
+def _rank(trimmed: Trimmed) -> tuple[int, float]:
     """More weights are better, and of as many a smaller error."""
-    return found.nnz, -math.hypot(found.constraint, found.overshoot)
+    return trimmed.nnz, -math.hypot(trimmed.constraint, trimmed.overshoot)

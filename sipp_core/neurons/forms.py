@@ -91,14 +91,14 @@ class Forms:
         """With a generator of its own for each amount, the largest first; the rest is error."""
         flat, room = amount.flatten(), max(0, self.most - self.count)
         order = flat.argsort(descending=True)[: min(int((flat > 0).sum()), room)]
-        made = torch.zeros(len(order), len(flat), dtype=torch.float64)
-        made[torch.arange(len(order)), order] = flat[order]
+        fresh = torch.zeros(len(order), len(flat), dtype=torch.float64)
+        fresh[torch.arange(len(order)), order] = flat[order]
         rest = flat.clone()
         rest[order] = 0
         old = form.wider(self.count).generators
         self.count += len(order)
         return Form(
-            form.centre, torch.cat([old, made.view(-1, *form.centre.shape)]),
+            form.centre, torch.cat([old, fresh.view(-1, *form.centre.shape)]),
             form.error + rest.view_as(amount),
         )  # fmt: skip
 
@@ -120,14 +120,14 @@ class Forms:
         half = (own_over > 0) & (gap < (own_over + over) / 2)
         size = sum(f.centre.abs() + f.reach for f in (ours, first, second))
         charge = ours.error + (first.error + second.error) / 2 + 8 * UNIT * size
-        made = Form(
+        relaxed = Form(
             torch.where(half, ours.centre + (second.centre - first.centre) / 2, own.centre),
             torch.where(
                 half, ours.generators + (second.generators - first.generators) / 2, own.generators
             ),
             torch.where(half, charge, own.error),
         )
-        return ours, self._opened(made, torch.where(half, gap, own_over / 2))
+        return ours, self._opened(relaxed, torch.where(half, gap, own_over / 2))
 
 
 def met(pair: Pair, span: Span) -> Span:

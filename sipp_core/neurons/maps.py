@@ -120,9 +120,9 @@ def steps_of(model: nn.Module, other: nn.Module | None, example: Tensor) -> list
         raise ValueError("the model answers the middle of the region with a number not finite")
     steps: list[Step] = []
     for node in graph.graph.nodes:
-        made = _step(graph, other, node, shapes.values)
-        if made is not None:
-            steps.append(made)
+        step = _step(graph, other, node, shapes.values)
+        if step is not None:
+            steps.append(step)
     return steps
 
 
@@ -261,8 +261,8 @@ def _again(node: fx.Node, values: dict[str, Any]) -> Apply:
 def _unweighted(
     name: str, parents: tuple[str, ...], plain: Apply, terms: int, absolute: Any = None
 ) -> Step:
-    made = Linear(plain, absolute or plain, terms)
-    return Step(name, "linear", parents, (made, made))
+    linear = Linear(plain, absolute or plain, terms)
+    return Step(name, "linear", parents, (linear, linear))
 
 
 def _own(module: nn.Module) -> list[Tensor]:

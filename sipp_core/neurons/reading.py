@@ -56,14 +56,14 @@ def tables_of(
     shown = _shown(model, region, [n for group in graph.groups for n in group.inputs])
     for group in graph.groups:
         reason = "; ".join(group.frozen) if group.frozen else ""
-        made: NeuronTable | str = reason
+        table: NeuronTable | str = reason
         if not reason:
             ball = _own_ball(seen, region, group.producers[0])
-            made = make_table(model, group, seen, ball, shown)
-        if isinstance(made, str):
-            kept_whole |= dict.fromkeys(group.producers, made)
+            table = make_table(model, group, seen, ball, shown)
+        if isinstance(table, str):
+            kept_whole |= dict.fromkeys(group.producers, table)
         else:
-            tables.append(made)
+            tables.append(table)
     if not tables:
         reasons = "; ".join(f"layer {name!r}: {why}" for name, why in kept_whole.items())
         raise ValueError(f"no neuron of the model can be removed: {reasons}")
@@ -85,19 +85,19 @@ def _shown(
     model: nn.Module, region: Region, names: Sequence[str]
 ) -> Mapping[str, tuple[Float, Float]]:
     """Least and largest of each input of layers, on random inputs of the region."""
-    found: dict[str, tuple[Float, Float]] = {}
+    ranges: dict[str, tuple[Float, Float]] = {}
 
     def hear(name: str, given: Tensor) -> None:
         module = model.get_submodule(name)
         own = given.double().cpu()
         seen = columns(own if isinstance(module, nn.Linear) else own.transpose(0, 1), module)
-        found[name] = (seen.amin(1).numpy(), seen.amax(1).numpy())
+        ranges[name] = (seen.amin(1).numpy(), seen.amax(1).numpy())
 
     parameter = next(model.parameters())
     inputs = region.sample(SHOWN, 0).to(parameter.dtype)
     with listening(model, list(dict.fromkeys(names)), hear):
         model(inputs.to(model_device(model)))
-    return found
+    return ranges
 
 
 def reads(model: nn.Module, inputs: Tensor, table: NeuronTable, seed: int) -> dict[str, Float]:
@@ -105,21 +105,21 @@ def reads(model: nn.Module, inputs: Tensor, table: NeuronTable, seed: int) -> di
 
     Shapes: inputs (n, ...); returns (rows, fan_in) each.
     """
-    found: dict[str, list[Float]] = {c.name: [] for c in table.consumers}
-    layers = {layer.name: layer for layer in prunable_layers(model, list(found))}
+    rows_by_layer: dict[str, list[Float]] = {c.name: [] for c in table.consumers}
+    layers = {layer.name: layer for layer in prunable_layers(model, list(rows_by_layer))}
 
     def keep(name: str, given: Tensor) -> None:
-        found[name].append(patch_rows(layers[name], given)[0].double().cpu().numpy())
+        rows_by_layer[name].append(patch_rows(layers[name], given)[0].double().cpu().numpy())
 
     # Patches overlap: a few inputs give all the rows that are looked at.
     most = max(32, 4 * ROWS // max(c.positions for c in table.consumers))
     order = generator(seed, 73).permutation(len(inputs))[: min(INPUTS, most)]
-    with listening(model, list(found), keep):
+    with listening(model, list(rows_by_layer), keep):
         for part in inputs[torch.from_numpy(np.sort(order))].split(256):
             model(part.to(model_device(model)))
-    made = {}
-    for name, parts in found.items():
+    sampled = {}
+    for name, parts in rows_by_layer.items():
         rows = np.concatenate(parts)
         picks = np.sort(generator(seed, 74).permutation(len(rows))[:ROWS])
-        made[name] = rows[picks]
-    return made
+        sampled[name] = rows[picks]
+    return sampled

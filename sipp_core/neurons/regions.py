@@ -16,9 +16,9 @@ Numbers = Tensor | np.ndarray | float
 
 
 def _tensor(name: str, value: Numbers) -> Tensor:
-    made = torch.as_tensor(value).detach().double().cpu()
-    refuse_nonfinite(name, made)
-    return made
+    tensor = torch.as_tensor(value).detach().double().cpu()
+    refuse_nonfinite(name, tensor)
+    return tensor
 
 
 @dataclass(frozen=True, eq=False)

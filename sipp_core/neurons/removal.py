@@ -41,7 +41,7 @@ def ends_of(model: nn.Module, pairs: Pairs) -> dict[str, Ends]:
 
 def corrections(pairs: Pairs, correct: bool) -> list[Correction]:
     """What the next biases take: sum (w - u) middle, or the mean of values that were measured."""
-    found = []
+    result = []
     for table, selection in pairs:
         means = selection.means
         for c in table.consumers:
@@ -53,8 +53,8 @@ def corrections(pairs: Pairs, correct: bool) -> list[Correction]:
                 shift = (change * means[c.name]).sum(axis=(1, 2))
             else:
                 shift = change.sum(axis=2) @ c.middle
-            found.append(Correction(c.norm or c.name, bool(c.norm), shift))
-    return found
+            result.append(Correction(c.norm or c.name, bool(c.norm), shift))
+    return result
 
 
 def smaller(

@@ -73,11 +73,11 @@ def whole(table: NeuronTable) -> Selection:
 
 def multiplied(table: NeuronTable, multiplier: Float) -> dict[str, Float]:
     """The consumers' weights, those of each neuron times its multiplier."""
-    found = {}
+    weights = {}
     for c in table.consumers:
         factor = np.where(c.labels >= 0, multiplier[c.labels], 1.0)
-        found[c.name] = c.weight * factor[:, None]
-    return found
+        weights[c.name] = c.weight * factor[:, None]
+    return weights
 
 
 def dropped_error(
@@ -179,8 +179,8 @@ def _most_draws(q: Float, count: int, seed: int, index: int) -> tuple[int, int]:
     low, high = 0, len(ladder)
     while high - low > 1:
         middle = (low + high) // 2
-        made = sipp_theory.neuron_draw(q, int(ladder[middle]), generator(seed, index))
-        low, high = (middle, high) if np.count_nonzero(made) <= count else (low, middle)
+        draw = sipp_theory.neuron_draw(q, int(ladder[middle]), generator(seed, index))
+        low, high = (middle, high) if np.count_nonzero(draw) <= count else (low, middle)
     return int(ladder[low]), len(ladder)
 
 

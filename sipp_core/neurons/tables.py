@@ -51,10 +51,10 @@ class Consumer:
         columns = [np.flatnonzero(self.labels == unit) for unit in range(units)]
         most = max(1, *(len(c) for c in columns))
         weight = self.weight if scale is None else self.weight * scale[:, None]
-        made = np.zeros((len(weight), units, most, weight.shape[2]))
+        padded = np.zeros((len(weight), units, most, weight.shape[2]))
         for unit, own in enumerate(columns):
-            made[:, unit, : len(own)] = weight[:, own]
-        return made.reshape(len(weight), units, -1)
+            padded[:, unit, : len(own)] = weight[:, own]
+        return padded.reshape(len(weight), units, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,28 +87,28 @@ class NeuronTable:
     def loads(self) -> Float:
         """(units,) most that each neuron, about its middle, moves any next neuron."""
         n = self.group.units
-        found = [
+        loads = [
             np.abs(c.per_unit(n, c.half)).sum(axis=2).max(axis=0) * (1 + 1e-12)
             for c in self.consumers
         ]
-        return np.maximum.reduce(found)
+        return np.maximum.reduce(loads)
 
     @property
     def peaks(self) -> Float:
         """(units,) most that each neuron moves any next neuron, biases uncorrected."""
         n = self.group.units
-        found = [
+        peaks = [
             np.abs(c.per_unit(n, np.abs(c.middle) + c.half)).sum(axis=2).max(axis=0) * (1 + 1e-12)
             for c in self.consumers
         ]
-        return np.maximum.reduce(found)
+        return np.maximum.reduce(peaks)
 
     @property
     def heaviest(self) -> Float:
         """(units,) largest sum of |outgoing weights| at any next neuron."""
         n = self.group.units
-        found = [np.abs(c.per_unit(n)).sum(axis=2).max(axis=0) for c in self.consumers]
-        return np.maximum.reduce(found)
+        sums = [np.abs(c.per_unit(n)).sum(axis=2).max(axis=0) for c in self.consumers]
+        return np.maximum.reduce(sums)
 
     @property
     def outputs(self) -> int:
@@ -158,8 +158,8 @@ def make_table(
     peak = np.repeat(torch.maximum(low.abs(), high.abs()).numpy(), kernel)
     consumers = []
     for consumer, labels in group.inputs.items():
-        made = _consumer(model, consumer, labels, seen, by_layer[consumer], shown[consumer])
-        consumers.append(made)
+        table = _consumer(model, consumer, labels, seen, by_layer[consumer], shown[consumer])
+        consumers.append(table)
     return NeuronTable(
         group=group,
         consumers=tuple(consumers),
@@ -240,12 +240,12 @@ def _consumer(
 def _activation_between(seen: Difference, first: Step, last: list[Step]) -> str:
     """The one activation between a layer and those behind it; "" where there is more."""
     known = {step.name: step for step in seen.steps}
-    found: set[tuple[str, ...]] = set()
+    paths: set[tuple[str, ...]] = set()
 
     def walk(name: str, path: tuple[str, ...]) -> None:
         step = known[name]
         if name == first.name:
-            found.add(path)
+            paths.add(path)
             return
         if step.kind == "input":
             return
@@ -256,7 +256,7 @@ def _activation_between(seen: Difference, first: Step, last: list[Step]) -> str:
     for step in last:
         for parent in step.parents:
             walk(parent, ())
-    if len(found) != 1:
+    if len(paths) != 1:
         return ""
-    (path,) = found
+    (path,) = paths
     return path[0] if len(path) == 1 and path[0] in sipp_theory.ACTIVATIONS else ""

@@ -79,10 +79,10 @@ def make_request(method: Method, model: nn.Module, **given: Any) -> Request:
         >>> make_request(Wanda(), nn.Linear(2, 1), keep=0.5).target
         Keep(fraction=0.5, scope='layer')
     """
-    asked = Arguments(**given)
-    keep, eps = asked.keep, asked.eps
-    if asked.pattern is not None:
-        keep = _kept_by(asked.pattern, keep, eps, asked.effective)
+    call = Arguments(**given)
+    keep, eps = call.keep, call.eps
+    if call.pattern is not None:
+        keep = _kept_by(call.pattern, keep, eps, call.effective)
     if (keep is None) == (eps is None):
         raise ValueError(
             "give either keep=... (budget mode) or eps=... and delta=... (guarantee mode); found "
@@ -90,35 +90,35 @@ def make_request(method: Method, model: nn.Module, **given: Any) -> Request:
         )
     _fraction("keep", keep, closed=True)
     _fraction("eps", eps, closed=False)
-    _fraction("delta", asked.delta, closed=False)
-    if asked.scope not in (None, "layer", "global"):
-        raise ValueError(f"scope must be 'layer' or 'global'; found {asked.scope!r}")
-    _number("coverage_factor", asked.coverage_factor)
-    if not (math.isfinite(asked.coverage_factor) and asked.coverage_factor >= 1):
-        raise ValueError(f"coverage_factor must be at least 1; found {asked.coverage_factor!r}")
-    best = method.guarantee_bound if eps is not None and asked.coverage_factor == 1 else None
-    chosen = _bound(method, best if asked.bound is None else asked.bound)
+    _fraction("delta", call.delta, closed=False)
+    if call.scope not in (None, "layer", "global"):
+        raise ValueError(f"scope must be 'layer' or 'global'; found {call.scope!r}")
+    _number("coverage_factor", call.coverage_factor)
+    if not (math.isfinite(call.coverage_factor) and call.coverage_factor >= 1):
+        raise ValueError(f"coverage_factor must be at least 1; found {call.coverage_factor!r}")
+    best = method.guarantee_bound if eps is not None and call.coverage_factor == 1 else None
+    chosen = _bound(method, best if call.bound is None else call.bound)
     _refuse_unused(
         method,
         keep=keep,
         eps=eps,
-        scope=None if asked.scope == method.default_scope else asked.scope,
-        bound=None if asked.bound is None else chosen.name,
-        coverage_factor=None if asked.coverage_factor == 1 else asked.coverage_factor,
-        masks=asked.masks or None,
-        refit=asked.refit or None,
-        effective=asked.effective or None,
-        pattern=asked.pattern,
+        scope=None if call.scope == method.default_scope else call.scope,
+        bound=None if call.bound is None else chosen.name,
+        coverage_factor=None if call.coverage_factor == 1 else call.coverage_factor,
+        masks=call.masks or None,
+        refit=call.refit or None,
+        effective=call.effective or None,
+        pattern=call.pattern,
     )
-    _check_measured(method, chosen, eps, asked.refit, asked.candidates)
+    _check_measured(method, chosen, eps, call.refit, call.candidates)
     measured = isinstance(chosen, Measured)
-    if eps is not None and asked.delta is None and not method.certain and not measured:
+    if eps is not None and call.delta is None and not method.certain and not measured:
         raise ValueError("guarantee mode needs delta=..., the failure probability, beside eps")
-    if eps is not None and asked.scope not in (None, method.default_scope):
-        raise ValueError(f"scope divides a budget: give it with keep=...; found {asked.scope!r}")
-    refuse_coverage(chosen, asked.coverage_factor)
+    if eps is not None and call.scope not in (None, method.default_scope):
+        raise ValueError(f"scope divides a budget: give it with keep=...; found {call.scope!r}")
+    refuse_coverage(chosen, call.coverage_factor)
     if keep is not None:
-        target = Keep(float(keep), method.default_scope if asked.scope is None else asked.scope)
+        target = Keep(float(keep), method.default_scope if call.scope is None else call.scope)
     else:
         assert eps is not None
         target = Within(float(eps))
@@ -126,36 +126,36 @@ def make_request(method: Method, model: nn.Module, **given: Any) -> Request:
     request = Request(
         model=model,
         target=target,
-        delta=DEFAULT_DELTA if asked.delta is None else float(asked.delta),
+        delta=DEFAULT_DELTA if call.delta is None else float(call.delta),
         bound=chosen,
-        coverage_factor=float(asked.coverage_factor),
-        seed=whole("seed", asked.seed, 0),
+        coverage_factor=float(call.coverage_factor),
+        seed=whole("seed", call.seed, 0),
         points=0,
-        masks=asked.masks,
-        refit=asked.refit,
-        effective=asked.effective,
-        progress=asked.progress,
-        output=asked.output,
-        pattern=asked.pattern,
-        candidates=whole("candidates", 1 if asked.candidates is None else asked.candidates, 1),
+        masks=call.masks,
+        refit=call.refit,
+        effective=call.effective,
+        progress=call.progress,
+        output=call.output,
+        pattern=call.pattern,
+        candidates=whole("candidates", 1 if call.candidates is None else call.candidates, 1),
     )
-    if asked.masks and asked.refit:
+    if call.masks and call.refit:
         raise ValueError("refit=True writes new weights, not masks; leave masks=False")
-    if asked.effective and eps is not None:
+    if call.effective and eps is not None:
         raise ValueError(
             "effective=True spends what is freed of a budget: give it with keep=...; found "
             f"eps={eps!r}"
         )
     method.check(request)
     rows = chosen.knows in ("shares", "neuron") or measured or method.needs(request).rows
-    if asked.points is not None and not rows:
+    if call.points is not None and not rows:
         raise ValueError(
             f"method {method.name!r} with bound {chosen.name!r} looks at no activation rows; leave "
-            f"out points={asked.points!r}"
+            f"out points={call.points!r}"
         )
-    if asked.points is not None:
-        whole("points", asked.points, 1)
-    return replace(request, points=(asked.points or DEFAULT_POINTS) if rows else 0)
+    if call.points is not None:
+        whole("points", call.points, 1)
+    return replace(request, points=(call.points or DEFAULT_POINTS) if rows else 0)
 
 
 def _kept_by(pattern: str, keep: float | None, eps: float | None, effective: bool) -> float | None:

@@ -143,8 +143,8 @@ def export(
         >>> net = nn.Sequential(nn.Linear(100, 100, bias=False))
         >>> _ = nn.init.eye_(net[0].weight)
         >>> with tempfile.TemporaryDirectory() as place:
-        ...     made = export(net, f"{place}/net.pt", "torch-sparse")
-        ...     torch.load(made.path)["0.weight"].layout, made.bytes < made.dense / 10
+        ...     file = export(net, f"{place}/net.pt", "torch-sparse")
+        ...     torch.load(file.path)["0.weight"].layout, file.bytes < file.dense / 10
         (torch.sparse_csr, True)
     """
     if form not in FORMS:

@@ -121,8 +121,8 @@ def read_report(text: str, where: str) -> dict[str, Any]:
         ValueError: net.safetensors is damaged: method: Field required; save the network again
     """
     try:
-        found = json.loads(text)
-        Report.model_validate(found)
+        report = json.loads(text)
+        Report.model_validate(report)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, fault["loc"])) or "report"
@@ -131,4 +131,4 @@ def read_report(text: str, where: str) -> dict[str, Any]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is damaged: its report is no JSON; save it again") from error
-    return found
+    return report

@@ -165,17 +165,17 @@ def _fill(
     own = new.state_dict()
     state: dict[str, Any] = {}
     for name, value in own.items():
-        found = unpack(name, tensors, value) if isinstance(value, Tensor) else None
+        unpacked = unpack(name, tensors, value) if isinstance(value, Tensor) else None
         if not isinstance(value, Tensor):
             if name in report.get("extra", {}):
                 state[name] = report["extra"][name]
-        elif found is not None:
-            if found.dtype != value.dtype:
+        elif unpacked is not None:
+            if unpacked.dtype != value.dtype:
                 raise ValueError(
-                    f"{name!r} is {value.dtype}, the saved one {found.dtype}; convert the model "
+                    f"{name!r} is {value.dtype}, the saved one {unpacked.dtype}; convert the model "
                     "first"
                 )
-            state[name] = found
+            state[name] = unpacked
         elif name.endswith("weight_mask") and name[:-12].rstrip(".") in report["masked"]:
             state[name] = value
     known = {*own, *report.get("extra", {})}

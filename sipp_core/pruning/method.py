@@ -179,10 +179,10 @@ def register(method: Registered) -> Registered:
         ...
         ValueError: a method is named 'magnitude' already; choose another name
     """
-    made = method() if isinstance(method, type) else method
-    if made.name in _REGISTRY:
-        raise ValueError(f"a method is named {made.name!r} already; choose another name")
-    _REGISTRY[made.name] = made
+    instance = method() if isinstance(method, type) else method
+    if instance.name in _REGISTRY:
+        raise ValueError(f"a method is named {instance.name!r} already; choose another name")
+    _REGISTRY[instance.name] = instance
     return method
 
 

@@ -117,11 +117,11 @@ def pattern_of(text: str) -> Pattern:
         >>> pattern_of("2:4"), pattern_of("16x1")
         (NofM(n=2, m=4), Blocks(rows=16, columns=1))
     """
-    if isinstance(text, str) and (found := re.fullmatch(r"(\d{1,4})([:x])(\d{1,4})", text)):
-        a, b = int(found[1]), int(found[3])
-        if found[2] == ":" and 1 <= a < b:
+    if isinstance(text, str) and (match := re.fullmatch(r"(\d{1,4})([:x])(\d{1,4})", text)):
+        a, b = int(match[1]), int(match[3])
+        if match[2] == ":" and 1 <= a < b:
             return NofM(a, b)
-        if found[2] == "x" and a >= 1 and b >= 1 and a * b > 1:
+        if match[2] == "x" and a >= 1 and b >= 1 and a * b > 1:
             return Blocks(a, b)
     raise ValueError(
         "pattern must be 'n:m' with 1 <= n < m, such as '2:4', or 'RxC', such as '4x4' for blocks "

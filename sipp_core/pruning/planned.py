@@ -131,8 +131,8 @@ class Planned(Method):
         if self.apart(request):
             return self._one_by_one(request, calibration)
         tables = self.tables(request, calibration)
-        made = self._effective if request.effective else self._drawn
-        plans, multipliers, notes = made(request, tables, calibration)
+        plan = self._effective if request.effective else self._drawn
+        plans, multipliers, notes = plan(request, tables, calibration)
         names = [layer.name for layer in calibration.layers]
         model, masks = write_multipliers(request.model, names, multipliers, request.masks)
         if request.refit:
@@ -167,12 +167,12 @@ class Planned(Method):
             one = replace(request, first=request.first + index, progress=None)
             alone = replace(calibration, layers=(layer,))
             tables = self.tables(one, alone)
-            (plan,), (multiplier,), told = self._drawn(one, tables, alone)
+            (plan,), (multiplier,), new_notes = self._drawn(one, tables, alone)
             masks |= multiply(model, [layer.name], [multiplier], request.masks)
             stored = weight_of(layer_of(model, layer.name)).detach().flatten(1)
             reports.append(layer_report(tables[0], plan, multiplier, stored))
             plans.append(plan)
-            notes += told
+            notes += new_notes
         vacuous = is_vacuous(plans, reports, request.guaranteed)
         notes = list(dict.fromkeys(notes))
         return Pruned(model, tuple(reports), masks, vacuous, tuple(plans), notes=tuple(notes))
@@ -193,8 +193,8 @@ class Planned(Method):
         tables = self.tables(replace(request, bound=BOUNDS["bernstein"]), calibration)
         if request.refit:
             new = least_refitted(request, tables, calibration, self.at_rate, self.whole_rate)
-            made = rewrite(request, calibration, rewrites_of(new, calibration))
-            return replace(made, model=new, notes=(CHOSEN, REFITTED), vacuous=None)
+            pruned = rewrite(request, calibration, rewrites_of(new, calibration))
+            return replace(pruned, model=new, notes=(CHOSEN, REFITTED), vacuous=None)
         chosen = least_multipliers(request, tables, calibration, self.at_rate, self.whole_rate)
         names = [layer.name for layer in calibration.layers]
         model, masks = write_multipliers(request.model, names, chosen, request.masks)

@@ -47,8 +47,8 @@ def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
     plan = base_plan(table, scores=scores)
     for sign in (0, 1):
         # A pair without a weight, or that never fired, is drawn from no more than a whole one.
-        wanted = np.where(whole[sign] | (table.total[sign] == 0), 0.0, sizes[sign])
-        draws[sign] = sipp_theory.draws_for_distinct(plan.draw_probabilities(sign), wanted)
+        distinct = np.where(whole[sign] | (table.total[sign] == 0), 0.0, sizes[sign])
+        draws[sign] = sipp_theory.draws_for_distinct(plan.draw_probabilities(sign), distinct)
     return whole_or_drawn(table, scores, draws, whole)
 
 

@@ -136,12 +136,12 @@ def prune(
         >>> (result.nnz_before, result.nnz_after)
         (40, 20)
     """
-    asked = named_in(locals())
+    arguments = named_in(locals())
     model = uncompiled(model)
     rule = _ranked(find_method(method), ranking)
     if bound is None and isinstance(calibration, Calibration) and not calibration.points:
-        asked["bound"] = rule.default_bound if bounds_of(rule) else None
-    request = make_request(rule, model, **asked)
+        arguments["bound"] = rule.default_bound if bounds_of(rule) else None
+    request = make_request(rule, model, **arguments)
     if masks or not isinstance(calibration, Calibration):
         # Before `refuse_uncopyable`: what it says of a layer is plainer.
         own = prunable_layers(model, layers)
@@ -250,10 +250,10 @@ def _ranked(method: Method, ranking: str | None) -> Method:
     """The variant of the method that the old spelling names."""
     if ranking is None or (ranking == "max" and "rank" not in method.settings()):
         return method
-    made = variant(method, {"rank": ranking})
-    text = f"ranking= goes in the next release; write method=sipp_core.methods.{made!r}"
+    instance = variant(method, {"rank": ranking})
+    text = f"ranking= goes in the next release; write method=sipp_core.methods.{instance!r}"
     warnings.warn(text, DeprecationWarning, stacklevel=4)
-    return made
+    return instance
 
 
 def calibrate_for(

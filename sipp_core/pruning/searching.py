@@ -63,12 +63,12 @@ def least_multipliers(
     names = [layer.name for layer in calibration.layers]
     layers = [layer.layer for layer in calibration.layers]
     goals = [np.full(len(table.weight), request.target.eps) for table in tables]
-    found = [
+    multipliers = [
         _searched(request, table, index, goal, at, whole(table))
         for index, (table, goal) in enumerate(zip(tables, goals, strict=True))
     ]
     for attempt in range(ROUNDS + 1):
-        model, _ = write_multipliers(request.model, names, found, False)
+        model, _ = write_multipliers(request.model, names, multipliers, False)
         stream = batches(calibration.held_inputs, None)
         errors = measured_errors(request.model, model, layers, stream, None, calibration.mask)
         missing = {i: errors[n] > request.target.eps for i, n in enumerate(names)}
@@ -81,8 +81,8 @@ def least_multipliers(
             again = _searched(request, tables[index], index, goals[index], at, whole(tables[index]))
             if attempt == ROUNDS - 1:
                 again = (tables[index].weight != 0).astype(np.float64)
-            found[index] = np.where(miss[:, None], again, found[index])
-    return found
+            multipliers[index] = np.where(miss[:, None], again, multipliers[index])
+    return multipliers
 
 
 def _searched(

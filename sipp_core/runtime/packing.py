@@ -89,9 +89,9 @@ def unpack(name: str, parts: Mapping[str, Tensor], like: Tensor) -> Tensor | Non
             raise ValueError("it has another number of values than of places")
     except ValueError as error:
         raise ValueError(f"{name!r} of shape {tuple(like.shape)}: {error}") from error
-    found = torch.zeros(like.shape, dtype=values.dtype)
-    found[kept] = values
-    return found
+    dense = torch.zeros(like.shape, dtype=values.dtype)
+    dense[kept] = values
+    return dense
 
 
 def _places(name: str, parts: Mapping[str, Tensor], shape: tuple[int, ...]) -> Tensor:

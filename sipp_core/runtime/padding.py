@@ -26,25 +26,25 @@ def padding_mask(mask: Mask, batch: Given) -> Tensor | None:
     if mask is None:
         return None
     if callable(mask):
-        made = mask(batch)
+        marks = mask(batch)
     else:
-        made = batch.named.get(mask) if isinstance(batch, Batch) else None
-        if made is None:
+        marks = batch.named.get(mask) if isinstance(batch, Batch) else None
+        if marks is None:
             named = [] if isinstance(batch, Tensor) else list(batch.named)
             raise ValueError(
                 f"mask={mask!r} names no tensor of the batch; it has "
                 f"{', '.join(map(repr, named)) or 'no named ones'}: give batches as dicts, or "
                 "mask= a function of the batch"
             )
-    if not isinstance(made, Tensor) or made.ndim < 2 or len(made) != len(batch):
-        shape = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+    if not isinstance(marks, Tensor) or marks.ndim < 2 or len(marks) != len(batch):
+        shape = tuple(marks.shape) if isinstance(marks, Tensor) else type(marks).__name__
         raise ValueError(
             f"mask= must give a tensor (n, positions) of what counts, for {len(batch)} inputs; "
             f"found {shape}"
         )
-    if made.dtype != torch.bool and not ((made == 0) | (made == 1)).all():
+    if marks.dtype != torch.bool and not ((marks == 0) | (marks == 1)).all():
         raise ValueError("mask= must give True and False, or 1 and 0, where positions count or not")
-    kept = made != 0
+    kept = marks != 0
     if not kept.any():
         raise ValueError("mask= leaves no position of a batch")
     return kept

@@ -63,9 +63,9 @@ def metadata_of(content: bytes, where: str) -> dict[str, str]:
         except (ValueError, RecursionError) as error:
             reason = f"its header is no JSON: {error}"
         else:
-            found = header.get("__metadata__", {}) if isinstance(header, dict) else None
-            if isinstance(found, dict) and all(isinstance(v, str) for v in found.values()):
-                return found
+            metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
+            if isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values()):
+                return metadata
             reason = "its header is of another form"
     if is_torch_file(content):
         reason = "it is a file of torch.save"
@@ -177,21 +177,21 @@ def read_state(content: bytes, where: str, most: int) -> State:
     """
     if not is_torch_file(content):
         return read_safetensors(content, where)
-    found = read_torch(content, where, most)
+    state = read_torch(content, where, most)
     for name in _NESTED:
-        if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
-            found = found[name]
-    if not isinstance(found, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in found.items()
+        if isinstance(state, Mapping) and isinstance(state.get(name), Mapping):
+            state = state[name]
+    if not isinstance(state, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
     ):
         raise ValueError(
             f"{where} is a torch file that holds no state_dict of tensors; write one with "
             "torch.save(model.state_dict(), ...)"
         )
-    for name, value in found.items():
+    for name, value in state.items():
         if value.is_nested or value.is_meta:
             raise ValueError(f"{where} holds {name!r}, which is {strange(value)}")
-    return {str(name): value.detach() for name, value in found.items()}
+    return {str(name): value.detach() for name, value in state.items()}
 
 
 def with_versions(state: Mapping[str, Tensor], model: nn.Module) -> Any:

@@ -89,15 +89,15 @@ def _list_entries(columns, start, stop, left, right, levels, rows, values, ends,
 @compiled
 def _active_inputs(activations):
     """Sum of each row over its largest entry, inf for a row of zeros."""
-    found = np.empty(len(activations), activations.dtype)
+    active = np.empty(len(activations), activations.dtype)
     for x in range(len(activations)):
         row = activations[x]
         total, peak = row[0], row[0]
         for a in row[1:]:
             total += a
             peak = a if a > peak else peak
-        found[x] = total / peak if peak > 0 else np.inf
-    return found
+        active[x] = total / peak if peak > 0 else np.inf
+    return active
 
 
 @compiled

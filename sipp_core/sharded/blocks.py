@@ -117,17 +117,17 @@ def _pruned(
     for place, layer in enumerate(stats.layers):
         alone = _alone(layer.name, layer.layer.module)
         one = replace(plain, model=alone, first=first + place)
-        made = call.rule.run(one, replace(stats, layers=(layer,)))
-        if made.structure:
+        pruned = call.rule.run(one, replace(stats, layers=(layer,)))
+        if pruned.structure:
             raise ValueError(f"method {call.rule.name!r} changes the shape of layers")
         write_weight(
             layer.name,
             weight_of(layer_of(new, layer.name)),
-            weight_of(layer_of(made.model, layer.name)),
+            weight_of(layer_of(pruned.model, layer.name)),
         )
-        reports += made.reports
-        notes += made.notes
-        del made
+        reports += pruned.reports
+        notes += pruned.notes
+        del pruned
     if call.request.refit:
         reports = _refitted(call, stats, dense, new, reports)
         notes.append(REFITTED)

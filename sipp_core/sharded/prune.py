@@ -127,11 +127,14 @@ def prune_sharded(
         >>> len(result.blocks), result.nnz_before, result.nnz_after
         (3, 48, 24)
     """
-    asked = named_in(locals()) | {"scope": None if eps is not None else "layer", "progress": None}
+    values = named_in(locals()) | {
+        "scope": None if eps is not None else "layer",
+        "progress": None,
+    }
     rule = find_method(method)
     if not rule.by_layer:
         _refuse(rule, ["it looks at more than one layer"])
-    request = make_request(rule, model, **asked)
+    request = make_request(rule, model, **values)
     _refuse_network_wide(rule, request)
     if forward_size is not None:
         whole("forward_size", forward_size, 1)

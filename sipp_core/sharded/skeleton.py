@@ -125,22 +125,22 @@ class Skeleton:
     def _fill_rest(self) -> None:
         """Give values to all that stands outside the blocks; tied parameters stay tied."""
         inside = tuple(f"{prefix}." for prefix in self.keys.values())
-        made: dict[int, Tensor] = {}
+        filled: dict[int, Tensor] = {}
         tensors = self._tensors()
         for name, value in tensors.items():
             if name in self.shards.places and not name.startswith(inside):
-                made[id(value)] = self.shards.read(name)
+                filled[id(value)] = self.shards.read(name)
         fresh: dict[int, nn.Parameter] = {}
         for name, value in tensors.items():
-            if name.startswith(inside) or id(value) not in made:
+            if name.startswith(inside) or id(value) not in filled:
                 continue
             owner, _, leaf = name.rpartition(".")
             module = self.model.get_submodule(owner)
             if isinstance(value, nn.Parameter):
-                new = fresh.setdefault(id(value), nn.Parameter(made[id(value)], False))
+                new = fresh.setdefault(id(value), nn.Parameter(filled[id(value)], False))
                 module._parameters[leaf] = new
             else:
-                module._buffers[leaf] = made[id(value)]
+                module._buffers[leaf] = filled[id(value)]
 
     @property
     def rest(self) -> list[str]:

@@ -60,10 +60,10 @@ def search(given: Search) -> SvmCertificate:
         view = View(at[:-1], float(at[-1]), given.C, band, metric, limit)
         sampled = not jensen and _inside(pilot, at, metric, radius) * total > CROWDED * band
         if sampled:
-            found = _reduced(given, partial(_residuals_part, given, view, radius, number))
+            reduced = _reduced(given, partial(_residuals_part, given, view, radius, number))
         else:
-            found = _reduced(given, partial(_bands_part, given, view))
-        primal = found.primal()
+            reduced = _reduced(given, partial(_bands_part, given, view))
+        primal = reduced.primal()
         if best is None or primal < best.primal:
             best = SvmCertificate(primal, dual, np.inf, int(total), 0, view.w, view.b)
         elif sampled:
@@ -71,11 +71,11 @@ def search(given: Search) -> SvmCertificate:
             at, jensen = np.append(best.w, best.b), True
             continue
         if sampled:
-            nearer = _control_variate(view, found, radius)
+            nearer = _control_variate(view, reduced, radius)
             at, radius, jensen = (at, radius, True) if nearer is None else (*nearer, False)
             continue
         jensen = True
-        proof = found.certificate(min(1e-8, given.target / 10))
+        proof = reduced.certificate(min(1e-8, given.target / 10))
         gained = proof.dual - dual
         dual = max(dual, proof.dual)
         best = replace(
@@ -232,9 +232,9 @@ def _residuals_part(
     )  # fmt: skip
 
 
-def _control_variate(view: View, found: Residuals, radius: float) -> tuple[Float, float] | None:
+def _control_variate(view: View, residuals: Residuals, radius: float) -> tuple[Float, float] | None:
     """SV-9: the minimiser of the exact linear part and sampled residuals, and its own radius."""
-    sample = found.sample
+    sample = residuals.sample
     X = dense(sample.X)
     if len(X) < 50 * X.shape[1]:
         return None
@@ -242,7 +242,9 @@ def _control_variate(view: View, found: Residuals, radius: float) -> tuple[Float
     start = np.append(view.w, view.b)
     solved = []
     for part, scale in ((slice(0, None, 2), 2), (slice(1, None, 2), 2), (slice(None), 1)):
-        at = residual_minimiser(X[part], sample.y[part], scale * weight[part], found.linear, start)
+        at = residual_minimiser(
+            X[part], sample.y[part], scale * weight[part], residuals.linear, start
+        )
         if not np.isfinite(at).all():
             return None
         solved.append(at)

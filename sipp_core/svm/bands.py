@@ -98,12 +98,12 @@ class Bands:
         far = np.ones(len(y), bool)
         far[near] = False
         d = X.shape[1]
-        made = cls(
+        bands = cls(
             view, look.hinge, len(y), 1, len(y), rows_of(X, near), y[near], c[near],
             distance[near], r[near], np.zeros((CODES, d)), np.zeros(CODES), np.zeros(CODES),
         )  # fmt: skip
-        made._lump(np.flatnonzero(far), X, y, c, distance, r, norms)
-        return made
+        bands._lump(np.flatnonzero(far), X, y, c, distance, r, norms)
+        return bands
 
     def _lump(
         self,

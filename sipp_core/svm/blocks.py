@@ -100,53 +100,53 @@ def dense(X: Matrix) -> Float:
 def check_rows(X: Any, first: int, columns: int | None) -> Matrix:
     """Refuse rows that are no numbers, not finite or of another width; names the row."""
     if sparse.issparse(X):
-        found: Any = X.tocsr()
+        matrix: Any = X.tocsr()
     else:
-        found = np.asarray(X)
-        if found.dtype == object:
+        matrix = np.asarray(X)
+        if matrix.dtype == object:
             # Frames with columns of several types.
             with contextlib.suppress(TypeError, ValueError):
-                found = found.astype(np.float64)
-        if found.dtype.kind not in "fiub":
-            raise ValueError(f"X must be real numbers; found dtype {found.dtype}")
-    if found.ndim != 2 or found.shape[1] == 0:
-        raise ValueError(f"X must have rows and columns; found shape {found.shape}")
-    if columns is not None and found.shape[1] != columns:
+                matrix = matrix.astype(np.float64)
+        if matrix.dtype.kind not in "fiub":
+            raise ValueError(f"X must be real numbers; found dtype {matrix.dtype}")
+    if matrix.ndim != 2 or matrix.shape[1] == 0:
+        raise ValueError(f"X must have rows and columns; found shape {matrix.shape}")
+    if columns is not None and matrix.shape[1] != columns:
         raise ValueError(
-            f"rows from {first} on have {found.shape[1]} columns, those before {columns}; all "
+            f"rows from {first} on have {matrix.shape[1]} columns, those before {columns}; all "
             "chunks must have the same"
         )
-    values = found.data if sparse.issparse(found) else found
+    values = matrix.data if sparse.issparse(matrix) else matrix
     with np.errstate(over="ignore", invalid="ignore"):
         total = values.sum(dtype=np.float64)
     if not np.isfinite(total):
-        bad = ~np.isfinite(dense(found))
+        bad = ~np.isfinite(dense(matrix))
         if bad.any():
             row, column = (int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
-                f"X holds {float(dense(found)[row, column])!r} in row {first + row}, column "
+                f"X holds {float(dense(matrix)[row, column])!r} in row {first + row}, column "
                 f"{column}; remove or impute it"
             )
-    return found
+    return matrix
 
 
 def check_weight(weight: Any, rows: int, first: int) -> Float:
     """(n,) float64 weights >= 0; None is 1."""
     if weight is None:
         return np.ones(rows)
-    found = np.asarray(weight, np.float64)
-    if found.ndim == 0:
-        found = np.full(rows, float(found))
-    if found.shape != (rows,):
-        raise ValueError(f"sample_weight must have {rows} entries; found shape {found.shape}")
-    bad = ~(np.isfinite(found) & (found >= 0))
+    weights = np.asarray(weight, np.float64)
+    if weights.ndim == 0:
+        weights = np.full(rows, float(weights))
+    if weights.shape != (rows,):
+        raise ValueError(f"sample_weight must have {rows} entries; found shape {weights.shape}")
+    bad = ~(np.isfinite(weights) & (weights >= 0))
     if bad.any():
         at = int(np.argmax(bad))
         raise ValueError(
-            f"sample_weight must be at least 0 and finite; found {float(found[at])!r} at index "
+            f"sample_weight must be at least 0 and finite; found {float(weights[at])!r} at index "
             f"{first + at}"
         )
-    return found
+    return weights
 
 
 def signs(y: Any, classes: Any, first: int) -> Float:
@@ -155,7 +155,7 @@ def signs(y: Any, classes: Any, first: int) -> Float:
     if labels.ndim != 1:
         raise ValueError(f"y must be one label a row; found shape {labels.shape}")
     low, high = classes
-    found = np.where(labels == high, 1.0, -1.0)
+    signed = np.where(labels == high, 1.0, -1.0)
     wrong = (labels != high) & (labels != low)
     if wrong.any():
         at = int(np.argmax(wrong))
@@ -163,7 +163,7 @@ def signs(y: Any, classes: Any, first: int) -> Float:
             f"y must be {low!r} or {high!r}; found {labels[at : at + 1].tolist()[0]!r} at index "
             f"{first + at}; name other labels with classes=(negative, positive)"
         )
-    return found
+    return signed
 
 
 def two_classes(y: Any, given: Any) -> tuple[Any, Any]:
@@ -190,13 +190,13 @@ def _labels(y: Any) -> np.ndarray:
     """The labels there are, rising; what cannot be put in order is refused."""
     given = np.asarray(y)
     try:
-        found = np.unique(given)
+        values = np.unique(given)
     except TypeError as error:
         kinds = sorted({type(label).__name__ for label in given.ravel().tolist()})
         raise ValueError(f"y must hold labels of one kind; found {', '.join(kinds)}") from error
-    if found.dtype.kind == "f" and np.isnan(found).any():
+    if values.dtype.kind == "f" and np.isnan(values).any():
         raise ValueError(f"y holds nan at index {int(np.argmax(np.isnan(given)))}")
-    return found
+    return values
 
 
 def array_blocks(X: Matrix, y: Float, weight: Float) -> Iterator[Block]:

@@ -178,8 +178,8 @@ class SVMCoreset(BaseEstimator):
         signs = np.where(y[self.sample_indices_] == self.classes_[1], 1.0, -1.0)
         if abs(signs.sum()) == len(signs):
             return np.zeros(rows.shape[1]), float(signs[0])
-        found = solve(Instance(rows, signs, float(self.C) * self.sample_weight_), 1e-7)
-        return found.w, found.b
+        solution = solve(Instance(rows, signs, float(self.C) * self.sample_weight_), 1e-7)
+        return solution.w, solution.b
 
     def _factors(self, weight: Float, y: np.ndarray) -> Float:
         labels = self.classes_.tolist()
@@ -205,8 +205,8 @@ class SVMCoreset(BaseEstimator):
         if self.method in ("leverage", "lewis"):
             scale = u if self.method == "lewis" else np.sqrt(u)
             rows = scale[:, None] * np.column_stack([X, np.ones(len(y))])
-            found = lewis_weights(rows) if self.method == "lewis" else _leverage(rows)
-            return np.where(u > 0, found + share, 0.0)
+            scores = lewis_weights(rows) if self.method == "lewis" else _leverage(rows)
+            return np.where(u > 0, scores + share, 0.0)
         best = solve(Instance(X, y, C * u), TOLERANCE)
         cells = _cells(X, y, rng)
         if self.method == "baykal":
@@ -284,11 +284,11 @@ def _cells(X: Float, y: Float, rng: np.random.RandomState) -> np.ndarray:
         k = int(min(np.ceil(len(mine) / 10), 2 * np.ceil(np.log(2 * len(mine)))))
         if k > 1:
             seed = rng.randint(2**31 - 1)
-            found = KMeans(k, init="k-means++", n_init="auto", max_iter=20, random_state=seed)
+            clustering = KMeans(k, init="k-means++", n_init="auto", max_iter=20, random_state=seed)
             with warnings.catch_warnings():
                 # Repeated points make fewer cells, which bounds do not mind.
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                names[mine] = first + found.fit_predict(X[mine])
+                names[mine] = first + clustering.fit_predict(X[mine])
         else:
             names[mine] = first
         first += k

@@ -173,15 +173,15 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
             weight = np.asarray(np.bincount(place.ravel(), weight), np.float64)
             rows, index = np.ascontiguousarray(joined[:, :-1]), joined[:, -1].astype(np.intp)
         tol = min(PLAIN_TOLERANCE, self.target)
-        found = []
+        certificates = []
         for k in self._positives():
             y = np.where(index == k, 1.0, -1.0)
             given = Instance(rows, y, float(self.C) * weight * self.class_weight_[index])
             done = solve(given, tol)
-            found.append(
+            certificates.append(
                 SvmCertificate(done.primal, done.dual, done.eps, len(y), len(y), done.w, done.b)
             )
-        self._keep(found)
+        self._keep(certificates)
 
     def _fit_chunks(self, chunks: Chunks, progress: Progress | None) -> None:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -254,7 +254,7 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
             return
         rows = np.asarray(dense(held.X), np.float64)
         sums, groups, u, norms, spread = stream.groups()
-        C, found = float(self.C), []
+        C, certificates = float(self.C), []
         for k in self._positives():
             y = np.where(held.index == k, 1.0, -1.0)
             if not ((y > 0).any() and (y < 0).any()):
@@ -265,12 +265,12 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
                 C * sums, side, C * u, C * norms, stream.seen, done.w, done.b
             )
             upper = stream_objective(done.w, done.b, sums / u[:, None], side, C, u, C * spread)
-            found.append(
+            certificates.append(
                 SvmCertificate(
                     upper, lower, suboptimality(upper, lower), stream.seen, len(u), done.w, done.b
                 )
             )
-        self._keep(found, warn=False)
+        self._keep(certificates, warn=False)
 
     # --- certifying ---------------------------------------------------------------------------
 
@@ -349,8 +349,8 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
             )
 
     def _weights(self, sample_weight: Any, X: Any) -> Float:
-        found = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        return np.asarray(found, np.float64)
+        checked = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        return np.asarray(checked, np.float64)
 
     def _set_class_weight(self, totals: Float) -> None:
         labels = self.classes_.tolist()
@@ -367,11 +367,11 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
         else:
             self.class_weight_ = totals.sum() / (len(labels) * totals)
 
-    def _keep(self, found: list[SvmCertificate], warn: bool = True) -> None:
-        self.coef_ = np.array([one.w for one in found])
-        self.intercept_ = np.array([one.b for one in found])
-        self.certificates_ = tuple(found)
-        self.certified_eps_ = max(one.eps for one in found)
+    def _keep(self, certificates: list[SvmCertificate], warn: bool = True) -> None:
+        self.coef_ = np.array([one.w for one in certificates])
+        self.intercept_ = np.array([one.b for one in certificates])
+        self.certificates_ = tuple(certificates)
+        self.certified_eps_ = max(one.eps for one in certificates)
         self.n_iter_ = 1
         if warn and self.certified_eps_ > self.target:
             warnings.warn(

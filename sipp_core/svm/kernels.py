@@ -93,7 +93,7 @@ def certify_kernel(
     def kernel(one: Float, other: Float) -> Float:
         return np.asarray(pairwise_kernels(one, other, metric=features.kernel, **own), np.float64)
 
-    held, found = kernel(centres, centres), []
+    held, certificates = kernel(centres, centres), []
     for row, k in enumerate(model._positives()):
         signs, c = np.where(index == k, 1.0, -1.0), float(model.C) * weight
         w, b = model.coef_[row], float(model.intercept_[row])
@@ -110,13 +110,13 @@ def certify_kernel(
         primal = (norm / 2 + hinge) * (1 + 1e-12)
         best = solve(Instance(seen, signs, c), TOLERANCE, w, b)
         dual = kernel_dual_of_blocks(best.alpha, rows, kernel, signs, c, ENTRIES, progress)
-        found.append(
+        certificates.append(
             SvmCertificate(
                 primal, dual, suboptimality(primal, dual), int((weight > 0).sum()),
                 int((best.alpha > 0).sum()), best.w, best.b,
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(certificates)
 
 
 def _parts(rows: int, columns: int) -> int:

@@ -153,8 +153,8 @@ def scan(chunks: Chunks, n_jobs: int | None = None) -> dict[Any, float]:
         {0: 1.0, 1: 2.0}
     """
     totals: dict[Any, float] = {}
-    for found in mapped(partial(_totals, chunks), len(chunks), n_jobs):
-        for label, weight in found.items():
+    for part in mapped(partial(_totals, chunks), len(chunks), n_jobs):
+        for label, weight in part.items():
             totals[label] = totals.get(label, 0.0) + weight
         if len(totals) > MOST_CLASSES:
             raise ValueError(f"y has more than {MOST_CLASSES} labels; name the column of classes")
@@ -314,7 +314,7 @@ def _csv(path: Path, label: str | None, weight: str | None) -> MappedChunks:
             while piece := source.read(2**24):
                 out.write(piece)
     raw.unlink()
-    made = MappedChunks(target, y, np.concatenate(weights), len(features), path)
+    chunks = MappedChunks(target, y, np.concatenate(weights), len(features), path)
     # A copy in another process has no such duty.
-    weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
-    return made
+    weakref.finalize(chunks, shutil.rmtree, folder, ignore_errors=True)
+    return chunks

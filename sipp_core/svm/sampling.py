@@ -68,7 +68,7 @@ def priority_sample(
         # The next one's priority is the threshold.
         best = np.sort(np.argpartition(-priority, size)[: size + 1])
         live, priority = live[best], priority[best]
-    made = PrioritySample(
+    sample = PrioritySample(
         size, X[live], y[live], c[live], score[live], priority, live + first
     )  # fmt: skip
-    return made.trim()
+    return sample.trim()

@@ -179,14 +179,14 @@ class OrientedEdges(nn.Module):
         left, right = _neighbours(x, 3)
         down, across = below - above, right - left
         turns = [2 * math.pi * k / self.orientations for k in range(self.orientations)]
-        found = [
+        edges = [
             F.avg_pool2d(
                 (across * math.cos(turn) + down * math.sin(turn)).clamp(min=self.LEAST).sqrt(),
                 self.cell,
             )
             for turn in turns
         ]
-        return torch.cat(found, dim=1)
+        return torch.cat(edges, dim=1)
 
     def extra_repr(self) -> str:
         """Its parameters, for printing."""

@@ -30,10 +30,10 @@ def _content(path: Path, most: int) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
             # As many as its own header asks for, and one to see that there are more.
             head = file.read(_LONGEST_HEADER)
-            asked = _size(head)
-            if asked > most:
-                raise ValueError(f"{path} asks for {asked:,} bytes; at most {most:,} are read")
-            return head + file.read(max(0, asked + 1 - len(head)))
+            size = _size(head)
+            if size > most:
+                raise ValueError(f"{path} asks for {size:,} bytes; at most {most:,} are read")
+            return head + file.read(max(0, size + 1 - len(head)))
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path} is a truncated or damaged gzip file: {error}") from error
 
@@ -65,10 +65,10 @@ def read(path: str | Path, ndim: int, *, most: int = MOST) -> NDArray[np.uint8]:
     if len(data) < header:
         raise ValueError(f"{path} is truncated: its header takes {header} bytes of {len(data)}")
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", count=ndim, offset=4))
-    wanted = header + math.prod(shape)
-    if len(data) != wanted:
-        fault = "is truncated" if len(data) < wanted else "has bytes left over"
+    expected = header + math.prod(shape)
+    if len(data) != expected:
+        fault = "is truncated" if len(data) < expected else "has bytes left over"
         raise ValueError(
-            f"{path} {fault}: its header {shape} asks for {wanted} bytes, it has {len(data)}"
+            f"{path} {fault}: its header {shape} asks for {expected} bytes, it has {len(data)}"
         )
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

@@ -108,17 +108,19 @@ def _band(n: int, confidence: float, alpha: float) -> Band:
     level = min(max(alpha / (10 * np.log(n + 1.0)), low), high)
     slope, before = 1.0, (low, 0.0)  # the chance is nearly proportional to the level
     for _ in range(60):
-        found = _crossing(_boundaries(n, ranks, level), ranks, n, alpha)
-        low, high = (level, high) if found <= alpha else (low, level)
-        if alpha * (1 - CLOSE) <= found <= alpha or not low * (1 + CLOSE / 4) < high:
+        crossing = _crossing(_boundaries(n, ranks, level), ranks, n, alpha)
+        low, high = (level, high) if crossing <= alpha else (low, level)
+        if alpha * (1 - CLOSE) <= crossing <= alpha or not low * (1 + CLOSE / 4) < high:
             break
-        if found > before[1] > 0 and level != before[0]:
-            slope = np.log(level / before[0]) / np.log(found / before[1])
-        elif before[1] > found > 0:
-            slope = np.log(before[0] / level) / np.log(before[1] / found)
-        before = level, found
+        if crossing > before[1] > 0 and level != before[0]:
+            slope = np.log(level / before[0]) / np.log(crossing / before[1])
+        elif before[1] > crossing > 0:
+            slope = np.log(before[0] / level) / np.log(before[1] / crossing)
+        before = level, crossing
         # Half the tolerance short of the root keeps the point on the safe side.
-        aim = level * np.exp(slope * np.log(alpha * (1 - CLOSE / 2) / found)) if found else high
+        aim = (
+            level * np.exp(slope * np.log(alpha * (1 - CLOSE / 2) / crossing)) if crossing else high
+        )
         level = float(aim if low < aim < high else np.sqrt(low * high))
     shares = np.minimum(numeric.up(1.0 - _boundaries(n, ranks, low)), 1.0)
     ranks.setflags(write=False)

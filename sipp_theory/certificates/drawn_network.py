@@ -106,9 +106,9 @@ def least_budget(
             "budgets must be (k,) and strictly decreasing, one for each of the failures; found "
             f"{np.asarray(budgets).tolist()} for {np.shape(failures)} failures"
         )
-    found = fixed_sequence(failures, n, delta, confidence)
-    if found.last < 0:
-        return LeastBudget(-1, float("inf"), 1.0, found.level)
-    count = numeric.integer_at_least("failures", failures, 0)[found.last]
+    passed = fixed_sequence(failures, n, delta, confidence)
+    if passed.last < 0:
+        return LeastBudget(-1, float("inf"), 1.0, passed.level)
+    count = numeric.integer_at_least("failures", failures, 0)[passed.last]
     failure = float(violation_bound(count, n, confidence))
-    return LeastBudget(found.last, float(sizes[found.last]), failure, found.level)
+    return LeastBudget(passed.last, float(sizes[passed.last]), failure, passed.level)

@@ -51,8 +51,8 @@ def _log_missed(probabilities: ArrayLike) -> Float:
 
 
 def _distinct(log_missed: Float, draws: Float) -> Float:
-    found = draws[..., None] * log_missed
-    return -np.expm1(found, out=found).sum(axis=-1)
+    exponents = draws[..., None] * log_missed
+    return -np.expm1(exponents, out=exponents).sum(axis=-1)
 
 
 def draws_for_distinct(probabilities: ArrayLike, target: ArrayLike) -> Float:
@@ -76,12 +76,12 @@ def draws_for_distinct(probabilities: ArrayLike, target: ArrayLike) -> Float:
         [2.0, 7.0]
     """
     log_missed = _log_missed(probabilities)
-    wanted = nm.at_least("target", target, 0.0)
-    shape = np.broadcast_shapes(log_missed.shape[:-1], wanted.shape)
+    targets = nm.at_least("target", target, 0.0)
+    shape = np.broadcast_shapes(log_missed.shape[:-1], targets.shape)
     rows = np.broadcast_to(log_missed, (*shape, log_missed.shape[-1])).reshape(
         -1, log_missed.shape[-1]
     )
-    goals = np.broadcast_to(wanted, shape).ravel()
+    goals = np.broadcast_to(targets, shape).ravel()
     live = np.flatnonzero((goals > 0) & (rows.min(axis=-1, initial=0.0) < 0))
     best = np.zeros(goals.size)
     if live.size:
@@ -89,18 +89,18 @@ def draws_for_distinct(probabilities: ArrayLike, target: ArrayLike) -> Float:
     return best.reshape(shape)[()]
 
 
-def _nearest(log_missed: Float, wanted: Float) -> Float:
+def _nearest(log_missed: Float, targets: Float) -> Float:
     """Whole numbers of draws, one a row, by Newton's method from below.
 
     The expected number is concave in m and at most m, so each step from m = wanted stays below the
     root, or passes it by rounding alone; the last unit is settled by comparing both neighbours.
     """
-    m = np.maximum(wanted, 1.0)
+    m = np.maximum(targets, 1.0)
     moving = np.arange(m.size)
     for _ in range(NEWTON_STEPS):
         part = log_missed[moving]
         missed = np.exp(m[moving, None] * part)
-        short = wanted[moving] - (1 - missed).sum(axis=-1)
+        short = targets[moving] - (1 - missed).sum(axis=-1)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = short / -(part * missed).sum(axis=-1)
         # No slope is left where rounding hides the weights still missing.
@@ -111,6 +111,6 @@ def _nearest(log_missed: Float, wanted: Float) -> Float:
             break
     above = np.ceil(m - 1e-6)
     below = np.maximum(above - 1, 1.0)
-    over = _distinct(log_missed, above) - wanted
-    under = wanted - _distinct(log_missed, below)
+    over = _distinct(log_missed, above) - targets
+    under = targets - _distinct(log_missed, below)
     return np.where(np.abs(under) <= np.abs(over), below, above)

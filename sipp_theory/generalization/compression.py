@@ -180,10 +180,10 @@ def corenet_generalization(
     Claim: GN-2. Source: [CN] arXiv 1804.05345, corollary 5; positions, levels and q [OWN].
 
     Example:
-        >>> found = corenet_generalization(
+        >>> result = corenet_generalization(
         ...     [[[9.0, 4.0]]], [3.0], largest_output=10.0, gamma=1.0, margin_loss=0.03, n=60_000,
         ...     weights=20, biases=1, delta=0.05, failure=1e-5, eta=1, eta_star=10)
-        >>> found.parameters, round(found.bound, 4), found.largest_factor
+        >>> result.parameters, round(result.bound, 4), result.largest_factor
         (20.0, 0.0927, '(2 max ||f|| / gamma)^2')
     """
     checks = {"largest_output": largest_output, "gamma": gamma}

@@ -101,13 +101,13 @@ def margin_quantiles(margins: ArrayLike, shares: ArrayLike) -> Float:
         [1.0, 2.0, 3.0, 4.0]
     """
     ranked = _ranked(margins)
-    wanted = numeric.finite("shares", shares)
-    if ((wanted <= 0) | (wanted > 1)).any():
-        bad = wanted[(wanted <= 0) | (wanted > 1)].flat[0]
+    levels = numeric.finite("shares", shares)
+    if ((levels <= 0) | (levels > 1)).any():
+        bad = levels[(levels <= 0) | (levels > 1)].flat[0]
         raise ValueError(f"shares must lie in (0, 1]; found {float(bad)!r}")
     # Compared with i/n as it rounds, which is how a caller has it.
     reached = np.arange(1, ranked.size + 1) / ranked.size
-    return ranked[np.searchsorted(reached, wanted, side="left")][()]
+    return ranked[np.searchsorted(reached, levels, side="left")][()]
 
 
 def _ranked(margins: ArrayLike) -> Float:

@@ -87,25 +87,25 @@ def bits_allowed(
     """
     rate = _named(form)
     k, trials = counted(errors, n)
-    wanted, level = numeric.probability("risk", risk), numeric.probability("delta", delta)
-    k, trials, wanted, level = (
-        np.array(a, np.float64) for a in np.broadcast_arrays(k, trials, wanted, level)
+    target, level = numeric.probability("risk", risk), numeric.probability("delta", delta)
+    k, trials, target, level = (
+        np.array(a, np.float64) for a in np.broadcast_arrays(k, trials, target, level)
     )
     shape = k.shape
-    k, trials, wanted, level = (a.ravel() for a in (k, trials, wanted, level))
-    bits = (_paid(form, k, trials, wanted) + np.log(level)) / np.log(2.0)
+    k, trials, target, level = (a.ravel() for a in (k, trials, target, level))
+    bits = (_paid(form, k, trials, target) + np.log(level)) / np.log(2.0)
     size = np.where(np.isfinite(bits), np.maximum(np.abs(bits), 1.0), 0.0)
     # The last digits of the two directions differ; the bound itself has the last word.
-    found = np.full(bits.shape, np.nan)
+    allowed = np.full(bits.shape, np.nan)
     for step in (0.0, *(UNIT * 2.0 ** np.arange(1, 52))):
         spare = np.where(np.isfinite(bits), bits - step * size, -1.0)
-        pending = np.isnan(found) & (spare >= 0)
+        pending = np.isnan(allowed) & (spare >= 0)
         if not pending.any():
             break
-        fits = rate(k, trials, tail.log_level(np.maximum(spare, 0.0), level)) <= wanted
-        found = np.where(pending & fits, spare, found)
-    none = np.isnan(found) & (rate(k, trials, tail.log_level(np.zeros(k.shape), level)) <= wanted)
-    return np.where(none, 0.0, found).reshape(shape)[()]
+        fits = rate(k, trials, tail.log_level(np.maximum(spare, 0.0), level)) <= target
+        allowed = np.where(pending & fits, spare, allowed)
+    none = np.isnan(allowed) & (rate(k, trials, tail.log_level(np.zeros(k.shape), level)) <= target)
+    return np.where(none, 0.0, allowed).reshape(shape)[()]
 
 
 def counted(errors: ArrayLike, n: ArrayLike) -> tuple[Float, Float]:

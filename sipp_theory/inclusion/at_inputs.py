@@ -107,12 +107,12 @@ class ExactTail(Cramer):
         threads: int = 1,
     ) -> Float:  # fmt: skip
         """First rate of each neuron, one by one."""
-        found = np.zeros(len(weight))
+        rates = np.zeros(len(weight))
         for i, level in enumerate(np.broadcast_to(delta, len(weight)).tolist()):
             fires = scores[i] > 0
             part = np.abs(weight[i, fires]) * np.abs(rows[:, fires])
             live = part.sum(axis=1) > 0
             if live.any():
                 shares = part[live] / part[live].sum(axis=1, keepdims=True)
-                found[i] = self.rate(scores[i, fires], eps, level, shares=shares)
-        return found
+                rates[i] = self.rate(scores[i, fires], eps, level, shares=shares)
+        return rates

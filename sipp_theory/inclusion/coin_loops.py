@@ -106,17 +106,17 @@ def _add_slopes(rate, scores, first, size, exp, power, tilts, drift, spread, tur
 @compiled_leaf
 def _logarithm(product):
     """Sum of the logarithms of the lanes; each is a product of at most FACTORS factors >= 1e-16."""
-    found = 0.0
+    total = 0.0
     for i in range(LANES // 8):
         folded = product[i]
         for k in range(1, 8):
             folded *= product[i + k * (LANES // 8)]
         if 1e-290 < folded < 1e290:
-            found += math.log(folded)
+            total += math.log(folded)
         else:
             for k in range(8):
-                found += math.log(product[i + k * (LANES // 8)])
-    return found
+                total += math.log(product[i + k * (LANES // 8)])
+    return total
 
 
 @compiled_leaf
@@ -347,13 +347,13 @@ def _least_rate(weight, scores, part, rows, size, y, eps, certain, tolerance, wo
     for s in range(2):
         side = 1.0 - 2.0 * s
         mu = math.sqrt(2 * y / variance[hardest])
-        found, at = _solve(
+        solved, at = _solve(
             rate, 0.0, certain, side, weight, part, scores, rows[hardest], size[hardest], y, eps,
             mu, tolerance, work,
         )  # fmt: skip
-        v = _profile(found, weight, scores, rows[hardest], size[hardest], work)[0]
+        v = _profile(solved, weight, scores, rows[hardest], size[hardest], work)[0]
         ratio[s] = min(max(at / math.sqrt(2 * y / v), 0.25), 4.0) if v > 0 else 1.0
-        least = max(least, found)
+        least = max(least, solved)
     rate = least
     for x in range(count):
         screen[x] = 0.0
@@ -430,7 +430,7 @@ def _live(weight, scores, rows):
 
 
 @compiled
-def least_rates(weight, scores, rows, size, logs, eps, certain, tolerance, first, last, found):
+def least_rates(weight, scores, rows, size, logs, eps, certain, tolerance, first, last, rates):
     """Write the least rates of neurons first to last.
 
     Shapes: weight, scores (out, k), rows (n, k), size (out, n); logs, certain, found (out,).
@@ -439,15 +439,17 @@ def least_rates(weight, scores, rows, size, logs, eps, certain, tolerance, first
     for i in range(first, last):
         w, s, part, a = _live(weight[i], scores[i], rows)
         if w.size and certain[i] > 0:
-            found[i] = _least_rate(
+            rates[i] = _least_rate(
                 w, s, part, a, size[i], logs[i], eps, certain[i], tolerance, work
             )
         else:
-            found[i] = 0.0
+            rates[i] = 0.0
 
 
 @compiled
-def worst_errors(weight, scores, rows, size, logs, rate, floor, neurons, first, last, found, where):
+def worst_errors(
+    weight, scores, rows, size, logs, rate, floor, neurons, first, last, errors, where
+):
     """Write the largest error of neurons[first:last] at their rates, and at which row.
 
     Shapes: as for `least_rates`; rate, neurons, found, where (b,).
@@ -456,18 +458,18 @@ def worst_errors(weight, scores, rows, size, logs, rate, floor, neurons, first, 
     for b in range(first, last):
         i = neurons[b]
         w, s, part, a = _live(weight[i], scores[i], rows)
-        found[b], where[b] = floor, -1
+        errors[b], where[b] = floor, -1
         if w.size and rate[b] > 0:
-            found[b], where[b] = _worst(w, s, part, a, size[i], logs[i], rate[b], floor, work)
+            errors[b], where[b] = _worst(w, s, part, a, size[i], logs[i], rate[b], floor, work)
 
 
 @compiled
-def pair_errors(weight, scores, rows, size, logs, rate, neurons, at, found):
+def pair_errors(weight, scores, rows, size, logs, rate, neurons, at, errors):
     """Write the errors of pairs (neuron, row) at rates. Shapes: rate, neurons, at, found (b,)."""
     work = np.zeros((11, LANES))
     for b in range(neurons.size):
         i, x = neurons[b], at[b]
         w, s, part, a = _live(weight[i], scores[i], rows[x : x + 1])
-        found[b] = 0.0
+        errors[b] = 0.0
         if w.size and rate[b] > 0:
-            found[b], _ = _worst(w, s, part, a, size[i, x : x + 1], logs[i], rate[b], 0.0, work)
+            errors[b], _ = _worst(w, s, part, a, size[i, x : x + 1], logs[i], rate[b], 0.0, work)

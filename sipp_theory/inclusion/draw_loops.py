@@ -26,13 +26,13 @@ DUST = 1e-13
 @compiled_leaf
 def _sum(values, begin, end):
     """Sum of some numbers, RUN by RUN."""
-    found = 0.0
+    total = 0.0
     for start in range(begin, end, RUN):
         part = 0.0
         for j in range(start, min(start + RUN, end)):
             part += values[j]
-        found += part
-    return found
+        total += part
+    return total
 
 
 @compiled_leaf
@@ -89,7 +89,7 @@ def _least(side, value, q, cuts, times, variance, y, most):
 
 
 @compiled
-def pair_errors(weight, scores, rows, size, logs, draws, neurons, at, first, last, found):
+def pair_errors(weight, scores, rows, size, logs, draws, neurons, at, first, last, errors):
     """Write the errors of pairs first to last, (neuron, row), for given draws.
 
     Shapes: weight, scores (out, k), rows (n, k), size (out, n), logs (out,), draws (2, b) with inf
@@ -100,7 +100,7 @@ def pair_errors(weight, scores, rows, size, logs, draws, neurons, at, first, las
     for b in range(first, last):
         i, x = neurons[b], at[b]
         w, s, a, z = weight[i], scores[i], rows[x], size[i, x]
-        found[b], variance, dust, up, down = 0.0, 0.0, 0.0, 0.0, 0.0
+        errors[b], variance, dust, up, down = 0.0, 0.0, 0.0, 0.0, 0.0
         if not z > 0:
             continue
         for sign in range(2):
@@ -128,7 +128,7 @@ def pair_errors(weight, scores, rows, size, logs, draws, neurons, at, first, las
                 dust = max(dust, far * times[sign])
             cuts[sign + 1] = filled
         if variance > 0 and dust >= DUST:
-            found[b] = max(
+            errors[b] = max(
                 _least(1.0, value, q, cuts, times, variance, logs[i], up),
                 _least(-1.0, value, q, cuts, times, variance, logs[i], down),
             )

@@ -67,8 +67,8 @@ def _solve(
         if not pair.any():
             break
         error = np.zeros(neurons.size)
-        found = law.errors(now[index[pair]], neurons[index[pair]], rows[pair], 0.0)
-        np.maximum.at(error, index[pair], found)
+        errors = law.errors(now[index[pair]], neurons[index[pair]], rows[pair], 0.0)
+        np.maximum.at(error, index[pair], errors)
         holds = error <= eps
         hi, lo = np.where(going & holds, now, hi), np.where(going & ~holds, now, lo)
         # The error falls about like the root of the rate; every third step halves the bracket.
@@ -189,8 +189,8 @@ def tail_draws_error(
     if m.shape != (2, len(w)) or not (m >= 0).all() or (m[np.isfinite(m)] % 1 != 0).any():
         raise ValueError(f"draws must be (2, out) whole numbers >= 0, or +inf; found {draws!r}")
     law = GivenDraws(w, a, s, size, failure, exact, threads, given=m)
-    asked = np.where(w > 0, m[0][:, None], m[1][:, None])
-    return _worst_of(law, _lost(w, a, np.where(np.isinf(asked), 1.0, s * (asked > 0))))
+    sizes = np.where(w > 0, m[0][:, None], m[1][:, None])
+    return _worst_of(law, _lost(w, a, np.where(np.isinf(sizes), 1.0, s * (sizes > 0))))
 
 
 def _worst_of(law: Layer, lost: NDArray[np.bool_]) -> Float:

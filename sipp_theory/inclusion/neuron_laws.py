@@ -109,8 +109,8 @@ class Layer(ABC):
         """Error of pairs, no better than Chernoff's where that is at most the floor, (b,)."""
         step = max(1, BLOCK // self.weight.shape[1])
         parts = [slice(start, start + step) for start in range(0, neurons.size, step)]
-        found = [self.chernoff(rate[p], neurons[p], rows[p]) for p in parts]
-        error = np.concatenate(found) if found else np.zeros(0)
+        errors = [self.chernoff(rate[p], neurons[p], rows[p]) for p in parts]
+        error = np.concatenate(errors) if errors else np.zeros(0)
         if self.exact:
             for pair in np.flatnonzero(error > floor):
                 one = self.tail(float(rate[pair]), int(neurons[pair]), int(rows[pair]))
@@ -125,8 +125,10 @@ class Layer(ABC):
         step = max(1, BLOCK // max(1, self.rows.shape[0]))
         if neurons.size > step:
             parts = [slice(s, s + step) for s in range(0, neurons.size, step)]
-            found = [self.worst(rate[p], neurons[p], floor) for p in parts]
-            return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+            parts_worst = [self.worst(rate[p], neurons[p], floor) for p in parts]
+            return np.concatenate([f[0] for f in parts_worst]), np.concatenate(
+                [f[1] for f in parts_worst]
+            )
         screen = self.screen(rate, neurons)
         most, where = np.full(neurons.size, floor), np.full(neurons.size, -1)
         order = np.argsort(-screen, axis=1, kind="stable")
@@ -218,12 +220,12 @@ class Draws(Layer):
 
     def draws(self, rate: Float, neurons: Index) -> Float:
         """(2, b) draws, +inf for a whole sign, 0 for one without weights."""
-        found = []
+        sizes = []
         for s in (self._part(neurons, sign) for sign in (0, 1)):
             with np.errstate(over="ignore", invalid="ignore"):
                 m = np.ceil(rate * s.sum(axis=1))
-            found.append(np.where(m >= (s > 0).sum(axis=1), np.inf, np.maximum(m, 0.0)))
-        return np.stack(found)
+            sizes.append(np.where(m >= (s > 0).sum(axis=1), np.inf, np.maximum(m, 0.0)))
+        return np.stack(sizes)
 
     def _part(self, neurons: Index, sign: int) -> Float:
         weight = self.weight[neurons]
@@ -238,13 +240,13 @@ class Draws(Layer):
     def certain(self) -> Float:
         """Where each sign asks for as many draws as it has weights."""
         everyone = np.arange(len(self.weight))
-        asked = []
+        shares = []
         for sign in (0, 1):
             s = self._part(everyone, sign)
             total = s.sum(axis=1)
             count = (s > 0).sum(axis=1)
-            asked.append(np.divide(count, total, out=np.zeros(len(s)), where=total > 0))
-        return nm.up(nm.up(np.max(asked, axis=0)))
+            shares.append(np.divide(count, total, out=np.zeros(len(s)), where=total > 0))
+        return nm.up(nm.up(np.max(shares, axis=0)))
 
     def spread(self, rate: Float, neurons: Index) -> tuple[Float, Float]:
         """Of the signs that are drawn from."""
@@ -313,5 +315,5 @@ class GivenDraws(Draws):
 
 def _largest(jump: Float, magnitude: Float) -> Float:
     """Largest jump_j magnitude_j, (b, n). Shapes: jump (b, k), magnitude (n, k)."""
-    found = [(jump * row).max(axis=1, initial=0.0) for row in magnitude]
-    return np.stack(found, axis=1) if found else np.zeros((len(jump), 0))
+    largest = [(jump * row).max(axis=1, initial=0.0) for row in magnitude]
+    return np.stack(largest, axis=1) if largest else np.zeros((len(jump), 0))

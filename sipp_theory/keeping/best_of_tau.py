@@ -55,8 +55,8 @@ def candidates(delta: ArrayLike) -> Float:
         42.0
     """
     share = numeric.probability("delta", delta)
-    wanted = np.log(4.0) - np.log(share)
-    return np.ceil(numeric.up(numeric.up(wanted / -np.log(0.9))))[()]
+    log_ratio = np.log(4.0) - np.log(share)
+    return np.ceil(numeric.up(numeric.up(log_ratio / -np.log(0.9))))[()]
 
 
 def mean_error_bound(shares: ArrayLike, probabilities: ArrayLike, m: ArrayLike) -> Float:

@@ -200,12 +200,12 @@ def keep_most_sensitive(sensitivity: ArrayLike, size: ArrayLike) -> NDArray[np.b
         [True, True, False]
     """
     values = numeric.at_least("sensitivity", sensitivity, 0.0)
-    wanted = numeric.integer_at_least("size", size, 0)
-    if (wanted > values.shape[-1]).any():
-        raise ValueError(f"size must be at most {values.shape[-1]}; found {float(wanted.max()):g}")
+    sizes = numeric.integer_at_least("size", size, 0)
+    if (sizes > values.shape[-1]).any():
+        raise ValueError(f"size must be at most {values.shape[-1]}; found {float(sizes.max()):g}")
     order = np.argsort(-values, axis=-1, kind="stable")
     rank = np.argsort(order, axis=-1, kind="stable")
-    return rank < wanted[..., None]
+    return rank < sizes[..., None]
 
 
 def deterministic_size(

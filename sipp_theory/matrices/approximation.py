@@ -10,10 +10,10 @@ from sipp_theory.numeric import checks as nm
 
 
 def _entries(matrix: ArrayLike) -> nm.Float:
-    found = nm.finite("matrix", matrix)
-    if found.ndim != 2 or found.size == 0:
-        raise ValueError(f"matrix must have rows and columns; found shape {found.shape}")
-    return found
+    entries = nm.finite("matrix", matrix)
+    if entries.ndim != 2 or entries.size == 0:
+        raise ValueError(f"matrix must have rows and columns; found shape {entries.shape}")
+    return entries
 
 
 def rank_floor(matrix: ArrayLike, rank: int) -> float:

@@ -42,17 +42,17 @@ class DrawMoments:
 
 
 def _matrix(matrix: ArrayLike) -> Float:
-    found = nm.finite("matrix", matrix)
-    if found.ndim != 2 or found.size == 0:
-        raise ValueError(f"matrix must have rows and columns; found shape {found.shape}")
-    return found
+    entries = nm.finite("matrix", matrix)
+    if entries.ndim != 2 or entries.size == 0:
+        raise ValueError(f"matrix must have rows and columns; found shape {entries.shape}")
+    return entries
 
 
 def _share(weight: float) -> float:
-    found = float(nm.finite("alpha", weight))
-    if not 0 < found < 1:
-        raise ValueError(f"alpha must lie strictly between 0 and 1; found {found!r}")
-    return found
+    share = float(nm.finite("alpha", weight))
+    if not 0 < share < 1:
+        raise ValueError(f"alpha must lie strictly between 0 and 1; found {share!r}")
+    return share
 
 
 def entry_probabilities(matrix: ArrayLike, kind: str, alpha: float = 0.5) -> Float:

@@ -55,8 +55,8 @@ def spectral_failure(
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.where(scale > 0, draws * error**2 / scale, np.where(draws > 0, np.inf, 0.0))
     # The exponent's own rounding counts once for each of its units.
-    found = rows * np.exp(-rate / SLACK) * SLACK
-    return np.where((most == 0), 0.0, np.minimum(nm.up(found) * (found > 0), 1.0))[()]
+    failure = rows * np.exp(-rate / SLACK) * SLACK
+    return np.where((most == 0), 0.0, np.minimum(nm.up(failure) * (failure > 0), 1.0))[()]
 
 
 def spectral_error(

@@ -107,14 +107,14 @@ def parallel_split(error: ArrayLike, norms: ArrayLike, shares: ArrayLike | None 
         >>> parallel_split(6.0, [9.0, 3.0]).round(9).tolist()
         [1.0, 3.0]
     """
-    wanted = binomial.positive("error", error)
+    target = binomial.positive("error", error)
     factors = binomial.positive("norms", norms)
     if factors.ndim == 0:
         raise ValueError(f"norms must have one entry a layer; found {norms!r}")
     parts = binomial.positive("shares", 1.0 if shares is None else shares)
     parts, factors = np.broadcast_arrays(parts, factors)
     later = np.cumprod(factors[..., ::-1], axis=-1)[..., ::-1] / factors
-    each = parts / parts.sum(axis=-1, keepdims=True) * wanted[..., None] / later
+    each = parts / parts.sum(axis=-1, keepdims=True) * target[..., None] / later
     return each * (1 - 8 * UNIT * (factors.shape[-1] + 2))
 
 
@@ -157,10 +157,10 @@ def cascade_error(eps: ArrayLike, gammas: ArrayLike, norms: ArrayLike = 1.0) -> 
     growth = np.broadcast_to(growth, (*shape, growth.shape[-1]))
     first = np.broadcast_to(first, shape)[..., None]
     with np.errstate(over="ignore", invalid="ignore"):
-        found = np.concatenate([first, first * np.cumprod(growth, axis=-1)], axis=-1)
-    found = np.where(first == 0, 0.0, found)
+        errors = np.concatenate([first, first * np.cumprod(growth, axis=-1)], axis=-1)
+    errors = np.where(first == 0, 0.0, errors)
     moved = np.concatenate([np.zeros_like(first, bool), np.cumsum(~exact, axis=-1) > 0], axis=-1)
-    return np.where(moved, found * (1 + ROUNDING), found)
+    return np.where(moved, errors * (1 + ROUNDING), errors)
 
 
 def recovery_samples(sparsity: ArrayLike, weights: ArrayLike, mu: ArrayLike) -> Float:
@@ -233,5 +233,5 @@ def _layers(**named: ArrayLike) -> tuple[Float, Float]:
     one, two = (numeric.at_least(name, value, 0.0) for name, value in named.items())
     if one.ndim == 0 or one.shape[-1] == 0:
         raise ValueError(f"{next(iter(named))} must have one entry a layer; found {one!r}")
-    found = np.broadcast_arrays(one, two)
-    return found[0], found[1]
+    broadcast = np.broadcast_arrays(one, two)
+    return broadcast[0], broadcast[1]

@@ -90,8 +90,8 @@ def corenet_split(eps: ArrayLike, delta_hats: ArrayLike) -> Float:
         [0.01, 0.02]
     """
     ratios = checked_ratios("delta_hats", delta_hats)
-    wanted = checked_network_error(eps)
-    return _scaled(wanted[..., None] / (2 * ratios.shape[-1]), ratios)
+    target = checked_network_error(eps)
+    return _scaled(target[..., None] / (2 * ratios.shape[-1]), ratios)
 
 
 def log_split(eps: ArrayLike, delta_hats: ArrayLike, costs: ArrayLike | None = None) -> Float:
@@ -121,14 +121,14 @@ def log_split(eps: ArrayLike, delta_hats: ArrayLike, costs: ArrayLike | None = N
         [0.011216, 0.044863]
     """
     ratios = checked_ratios("delta_hats", delta_hats)
-    wanted = np.log1p(checked_network_error(eps))[..., None]
+    budget = np.log1p(checked_network_error(eps))[..., None]
     if costs is None:
-        return _scaled(wanted / ratios.shape[-1], ratios)
+        return _scaled(budget / ratios.shape[-1], ratios)
     prices = binomial.positive("costs", costs)
     if prices.ndim == 0 or prices.shape[-1] != ratios.shape[-1]:
         raise ValueError(f"costs must have {ratios.shape[-1]} layers; found shape {prices.shape}")
     roots = np.cbrt(prices / prices.max(axis=-1, keepdims=True))
-    return _scaled(wanted * roots / roots.sum(axis=-1, keepdims=True), ratios)
+    return _scaled(budget * roots / roots.sum(axis=-1, keepdims=True), ratios)
 
 
 def checked_network_error(eps: ArrayLike) -> Float:
@@ -138,12 +138,12 @@ def checked_network_error(eps: ArrayLike) -> Float:
         >>> float(checked_network_error(1))
         1.0
     """
-    wanted = binomial.positive("eps", eps)
-    if (wanted > 1).any():
+    target = binomial.positive("eps", eps)
+    if (target > 1).any():
         raise ValueError(
             f"eps must be at most 1 (ReLU keeps no relative error beyond); found {eps!r}"
         )
-    return wanted
+    return target
 
 
 @dataclass(frozen=True)
@@ -208,11 +208,11 @@ def corenet_network_size(
             f"delta_hats must have one entry for each of the {len(sensitivity_sums)} layers; "
             f"found shape {ratios.shape}"
         )
-    wanted = float(checked_network_error(eps))
+    target = float(checked_network_error(eps))
     share = float(numeric.probability("delta", delta))
     neurons = float(numeric.at_least("eta", eta, 1))
     factor = np.log(neurons) + np.log(float(numeric.at_least("eta_star", eta_star, 1)))
-    constant = 32 * len(ratios) ** 2 * factor * np.log(8 * neurons / share) / wanted**2
+    constant = 32 * len(ratios) ** 2 * factor * np.log(8 * neurons / share) / target**2
     growth = 2 * log_growth(ratios)
     sizes: list[Float] = []
     for layer, value in enumerate(sensitivity_sums):

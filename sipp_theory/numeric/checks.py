@@ -31,8 +31,8 @@ def _first(mask: NDArray[np.bool_]) -> str:
 
 def _refuse(name: str, value: Float, bad: NDArray[np.bool_], rule: str) -> None:
     if bad.any():
-        found = float(value[tuple(np.argwhere(bad)[0])]) if value.ndim else float(value)
-        raise ValueError(f"{name} must be {rule}; found {found!r}{_first(bad)}")
+        culprit = float(value[tuple(np.argwhere(bad)[0])]) if value.ndim else float(value)
+        raise ValueError(f"{name} must be {rule}; found {culprit!r}{_first(bad)}")
 
 
 def numbers(name: str, value: ArrayLike) -> Float:
@@ -192,21 +192,21 @@ def search_integer(
     law, alternating with bisection so that the interval always shrinks.
     """
     high = max(enough, low + 1)
-    found = error(high)
-    while found > eps:
+    reached = error(high)
+    while reached > eps:
         low, high = high, 2 * high
         if high > LARGEST_EXACT:
             return np.inf
-        found = error(high)
+        reached = error(high)
     bisecting = False
     while high - low > 1:
-        step = np.floor((low + high) / 2) if bisecting else np.ceil(high * (found / eps) ** 2)
+        step = np.floor((low + high) / 2) if bisecting else np.ceil(high * (reached / eps) ** 2)
         middle = float(min(max(step, low + 1), high - 1))
         value = error(middle)
         # The interpolated point fails or holds by a hair, so its neighbour is tried at once.
         if value > eps:
             low = middle
         else:
-            high, found = middle, value
+            high, reached = middle, value
         bisecting = not bisecting
     return high

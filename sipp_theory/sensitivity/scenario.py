@@ -66,11 +66,11 @@ def scenario_points(dimension: ArrayLike, violation: ArrayLike, beta: ArrayLike)
         500.0
     """
     d = numeric.integer_at_least("dimension", dimension, 0)
-    wanted = numeric.probability("violation", violation)
+    target = numeric.probability("violation", violation)
     share = numeric.probability("beta", beta)
-    d, wanted, share = np.broadcast_arrays(d, wanted, share)
+    d, target, share = np.broadcast_arrays(d, target, share)
     low = np.where(d > 0, d + 1, 0.0)
-    return binomial.least_whole(lambda n: scenario_violation(n, d, share) <= wanted, low)[()]
+    return binomial.least_whole(lambda n: scenario_violation(n, d, share) <= target, low)[()]
 
 
 def scenario_support(shares: ArrayLike) -> np.float64:
@@ -160,12 +160,12 @@ def wait_and_judge_violation(points: ArrayLike, support: ArrayLike, beta: ArrayL
     usable = k < n
     inner = np.where(usable, k, 0.0)
     trials = np.where(usable, n, 1.0)
-    found = numeric.bisect_up(
+    root = numeric.bisect_up(
         lambda e: _log_excess(e, inner, trials, share) >= 0,
         np.full(n.shape, 1e-300),
         np.ones(n.shape),
     )
-    return np.where(usable, found, 1.0)[()]
+    return np.where(usable, root, 1.0)[()]
 
 
 def exchangeable_violation(points: ArrayLike) -> Float:

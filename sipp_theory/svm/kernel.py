@@ -80,5 +80,5 @@ def _lower(total: float, square: float, size: float, count: int) -> float:
     """The best multiple's dual value, rounded down; size is the square's with all signs equal."""
     scale = min(1.0, total / square) if square > 0 else 1.0
     off = 4 * (2 * count + PAIRWISE) * UNIT
-    found = scale * total * (1 - off) - scale * scale * (square + 2 * off * size) / 2
-    return max(0.0, float(found))
+    bound = scale * total * (1 - off) - scale * scale * (square + 2 * off * size) / 2
+    return max(0.0, float(bound))

@@ -44,18 +44,18 @@ def check_scale(X: Float, c: Float) -> None:
 
 def positive_number(name: str, value: float) -> float:
     """A finite number above 0."""
-    found = float(nm.finite(name, value))
-    if not found > 0:
-        raise ValueError(f"{name} must be above 0; found {found!r}")
-    return found
+    number = float(nm.finite(name, value))
+    if not number > 0:
+        raise ValueError(f"{name} must be above 0; found {number!r}")
+    return number
 
 
 def points(X: ArrayLike) -> Float:
     """(n, d) finite rows, at least one of each."""
-    found = nm.finite("X", X)
-    if found.ndim != 2 or found.size == 0:
-        raise ValueError(f"X must have rows and columns; found shape {found.shape}")
-    return found
+    rows = nm.finite("X", X)
+    if rows.ndim != 2 or rows.size == 0:
+        raise ValueError(f"X must have rows and columns; found shape {rows.shape}")
+    return rows
 
 
 def instance(X: ArrayLike, y: ArrayLike, C: float, sample_weight: ArrayLike | None) -> Instance:

@@ -127,8 +127,8 @@ def merged_error(eps: ArrayLike, levels: ArrayLike) -> Float:
         0.21
     """
     error, depth = nm.at_least("eps", eps, 0.0), nm.integer_at_least("levels", levels, 0.0)
-    found = np.expm1(depth * np.log1p(error))
-    return np.where(found > 0, nm.up(found * (1 + 1e-14 * (2 + depth))), 0.0)[()]
+    compound = np.expm1(depth * np.log1p(error))
+    return np.where(compound > 0, nm.up(compound * (1 + 1e-14 * (2 + depth))), 0.0)[()]
 
 
 def thinned_variance(terms: ArrayLike, inclusion: ArrayLike) -> float:
@@ -310,8 +310,8 @@ def _rademacher(total: ArrayLike, m: ArrayLike, delta: ArrayLike, leading: float
     T, draws = nm.at_least("total", total, 0.0), nm.integer_at_least("m", m, 0.0)
     tail = np.sqrt(np.log(2 / nm.probability("delta", delta)) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = T * (leading + tail) / np.sqrt(draws) * GUARD
-    return np.where(T == 0, 0.0, np.where(draws == 0, np.inf, nm.up(found)))[()]
+        bound = T * (leading + tail) / np.sqrt(draws) * GUARD
+    return np.where(T == 0, 0.0, np.where(draws == 0, np.inf, nm.up(bound)))[()]
 
 
 @dataclass(frozen=True)

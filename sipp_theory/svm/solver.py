@@ -236,8 +236,8 @@ def solve_svm(
     Claim: SV-0. Source: [OWN].
 
     Example:
-        >>> found = solve_svm([[0.0], [1.0], [3.0], [4.0]], [-1, -1, 1, 1], 10.0)
-        >>> round(float(found.w[0]), 6), round(found.b, 6), found.eps < 1e-8
+        >>> solution = solve_svm([[0.0], [1.0], [3.0], [4.0]], [-1, -1, 1, 1], 10.0)
+        >>> round(float(solution.w[0]), 6), round(solution.b, 6), solution.eps < 1e-8
         (1.0, -2.0, True)
     """
     return solve(instance(X, y, C, sample_weight), positive_number("tol", tol))

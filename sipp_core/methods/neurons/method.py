@@ -116,8 +116,8 @@ class Neurons(Method):
         eps = eps_by_layer(pairs)
         reports = []
         for table, layer in zip(make_tables(request, calibration.layers), prunable, strict=True):
-            made = layer_report(layer, new, ends.get(layer.name), eps.get(layer.name, 0.0), costs)
-            reports.append(report_of(table, made, new))
+            report = layer_report(layer, new, ends.get(layer.name), eps.get(layer.name, 0.0), costs)
+            reports.append(report_of(table, report, new))
         notes = [
             f"region: {region.words()}",
             f"parameters {channels.parameters_before:,} to {channels.parameters_after:,}",
