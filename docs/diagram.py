@@ -56,7 +56,7 @@ def reduced(graph: dict[str, set[str]]) -> dict[str, set[str]]:
     }
 
 
-def says(node: str) -> str:
+def first_sentence(node: str) -> str:
     """First sentence of a package's docstring."""
     source = (ROOT / node.replace(".", "/") / "__init__.py").read_text("utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
@@ -78,7 +78,7 @@ def drawn() -> str:
         below = sorted(reduced(graph).get(node, set()) - {"sipp_core"}, key=nodes.index)
         lines += [f"  {node.replace('.', '_')} --> {n.replace('.', '_')}" for n in below]
     lines += ["```", "", "| floor | folder | what it knows |", "|---|---|---|"]
-    lines += [f"| {height(node, graph)} | `{node}` | {says(node)} |" for node in nodes]
+    lines += [f"| {height(node, graph)} | `{node}` | {first_sentence(node)} |" for node in nodes]
     return "\n".join(lines)
 
 

@@ -118,12 +118,12 @@ def build(
     except BaseException:
         _unclaim(new)
         raise
-    beside = [made for made in pages.values() if made is not None]
-    for made in beside:
-        made.write(folder)
+    beside = [page for page in pages.values() if page is not None]
+    for extra in beside:
+        extra.write(folder)
     index = first.write(folder)
     violated = (
-        any(made.briefing.get("violated") for made in (first, *beside))
+        any(page.briefing.get("violated") for page in (first, *beside))
         or bool(ledger and (ledger["refuted"] or ledger["survived"]))
     )  # fmt: skip
     return BuildResult(index, folder / "results.json", first.briefing["vacuous"], violated)
@@ -152,23 +152,23 @@ def _check_device(device: str) -> None:
 
 def _claim_folder(folder: Path) -> list[Path]:
     """Make the folder and try to write to it; return the folders that were made, deepest first."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        _unclaim(made)
+        _unclaim(missing)
         raise type(error)(
             f"cannot write a report to {folder}: {error.strerror or error}; "
             "name another folder with out"
         ) from error
-    return made
+    return missing
 
 
-def _unclaim(made: list[Path]) -> None:
+def _unclaim(folders: list[Path]) -> None:
     """Remove the folders that we made, as far as they are empty."""
-    for path in made:
+    for path in folders:
         try:
             path.rmdir()
         except OSError:

@@ -34,11 +34,11 @@ def run(setting: Setting) -> Findings:
     measured: list[Measured] = []
     checks: list[Check] = []
     for name, limit in (("AL-1", budget), ("AL-2", total)):
-        found, check = _against_cvxpy(setting, name, (b, v, cap, weight), limit)
-        measured += found
+        rows, check = _against_cvxpy(setting, name, (b, v, cap, weight), limit)
+        measured += rows
         checks.append(check)
-    found, check = _draws(setting, rng)
-    return Findings((*measured, *found), (), (*checks, check))
+    rows, check = _draws(setting, rng)
+    return Findings((*measured, *rows), (), (*checks, check))
 
 
 def _error(m: Float, b: Float, v: Float) -> Float:
@@ -96,10 +96,10 @@ def _against_cvxpy(
     )  # fmt: skip
 
 
-def _one_by_one(shares: Float, wanted: Float) -> Float:
+def _one_by_one(shares: Float, goals: Float) -> Float:
     """A root search for each neuron, as a loop would do it."""
-    found = []
-    for q, goal in zip(shares, wanted, strict=True):
+    sizes = []
+    for q, goal in zip(shares, goals, strict=True):
         log_missed = np.log1p(-q)
 
         def excess(m: float, log_missed: Float = log_missed, goal: float = goal) -> float:
@@ -110,28 +110,28 @@ def _one_by_one(shares: Float, wanted: Float) -> Float:
             high *= 2
         root = float(np.asarray(optimize.brentq(excess, 0.0, high)))
         near = (max(1.0, np.floor(root)), np.ceil(root))
-        found.append(min(near, key=lambda m, excess=excess: abs(excess(m))))
-    return np.array(found)
+        sizes.append(min(near, key=lambda m, excess=excess: abs(excess(m))))
+    return np.array(sizes)
 
 
 def _draws(setting: Setting, rng: np.random.Generator) -> tuple[list[Measured], Check]:
     neurons, weights = setting.size((4, 16), (300, 784), (300, 784))
     shares = rng.dirichlet(np.full(weights, 0.3), neurons)
-    wanted = np.full(neurons, 0.2 * weights)
+    goals = np.full(neurons, 0.2 * weights)
     case = f"draws for {0.2:.0%} distinct weights, {neurons} neurons of {weights}"
     times = race(
         {
-            VECTOR: lambda: sipp_theory.draws_for_distinct(shares, wanted),
-            LOOP: lambda: _one_by_one(shares, wanted),
+            VECTOR: lambda: sipp_theory.draws_for_distinct(shares, goals),
+            LOOP: lambda: _one_by_one(shares, goals),
         },
         setting.size(1, 3, 7),
     )
     ours, loop = (
-        np.abs(sipp_theory.expected_distinct(shares, m) - wanted)
-        for m in (sipp_theory.draws_for_distinct(shares, wanted), _one_by_one(shares, wanted))
+        np.abs(sipp_theory.expected_distinct(shares, m) - goals)
+        for m in (sipp_theory.draws_for_distinct(shares, goals), _one_by_one(shares, goals))
     )
     worse = float((ours - loop).max())
     return versus(FAMILY, case, times, VECTOR), Check(
-        FAMILY, f"{case}: no farther from what is wanted than the loop", worse <= 1e-6,
+        FAMILY, f"{case}: no farther from the target than the loop", worse <= 1e-6,
         f"farther by {max(0.0, worse):.1e} weights at most",
     )  # fmt: skip

@@ -38,11 +38,11 @@ def _in_registers(width: int, chains: int) -> Callable[[int, float, float], floa
             vector = ir.VectorType(ir.FloatType(), width)
 
             def splat(value: Any) -> Any:
-                made = ir.Constant(vector, ir.Undefined)
+                filled = ir.Constant(vector, ir.Undefined)
                 for lane in range(width):
                     place = ir.Constant(ir.IntType(32), lane)
-                    made = builder.insert_element(made, value, place)
-                return made
+                    filled = builder.insert_element(filled, value, place)
+                return filled
 
             scales, floors = splat(arguments[1]), splat(arguments[2])
             held = [cgutils.alloca_once_value(builder, scales) for _ in range(chains)]
@@ -72,7 +72,7 @@ def _in_registers(width: int, chains: int) -> Callable[[int, float, float], floa
 
 def _best(setting: Setting, count: int) -> tuple[float, Timing]:
     """Work of one run and its timing, of the fastest shape."""
-    steps, found = setting.size(1000, 500_000, 4_000_000), []
+    steps, timings = setting.size(1000, 500_000, 4_000_000), []
     for width, chains in SHAPES[:: 2 if setting.scale == "tiny" else 1]:
         run = _in_registers(width, chains)
 
@@ -80,8 +80,8 @@ def _best(setting: Setting, count: int) -> tuple[float, Timing]:
             side_by_side([lambda: run(steps, 0.999, 0.5)] * count)
 
         timing = race({"loop": everywhere}, setting.size(1, 5, 9))["loop"]
-        found.append((float(steps) * width * chains * count, timing))
-    return max(found, key=lambda one: one[0] / one[1].seconds.median)
+        timings.append((float(steps) * width * chains * count, timing))
+    return max(timings, key=lambda one: one[0] / one[1].seconds.median)
 
 
 def pairs_a_second(setting: Setting, count: int) -> float:

@@ -52,49 +52,49 @@ def _batches(shape: list[int], count: int, batch: int) -> Iterator[Tensor]:
         yield torch.randn(min(batch, count - start), *shape, generator=generator)
 
 
-def _model(asked: Json) -> nn.Module:
+def _model(options: Json) -> nn.Module:
     kinds: dict[str, Callable[..., nn.Module]] = {"linear": nn.Linear, "conv": nn.Conv2d}
     torch.manual_seed(0)
-    return kinds[asked["kind"]](*asked["sizes"], **asked.get("more", {})).eval()
+    return kinds[options["kind"]](*options["sizes"], **options.get("more", {})).eval()
 
 
-def measure(asked: Json) -> Json:
+def measure(options: Json) -> Json:
     """Peak memory of calibrating one layer, and of nothing but the forward passes."""
-    model, shape, batch = _model(asked), asked["shape"], asked["batch"]
-    count = asked["inputs"]
+    model, shape, batch = _model(options), options["shape"], options["batch"]
+    count = options["inputs"]
 
     def forward() -> None:
         with torch.no_grad():
             for part in _batches(shape, count, batch):
                 model(part)
 
-    small = asked.get("small", shape)
+    small = options.get("small", shape)
     calibrate(model, _batches(small, 2, 2), batch_size=2)  # loads the kernel
-    if asked["what"] == "forward":
+    if options["what"] == "forward":
         return _peak(forward)
     return _peak(lambda: calibrate(model, _batches(shape, count, batch), batch_size=batch))
 
 
-def coverage(asked: Json) -> Json:
+def coverage(options: Json) -> Json:
     """Many pruned copies of LeNet-300-100: time and peak memory."""
     from proofs_check import network_coverage
 
-    setting = subjects.Setting(seed=asked["seed"])
+    setting = subjects.Setting(seed=options["seed"])
     model = subjects.lenet(setting)
-    inputs, _ = subjects.digits(setting, asked["inputs"])
+    inputs, _ = subjects.digits(setting, options["inputs"])
     result = prune(model, inputs[:256], method=SippPoisson(), keep=0.3, seed=0)
 
     def look(copies: int) -> object:
         return network_coverage(model, result, inputs, eps=0.5, delta=0.1, copies=copies)
 
     look(1)
-    return _peak(lambda: look(asked["copies"]))
+    return _peak(lambda: look(options["copies"]))
 
 
-def first(asked: Json) -> Json:
+def first(options: Json) -> Json:
     """Seconds of the kernel's first and second call."""
     setting = subjects.Setting()
-    inputs, _ = subjects.digits(setting, asked["rows"])
+    inputs, _ = subjects.digits(setting, options["rows"])
     problems = subjects.through(subjects.lenet(setting), inputs)
     times = []
     for _ in range(2):
@@ -104,18 +104,18 @@ def first(asked: Json) -> Json:
     return {"first": times[0], "second": times[1]}
 
 
-def rank(asked: Json) -> Json:
+def rank(options: Json) -> Json:
     """One of several processes that prune together; the file's digest and the seconds it took."""
-    folder, size, me = Path(asked["folder"]), asked["size"], asked["rank"]
-    setting = subjects.Setting(seed=asked["seed"])
-    inputs, _ = subjects.digits(setting, asked["inputs"])
+    folder, size, me = Path(options["folder"]), options["size"], options["rank"]
+    setting = subjects.Setting(seed=options["seed"])
+    inputs, _ = subjects.digits(setting, options["inputs"])
     model = subjects.lenet(setting)
     subjects.maxima(subjects.through(model, inputs[:2]))  # loads the kernel
     store = dist.FileStore(str(folder / f"store-{size}"), size)
     dist.init_process_group("gloo", store=store, rank=me, world_size=size, timeout=PATIENCE)
     times, saved = [], set[str]()
     resting = _memory("VmRSS")
-    for _ in range(asked["repeats"]):
+    for _ in range(options["repeats"]):
         dist.barrier()
         began = time.perf_counter()
         result = prune(model, inputs, method=SippPoisson(), keep=0.2, seed=setting.seed)
@@ -128,28 +128,28 @@ def rank(asked: Json) -> Json:
     return {"seconds": times, "bytes": sorted(saved), "mib": mib}
 
 
-def whole(asked: Json) -> Json:
+def whole(options: Json) -> Json:
     """Prune a chain of dense layers, and what that adds to the process's memory at its highest."""
-    width, generator = asked["width"], torch.Generator().manual_seed(0)
-    chain = [m for _ in range(asked["layers"]) for m in (nn.Linear(width, width), nn.ReLU())]
+    width, generator = options["width"], torch.Generator().manual_seed(0)
+    chain = [m for _ in range(options["layers"]) for m in (nn.Linear(width, width), nn.ReLU())]
     model = nn.Sequential(*chain).eval()
-    prune(nn.Linear(4, 4), torch.rand(2, 4), method=asked["method"], keep=0.5)  # loads the kernel
-    inputs = torch.rand(asked["inputs"], asked["rows"], width, generator=generator)
-    told = _peak(lambda: prune(model, inputs, method=asked["method"], keep=0.3))
-    return told | {"weights": sum(p.numel() for p in model.parameters() if p.ndim > 1)}
+    prune(nn.Linear(4, 4), torch.rand(2, 4), method=options["method"], keep=0.5)  # loads the kernel
+    inputs = torch.rand(options["inputs"], options["rows"], width, generator=generator)
+    peak = _peak(lambda: prune(model, inputs, method=options["method"], keep=0.3))
+    return peak | {"weights": sum(p.numel() for p in model.parameters() if p.ndim > 1)}
 
 
-def sharded(asked: Json) -> Json:
+def sharded(options: Json) -> Json:
     """Peak memory and time of pruning a decoder from its shards; the process's whole memory."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "dense").mkdir()
         with on_meta():
-            model = decoder.Decoder(*(asked[k] for k in ("width", "inner", "blocks", "words")))
-        count = decoder.write_shards(model, folder / "dense", asked["seed"])
-        generator = torch.Generator().manual_seed(asked["seed"])
-        shape = asked["inputs"], asked["length"]
-        ids = torch.randint(asked["words"], shape, generator=generator)
+            model = decoder.Decoder(*(options[k] for k in ("width", "inner", "blocks", "words")))
+        count = decoder.write_shards(model, folder / "dense", options["seed"])
+        generator = torch.Generator().manual_seed(options["seed"])
+        shape = options["inputs"], options["length"]
+        ids = torch.randint(options["words"], shape, generator=generator)
 
         def work() -> None:
             prune_sharded(model, folder / "dense", ids, folder / "new", keep=0.5)
@@ -158,20 +158,20 @@ def sharded(asked: Json) -> Json:
         return _peak(work) | {"weights": count, "block": block}
 
 
-def svm_solver(asked: Json) -> Json:
+def svm_solver(options: Json) -> Json:
     """A linear SVM by one solver."""
     from reports.benches import svm
 
-    if asked["solver"] == "libsvm":
-        svm.limit_cpu(int(asked["patience"]))
-    return svm.solve(asked, _peak)
+    if options["solver"] == "libsvm":
+        svm.limit_cpu(int(options["patience"]))
+    return svm.solve(options, _peak)
 
 
-def svm_mapped(asked: Json) -> Json:
+def svm_mapped(options: Json) -> Json:
     """A linear SVM on a file larger than the memory."""
     from reports.benches import svm
 
-    return svm.mapped(asked)
+    return svm.mapped(options)
 
 
 TASKS: dict[str, Callable[[Json], Json]] = {
@@ -181,10 +181,10 @@ TASKS: dict[str, Callable[[Json], Json]] = {
 }  # fmt: skip
 
 
-def main(task: str, asked: Json) -> None:
-    """Run a task and print what it found."""
+def main(task: str, options: Json) -> None:
+    """Run a task and print its result."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    print(json.dumps(TASKS[task](asked)))
+    print(json.dumps(TASKS[task](options)))
 
 
 if __name__ == "__main__":

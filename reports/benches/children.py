@@ -17,14 +17,14 @@ PATIENCE = 1800  # seconds
 
 
 def start(
-    task: str, asked: Mapping[str, Any], threads: int = 1,
+    task: str, options: Mapping[str, Any], threads: int = 1,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:  # fmt: skip
     """Begin a task of `reports.benches.child` in a new process."""
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     settled = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads)}
     return subprocess.Popen(
-        [sys.executable, "-m", "reports.benches.child", task, json.dumps(asked)],
+        [sys.executable, "-m", "reports.benches.child", task, json.dumps(options)],
         env=settled | dict(environment or {}), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
@@ -46,11 +46,11 @@ def finish(process: subprocess.Popen[str], what: str, patience: float = PATIENCE
 
 
 def child(
-    task: str, asked: Mapping[str, Any], threads: int = 1,
+    task: str, options: Mapping[str, Any], threads: int = 1,
     environment: Mapping[str, str] | None = None, patience: float = PATIENCE,
 ) -> dict[str, Any]:  # fmt: skip
     """Run one task to its end in a new process."""
-    return finish(start(task, asked, threads, environment), task, patience)
+    return finish(start(task, options, threads, environment), task, patience)
 
 
 def tells_memory() -> bool:

@@ -11,10 +11,10 @@ from reports.benches.subjects import Setting
 
 FAMILY = "convolution"
 LIMIT = 256.0  # MiB
-Asked = dict[str, Any]
+Json = dict[str, Any]
 
 
-def _asked(side: int, batch: int, inputs: int) -> Asked:
+def _options(side: int, batch: int, inputs: int) -> Json:
     """A 5 x 5 convolution whose patches are 25 times its input."""
     return {
         "kind": "conv", "sizes": [32, 8, 5], "more": {"padding": 2}, "shape": [32, side, side],
@@ -47,14 +47,14 @@ def run(setting: Setting) -> Findings:
 
 
 def _figure(side: int, batch: int, inputs: int, repeats: int) -> Measured:
-    asked = _asked(side, batch, inputs)
-    found = []
+    options = _options(side, batch, inputs)
+    peaks = []
     for _ in range(repeats):
         whole, forward = (
-            child("measure", asked | {"what": what})["mib"] for what in ("calibrate", "forward")
+            child("measure", options | {"what": what})["mib"] for what in ("calibrate", "forward")
         )
-        found.append((max(0.0, whole - forward), forward))
-    extra = sorted(value for value, _ in found)
+        peaks.append((max(0.0, whole - forward), forward))
+    extra = sorted(value for value, _ in peaks)
     patches = batch * side * side * 32 * 25 * 4 / 2**20
     return Measured(
         FAMILY, f"32 channels, {side} x {side}, {inputs} images in batches of {batch}",

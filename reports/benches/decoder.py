@@ -64,14 +64,14 @@ def write_shards(model: Decoder, folder: Path, seed: int) -> int:
         part = ".".join(name.split(".")[:2]) if name.startswith("blocks.") else "rest"
         parts.setdefault(part, {})[name] = value
     for part, tensors in parts.items():
-        made = {}
+        values = {}
         for name, value in tensors.items():
             count += value.numel()
             if value.ndim == 1:
-                made[name] = torch.ones(value.shape, dtype=torch.bfloat16)
+                values[name] = torch.ones(value.shape, dtype=torch.bfloat16)
                 continue
             drawn = torch.empty(value.shape, dtype=torch.bfloat16)
             scale = 1.0 if part == "rest" else value.shape[1] ** -0.5
-            made[name] = drawn.normal_(generator=generator) * scale
-        save_file(made, folder / f"{part}.safetensors")
+            values[name] = drawn.normal_(generator=generator) * scale
+        save_file(values, folder / f"{part}.safetensors")
     return count

@@ -53,12 +53,12 @@ def targets(run: Json, narrow: bool) -> Figure:
 
 
 def _target_row(
-    axes: Axes, one: Json, y: float, found: tuple[float, float, float], narrow: bool
+    axes: Axes, one: Json, y: float, ratios: tuple[float, float, float], narrow: bool
 ) -> None:
     low, high = axes.get_xlim()
-    value, worst, best = (min(max(v, low), high) for v in found)
+    value, worst, best = (min(max(v, low), high) for v in ratios)
     colour, marker = (style.GREEN, "o") if one["met"] else (style.VERMILLION, "X")
-    if found[0] > high:
+    if ratios[0] > high:
         marker = ">"
     axes.plot([worst, best], [y, y], color=colour, linewidth=2.2, alpha=0.5, zorder=2)
     axes.plot(value, y, marker=marker, color=colour, markersize=7, markeredgecolor="white",
@@ -79,14 +79,14 @@ def _target_row(
 
 def _cases(run: Json) -> dict[str, list[Json]]:
     """Seconds of every way by case of the kernel, with as many threads as were used there."""
-    found: dict[str, dict[str, Json]] = {}
+    by_case: dict[str, dict[str, Json]] = {}
     for one in run["measured"]:
         if one["family"] == "kernel" and one["unit"] == "s" and "first call" not in one["what"]:
-            ways = found.setdefault(one["case"], {})
+            ways = by_case.setdefault(one["case"], {})
             if one["threads"] >= (ways.get(one["what"]) or one)["threads"]:
                 ways[one["what"]] = one
     # A case with fewer inputs of a slow way has nothing to stand beside.
-    return {case: list(ways.values()) for case, ways in found.items() if len(ways) > 1}
+    return {case: list(ways.values()) for case, ways in by_case.items() if len(ways) > 1}
 
 
 def ways(run: Json, narrow: bool) -> Figure:

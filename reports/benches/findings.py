@@ -26,7 +26,7 @@ class Measured:
         threads: how many worked.
         repeats: how many runs the median is of.
         first: seconds of the first call, loading and compiling included; None if not looked at.
-        target: what is asked for; None if nothing is.
+        target: the value to reach, or None.
         sense: "at least" or "at most" the target.
         note: what a reader must know besides.
     """
@@ -99,7 +99,7 @@ class Check:
         family: of benchmarks.
         what: the statement.
         holds: whether it was so.
-        found: what was seen.
+        found: what was observed.
     """
 
     family: str
@@ -125,7 +125,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Findings:
-    """What one family found."""
+    """Results of one family."""
 
     measured: tuple[Measured, ...] = ()
     curves: tuple[Curve, ...] = ()
@@ -166,10 +166,10 @@ class BenchRun:
 
     def summary(self) -> Json:
         """Everything, ready for JSON; `read` makes the run of it again."""
-        told = dataclasses.asdict(self)
-        for figure, one in zip(told["measured"], self.measured, strict=True):
+        content = dataclasses.asdict(self)
+        for figure, one in zip(content["measured"], self.measured, strict=True):
             figure["met"] = one.met
-        return {"form": FORM, **told}
+        return {"form": FORM, **content}
 
 
 def _record(kind: type, name: str, given: Any, ignored: frozenset[str] = frozenset()) -> Any:
@@ -215,9 +215,9 @@ def read(summary: Any) -> BenchRun:
     given = {key: value for key, value in summary.items() if key != "form"}
     run = _record(BenchRun, "the run", given)
     curves = []
-    for k, made in enumerate(_records(Curve, "curves", run.curves)):
-        series = _records(Series, f"curves[{k}].series", made.series)
-        curves.append(dataclasses.replace(made, series=series))
+    for k, curve in enumerate(_records(Curve, "curves", run.curves)):
+        series = _records(Series, f"curves[{k}].series", curve.series)
+        curves.append(dataclasses.replace(curve, series=series))
     return dataclasses.replace(
         run, measured=_records(Measured, "measured", run.measured, frozenset({"met"})),
         curves=tuple(curves), checks=_records(Check, "checks", run.checks),

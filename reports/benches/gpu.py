@@ -19,7 +19,7 @@ HALF = 0.5
 
 
 def run(setting: Setting) -> Findings:
-    """Measure on the device asked for, or say why not."""
+    """Measure on the given device, or say why not."""
     if torch.device(setting.device).type != "cuda":
         why = "no CUDA device is at hand"
         if torch.cuda.is_available():
@@ -30,16 +30,16 @@ def run(setting: Setting) -> Findings:
 
 def ceiling(device: torch.device) -> float:
     """Pairs a second if every lane did nothing but one product and one maximum a pair."""
-    told = torch.cuda.get_device_properties(device)
-    return told.multi_processor_count * LANES * clock(told) * 1e3 / 2
+    properties = torch.cuda.get_device_properties(device)
+    return properties.multi_processor_count * LANES * clock(properties) * 1e3 / 2
 
 
-def clock(told: Any) -> float:
+def clock(properties: Any) -> float:
     """Highest clock of a device in kHz; not every release of torch tells it."""
-    if (known := getattr(told, "clock_rate", 0)) > 0:
+    if (known := getattr(properties, "clock_rate", 0)) > 0:
         return float(known)
-    asked = ["nvidia-smi", "--query-gpu=clocks.max.sm", "--format=csv,noheader,nounits"]
-    lines = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    command = ["nvidia-smi", "--query-gpu=clocks.max.sm", "--format=csv,noheader,nounits"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return 1e3 * float(lines[0])
 
 
@@ -47,8 +47,8 @@ def on(setting: Setting, device: torch.device) -> Findings:
     """Race the kernel and torch in chunks on a device; any device will do."""
     side, rows = setting.size(16, 1024, 4096), setting.size(8, 256, 1024)
     wide = setting.size(24, 2752, 11008)
-    found = [_race(setting, device, side, width, rows) for width in (side, wide)]
-    measured, checks = zip(*((one.measured, one.checks) for one in found), strict=True)
+    races = [_race(setting, device, side, width, rows) for width in (side, wide)]
+    measured, checks = zip(*((one.measured, one.checks) for one in races), strict=True)
     return Findings(sum(measured, ()), checks=sum(checks, ()))
 
 
@@ -59,10 +59,10 @@ def _race(setting: Setting, device: torch.device, side: int, width: int, rows: i
     given = [Problem(*(getattr(one, f.name).to(device) for f in dataclasses.fields(one)))]
 
     def done(chunked: bool) -> list[torch.Tensor]:
-        found = maxima(given, chunked)
+        results = maxima(given, chunked)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return found
+        return results
 
     times = race({OURS: lambda: done(False), CHUNKS: lambda: done(True)}, setting.size(1, 5, 9))
     measured: list[Measured] = [

@@ -26,9 +26,9 @@ def run(setting: Setting) -> Findings:
         medians = []
         with threads(count):
             for size in counts:
-                found = _figures(setting, model, inputs[:size], which, count)
-                medians.append(found[-1].value)
-                measured += found if size == counts[-1] else ()
+                figures = _figures(setting, model, inputs[:size], which, count)
+                medians.append(figures[-1].value)
+                measured += figures if size == counts[-1] else ()
         curves.append(series(f"{count} thread{'s' if count > 1 else ''}", counts, medians))
     curve = Curve(
         FAMILY, "time-inputs", "inputs |S|", "s", tuple(curves),
@@ -56,11 +56,11 @@ def _figures(
     )
     case = f"LeNet-300-100, {len(inputs):,} inputs, {which}"
     extra = difference(times["calibrate"], times["bare forward pass"])
-    asked = len(inputs) == TARGET_INPUTS
+    aimed = len(inputs) == TARGET_INPUTS
     return [
         *(seconds(FAMILY, case, what, t, threads=count) for what, t in times.items()),
         figure(
             FAMILY, case, "sensitivity time: calibrate less forward", extra, "s", threads=count,
-            target=LIMIT if asked else None, sense="at most",
+            target=LIMIT if aimed else None, sense="at most",
         ),
     ]  # fmt: skip

@@ -47,11 +47,11 @@ def run(setting: Setting) -> Findings:
             top = ceiling.pairs_a_second(setting, count)
             name = f"LeNet-300-100, {rows} dense inputs"
             named = rows == NAMED_ROWS
-            measured += _case(setting, name, dense, count, top, checks, asked=named)
+            measured += _case(setting, name, dense, count, top, checks, aimed=named)
             name = f"LeNet-300-100, {rows} inputs, {which}"
             measured += _case(setting, name, sparse, count, top, checks)
-            for problem, name, asked in _single_layers(setting):
-                measured += _case(setting, name, [problem], count, top, checks, asked=asked)
+            for problem, name, aimed in _single_layers(setting):
+                measured += _case(setting, name, [problem], count, top, checks, aimed=aimed)
     measured += _python_loops(setting, dense, checks)
     compiled, skipped = _compilation(setting)
     return Findings((*measured, *compiled), (), tuple(checks), skipped)
@@ -75,9 +75,9 @@ def _case(
     count: int,
     top: float,
     checks: list[Check],
-    asked: bool = False,
+    aimed: bool = False,
 ) -> list[Measured]:
-    """Figures of one case; `asked` says that the issue has targets for it."""
+    """Figures of one case; `aimed`: whether it has targets."""
     quick = pairs(problems) < 2**30
     checks += _equal(case, count, problems)
     ours: Callable[[], object] = lambda: maxima(problems)  # noqa: E731
@@ -86,25 +86,25 @@ def _case(
         LOOP: lambda: references.numba_loop(problems, count),
     }
     times = race({OURS: ours, **rivals}, setting.size(1, 7, 15 if quick else 3), warm_ups=quick)
-    found = versus(FAMILY, case, times, OURS, threads=count)
-    if asked:
-        found = [
+    rows = versus(FAMILY, case, times, OURS, threads=count)
+    if aimed:
+        rows = [
             replace(one, target=FASTER) if one.what == f"times faster than {CHUNKS}" else one
-            for one in found
+            for one in rows
         ]
     # The issue asks for so much of two cores where every product has to be looked at.
-    wanted = DENSE_RATE if asked and count == 2 and len(problems) == 1 else None
-    return found + _rates(case, problems, times[OURS], count, top, wanted)
+    target = DENSE_RATE if aimed and count == 2 and len(problems) == 1 else None
+    return rows + _rates(case, problems, times[OURS], count, top, target)
 
 
 def _rates(
-    case: str, problems: list[Problem], timing: Timing, count: int, top: float, wanted: float | None
+    case: str, problems: list[Problem], timing: Timing, count: int, top: float, target: float | None
 ) -> list[Measured]:
     done = rate(pairs(problems), timing)
     share = rate(pairs(problems) / top, timing)
     note = "pairs decided: zeros and pairs that can raise nothing are passed over, so 1 is no limit"
     return [
-        figure(FAMILY, case, OURS, done, "pairs/s", threads=count, target=wanted),
+        figure(FAMILY, case, OURS, done, "pairs/s", threads=count, target=target),
         figure(
             FAMILY, case, "kernel over measured ceiling", share, "times", threads=count, note=note
         ),
@@ -113,14 +113,14 @@ def _rates(
 
 def _equal(case: str, count: int, problems: Sequence[Problem]) -> list[Check]:
     """The kernel's bits are those of torch in chunks, and of the compiled loop."""
-    found = []
+    checks = []
     few = [_first_rows(one) for one in problems]
-    want = maxima(few, chunked=True)
+    expected = maxima(few, chunked=True)
     for way, got in ((OURS, maxima(few)), (LOOP, references.numba_loop(few, count))):
-        bad = _unequal(got, want)
+        bad = _unequal(got, expected)
         what = f"{way} gives the bits of {CHUNKS}: {case}, {_threads(count)}"
-        found.append(same_bits(FAMILY, what, bad))
-    return found
+        checks.append(same_bits(FAMILY, what, bad))
+    return checks
 
 
 def _threads(count: int) -> str:
@@ -133,8 +133,8 @@ def _first_rows(one: Problem) -> Problem:
     return Problem(one.weight, one.inverse[:, :rows].contiguous(), one.activations[:rows])
 
 
-def _unequal(got: Sequence[Tensor], want: Sequence[Tensor]) -> int:
-    return sum(int((a != b).sum()) for a, b in zip(got, want, strict=True))
+def _unequal(got: Sequence[Tensor], expected: Sequence[Tensor]) -> int:
+    return sum(int((a != b).sum()) for a, b in zip(got, expected, strict=True))
 
 
 def _python_loops(
@@ -177,15 +177,15 @@ def _compilation(setting: Setting) -> tuple[list[Measured], tuple[Skipped, ...]]
     if setting.scale != "full":
         why = "a minute of compiling for nothing else; the full run has it"
         return [], (Skipped(FAMILY, "first call with nothing compiled yet", why),)
-    found = []
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         for what in ("first call, nothing compiled yet", "first call, compiled before"):
-            told = child("first", {"rows": 16}, environment={"NUMBA_CACHE_DIR": folder})
-            once = told["first"]
-            found.append(
+            answer = child("first", {"rows": 16}, environment={"NUMBA_CACHE_DIR": folder})
+            once = answer["first"]
+            rows.append(
                 Measured(
                     FAMILY, "LeNet-300-100, a new process", what, once, once, once, "s",
                     note="loading and compiling; one run, with imports done",
                 )
             )  # fmt: skip
-    return found, ()
+    return rows, ()

@@ -38,18 +38,18 @@ def _memory() -> str:
 
 def describe(device: str = "cpu") -> dict[str, str]:
     """Processor, memory, system, load and versions, by name."""
-    found = {
+    facts = {
         "processor": _processor(), "cores": str(cores()),
         "vector instructions": torch.backends.cpu.get_cpu_capability(), "memory": _memory(),
         "system": platform.platform(terse=True),
         "load when it began": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "-",
     }  # fmt: skip
     if torch.device(device).type == "cuda":
-        found["device"] = torch.cuda.get_device_name(device)
-    found["Python"] = platform.python_version()
+        facts["device"] = torch.cuda.get_device_name(device)
+    facts["Python"] = platform.python_version()
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            facts[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return facts

@@ -88,10 +88,18 @@ def difference(whole: Timing, part: Timing) -> Spread:
     return spread([a - b for a, b in zip(whole.runs, part.runs, strict=True)])
 
 
-def figure(family: str, case: str, what: str, found: Spread, unit: str, **more: Any) -> Measured:
+def figure(family: str, case: str, what: str, spread: Spread, unit: str, **more: Any) -> Measured:
     """A figure of a spread."""
     return Measured(
-        family, case, what, found.median, found.low, found.high, unit, repeats=found.repeats, **more
+        family,
+        case,
+        what,
+        spread.median,
+        spread.low,
+        spread.high,
+        unit,
+        repeats=spread.repeats,
+        **more,
     )
 
 
@@ -116,8 +124,8 @@ def versus(
 
 def same_bits(family: str, what: str, different: int) -> Check:
     """A check that two ways give the same sensitivities."""
-    found = "every sensitivity equal" if different == 0 else f"{different} sensitivities differ"
-    return Check(family, what, different == 0, found)
+    outcome = "every sensitivity equal" if different == 0 else f"{different} sensitivities differ"
+    return Check(family, what, different == 0, outcome)
 
 
 def rate(work: float, timing: Timing) -> Spread:

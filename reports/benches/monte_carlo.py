@@ -17,8 +17,8 @@ def run(setting: Setting) -> Findings:
         return Findings(skipped=skipped)
     copies, inputs = setting.size((2, 20), (100, 100), (1000, 1000))
     count, repeats = setting.threads[-1], setting.size(1, 1, 3)
-    few, found = max(1, copies // 10), []
-    told = {
+    few, rows = max(1, copies // 10), []
+    timings = {
         number: [
             child(
                 "coverage", {"copies": number, "inputs": inputs, "seed": setting.seed}, count
@@ -28,14 +28,14 @@ def run(setting: Setting) -> Findings:
         for number in (copies, few)
     }  # fmt: skip
     full = setting.scale == "full"
-    for number, runs in told.items():
+    for number, runs in timings.items():
         case = f"{number:,} copies of LeNet-300-100 on {inputs:,} inputs"
-        asked = full and number == copies
-        found += [
+        aimed = full and number == copies
+        rows += [
             figure(FAMILY, case, "time", spread([r["seconds"] for r in runs]), "s", threads=count,
-                   target=LIMIT if asked else None, sense="at most"),
+                   target=LIMIT if aimed else None, sense="at most"),
             figure(FAMILY, case, "peak extra memory", spread([r["mib"] for r in runs]), "MiB",
-                   threads=count, target=BOUND if asked else None, sense="at most",
-                   note="the bound is ours: the issue asks for bounded memory" if asked else ""),
+                   threads=count, target=BOUND if aimed else None, sense="at most",
+                   note="the bound is ours: the issue asks for bounded memory" if aimed else ""),
         ]  # fmt: skip
-    return Findings(tuple(found))
+    return Findings(tuple(rows))

@@ -43,10 +43,10 @@ def write_bench(summary: Json, folder: str | PathLike[str]) -> Path:
 
 def _cases(run: Json) -> dict[str, dict[str, list[Json]]]:
     """Figures by family and case, in the order of the run."""
-    found: dict[str, dict[str, list[Json]]] = {}
+    by_family: dict[str, dict[str, list[Json]]] = {}
     for one in run["measured"]:
-        found.setdefault(one["family"], {}).setdefault(one["case"], []).append(one)
-    return found
+        by_family.setdefault(one["family"], {}).setdefault(one["case"], []).append(one)
+    return by_family
 
 
 def _fill(summary: Json) -> Contents:
@@ -55,9 +55,9 @@ def _fill(summary: Json) -> Contents:
     data = plain.dump(summary)
     run = json.loads(data)
     here = {one["family"] for kind in ("measured", "checks", "skipped") for one in run[kind]}
-    told = words.headline(run)
+    sentences = words.headline(run)
     values = {
-        "run": run, "told": told, "cases": _cases(run),
+        "run": run, "sentences": sentences, "cases": _cases(run),
         "families": [(name, *text) for name, text in words.FAMILIES.items() if name in here],
     }  # fmt: skip
     filters = {
@@ -65,7 +65,7 @@ def _fill(summary: Json) -> Contents:
         "threads": words.threads,
     }  # fmt: skip
     briefing = {
-        "headline": " ".join(told[:1]), "date": run["date"],
+        "headline": " ".join(sentences[:1]), "date": run["date"],
         "processor": run["machine"].get("processor", "unknown"),
         "violated": any(not check["holds"] for check in run["checks"]),
     }  # fmt: skip

@@ -75,18 +75,18 @@ def _beside(setting: Setting) -> tuple[list[Measured], Check]:
     size = np.abs(weight) @ rows.T
     shares = [np.abs(w) * rows / z[:, None] for w, z in zip(weight, size, strict=True)]
     scores = np.array([share.max(axis=0) for share in shares])
-    found: dict[str, Float] = {}
+    rates: dict[str, Float] = {}
 
     def compiled() -> None:
-        found[OURS] = sipp_theory.tail_rate(weight, rows, scores, EPS, DELTA)
+        rates[OURS] = sipp_theory.tail_rate(weight, rows, scores, EPS, DELTA)
 
     def plain() -> None:
         each = zip(weight, scores, strict=True)
-        found[THEIRS] = np.array([numpy_rate(w, rows, s, EPS, DELTA) for w, s in each])
+        rates[THEIRS] = np.array([numpy_rate(w, rows, s, EPS, DELTA) for w, s in each])
 
     times = race({OURS: compiled, THEIRS: plain}, setting.size(1, 1, 3))
     case = f"{out} neurons of {fan_in:,} weights at {n} inputs, SP-11"
-    gap = float(np.abs(found[OURS] / found[THEIRS] - 1).max())
+    gap = float(np.abs(rates[OURS] / rates[THEIRS] - 1).max())
     return [
         *(seconds(FAMILY, case, way, t, threads=1) for way, t in times.items()),
         figure(FAMILY, case, f"times faster than {THEIRS}", ratio(times[THEIRS], times[OURS]),

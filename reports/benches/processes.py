@@ -19,10 +19,10 @@ def run(setting: Setting) -> Findings:
     """Prune LeNet-300-100 by gloo groups of each size, one thread a process."""
     inputs, repeats = setting.size(300, 4096, 60_000), setting.size(1, 3, 5)
     sizes = setting.size(SIZES[:2], SIZES, SIZES)
-    asked = {"inputs": inputs, "repeats": repeats, "seed": setting.seed}
-    told = {size: together(size, asked) for size in sizes}
+    options = {"inputs": inputs, "repeats": repeats, "seed": setting.seed}
+    answers = {size: together(size, options) for size in sizes}
     measured, medians = [], []
-    for size, ranks in told.items():
+    for size, ranks in answers.items():
         # A round is over when its slowest process is.
         rounds = spread([max(times) for times in zip(*(r["seconds"] for r in ranks), strict=True)])
         medians.append(rounds.median)
@@ -31,7 +31,7 @@ def run(setting: Setting) -> Findings:
         what = f"prune, {size} process{'es' if size > 1 else ''}"
         measured.append(figure(FAMILY, case, what, rounds, "s", threads=size, note=note))
     fixed = f"{inputs:,} inputs, gloo, one thread each, {cores()} cores"
-    peaks = [max(each["mib"] for each in told[size]) for size in sizes]
+    peaks = [max(each["mib"] for each in answers[size]) for size in sizes]
     curves = (
         Curve(
             FAMILY, "time-processes", "processes", "s", (series("prune", sizes, medians),), fixed
@@ -41,13 +41,13 @@ def run(setting: Setting) -> Findings:
             f"the most that one process adds; {fixed}",
         ),
     )  # fmt: skip
-    return Findings(tuple(measured), curves, (_same_bytes(told),))
+    return Findings(tuple(measured), curves, (_same_bytes(answers),))
 
 
-def together(size: int, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """What each rank of a group found."""
+def together(size: int, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The result of each rank of a group."""
     with tempfile.TemporaryDirectory() as folder:
-        tasks = [asked | {"folder": folder, "size": size, "rank": rank} for rank in range(size)]
+        tasks = [options | {"folder": folder, "size": size, "rank": rank} for rank in range(size)]
         started = [start("rank", task) for task in tasks]
         try:
             return [finish(process, f"rank of {size}") for process in started]
@@ -58,9 +58,13 @@ def together(size: int, asked: dict[str, Any]) -> list[dict[str, Any]]:
                     process.communicate()
 
 
-def _same_bytes(told: dict[int, list[dict[str, Any]]]) -> Check:
-    found = {size: {b for rank in ranks for b in rank["bytes"]} for size, ranks in told.items()}
-    same = len(set().union(*found.values())) == 1
-    words = "; ".join(f"{size}: {', '.join(sorted(b[:8] for b in d))}" for size, d in found.items())
-    sizes = ", ".join(map(str, told))
+def _same_bytes(answers: dict[int, list[dict[str, Any]]]) -> Check:
+    digests = {
+        size: {b for rank in ranks for b in rank["bytes"]} for size, ranks in answers.items()
+    }
+    same = len(set().union(*digests.values())) == 1
+    words = "; ".join(
+        f"{size}: {', '.join(sorted(b[:8] for b in d))}" for size, d in digests.items()
+    )
+    sizes = ", ".join(map(str, answers))
     return Check(FAMILY, f"{sizes} processes save the same bytes", same, f"sha256 by size: {words}")

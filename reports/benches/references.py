@@ -34,7 +34,7 @@ def _plain_loop(weight, inverse, activations, maximum, low, high):  # pyright: i
 
 def numba_loop(problems: Sequence[Problem], threads: int) -> list[Tensor]:
     """Neurons shared out to threads, each a plain compiled loop over its products."""
-    found = []
+    maxima = []
     for one in problems:
         maximum = torch.zeros_like(one.weight)
         given = [t.numpy() for t in (one.weight, one.inverse, one.activations, maximum)]
@@ -47,13 +47,13 @@ def numba_loop(problems: Sequence[Problem], threads: int) -> list[Tensor]:
                 for a, b in pairwise(cuts)
             ]
         )
-        found.append(maximum)
-    return found
+        maxima.append(maximum)
+    return maxima
 
 
 def by_neuron(problems: Sequence[Problem]) -> list[Tensor]:
     """A Python loop over neurons, all inputs at once: shares of both signs, the larger kept."""
-    found = []
+    maxima = []
     for one in problems:
         maximum = torch.zeros_like(one.weight)
         parts = (one.weight.clamp(min=0), (-one.weight).clamp(min=0))
@@ -63,17 +63,17 @@ def by_neuron(problems: Sequence[Problem]) -> list[Tensor]:
                 for part, inverse in zip(parts, one.inverse, strict=True)
             )
             maximum[i] = torch.maximum(plus, minus).amax(dim=0)
-        found.append(maximum)
-    return found
+        maxima.append(maximum)
+    return maxima
 
 
 def by_input(problems: Sequence[Problem]) -> list[Tensor]:
     """One input at a time, and for each a Python loop over neurons, as the authors' code runs."""
-    found = []
+    maxima = []
     for one in problems:
         maximum = torch.zeros_like(one.weight)
         for x in range(len(one.activations)):
             row = Problem(one.weight, one.inverse[:, x : x + 1], one.activations[x : x + 1])
             maximum = torch.maximum(maximum, by_neuron([row])[0])
-        found.append(maximum)
-    return found
+        maxima.append(maximum)
+    return maxima

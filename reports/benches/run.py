@@ -83,21 +83,21 @@ def bench(
     setting = _setting(scale, only, seed, fspath(data_dir), device, threads)
     names = [name for name in FAMILIES if name in only or not only]
     date, described = datetime.now(UTC).isoformat(timespec="seconds"), machine.describe(device)
-    found, taken = [], {}
+    findings, taken = [], {}
     for done, name in enumerate(names):
         if progress is not None:
             progress(done, len(names), name)
         began = time.perf_counter()
-        found.append(FAMILIES[name](setting))
+        findings.append(FAMILIES[name](setting))
         taken[name] = time.perf_counter() - began
     if progress is not None:
         progress(len(names), len(names), "done")
     return BenchRun(
         scale=scale, seed=seed, date=date, machine=described, families=taken,
-        measured=tuple(one for f in found for one in f.measured),
-        curves=tuple(one for f in found for one in f.curves),
-        checks=tuple(one for f in found for one in f.checks),
-        skipped=tuple(one for f in found for one in f.skipped),
+        measured=tuple(one for f in findings for one in f.measured),
+        curves=tuple(one for f in findings for one in f.curves),
+        checks=tuple(one for f in findings for one in f.checks),
+        skipped=tuple(one for f in findings for one in f.skipped),
     )  # fmt: skip
 
 

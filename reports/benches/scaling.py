@@ -35,13 +35,13 @@ def _pruning(setting: Setting, axis: str) -> tuple[Curve, Curve]:
     grows = grows if axis == "weights" else setting.size((1, 2), (1, 4, 16), (1, 4, 16, 64))
     seconds, memory = list[Series](), list[Series]()
     for method in METHODS:
-        told = [
+        answers = [
             child("whole", usual | {"method": method, "width" if axis == "weights" else axis: size})
             for size in grows
         ]
-        places = [each["weights"] for each in told] if axis == "weights" else list(grows)
-        seconds.append(series(method, places, [each["seconds"] for each in told]))
-        memory.append(series(method, places, [each["mib"] for each in told]))
+        places = [each["weights"] for each in answers] if axis == "weights" else list(grows)
+        seconds.append(series(method, places, [each["seconds"] for each in answers]))
+        memory.append(series(method, places, [each["mib"] for each in answers]))
     fixed = f"{usual['layers']} square layers, {usual['inputs']} inputs, one thread"
     named = {"weights": "weights", "rows": "rows (tokens, patches) an input"}[axis]
     return (

@@ -37,10 +37,10 @@ def run(setting: Setting) -> Findings:
         [(512, 1376, 6), (1024, 2752, 6), (2048, 5504, 19)],
     )
     inputs = setting.size(1, 2, 4)
-    asked = [_asked(case, inputs, setting) for case in cases]
-    told = [child("sharded", each, setting.threads[-1], patience=PATIENCE) for each in asked]
+    options = [_options(case, inputs, setting) for case in cases]
+    answers = [child("sharded", each, setting.threads[-1], patience=PATIENCE) for each in options]
     measured: list[Measured] = []
-    for case, each in zip(cases, told, strict=True):
+    for case, each in zip(cases, answers, strict=True):
         name = f"{each['weights'] / 1e6:,.0f} M weights in bfloat16, {case[2]} blocks"
         large = each["weights"] > 9e8
         goal: dict[str, Any] = {"target": LIMIT * 1024, "sense": "at most"} if large else {}
@@ -56,7 +56,7 @@ def run(setting: Setting) -> Findings:
     curves = list[Curve]()
     if len(cases) > 1:
         sizes = [weights(*case) for case in cases]
-        seconds, memory = ([each[key] for each in told] for key in ("seconds", "mib"))
+        seconds, memory = ([each[key] for each in answers] for key in ("seconds", "mib"))
         blocks = [size / case[2] for size, case in zip(sizes, cases, strict=True)]
         tokens = f"{inputs * LENGTH} tokens"
         curves = [
@@ -64,11 +64,11 @@ def run(setting: Setting) -> Findings:
             Curve(FAMILY, "sharded-memory", "weights of a block", "MiB",
                   (series(tokens, blocks, memory),), ""),
         ]  # fmt: skip
-        measured += _estimates(cases[-1], told[-1] | {"rows": inputs * LENGTH}, setting)
+        measured += _estimates(cases[-1], answers[-1] | {"rows": inputs * LENGTH}, setting)
     return Findings(tuple(measured), tuple(curves))
 
 
-def _asked(case: tuple[int, int, int], inputs: int, setting: Setting) -> dict[str, Any]:
+def _options(case: tuple[int, int, int], inputs: int, setting: Setting) -> dict[str, Any]:
     width, inner, blocks = case
     return {
         "width": width, "inner": inner, "blocks": blocks, "seed": setting.seed,
@@ -77,15 +77,15 @@ def _asked(case: tuple[int, int, int], inputs: int, setting: Setting) -> dict[st
 
 
 def _estimates(
-    case: tuple[int, int, int], told: dict[str, Any], setting: Setting
+    case: tuple[int, int, int], answer: dict[str, Any], setting: Setting
 ) -> list[Measured]:
     """What networks that are not here would take: time by weights, memory by weights of a block."""
     own, block = weights(*case), weights(*case) / case[2]
     measured, best = [], pairs_a_second(setting, setting.threads[-1])
-    rows = told["rows"]
+    rows = answer["rows"]
     for name, sizes in PAPER.items():
-        seconds = told["seconds"] * weights(*sizes) / own
-        memory = told["mib"] * (weights(*sizes) / sizes[2]) / block
+        seconds = answer["seconds"] * weights(*sizes) / own
+        memory = answer["mib"] * (weights(*sizes) / sizes[2]) / block
         least = weights(*sizes) * rows / best
         note = f"by proportion from {own / 1e6:,.0f} M weights and as many tokens; not run"
         limit = (

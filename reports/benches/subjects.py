@@ -18,7 +18,7 @@ LIT = 0.19  # share of MNIST's pixels above 0
 
 @dataclass(frozen=True)
 class Setting:
-    """How a run is asked for.
+    """Settings of a run.
 
     Attributes:
         scale: "full", "quick", or "tiny" for tests.
@@ -87,13 +87,13 @@ def lenet(setting: Setting) -> nn.Module:
 
 def through(model: nn.Module, inputs: Tensor) -> list[Problem]:
     """The kernel's operands for every Linear layer of a plain stack."""
-    found, x = [], inputs
+    problems, x = [], inputs
     with torch.no_grad():
         for module in model.children():
             if isinstance(module, nn.Linear):
-                found.append(problem(module.weight.detach(), x))
+                problems.append(problem(module.weight.detach(), x))
             x = module(x)
-    return found
+    return problems
 
 
 def digits(setting: Setting, count: int) -> tuple[Tensor, str]:
@@ -113,12 +113,12 @@ def digits(setting: Setting, count: int) -> tuple[Tensor, str]:
 def maxima(problems: list[Problem], chunked: bool = False) -> list[Tensor]:
     """Sensitivities of all layers by the kernel, or by torch in chunks."""
     way = kernel.maxima_in_chunks if chunked else kernel.update_maxima
-    found = []
+    maxima_of = []
     for one in problems:
         acc = kernel.new_accumulator(one.weight, support=False)
         way(acc, one.weight, one.inverse, one.activations, None)
-        found.append(acc.maximum)
-    return found
+        maxima_of.append(acc.maximum)
+    return maxima_of
 
 
 def pairs(problems: list[Problem]) -> int:

@@ -23,23 +23,23 @@ WORSE = 1e-5
 def run(setting: Setting) -> Findings:
     """Trim one layer by both."""
     program, case = _layer(setting)
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     ways = {
-        OURS: lambda: found.update({OURS: _joined(program)}),
-        PLAIN: lambda: found.update({PLAIN: plain(program)}),
+        OURS: lambda: weights.update({OURS: _joined(program)}),
+        PLAIN: lambda: weights.update({PLAIN: plain(program)}),
     }
     with threads(1):
         times = race(ways, setting.size(1, 1, 2), warm_ups=0)
     named = len(program.inputs) == NAMED_ROWS
-    least, theirs = (objective(program, found[name]) for name in (OURS, PLAIN))
-    inside, above = violations(program, found[PLAIN])
+    least, theirs = (objective(program, weights[name]) for name in (OURS, PLAIN))
+    inside, above = violations(program, weights[PLAIN])
     note = (
         f"which ends {inside / program.eps - 1:.0e} of the radius outside the ball and "
         f"{above / float(program.targets.norm()):.0e} of ||Y|| above its ceilings"
     )
     check = Check(
         FAMILY, f"{case}: feasible, and no worse than {PLAIN}",
-        feasible(program, found[OURS]) and least <= theirs * (1 + WORSE),
+        feasible(program, weights[OURS]) and least <= theirs * (1 + WORSE),
         f"objectives {least!r} and {theirs!r}",
     )  # fmt: skip
     target = FASTER if named else None
@@ -72,8 +72,12 @@ def _layer(setting: Setting) -> tuple[Program, str]:
 
 
 def _joined(program: Program) -> Tensor:
-    found = solve(program)
-    return found.weight if found.bias is None else torch.cat([found.weight, found.bias[:, None]], 1)
+    solution = solve(program)
+    return (
+        solution.weight
+        if solution.bias is None
+        else torch.cat([solution.weight, solution.bias[:, None]], 1)
+    )
 
 
 def plain(program: Program) -> Tensor:
@@ -85,12 +89,12 @@ def plain(program: Program) -> Tensor:
     gram = x @ x.T
     scale = 0.3 * float(gram.max()) ** 0.5
     x, eps = x / scale, program.eps / scale
-    wanted, ceilings = program.targets / scale, program.ceilings / scale
+    targets, ceilings = program.targets / scale, program.ceilings / scale
     factor = torch.linalg.cholesky(gram / scale**2 + torch.eye(len(x), dtype=x.dtype))
     sparse = dense = sparse_dual = torch.zeros_like(program.start)
-    output_dual = torch.zeros_like(wanted)
+    output_dual = torch.zeros_like(targets)
     for _ in range(MOST):
-        outputs = _projected(dense @ x - output_dual, wanted, ceilings, inside, eps)
+        outputs = _projected(dense @ x - output_dual, targets, ceilings, inside, eps)
         moved = dense - sparse_dual
         sparse = moved - moved.clamp(-1 / PENALTY, 1 / PENALTY)
         before = dense
@@ -104,9 +108,9 @@ def plain(program: Program) -> Tensor:
 
 
 def _projected(
-    values: Tensor, wanted: Tensor, ceilings: Tensor, inside: Tensor, eps: float
+    values: Tensor, targets: Tensor, ceilings: Tensor, inside: Tensor, eps: float
 ) -> Tensor:
     """Nearest outputs inside the ball and below the ceilings."""
-    off = torch.where(inside, values - wanted, 0.0)
+    off = torch.where(inside, values - targets, 0.0)
     off = off * (eps / max(float(off.norm()), eps))
-    return torch.where(inside, wanted + off, torch.minimum(values, ceilings))
+    return torch.where(inside, targets + off, torch.minimum(values, ceilings))

@@ -85,16 +85,16 @@ def power(exponent: float | None, axis: str) -> str:
     """
     if exponent is None:
         return "no growth could be fitted"
-    told = f"(power {exponent:.2f})".replace("-", "−")
+    law = f"(power {exponent:.2f})".replace("-", "−")
     if exponent < -0.15:
-        return f"falls with {axis} {told}"
+        return f"falls with {axis} {law}"
     if exponent < 0.15:
-        return f"hardly grows with {axis} {told}"
+        return f"hardly grows with {axis} {law}"
     if exponent < 0.85:
-        return f"grows more slowly than {axis} {told}"
+        return f"grows more slowly than {axis} {law}"
     if exponent <= 1.15:
-        return f"grows in proportion to {axis} {told}"
-    return f"grows faster than {axis} {told}"
+        return f"grows in proportion to {axis} {law}"
+    return f"grows faster than {axis} {law}"
 
 
 def growth(curve: Json) -> str:
@@ -113,15 +113,15 @@ def headline(run: Json) -> list[str]:
     aimed = [one for one in run["measured"] if one["met"] is not None]
     missed = [one for one in aimed if not one["met"]]
     broken = [check for check in run["checks"] if not check["holds"]]
-    told = [f"{count(len(aimed) - len(missed))} of {count(len(aimed))} targets are met."]
-    told += [
+    sentences = [f"{count(len(aimed) - len(missed))} of {count(len(aimed))} targets are met."]
+    sentences += [
         f"Missed: {one['what']}, {one['case']}, {threads(one)}: "
         f"{amount(one['value'], one['unit'])}, asked for {goal(one)}."
         for one in missed
     ]
     if broken:
-        return [*told, *(f"Violated: {c['what']}: {c['found']}." for c in broken)]
-    return [*told, f"All {count(len(run['checks']))} checks of correctness hold."]
+        return [*sentences, *(f"Violated: {c['what']}: {c['found']}." for c in broken)]
+    return [*sentences, f"All {count(len(run['checks']))} checks of correctness hold."]
 
 
 def threads(one: Json) -> str:

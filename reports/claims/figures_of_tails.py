@@ -35,17 +35,17 @@ def power(value: float, _: float) -> str:
 
 def tails_of(summary: Json) -> list[tuple[str, Mapping[str, list[float]]]]:
     """Title and series of each piece of evidence on an assumption that has a tail to show."""
-    found = [
+    tails = [
         (claim["id"], evidence["check"].rpartition(".")[2].replace("_", " "), evidence["series"])
         for claim in summary["claims"]
         if family(claim) == "A"
         for evidence in claim["evidence"]
         if _points(evidence["series"], TAIL)
     ]
-    twice = Counter((claim, what) for claim, what, _ in found)
+    twice = Counter((claim, what) for claim, what, _ in tails)
     return [
         (f"{claim}, {what}" + (f" ({index})" if twice[claim, what] > 1 else ""), series)
-        for index, (claim, what, series) in enumerate(found, 1)
+        for index, (claim, what, series) in enumerate(tails, 1)
     ]
 
 
@@ -62,9 +62,9 @@ def _drawable(value: Any) -> bool:
 
 def tails(summary: Json, narrow: bool) -> Figure:
     """Draw each tail on log-log axes, beside the heaviest that its assumption allows."""
-    found = tails_of(summary)
-    columns = 1 if narrow else min(2, len(found))
-    rows = -(-len(found) // columns)
+    charts = tails_of(summary)
+    columns = 1 if narrow else min(2, len(charts))
+    rows = -(-len(charts) // columns)
     width = NARROW if narrow else (WIDE if columns == 2 else 6.4)
     height = 3.5 * rows
     figure = Figure(figsize=(width, height))
@@ -74,10 +74,10 @@ def tails(summary: Json, narrow: bool) -> Figure:
         hspace=0.42, wspace=0.26,
     )  # fmt: skip
     panels = list(grid.flat)
-    for axes, (title, series) in zip(panels, found, strict=False):
+    for axes, (title, series) in zip(panels, charts, strict=False):
         _tail_panel(axes, series)
         axes.set_title(title, fontsize=9.5)
-    for axes in panels[len(found) :]:
+    for axes in panels[len(charts) :]:
         axes.set_visible(False)
     return figure
 

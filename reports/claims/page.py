@@ -62,9 +62,9 @@ def _fill(given: Json) -> Contents:
     known, brief = {claim["id"] for claim in summary["claims"]}, briefing(summary)
     families = dict.fromkeys(map(family, summary["claims"]))
     values = {
-        "s": summary, "told": brief, "statuses": STATUSES, "looks": style.STATUS, "kinds": KINDS,
+        "s": summary, "briefing": brief, "statuses": STATUSES, "looks": style.STATUS,
         "families": [(name, FAMILIES.get(name, name)) for name in families], "known": known,
-        "users": _users(summary),
+        "users": _users(summary), "kinds": KINDS,
     }  # fmt: skip
     filters = {
         "prose": prose,

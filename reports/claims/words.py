@@ -1,4 +1,4 @@
-"""What the ledger found, in sentences that are computed from its summary."""
+"""The results of the ledger, in sentences that are computed from its summary."""
 
 from __future__ import annotations
 
@@ -120,10 +120,9 @@ def _looseness(summary: Json) -> list[str]:
     )
     loose = [claim for claim in sized if not _ours(claim) and _largest(claim) > 2]
     if loose:
-        told = [f"{_named(claim)} at {_times(claim)}" for claim in loose[: -_LOOSEST - 1 : -1]]
-        text += (
-            f" The loosest of the literature {'is' if len(told) == 1 else 'are'} {listed(told)}."
-        )
+        loosest = [f"{_named(claim)} at {_times(claim)}" for claim in loose[: -_LOOSEST - 1 : -1]]
+        named = listed(loosest)
+        text += f" The loosest of the literature {'is' if len(loosest) == 1 else 'are'} {named}."
     close = sum(_largest(claim) <= 2 for claim in sized)
     return [
         text,
@@ -160,12 +159,12 @@ def _assumed(summary: Json) -> list[str]:
 
 def _where(assumption: Json) -> str:
     """The data of the networks on which it was refuted, by what the evidence names."""
-    told = " ".join(
+    text = " ".join(
         f"{e['check']} {e['says']} {e['found']} {e['counterexample']}".lower()
         for e in assumption["evidence"]
         if e["outcome"] == "refuted"
     )
-    names = [name for word, name in _DATA.items() if word in told]
+    names = [name for word, name in _DATA.items() if word in text]
     return f"a real network (trained on {listed(names)})" if names else "a real network"
 
 
@@ -180,11 +179,11 @@ def _replacements(summary: Json) -> list[str]:
             replaced.setdefault(better["id"], []).append(claim)
     if not replaced:
         return []
-    told = [
+    pairs = [
         f"instead of {_ids(old)} use {_sized(known[new])}"
         for new, old in list(replaced.items())[:_REPLACED]
     ]
-    return [f"For the same question there is better: {'; '.join(told)}."]
+    return [f"For the same question there is better: {'; '.join(pairs)}."]
 
 
 def _best(claim: Json, known: dict[str, Json]) -> Json | None:

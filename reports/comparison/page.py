@@ -88,25 +88,25 @@ def _chart(curves: list[Json]) -> Json | None:
 
 def _worst(certificate: Json) -> Json | None:
     """The group with the largest certified drop, or share, of those that are not too small."""
-    told = [group for group in certificate.get("groups") or () if not group["too_small"]]
+    decided = [group for group in certificate.get("groups") or () if not group["too_small"]]
 
     def badness(group: Json) -> tuple[float, float, float]:
         accuracy = group.get("accuracy")
         return (accuracy["drop"] if accuracy else 0.0), float(group["delta"]), float(group["eps"])
 
-    return max(told, key=badness, default=None)
+    return max(decided, key=badness, default=None)
 
 
 def _row(network: Saved) -> Json:
-    said = network.certificate or {}
+    certificate = network.certificate or {}
     return {
         "network": network,
         "dense": network.multiply_adds("weights"),
         "sparse": network.multiply_adds("nonzero"),
-        "certificate": said,
-        "accuracy": said.get("accuracy"),
-        "worst": _worst(said),
-        "small": [g["name"] for g in said.get("groups") or () if g["too_small"]],
+        "certificate": certificate,
+        "accuracy": certificate.get("accuracy"),
+        "worst": _worst(certificate),
+        "small": [g["name"] for g in certificate.get("groups") or () if g["too_small"]],
     }
 
 

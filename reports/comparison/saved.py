@@ -138,7 +138,7 @@ def read_saved(path: Path) -> Saved:
         method, layers = _ours(known["sipp"], where)
     else:
         method, layers = None, _foreign(content, where)
-    told = _beside(path, "certificate" in known)
+    beside = _beside(path, "certificate" in known)
     return Saved(
         name=path.name.removesuffix(".safetensors"),
         method=method,
@@ -146,6 +146,6 @@ def read_saved(path: Path) -> Saved:
         weights=sum(layer["weights"] for layer in layers),
         nonzero=sum(layer["nonzero"] for layer in layers),
         layers=layers,
-        certificate=None if told is None else told.certificate,
-        edited=told is not None and bool(sealed(told)),
+        certificate=None if beside is None else beside.certificate,
+        edited=beside is not None and bool(sealed(beside)),
     )

@@ -46,10 +46,10 @@ def read(summary: Any, content: bytes) -> Generalization:
 
 
 def _agree(facts: Json, content: bytes) -> None:
-    found = hashlib.sha256(content).hexdigest()
-    if found != facts["file"]["sha256"]:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != facts["file"]["sha256"]:
         raise ValueError(
-            f"the network beside it has sha256 {found[:12]}..., its numbers are of one with "
+            f"the network beside it has sha256 {digest[:12]}..., its numbers are of one with "
             f"{facts['file']['sha256'][:12]}...; put the files of one run side by side"
         )
     if str(named_in(content)) != facts["net"]:
@@ -104,8 +104,8 @@ def load(folder: str | Path | None = None) -> list[Generalization]:
         if not place.is_dir():
             raise FileNotFoundError(2, "no such folder of generalization results", str(place))
     there = {item.name: item for item in place.iterdir()}
-    found = [_pair(name, there) for name in sorted(there) if name.endswith((NUMBERS, NETWORK))]
-    results = [one for one in found if one is not None]
+    pairs = [_pair(name, there) for name in sorted(there) if name.endswith((NUMBERS, NETWORK))]
+    results = [one for one in pairs if one is not None]
     return sorted(results, key=lambda one: (one.facts["data"] == "digits", one.bound))
 
 

@@ -42,38 +42,38 @@ def margin_facts(scores: Float, targets: Tensor) -> Json:
 
     Claim: GN-1.
     """
-    found = sipp_theory.margins(scores, targets.cpu().numpy())
+    margins = sipp_theory.margins(scores, targets.cpu().numpy())
     shares = np.linspace(0.01, 1.0, 100)
     return {
         "shares": shares.tolist(),
-        "quantiles": sipp_theory.margin_quantiles(found, shares).tolist(),
-        "error": float(sipp_theory.margin_loss(found, 0.0)),
+        "quantiles": sipp_theory.margin_quantiles(margins, shares).tolist(),
+        "error": float(sipp_theory.margin_loss(margins, 0.0)),
         "largest_output": float(np.linalg.norm(scores, axis=1).max()),
     }
 
 
-def _tried(found: Float) -> Float:
+def _tried(margins: Float) -> Float:
     """Values of gamma to try: quantiles of the margins, above 0."""
-    gammas = np.unique(sipp_theory.margin_quantiles(found, SHARES))
+    gammas = np.unique(sipp_theory.margin_quantiles(margins, SHARES))
     return gammas[gammas > 0]
 
 
 def compression(
-    model: nn.Module, wanted: Float, dataset: Dataset, keeps: Sequence[float], delta: float,
+    model: nn.Module, scores: Float, dataset: Dataset, keeps: Sequence[float], delta: float,
     seed: int,
 ) -> list[Json]:  # fmt: skip
     """GN-1 of the trained network, pruned and rounded, not trained again.
 
     Claim: GN-1. Source: [AR] arXiv 1802.05296, Theorem 2.1.
     """
-    found = sipp_theory.margins(wanted, dataset.train_targets.numpy())
-    gammas, rows = _tried(found), []
+    margins = sipp_theory.margins(scores, dataset.train_targets.numpy())
+    gammas, rows = _tried(margins), []
     for keep in keeps:
         small = _rounded(model, dataset, keep, seed)
-        off = np.abs(exact_scores(small, dataset.train_inputs).numpy() - wanted).max(axis=1)
+        off = np.abs(exact_scores(small, dataset.train_inputs).numpy() - scores).max(axis=1)
         tensors = list(small.parameters())
         places = sum(p.numel() for p in tensors)
-        losses = sipp_theory.margin_loss(found, gammas)
+        losses = sipp_theory.margin_loss(margins, gammas)
         exceptions = (off[:, None] > gammas / 2).mean(axis=0)
         best = int(np.argmin(losses + exceptions)) if len(gammas) else 0
         given = {
@@ -82,7 +82,7 @@ def compression(
             "parameters": sum(int(p.count_nonzero()) for p in tensors),
             # A parameter is a place and a value there; both were chosen on the data.
             "levels": places * (LEVELS - 1),
-            "n": len(wanted),
+            "n": len(scores),
             "delta": delta,
             # A list for each number of parameters, each tensor's step, and each variant of the
             # rules. What keep decides is that number, so it costs nothing more.
@@ -114,7 +114,7 @@ def corenet(model: nn.Module, scores: Float, dataset: Dataset, delta: float, see
     eta, eta_star = widths(model)
     count = min(calibration_count(model, delta), MOST_INPUTS, len(dataset.train_inputs))
     stats = sipp_core.calibrate(model, shuffled(dataset.train_inputs, count, seed)[0])
-    found = sipp_theory.margins(scores, dataset.train_targets.numpy())
+    margins = sipp_theory.margins(scores, dataset.train_targets.numpy())
     n = len(scores)
     hats = [
         float(sipp_theory.delta_hat(layer.cancellation.cpu().numpy(), eta, eta_star, delta))
@@ -125,11 +125,11 @@ def corenet(model: nn.Module, scores: Float, dataset: Dataset, delta: float, see
     tried = [
         sipp_theory.corenet_generalization(
             totals, hats, largest_output=float(np.linalg.norm(scores, axis=1).max()),
-            gamma=float(gamma), margin_loss=float(sipp_theory.margin_loss(found, gamma)), n=n,
+            gamma=float(gamma), margin_loss=float(sipp_theory.margin_loss(margins, gamma)), n=n,
             weights=weights, biases=sum(p.numel() for p in model.parameters()) - weights,
             delta=delta, failure=0.5 / n, eta=eta, eta_star=eta_star, choices=VARIANTS,
         )
-        for gamma in _tried(found)
+        for gamma in _tried(margins)
     ]  # fmt: skip
     if not tried:
         return {"refused": "no margin is above 0: the network errs on half of the points"}

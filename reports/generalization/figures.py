@@ -59,8 +59,8 @@ def budget(facts: Json, narrow: bool) -> Figure:
             axes.barh(y, bits, left=start, color=colour, hatch=hatch, edgecolor="white",
                       linewidth=0.4, height=0.72)  # fmt: skip
             start += bits
-        told = f"{start:,.0f}" if start >= 10 else f"{start:.1f}"
-        axes.annotate(told, (start, y), textcoords="offset points", xytext=(4, 0), va="center",
+        label = f"{start:,.0f}" if start >= 10 else f"{start:.1f}"
+        axes.annotate(label, (start, y), textcoords="offset points", xytext=(4, 0), va="center",
                       fontsize=8)  # fmt: skip
     axes.set_yticks(range(len(rows)), list(rows), fontsize=8.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)

@@ -48,8 +48,8 @@ def by_n(facts: Json, narrow: bool) -> Figure:
               color=style.SOFT, va="bottom", ha="right")  # fmt: skip
     axes.set_ylim(0, 1.1)
     # On a phone, three labels within a factor of three run into one another.
-    told = [n for k, n in enumerate(sizes) if not (narrow and k and n < 1.9 * sizes[k - 1])]
-    axes.set_xticks(told, [f"{n / 1000:.3g}k" if n >= 1000 else str(n) for n in told])
+    ticks = [n for k, n in enumerate(sizes) if not (narrow and k and n < 1.9 * sizes[k - 1])]
+    axes.set_xticks(ticks, [f"{n / 1000:.3g}k" if n >= 1000 else str(n) for n in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(percent_tick)
@@ -69,8 +69,8 @@ def _by_n_alt(facts: Json) -> str:
 def margins(facts: Json, narrow: bool) -> Figure:
     """Draw the distribution of margins of the network in the file."""
     figure, axes = _single(narrow, 3.1, 0.15 if narrow else 0.075, 0.55)
-    found = facts["margins"]
-    axes.plot(found["quantiles"], found["shares"], color=style.BLUE, drawstyle="steps-post")
+    curve = facts["margins"]
+    axes.plot(curve["quantiles"], curve["shares"], color=style.BLUE, drawstyle="steps-post")
     axes.axvline(0, color=style.INK, linewidth=1)
     low, high = axes.get_xlim()
     axes.axvspan(min(low, 0), 0, color=style.VERMILLION, alpha=0.1, linewidth=0)
@@ -84,18 +84,18 @@ def margins(facts: Json, narrow: bool) -> Figure:
 
 
 def _margins_alt(facts: Json) -> str:
-    found = facts["margins"]
-    middle = found["quantiles"][len(found["quantiles"]) // 2 - 1]
+    curve = facts["margins"]
+    middle = curve["quantiles"][len(curve["quantiles"]) // 2 - 1]
     return (
-        f"Share of training inputs below each margin: {percent(found['error'], 2)} lie at 0 or "
+        f"Share of training inputs below each margin: {percent(curve['error'], 2)} lie at 0 or "
         f"below, half below {significant(middle)}; the largest output has norm "
-        f"{significant(found['largest_output'])}."
+        f"{significant(curve['largest_output'])}."
     )
 
 
 def factors(facts: Json, narrow: bool) -> Figure:
     """Draw how many doublings each factor of CoreNet's corollary adds."""
-    rows = [(_said(name), value) for name, value in facts["theorem"]["log2_factors"]]
+    rows = [(_printed(name), value) for name, value in facts["theorem"]["log2_factors"]]
     rows.sort(key=lambda row: -_INFINITE[row[1]] if isinstance(row[1], str) else -row[1])
     rows.append(("all together", facts["theorem"]["log2_penalty"]))
     height = 0.75 + 0.33 * len(rows)
@@ -119,7 +119,7 @@ def factors(facts: Json, narrow: bool) -> Figure:
     return figure
 
 
-def _said(name: str) -> str:
+def _printed(name: str) -> str:
     return {
         "L^2": "L², L layers", "(2 max ||f|| / gamma)^2": "(2 max‖f‖ / γ)²",
         "sum of S": "Σ S, all neurons", "ln(eta eta*)": "ln(η η*)",
@@ -165,10 +165,10 @@ def printed(facts: Json, narrow: bool) -> Figure:
 
 
 def _printed_alt(facts: Json) -> str:
-    told = ", ".join(
+    bounds = ", ".join(
         f"{amount(row['bound'])} at {share(row['keep'])} of the weights" for row in facts["printed"]
     )
-    return f"Arora et al.'s bound by weights kept: {told}. The file's own bound beside it: " + (
+    return f"Arora et al.'s bound by weights kept: {bounds}. The file's own bound beside it: " + (
         f"{amount(facts['bounds'][0]['value'])}, "
         f"with {rate(chosen(facts)['errors'], facts['n'])} of training inputs wrong."
     )

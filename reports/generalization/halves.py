@@ -80,7 +80,7 @@ def _networks(
 ) -> list[tuple[tuple[str, float], nn.Module]]:
     model = plan.subject.build(seed)
     training.train(model, first, plan.subject.recipe, seed=seed, threads=threads)
-    found: list[tuple[tuple[str, float], nn.Module]] = [((UNPRUNED, 1.0), model)]
+    networks: list[tuple[tuple[str, float], nn.Module]] = [((UNPRUNED, 1.0), model)]
     pairs = [shuffled(first.train_inputs, plan.schedule.inputs, seed, first.train_targets)]
     # One method is enough: what a half's column shows is the price of a prior, not of a method.
     method = next((name for name in plan.methods if name != UNPRUNED), USUAL_METHOD)
@@ -90,4 +90,4 @@ def _networks(
         lambda net, keep: prune(net, pairs, method=method, keep=keep, seed=seed),
         plan.schedule.again, seed=seed, threads=threads,
     )  # fmt: skip
-    return found + [((method, done.keep), done.model) for done in rounds]
+    return networks + [((method, done.keep), done.model) for done in rounds]

@@ -18,13 +18,13 @@ Json = dict[str, Any]
 
 def overview(results: Sequence[Json]) -> Drawn:
     """Draw what is certified of every file beside what was measured, and published bounds."""
-    told = "; ".join(
+    text = "; ".join(
         f"{one['net']} on {one['data']}: {rate(chosen(one)['test_errors'], one['test_n'])} wrong "
         f"on test inputs, at most {amount(one['bounds'][0]['value'])} certified"
         for one in results
     )
     return drawing(
-        "generalization-overview", f"Measured and certified errors of each network. {told}.",
+        "generalization-overview", f"Measured and certified errors of each network. {text}.",
         lambda narrow: _overview(results, narrow),
     )  # fmt: skip
 

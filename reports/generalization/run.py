@@ -119,15 +119,17 @@ def generalize(
     refuse_unfitting(plan.subject.net, dataset)
     with some_threads(threads):
         model = shop.trained(plan.subject, seed, dataset)
-        found = _searched(plan, model, dataset, delta, seed, threads, jobs, shop.folder, progress)
-        best = min(found, key=lambda one: (one.bound, one.file.bits))
-        facts = _facts(plan, model, dataset, found, best, delta, seed, threads, progress)
-    made = {
+        candidates = _searched(
+            plan, model, dataset, delta, seed, threads, jobs, shop.folder, progress
+        )
+        best = min(candidates, key=lambda one: (one.bound, one.file.bits))
+        facts = _facts(plan, model, dataset, candidates, best, delta, seed, threads, progress)
+    origin = {
         "seconds": round(time.perf_counter() - started, 1), "command": command,
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": machine(device), "versions": versions(), "seed": seed, "threads": threads,
     }  # fmt: skip
-    return Generalization(best.file, facts | {"made": made})
+    return Generalization(best.file, facts | {"made": origin})
 
 
 def _searched(
@@ -135,16 +137,16 @@ def _searched(
     jobs: int | None, folder: Path | None, progress: Progress | None,
 ) -> list[Coded]:  # fmt: skip
     settings = candidates(plan.methods, plan.keeps, plan.levels, plan.codebooks, plan.filters)
-    found = search(
+    results = search(
         model, dataset, settings, plan.schedule, delta=delta, architecture=plan.subject.net,
         seed=seed, threads=threads, jobs=jobs,
         folder=None if folder is None else folder / "candidates", progress=progress,
     )  # fmt: skip
-    return list(found)
+    return list(results)
 
 
 def _facts(
-    plan: Plan, model: nn.Module, dataset: Dataset, found: Sequence[Coded], best: Coded,
+    plan: Plan, model: nn.Module, dataset: Dataset, candidates: Sequence[Coded], best: Coded,
     delta: float, seed: int, threads: int, progress: Progress | None,
 ) -> Json:  # fmt: skip
     say = progress or (lambda done, total, what: None)
@@ -164,13 +166,13 @@ def _facts(
             "train_errors": int(wrong(dense, dataset.train_targets).sum()),
             "test_errors": count_errors(model, dataset.test_inputs, dataset.test_targets),
         },
-        "candidates": [_row(one) for one in found], "best": list(found).index(best),
+        "candidates": [_row(one) for one in candidates], "best": list(candidates).index(best),
         "file": {
             "bits": best.file.bits, "bytes": len(best.file.content),
             "sha256": hashlib.sha256(best.file.content).hexdigest(),
             "sections": [list(section) for section in best.file.sections],
         },
-        "budget": [asdict(charge) for charge in budget(best, len(found)).charges],
+        "budget": [asdict(charge) for charge in budget(best, len(candidates)).charges],
         "bounds": bounds(best, half, printed, theorem, delta), "half": half, "printed": printed,
         "theorem": theorem,
         "margins": classic.margin_facts(scores.numpy(), dataset.train_targets),

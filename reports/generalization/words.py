@@ -70,8 +70,8 @@ def rate(errors: int, n: int) -> str:
 
 def chosen(facts: Json) -> Json:
     """The candidate whose file has the least bound."""
-    found: Json = facts["candidates"][facts["best"]]
-    return found
+    row: Json = facts["candidates"][facts["best"]]
+    return row
 
 
 def vacuous(facts: Json) -> bool:
@@ -113,12 +113,12 @@ def setting(one: Json) -> str:
     >>> setting({"method": "none", "keep": 1.0, "levels": 5, "codebook": "table", "filters": 1.0})
     'not pruned, 5 levels (table)'
     """
-    made = f"{one['levels']} levels ({one['codebook']})"
+    text = f"{one['levels']} levels ({one['codebook']})"
     if one["filters"] < 1:
-        made += f", whole neurons first to {share(one['filters'])}"
+        text += f", whole neurons first to {share(one['filters'])}"
     if one["method"] == "none":
-        return f"no single weights pruned, {made}" if one["filters"] < 1 else f"not pruned, {made}"
-    return f"{label(one['method'])}, {share(one['keep'])} of weights asked, {made}"
+        return f"no single weights pruned, {text}" if one["filters"] < 1 else f"not pruned, {text}"
+    return f"{label(one['method'])}, {share(one['keep'])} of weights asked, {text}"
 
 
 def label(method: str) -> str:
@@ -177,9 +177,9 @@ def largest(facts: Json) -> str:
     theorem = facts["theorem"]
     if "refused" in theorem:
         return f"{theorem['refused'][:1].upper()}{theorem['refused'][1:]}."
-    asked, there = significant(theorem["asked"]), count(theorem["weights"])
+    size, there = significant(theorem["asked"]), count(theorem["weights"])
     idle = ", so nothing is pruned" if theorem["parameters"] == theorem["weights"] else ""
     return (
         f"What weighs most in CoreNet's bound is {theorem['largest_factor']}: the theorem asks for "
-        f"{asked} weights where there are {there}{idle}."
+        f"{size} weights where there are {there}{idle}."
     )

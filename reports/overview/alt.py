@@ -8,7 +8,7 @@ from reports.overview.settings import DRAWN
 from reports.site.plain import count, percent, significant, upward
 
 Json = dict[str, Any]
-# Shares of fresh inputs at which the certified curve is told in words.
+# Shares of fresh inputs at which the certified curve is described in words.
 SHARES = (0.05, 0.1, 0.5)
 
 
@@ -80,13 +80,13 @@ def certified_curve(results: Json) -> str:
     """Say what each curve certifies at three shares."""
     parts = []
     for name, points in certified_curves(results):
-        told = [
+        spread = [
             f"{upward(min(eps for delta, eps in points if delta <= share))} at {percent(share, 0)}"
             if points[0][0] <= share
             else f"nothing at {percent(share, 0)}"
             for share in SHARES
         ]
-        parts.append(f"{name}: {', '.join(told)}")
+        parts.append(f"{name}: {', '.join(spread)}")
     return (
         "Staircases, log axes: certified error eps against the share delta of fresh inputs that "
         f"may exceed it, all shares at once. Eps by share: {'; '.join(parts)}."

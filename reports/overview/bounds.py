@@ -29,7 +29,7 @@ def sums(layer: LayerStatistics) -> tuple[Float, Float]:
 
 
 def sensitivities(stats: Calibration, plan: Settings, eta: int, eta_star: int) -> list[Json]:
-    """Per layer: how S_sum is distributed, and what a typical neuron is asked for."""
+    """Per layer: how S_sum is distributed, and the draws that a typical neuron needs."""
     rows = []
     for layer in stats.layers:
         total, support = sums(layer)
@@ -101,12 +101,12 @@ def network(stats: Calibration, plan: Settings, eta: int, eta_star: int) -> Json
                 },
             }
         )
-    asked, pairs = (sum(layer[k] for layer in layers) for k in ("asked", "pairs"))
+    vacuous, pairs = (sum(layer[k] for layer in layers) for k in ("asked", "pairs"))
     return {
         "eps": eps, "delta": delta, "eta": eta, "eta_star": eta_star, "kappa": allowance,
         "points_asked": float(sipp_theory.calibration_size(eta, eta_star, delta)),
-        "points": stats.inputs, "layers": layers, "asked": asked, "pairs": pairs,
-        "vacuous": asked == pairs, "nnz_bound": size.nnz, "nnz_bound_blind": blind.nnz,
+        "points": stats.inputs, "layers": layers, "asked": vacuous, "pairs": pairs,
+        "vacuous": vacuous == pairs, "nnz_bound": size.nnz, "nnz_bound_blind": blind.nnz,
         "weights": sum(layer.sensitivity.numel() for layer in stats.layers),
     }  # fmt: skip
 
@@ -127,14 +127,14 @@ def tails(model: nn.Module, inputs: Tensor) -> list[Json]:
         count = max(1, len(points) // 20)
         # A neuron that is never reached has Delta = 1 throughout and no tail to estimate.
         alive = ratios.max(axis=0) > 1
-        found = [sipp_theory.hill_tail_index(column, count) for column in ratios[:, alive].T]
+        indices = [sipp_theory.hill_tail_index(column, count) for column in ratios[:, alive].T]
         rows.append(
             {
-                "layer": layer.name, "neurons": len(found), "largest_samples": count,
-                "inputs": len(points), "index": float(np.median([f.index for f in found])),
-                "low": float(np.median([f.low for f in found])),
-                "high": float(np.median([f.high for f in found])),
-                "no_variance": sum(f.high < 2 for f in found),
+                "layer": layer.name, "neurons": len(indices), "largest_samples": count,
+                "inputs": len(points), "index": float(np.median([f.index for f in indices])),
+                "low": float(np.median([f.low for f in indices])),
+                "high": float(np.median([f.high for f in indices])),
+                "no_variance": sum(f.high < 2 for f in indices),
             }
         )  # fmt: skip
     return rows

@@ -64,24 +64,24 @@ def searches(
     for done, method in enumerate(plan.methods):
         if progress is not None:
             progress(done, len(plan.methods), f"certify {method}")
-        found = sipp_core.sparsest(
+        search = sipp_core.sparsest(
             model, splits.calibration_pairs, splits.certificate_inputs, eps=plan.target_eps,
             delta=plan.target_delta, confidence=each, method=method, seed=seed,
             allow_repeats=True,
         )  # fmt: skip
-        certificate = found.certificate
-        accepted = certificate is not None and found.result is not None
+        certificate = search.certificate
+        accepted = certificate is not None and search.result is not None
         rows.append(
             {
                 "method": method,
                 "found": accepted,
                 "curve": asdict(certificate.curve) if certificate and accepted else None,
-                "keep": found.result.keep if found.result else None,
-                "kept": found.result.kept if found.result else None,
+                "keep": search.result.keep if search.result else None,
+                "kept": search.result.kept if search.result else None,
                 "violations": certificate.violations if certificate else None,
                 "tested": [
                     {"keep": k, "violations": v}
-                    for k, v in zip(found.keeps, found.violations, strict=True)
+                    for k, v in zip(search.keeps, search.violations, strict=True)
                 ],
             }
         )
@@ -115,11 +115,11 @@ def sentences(
     for done, method in enumerate(SIMULATED):
         if progress is not None:
             progress(done, len(SIMULATED), f"simulate {method}")
-        found = sipp_core.least_budget(
+        budget = sipp_core.least_budget(
             model, inputs, splits.certificate_inputs[: plan.pairs], eps=plan.eps,
             delta=plan.delta, confidence=each, method=method, seed=seed, allow_repeats=True,
         )  # fmt: skip
-        rows.append({"label": find_method(method).facts.label} | found.summary())
+        rows.append({"label": find_method(method).facts.label} | budget.summary())
     return {
         "eps": plan.eps, "delta": plan.delta, "confidence": plan.confidence,
         "confidence_each": each, "n": rows[0]["n"], "inputs": len(inputs), "rows": rows,

@@ -1,4 +1,4 @@
-"""What was found, in a few sentences that are computed from the results."""
+"""The main results, in a few sentences that are computed from the results."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Json = dict[str, Any]
 def findings(results: Json) -> list[Json]:
     """Sentences for the head of the page, each with the kind of statement that it is."""
     return [
-        *(_says("certificate", text) for text in _sparsest(results)),
-        _says("measured", _accuracy(results)), _says("certificate", _certificate(results)),
-        _says("measured", _tightness(results)), *_network(results),
-        _says("measured", _kept_promises(results)),
+        *(_finding("certificate", text) for text in _sparsest(results)),
+        _finding("measured", _accuracy(results)), _finding("certificate", _certificate(results)),
+        _finding("measured", _tightness(results)), *_network(results),
+        _finding("measured", _kept_promises(results)),
     ]  # fmt: skip
 
 
-def _says(kind: str, text: str) -> Json:
+def _finding(kind: str, text: str) -> Json:
     return {"kind": kind, "text": text}
 
 
@@ -54,10 +54,10 @@ def _certificate(results: Json) -> str:
 
 
 def _sparsest(results: Json) -> list[str]:
-    found = [row for row in results["sparsest"]["rows"] if row["found"]]
-    if not found:
+    certified = [row for row in results["sparsest"]["rows"] if row["found"]]
+    if not certified:
         return []
-    best = min(found, key=lambda row: row["kept"])
+    best = min(certified, key=lambda row: row["kept"])
     return [
         f"An error of at most {results['sparsest']['eps']:g} for all but "
         f"{share(results['sparsest']['delta'])} of new inputs was proved with the fewest weights "
@@ -79,11 +79,13 @@ def _network(results: Json) -> list[Json]:
     bound, tried = results["theory"]["network"], results["simulated"]
     text = f"CoreNet's theorem for the whole network bounds its {count(bound['weights'])} weights "
     text += f"by {upward(bound['nnz_bound'], 2)}"
-    said = [_says("promise", text + (": it says nothing here." if bound["vacuous"] else "."))]
+    sentences = [
+        _finding("promise", text + (": it says nothing here." if bound["vacuous"] else "."))
+    ]
     drawn = next(row for row in tried["rows"] if row["unit"] == "draws")
     proved = [row for row in tried["rows"] if not row["vacuous"]]
     if not proved:
-        return said
+        return sentences
     best = min(proved, key=lambda row: row["kept"])
     needs = "" if drawn["vacuous"] else f"{upward(drawn['budget'], 2)} of its own draws or "
     text = (
@@ -92,7 +94,7 @@ def _network(results: Json) -> list[Json]:
         f"within {100 * tried['eps']:g}%, but for {share(tried['delta'])} of draws and new inputs, "
         f"at {share(tried['confidence'])} confidence)."
     )
-    return [*said, _says("certificate", text)]
+    return [*sentences, _finding("certificate", text)]
 
 
 def _kept_promises(results: Json) -> str:

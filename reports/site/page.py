@@ -25,16 +25,16 @@ def _embedded(svg: bytes) -> str:
 
 def _environment() -> jinja2.Environment:
     """Templates of this package, escaping everything, refusing a name that does not exist."""
-    made = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports", "templates"), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.filters |= {
+    environment.filters |= {
         "sig": plain.significant, "up": plain.upward, "percent": plain.percent,
         "percent_up": plain.percent_upward, "count": plain.count, "share": plain.share,
         "given": plain.given,
     }  # fmt: skip
-    return made
+    return environment
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,17 @@ class Page(Generic[T]):
 
     def prepare(self, subject: T) -> Prepared:
         """Compute the page and its figures; nothing is written."""
-        made, environment = self.fill(subject), _environment()
-        environment.filters |= made.filters
+        contents, environment = self.fill(subject), _environment()
+        environment.filters |= contents.filters
         html = environment.get_template(self.template).render(
             {
-                "r": {"figures": [{"name": f.name, "alt": f.alt} for f in made.drawn]},
+                "r": {"figures": [{"name": f.name, "alt": f.alt} for f in contents.drawn]},
                 "pictures": {
                     f.name: {"wide": _embedded(f.svg), "narrow": _embedded(f.narrow)}
-                    for f in made.drawn
+                    for f in contents.drawn
                 },
-                **made.values,
+                **contents.values,
             }
         )
         numbers = self.numbers or self.name
-        return Prepared(self.name, numbers, html, made.data, made.drawn, made.briefing)
+        return Prepared(self.name, numbers, html, contents.data, contents.drawn, contents.briefing)

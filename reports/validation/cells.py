@@ -36,24 +36,24 @@ def machine(device: str = "cpu") -> str:
 
 
 class Cells:
-    """Finished cells of one experiment, by what was asked for."""
+    """Finished cells of one experiment, by key."""
 
     def __init__(self, path: str | Path | None, command: str = "", device: str = "cpu") -> None:
         """Read what is there."""
         self.path = None if path is None else Path(path)
         self.command, self.machine = command, machine(device)
-        self.found: dict[str, Json] = {}
+        self.cells: dict[str, Json] = {}
         if self.path is not None and self.path.is_file():
-            self.found = _read(self.path)
+            self.cells = _read(self.path)
 
     def get(self, key: Key, compute: Callable[[], Json]) -> Json:
-        """Value of a cell: as it was found on disk, or computed now and written."""
+        """Value of a cell: as it stands on disk, or computed now and written."""
         name = _text(key)
-        if name not in self.found:
+        if name not in self.cells:
             started = time.perf_counter()
             value = compute()
             _check(name, value)
-            self.found[name] = {
+            self.cells[name] = {
                 "key": dict(key),
                 "value": value,
                 "made": {
@@ -65,20 +65,20 @@ class Cells:
                     "source": source_digest(),
                 },
             }
-            self._append(self.found[name])
-        return self.found[name]["value"]
+            self._append(self.cells[name])
+        return self.cells[name]["value"]
 
     def has(self, key: Key) -> bool:
         """Whether a cell is done."""
-        return _text(key) in self.found
+        return _text(key) in self.cells
 
     def taken(self, keys: Sequence[Key]) -> list[Json]:
         """Cells as they are kept, for another process."""
-        return [self.found[_text(key)] for key in keys]
+        return [self.cells[_text(key)] for key in keys]
 
     def take(self, cells: Sequence[Json]) -> None:
         """Note cells that another process has made, and has written to the same file."""
-        self.found |= {_text(cell["key"]): cell for cell in cells}
+        self.cells |= {_text(cell["key"]): cell for cell in cells}
 
     def begin(self) -> None:
         """Make the file, if there is none, so that several processes may append to it."""
@@ -87,15 +87,15 @@ class Cells:
 
     def remaining(self, keys: Sequence[Key]) -> float | None:
         """Seconds that the missing cells will take, by those of their kind that are done."""
-        if not self.found:
+        if not self.cells:
             return None
         done: dict[tuple[object, ...], list[float]] = {}
-        for cell in self.found.values():
+        for cell in self.cells.values():
             seconds = cell["made"]["seconds"]
             done.setdefault(_kind(cell["key"]), []).append(seconds)
             done.setdefault((), []).append(seconds)
         means = {kind: sum(values) / len(values) for kind, values in done.items()}
-        missing = [key for key in keys if _text(key) not in self.found]
+        missing = [key for key in keys if _text(key) not in self.cells]
         return sum(means.get(_kind(key), means[()]) for key in missing)
 
     def _append(self, cell: Json) -> None:
@@ -107,9 +107,9 @@ class Cells:
             file.write(line.encode())
             os.fsync(file.fileno())
 
-    def made(self, keys: Sequence[Key]) -> Json:
+    def origin(self, keys: Sequence[Key]) -> Json:
         """Where cells came from: machines, dates, commands, code, versions, and seconds in all."""
-        notes = [self.found[_text(key)]["made"] for key in keys]
+        notes = [self.cells[_text(key)]["made"] for key in keys]
         distinct = {
             name: sorted({note[name] for note in notes})
             for name in ("machine", "date", "command", "source")
@@ -144,7 +144,7 @@ def _read(path: Path) -> dict[str, Json]:
             seal = cell.pop("sha256", None if head["format"] == FORMAT else _seal(cell))
             if seal != _seal(cell):
                 raise ValueError(f"line {number} was altered")
-        found = {_text(cell["key"]): cell for cell in lines}
+        by_key = {_text(cell["key"]): cell for cell in lines}
         if not all({"value", "made"} <= cell.keys() for cell in lines):
             raise ValueError("a cell without its value")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -153,7 +153,7 @@ def _read(path: Path) -> dict[str, Json]:
         ) from error
     if whole != content:
         write_atomically(path, whole)
-    return found
+    return by_key
 
 
 def _seal(cell: Json) -> str:

@@ -34,20 +34,20 @@ def load(folder: str | Path | None = None) -> list[Validation]:
         place = Path(folder)
         if not place.is_dir():
             raise FileNotFoundError(2, "no such folder of validation results", str(place))
-    found = []
+    results = []
     for item in sorted(place.iterdir(), key=lambda item: item.name):
         if item.name.endswith(".json"):
             try:
-                found.append(read(json.loads(item.read_text("utf-8"))))
+                results.append(read(json.loads(item.read_text("utf-8"))))
             except ValueError as error:
                 raise ValueError(f"{item.name}: {error}") from error
-    return sorted(found, key=_place)
+    return sorted(results, key=_place)
 
 
-def _place(found: Validation) -> tuple[int, int]:
+def _place(result: Validation) -> tuple[int, int]:
     """Papers in the order of PAPERS, then the fullest schedule first."""
-    if found.paper not in PAPERS or found.schedule not in SCHEDULES:
+    if result.paper not in PAPERS or result.schedule not in SCHEDULES:
         raise ValueError(
-            f"paper {found.paper!r} and schedule {found.schedule!r} are not those of this version"
+            f"paper {result.paper!r} and schedule {result.schedule!r} are not those of this version"
         )
-    return list(PAPERS).index(found.paper), -SCHEDULES.index(found.schedule)
+    return list(PAPERS).index(result.paper), -SCHEDULES.index(result.schedule)

@@ -1,4 +1,4 @@
-"""Networks pruned without training: sipp-network beside its rivals, and what it may be told."""
+"""Networks pruned without training: sipp-network beside its rivals, and its options."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ class _Bench(Pruned[Plan]):
 
     def certified(self, method: str, inputs: int) -> Json:
         """The fewest weights that are certified on the test inputs, by a ladder fixed before."""
-        found = sipp_core.sparsest(
+        search = sipp_core.sparsest(
             self.model, self.inputs(inputs)[0], self.data.test_inputs, eps=EPS, delta=DELTA,
             confidence=CONFIDENCE, seed=self.seed, **arguments(method),  # type: ignore[arg-type]
         )  # fmt: skip
         # None passed: it is certified with all of its weights alone.
-        kept = 1.0 if found.result is None else found.result.kept
-        return {"kept": kept, "tested": len(found.keeps), "violations": found.violations[-1]}
+        kept = 1.0 if search.result is None else search.result.kept
+        return {"kept": kept, "tested": len(search.keeps), "violations": search.violations[-1]}
 
     def chosen(self, rule: SippNetwork, keep: float) -> Json:
         """Accuracy on training inputs that calibration did not see."""

@@ -46,8 +46,8 @@ def _left_out(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
         "many": ("more calibration inputs", plan.many),
     }
     there = {row["part"] for row in rows}
-    for part, (what, asked) in parts.items():
-        if asked and part not in there:
+    for part, (what, planned) in parts.items():
+        if planned and part not in there:
             yield not_run(f"{what}, {where(plan)}", "-", plan.schedule, "no cell of it is done")
 
 
@@ -154,17 +154,17 @@ def _certified(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
 def _choices(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
     """Settings of sipp-network by accuracy on training inputs outside calibration."""
     for keep in plan.chosen:
-        told = []
+        texts = []
         for rounds, exponent in plan.choices:
-            found = _values(rows, "choice", rounds=rounds, exponent=exponent, keep=keep)
-            if found:
+            accuracies = _values(rows, "choice", rounds=rounds, exponent=exponent, keep=keep)
+            if accuracies:
                 many = "its own" if rounds == 0 else f"{rounds}"
-                told.append(f"{many} rounds, exponent {exponent:g}: {np.mean(found):.2%}")
-        if told:
+                texts.append(f"{many} rounds, exponent {exponent:g}: {np.mean(accuracies):.2%}")
+        if texts:
             yield Line(
                 what=f"accuracy on {plan.judges:,} training inputs that calibration does not see, "
                 f"{OURS} by setting, {_share(keep)}, {where(plan)}",
-                paper="-", ours="; ".join(told), agrees="no claim", schedule=plan.schedule,
+                paper="-", ours="; ".join(texts), agrees="no claim", schedule=plan.schedule,
                 source="ours", seeds=plan.seeds,
                 why="what defaults were chosen by; the network was trained on these inputs",
             )  # fmt: skip

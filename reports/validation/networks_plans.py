@@ -22,7 +22,7 @@ class Plan(Calibrated):
             training inputs that calibration does not see.
         chosen: fractions of that comparison.
         judges: how many inputs it takes.
-        many: (inputs, fraction) of one run with more of them, whose time is told; or None.
+        many: (inputs, fraction) of one run with more of them, whose time is reported; or None.
         goals: (fraction, mean accuracy aimed at) of sipp-network without training.
         above: methods that sipp-network is to be above.
         seeds: trained networks, or draws of calibration inputs where the weights are shipped.

@@ -78,10 +78,10 @@ class _Bench(Trained[Plan]):
         shape = self.data.test_inputs.shape[1:]
         return sipp_core.Box(torch.zeros(shape), torch.ones(shape))
 
-    def _result(self, rule: str, **asked: Any) -> sipp_core.PruneResult:
+    def _result(self, rule: str, **options: Any) -> sipp_core.PruneResult:
         data = self.inputs(self.plan.inputs)[0] if rule == "omp" else None
         return sipp_core.prune_neurons(
-            self.model, self.box, method=rule, seed=self.seed, data=data, **asked
+            self.model, self.box, method=rule, seed=self.seed, data=data, **options
         )
 
     def _accuracies(self, model: nn.Module, name: str = "accuracy") -> Json:
@@ -164,16 +164,18 @@ class _Bench(Trained[Plan]):
     def around(self, rule: str, radius: float) -> Json:
         """Local certificates around test inputs, with the most weights that the plan has."""
         x = self.data.test_inputs[: self.plan.around]
-        found = sipp_core.certify_around(
+        certificate = sipp_core.certify_around(
             self.model, self._result(rule, keep=self.plan.keeps[-1]), x, radius, within=self.box,
             seed=self.seed,
         )  # fmt: skip
-        ratio = found.bound[found.attack > 0] / found.attack[found.attack > 0]
+        ratio = (
+            certificate.bound[certificate.attack > 0] / certificate.attack[certificate.attack > 0]
+        )
         return {
-            "share": found.share, "broken": float(found.broken.mean()),
+            "share": certificate.share, "broken": float(certificate.broken.mean()),
             "ratio": float(np.median(ratio)) if len(ratio) else 1.0,
-            "sound": bool((found.attack <= found.bound).all())
-            and not bool((found.proved & found.broken).any()),
+            "sound": bool((certificate.attack <= certificate.bound).all())
+            and not bool((certificate.proved & certificate.broken).any()),
         }  # fmt: skip
 
 

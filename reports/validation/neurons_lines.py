@@ -42,11 +42,11 @@ def _accuracies(plan: Plan, rows: Sequence[Json], keep: float) -> Iterator[Line]
     ours = _column(rows, "neurons-mussay", keep, "trained")
     before = _column(rows, "neurons-mussay", keep, "accuracy")
     reached = [a >= b for a, b in zip(ours, dense, strict=True)]
-    said = keep == TENTH and plan.subject.net == "lenet-300-100"
+    published = keep == TENTH and plan.subject.net == "lenet-300-100"
     short = plan.subject.recipe.epochs < 10
     yield Line(
         what=f"test error of Mussay's coreset, {keep:.0%} of the weights, {where(plan)}",
-        paper=PUBLISHED if said else "no loss of accuracy",
+        paper=PUBLISHED if published else "no loss of accuracy",
         ours=f"{1 - np.mean(dense):.2%} before, {1 - np.mean(ours):.2%} after training again, "
              f"{1 - np.mean(before):.1%} without",
         agrees="yes" if all(reached) else "in part" if any(reached) else "no",
@@ -154,20 +154,20 @@ def _local(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
 
 def curves(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Json]:
     """Accuracy along the weights kept, and shares of proved decisions along radii."""
-    found = []
+    panels = []
     for plan in plans:
         mine = rows_of(plan, rows)
         pruned = [row for row in mine if row["part"] == "neurons"]
         for value, title in (("accuracy", "not trained again"), ("trained", "trained again")):
             series = [points(pruned, f"neurons-{rule}", value) for rule in RULES]
             name = f"neurons-{plan.subject.net}"
-            found.append(panel(name, title, series, level=unpruned(mine)))
+            panels.append(panel(name, title, series, level=unpruned(mine)))
         if plan.radii:
             series = [_proved(mine, f"neurons-{rule}", plan.radii) for rule in AROUND]
-            found.append(
+            panels.append(
                 panel("neurons-around", where(plan), series, "share proved", along="radius")
             )
-    return found
+    return panels
 
 
 def _proved(rows: Sequence[Json], method: str, radii: Sequence[float]) -> Json:

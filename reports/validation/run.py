@@ -153,7 +153,7 @@ def validate(
         ValueError: paper must be one of corenet, sipp, networks, ...; found 'no such paper'
     """
     _check(paper, schedule)
-    made, seed = PAPERS[paper], whole("seed", seed, 0)
+    record, seed = PAPERS[paper], whole("seed", seed, 0)
     place = None if folder is None else Path(folder)
     cells = Cells(None if place is None else place / f"{paper}-{schedule}.jsonl", command, device)
     meter = Meter(progress)
@@ -161,14 +161,22 @@ def validate(
         data_dir, None if place is None else place / "networks", device,
         whole("threads", threads, 1), meter.inside,
     )  # fmt: skip
-    chosen = _chosen(made.plans[schedule], only, methods, seeds)
+    chosen = _chosen(record.plans[schedule], only, methods, seeds)
     plans, absent = _with_data(chosen, workshop, schedule)
-    tasks = [list(made.tasks(plan, workshop, seed)) for plan in plans]
+    tasks = [list(record.tasks(plan, workshop, seed)) for plan in plans]
     with contextlib.ExitStack() as stack:
         if workers(jobs) > 1:
             kept = workshop.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
             work = Work(
-                made.tasks, tuple(plans), seed, cells.path, command, data_dir, kept, device, threads
+                record.tasks,
+                tuple(plans),
+                seed,
+                cells.path,
+                command,
+                data_dir,
+                kept,
+                device,
+                threads,
             )
             spread(work, tasks, cells, meter, jobs)
         stack.enter_context(some_threads(threads))
@@ -177,7 +185,7 @@ def validate(
         not_run(f"networks on {name}", "as above", schedule, why) for name, why in absent.items()
     ]
     return Validation(
-        paper=paper, title=made.title, schedule=schedule, says=made.says(plans),
-        lines=(*made.lines(plans, rows), *left_out), curves=tuple(made.curves(plans, rows)),
-        made=cells.made([key for own in tasks for key, _ in own]),
+        paper=paper, title=record.title, schedule=schedule, says=record.says(plans),
+        lines=(*record.lines(plans, rows), *left_out), curves=tuple(record.curves(plans, rows)),
+        made=cells.origin([key for own in tasks for key, _ in own]),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from reports.validation.paper import Paper
 from reports.validation.sipp_lines import curves, lines
 from reports.validation.sipp_methods import Pruned
 from reports.validation.sipp_plans import FIGURES, LISTS, PLANS, Plan
-from reports.validation.subjects import Workshop, found, keep
+from reports.validation.subjects import Workshop, read_weights, write_weights
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.network import random_like
 from sipp_core.zoo import retraining
@@ -94,7 +94,7 @@ class _Bench(Pruned[Plan]):
         return {"accuracy": done.accuracy, "kept": done.kept}
 
     def step(self, method: str, index: int) -> Json:
-        """One step of the cascade; earlier steps are found, or taken again."""
+        """One step of the cascade; earlier steps are read from disk, or computed again."""
         before = self.model if index == 0 else self._after(method, index - 1)
         done = self._round(before, method, self.plan.steps[index], index)
         self._keep(method, index, done.model)
@@ -106,7 +106,7 @@ class _Bench(Pruned[Plan]):
         if (method, index) not in self._stages:
             if path is not None and path.is_file():
                 model = self.plan.subject.build(self.seed).to(self.workshop.device)
-                self._stages = {(method, index): found(model, path)}
+                self._stages = {(method, index): read_weights(model, path)}
             else:
                 self.step(method, index)
         return self._stages[method, index]
@@ -122,7 +122,7 @@ class _Bench(Pruned[Plan]):
         self._stages = {(method, index): model}
         path, old = self._path(method, index), self._path(method, index - 1)
         if path is not None:
-            keep(model, path)
+            write_weights(model, path)
         if old is not None:
             old.unlink(missing_ok=True)
 

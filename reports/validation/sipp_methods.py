@@ -1,4 +1,4 @@
-"""Methods of SiPP's experiments: what `prune` is called with, and how readers are told of it."""
+"""Methods of SiPP's experiments: what `prune` is called with, and how pages name it."""
 
 from __future__ import annotations
 

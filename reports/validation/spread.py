@@ -17,7 +17,7 @@ from typing import Any
 
 from reports.validation.cells import Cells
 from reports.validation.subjects import Workshop
-from reports.validation.work import Meter, Task, said
+from reports.validation.work import Meter, Task, in_words
 from sipp_core.runtime import as_done, some_threads
 
 Json = dict[str, Any]
@@ -52,7 +52,7 @@ class Work:
 
 
 @functools.lru_cache(maxsize=1)
-def _made(work: Work) -> list[list[Task]]:
+def _tasks_of(work: Work) -> list[list[Task]]:
     """The tasks of each plan; with them a worker keeps its networks and calibrations."""
     shop = Workshop(work.data_dir, work.networks, work.device, work.threads)
     return [list(work.tasks(plan, shop, work.seed)) for plan in work.plans]
@@ -75,8 +75,8 @@ def _units(tasks: Sequence[Sequence[Task]], cells: Cells) -> list[tuple[int, tup
 
 
 def _some(work: Work, plan: int, places: tuple[int, ...]) -> list[Json]:
-    """Cells of a unit: found, as a killed worker may have left them, or made."""
-    cells, tasks = Cells(work.cells, work.command, work.device), _made(work)[plan]
+    """Cells of a unit: read where a killed worker left them, or computed."""
+    cells, tasks = Cells(work.cells, work.command, work.device), _tasks_of(work)[plan]
     with some_threads(work.threads):
         for place in places:
             cells.get(*tasks[place])
@@ -91,8 +91,8 @@ def spread(
     units = _units(tasks, cells)
     done, total = sum(map(len, tasks)) - sum(len(p) for _, p in units), sum(map(len, tasks))
     meter.at(done, total, f"{len(units)} units of work")
-    for place, made in as_done(_some, [(work, *unit) for unit in units], jobs, LOADED):
-        cells.take(made)
+    for place, cell in as_done(_some, [(work, *unit) for unit in units], jobs, LOADED):
+        cells.take(cell)
         plan, places = units[place]
         done += len(places)
-        meter.at(done, total, said(tasks[plan][places[-1]][0]))
+        meter.at(done, total, in_words(tasks[plan][places[-1]][0]))

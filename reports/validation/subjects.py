@@ -115,15 +115,15 @@ class Workshop:
 
     def data(self, subject: Subject) -> Dataset:
         """The data set of a subject, shaped as it takes them; the last one is at hand."""
-        asked = (subject.data, subject.flat)
-        if asked not in self.shelf:
+        key = (subject.data, subject.flat)
+        if key not in self.shelf:
             self.shelf.clear()
-            self.shelf[asked] = (
+            self.shelf[key] = (
                 two_spirals(SPIRAL_POINTS, seed=0)
                 if subject.data == "spirals"
                 else datasets.load(subject.data, data_dir=self.data_dir, flat=subject.flat)
             )
-        return self.shelf[asked]
+        return self.shelf[key]
 
     def trained(self, subject: Subject, seed: int, dataset: Dataset | None = None) -> nn.Module:
         """The trained network of a seed: shipped, read where it was kept, or trained and kept."""
@@ -137,10 +137,10 @@ class Workshop:
         kept = self.folder / f"{name}.safetensors"
         with alone(kept):  # many processes may need it, and one trains it
             if kept.is_file():
-                return found(model, kept)
+                return read_weights(model, kept)
             begun = self.folder / f"{name}.unfinished"
             self._train(model, subject, seed, dataset, begun)
-            keep(model, kept)
+            write_weights(model, kept)
             begun.unlink(missing_ok=True)
         return model
 
@@ -159,14 +159,14 @@ def _digest(recipe: Recipe) -> str:
     return hashlib.sha256(f"{torch.__version__} {source_digest()} {text}".encode()).hexdigest()[:10]
 
 
-def keep(model: nn.Module, path: Path) -> None:
+def write_weights(model: nn.Module, path: Path) -> None:
     """Write a network's weights."""
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     write_atomically(path, to_bytes(state))
 
 
-def found(model: nn.Module, path: Path) -> nn.Module:
-    """Read weights that `keep` wrote."""
+def read_weights(model: nn.Module, path: Path) -> nn.Module:
+    """Read weights that `write_weights` wrote."""
     try:
         model.load_state_dict(read_tensors(path.read_bytes()))
     except (SafetensorError, RuntimeError) as error:

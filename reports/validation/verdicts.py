@@ -63,7 +63,7 @@ class Validation:
     Attributes:
         paper: short name: corenet, sipp, networks, nettrim, neurons or svm.
         title: the paper's title and number.
-        schedule: the schedule asked for.
+        schedule: the schedule of the run.
         says: what the schedule is, in words, and how it differs from the paper's.
         lines: the table.
         curves: what the pictures show: a list of panels, each with series of points.

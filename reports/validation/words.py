@@ -64,18 +64,18 @@ def interval(line: Json) -> str:
 
 def headline(validation: Json) -> str:
     """How many statements of a paper agree, in a sentence."""
-    found = Counter(line["agrees"] for line in validation["lines"])
-    judged = found["yes"] + found["in part"] + found["no"]
+    agree = Counter(line["agrees"] for line in validation["lines"])
+    judged = agree["yes"] + agree["in part"] + agree["no"]
     name, schedule = NAMES[validation["paper"]], validation["schedule"]
     if not judged:
-        told = f"{name} ({schedule}): nothing that the paper says could be judged"
+        text = f"{name} ({schedule}): nothing that the paper says could be judged"
     else:
-        told = (
+        text = (
             f"{name} ({schedule}): of {judged} statements and numbers that were run, "
-            f"{found['yes']} {'is' if found['yes'] == 1 else 'are'} reproduced, {found['in part']} "
-            f"in part or undecided, {found['no']} not"
+            f"{agree['yes']} {'is' if agree['yes'] == 1 else 'are'} reproduced, {agree['in part']} "
+            f"in part or undecided, {agree['no']} not"
         )
-    return f"{told}; {found['not run']} not run." if found["not run"] else f"{told}."
+    return f"{text}; {agree['not run']} not run." if agree["not run"] else f"{text}."
 
 
 def broken(validation: Json) -> list[str]:

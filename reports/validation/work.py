@@ -22,7 +22,7 @@ PATIENCE = 2.0
 
 
 class Meter:
-    """Where the work stands, told to a callback together with what goes on inside a cell."""
+    """Reports progress to a callback: cells done, and what goes on inside a cell."""
 
     def __init__(self, progress: Progress | None) -> None:
         """Tell nobody if there is no callback."""
@@ -49,18 +49,18 @@ def perform(tasks: Iterable[Task], cells: Cells, meter: Meter) -> list[Json]:
     jobs = list(tasks)
     keys = [key for key, _ in jobs]
     rows = []
-    left, told = "", -math.inf
+    left, shown = "", -math.inf
     for number, (key, make) in enumerate(jobs):
         # Looking through all cells for each of thousands would take longer than they do.
-        if meter.heard and time.monotonic() - told > PATIENCE:
-            left, told = _left(cells.remaining(keys)), time.monotonic()
-        meter.at(number, len(jobs), f"{said(key)}{left}")
+        if meter.heard and time.monotonic() - shown > PATIENCE:
+            left, shown = _left(cells.remaining(keys)), time.monotonic()
+        meter.at(number, len(jobs), f"{in_words(key)}{left}")
         rows.append(key | cells.get(key, make))
     meter.at(len(jobs), len(jobs), "done")
     return rows
 
 
-def said(key: Json) -> str:
+def in_words(key: Json) -> str:
     """A cell in words."""
     words = [key.get(name) for name in ("net", "part", "method")]
     return f"{' '.join(str(word) for word in words if word)}, seed {key['seed']}"

@@ -33,7 +33,7 @@ from reports.validation import (
 from reports.validation.cells import Cells
 from reports.validation.sources import MODULES, code_of, source_digest
 from reports.validation.spirals import two_spirals
-from reports.validation.subjects import Subject, Workshop, found, keep
+from reports.validation.subjects import Subject, Workshop, read_weights, write_weights
 from reports.validation.verdicts import (
     Line,
     Validation,
@@ -70,7 +70,7 @@ def test_a_second_run_computes_nothing(tmp_path: Path) -> None:
     again = Cells(path)
     assert again.get(dict(reversed(KEY.items())), counting(made, 9.0)) == {"accuracy": 1.5}
     assert made == [1]
-    notes = again.made([KEY])
+    notes = again.origin([KEY])
     assert notes["cells"] == 1 and notes["command"] == ["sipp validate sipp"]
     assert len(notes["date"]) == len(notes["machine"]) == 1
     assert any(word.startswith("torch ") for word in notes["versions"])
@@ -85,9 +85,9 @@ def test_a_line_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
     cells.get(KEY | {"seed": 1}, counting(made))
     path.write_bytes(path.read_bytes()[:-7])
     again = Cells(path)
-    assert len(again.found) == 1
+    assert len(again.cells) == 1
     again.get(KEY | {"seed": 1}, counting(made))
-    assert len(made) == 3 and len(Cells(path).found) == 2
+    assert len(made) == 3 and len(Cells(path).cells) == 2
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_time_left_is_that_of_cells_of_the_same_kind() -> None:
     for key, seconds in ((keys[0], 10.0), (keys[3], 2.0)):
         cells.get(key, counting([]))
         name = json.dumps(key, sort_keys=True)
-        cells.found[name]["made"]["seconds"] = seconds
+        cells.cells[name]["made"]["seconds"] = seconds
     assert cells.remaining(keys) == pytest.approx(2 * 10 + 2 * 2)
     assert cells.remaining([*keys, {"net": "c", "part": "p", "seed": 0}]) == pytest.approx(24 + 6)
 
@@ -243,13 +243,13 @@ def test_spirals_are_two_arms_and_no_line_divides_them() -> None:
 def test_kept_networks_come_back_and_damaged_ones_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     net = models.dense([4, 3, 2], seed=1)
-    keep(net, path)
-    same_net = found(models.dense([4, 3, 2], seed=2), path)
+    write_weights(net, path)
+    same_net = read_weights(models.dense([4, 3, 2], seed=2), path)
     assert all(map(torch.equal, net.state_dict().values(), same_net.state_dict().values()))
     for content in (b"nothing", path.read_bytes()[:-3]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"net\.safetensors is damaged .*delete it"):
-            found(models.dense([4, 3, 2]), path)
+            read_weights(models.dense([4, 3, 2]), path)
 
 
 def test_a_network_is_trained_once(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_other_code_is_other_cells_and_other_networks(
         store = Cells(tmp_path / "cells.jsonl")
         store.get(KEY | {"settings": keys[-1]}, counting([]))
     assert keys[0] != keys[1] and len(list(tmp_path.glob("*.safetensors"))) == 2
-    assert {cell["made"]["source"] for cell in store.found.values()} == {"0" * 12, "1" * 12}
+    assert {cell["made"]["source"] for cell in store.cells.values()} == {"0" * 12, "1" * 12}
 
 
 def test_the_digest_is_of_all_that_cells_run(monkeypatch: pytest.MonkeyPatch) -> None:
