@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import sipp_theory
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -51,7 +51,7 @@ SHARES = st.floats(1e-3, 1.2)
 
 
 @law("AL-1")
-def feasible(setting: Setting) -> Found:
+def feasible(setting: Setting) -> Result:
     """An allocation keeps caps and budget, spends the budget, and gives nothing to dead pairs."""
 
     @given(pairs(), SHARES)
@@ -69,7 +69,7 @@ def feasible(setting: Setting) -> Found:
 
 
 @law("AL-1")
-def monotone_in_budget(setting: Setting) -> Found:
+def monotone_in_budget(setting: Setting) -> Result:
     """A larger budget takes draws from no pair, and never raises the objective."""
 
     @given(pairs(), SHARES, st.floats(1.0, 3.0))
@@ -86,7 +86,7 @@ def monotone_in_budget(setting: Setting) -> Found:
 
 
 @law("AL-1", "AL-2")
-def equivariant(setting: Setting) -> Found:
+def equivariant(setting: Setting) -> Result:
     """Permuting the pairs permutes the draws; scaling all importances changes nothing."""
 
     @given(pairs(), SHARES, st.permutations(range(6)), st.sampled_from([2.0**-20, 2.0**30]))
@@ -107,7 +107,7 @@ def equivariant(setting: Setting) -> Found:
 
 
 @law("AL-1")
-def no_exchange_improves(setting: Setting) -> Found:
+def no_exchange_improves(setting: Setting) -> Result:
     """Moving draws from one pair to another never lowers the weighted sum of errors."""
 
     @given(pairs(zeros=False), SHARES, st.floats(1e-3, 0.9))
@@ -131,7 +131,7 @@ def no_exchange_improves(setting: Setting) -> Found:
 
 
 @law("AL-1", "AL-2")
-def duals(setting: Setting) -> Found:
+def duals(setting: Setting) -> Result:
     """The least draws for the sum of errors that a budget reaches are that budget."""
 
     @given(pairs(span=2.0, zeros=False), st.floats(0.02, 0.95))
@@ -151,7 +151,7 @@ def duals(setting: Setting) -> Found:
 
 
 @law("AL-2")
-def least_for_errors(setting: Setting) -> Found:
+def least_for_errors(setting: Setting) -> Result:
     """Sizes for given errors meet them, one draw less does not, and they fall as errors grow."""
 
     @given(pairs(), st.floats(1e-3, 3.0), st.floats(1.0, 10.0))
@@ -170,7 +170,7 @@ def least_for_errors(setting: Setting) -> Found:
 
 
 @law("AL-1")
-def rounding(setting: Setting) -> Found:
+def rounding(setting: Setting) -> Result:
     """Rounding spends the budget to the last draw, within the caps, and moves no pair by 1."""
 
     @given(pairs(), SHARES)

@@ -12,7 +12,7 @@ from torch import nn
 
 from proofs_check.allocation import oracles_network as oracles
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 from sipp_core.pruning import refit
 from sipp_core.runtime import Float
@@ -56,7 +56,7 @@ def _scores(parameters: list[np.ndarray], inputs: np.ndarray, refitted: bool) ->
 
 
 @law("AL-4")
-def hidden_layers_may_be_rescaled(setting: Setting) -> Found:
+def hidden_layers_may_be_rescaled(setting: Setting) -> Result:
     """Twice a hidden layer and half of the next leave all scores as they are; so does 4 f for f."""
 
     @given(relu_networks(), st.integers(-3, 3), st.integers(-3, 3), st.booleans())
@@ -72,7 +72,7 @@ def hidden_layers_may_be_rescaled(setting: Setting) -> Found:
 
 
 @law("AL-4")
-def neurons_may_be_permuted(setting: Setting) -> Found:
+def neurons_may_be_permuted(setting: Setting) -> Result:
     """Scores move with the hidden neurons, and do not depend on the order of the inputs."""
 
     @given(relu_networks(), st.permutations(range(4)), st.booleans())
@@ -118,14 +118,14 @@ def _refitted(drawn: Regression) -> list[np.ndarray]:
 
 
 @law("AL-5")
-def no_change_improves(setting: Setting) -> Found:
+def no_change_improves(setting: Setting) -> Result:
     """No other weights on the kept set and no other bias have a smaller ridge objective."""
 
     @given(regressions(), st.integers(0, 2**31 - 1))
     def law(drawn: Regression, seed: int) -> None:
         (weight, bias), mask, inputs, ridge = drawn
-        found = _refitted(drawn)
-        assert not found[0][~mask].any()
+        refitted = _refitted(drawn)
+        assert not refitted[0][~mask].any()
         spread = inputs.var(axis=0) if bias.size else np.square(inputs).mean(axis=0)
         target = inputs @ weight.T + (bias if bias.size else 0.0)
 
@@ -133,34 +133,34 @@ def no_change_improves(setting: Setting) -> Found:
             away = ridge * np.square(new - weight * mask) @ (spread + spread.mean() / 100)
             return np.square(inputs @ new.T + shift - target).mean(axis=0) + away
 
-        best = found[1] if bias.size else 0.0
-        least = objective(found[0], best)
+        best = refitted[1] if bias.size else 0.0
+        least = objective(refitted[0], best)
         rng = np.random.default_rng(seed)
         for size in (1.0, 1e-2, 1e-4):
             for _ in range(4):
                 step = size * rng.normal(size=weight.shape) * mask
                 shift = size * rng.normal(size=len(weight)) if bias.size else 0.0
-                assert (objective(found[0] + step, best + shift) >= least - 1e-10).all()
+                assert (objective(refitted[0] + step, best + shift) >= least - 1e-10).all()
 
     return hold(setting, law)
 
 
 @law("AL-5")
-def nothing_dropped_nothing_moved(setting: Setting) -> Found:
+def nothing_dropped_nothing_moved(setting: Setting) -> Result:
     """Where no weight is dropped, refit leaves weights and bias as they are."""
 
     @given(regressions())
     def law(drawn: Regression) -> None:
         parameters, mask, inputs, ridge = drawn
-        found = _refitted((parameters, np.ones_like(mask), inputs, ridge))
-        for new, old in zip(found, [x for x in parameters if x.size], strict=True):
+        refitted = _refitted((parameters, np.ones_like(mask), inputs, ridge))
+        for new, old in zip(refitted, [x for x in parameters if x.size], strict=True):
             assert np.allclose(new, old, rtol=1e-9, atol=1e-9), (new.tolist(), old.tolist())
 
     return hold(setting, law)
 
 
 @law("AL-6")
-def dead_paths_score_nothing(setting: Setting) -> Found:
+def dead_paths_score_nothing(setting: Setting) -> Result:
     """A weight into a neuron that nothing leaves, or out of one that never varies, has score 0."""
 
     @given(relu_networks(), st.integers(0, 3), TENTHS)

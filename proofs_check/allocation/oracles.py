@@ -12,7 +12,7 @@ import numpy as np
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted, Unavailable
+from proofs_check.ledger.evidence import Refuted, Result, Unavailable
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.runtime import generator
 from sipp_theory.allocation import pair
@@ -24,17 +24,17 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def _instances(setting: Setting, plain: int) -> list[Rows]:
     """(b, V, capacity, importance): pairs as sensitivity sums give them, then adversarial ones."""
-    found: list[Rows] = []
+    instances: list[Rows] = []
     for number in range(plain * (4 if setting.full else 1)):
         rng = generator(setting.seed, STREAM, number)
         b, v = sipp_theory.bernstein_coefficients(
             1 + rng.gamma(1, 8, 8), rng.uniform(0.001, 0.3, 8)
         )
-        found.append((b, v, rng.uniform(5, 400, 8), rng.gamma(0.5, 1, 8) + 1e-3))
+        instances.append((b, v, rng.uniform(5, 400, 8), rng.gamma(0.5, 1, 8) + 1e-3))
     one = np.ones(5)
     near = 1 + np.arange(5) * 2.0**-40
     return [
-        *found,
+        *instances,
         (3 * one, 0 * one, 50 * one, np.array([1e-3, 1, 1, 1, 1e3])),  # one pair dominates
         (0 * one, 7 * one, np.array([1.0, 1, 200, 200, 200]), one),  # caps bind, no linear term
         (2 * near, 9 * near, 40 * one, near),  # near-ties
@@ -67,16 +67,16 @@ def _solved(rows: Rows, budget: float = 0.0, total: float = 0.0) -> float:
     return float(np.asarray(problem.value))
 
 
-def _agree(found: float, want: float, what: str, rows: Rows, limit: float) -> float:
-    gap = abs(found / want - 1)
+def _agree(computed: float, expected: float, what: str, rows: Rows, limit: float) -> float:
+    gap = abs(computed / expected - 1)
     if not gap <= SOLVED:
         given = tuple(row.tolist() for row in rows)
-        raise Refuted(f"{what} {found!r}, cvxpy {want!r}, at limit {limit!r}, rows {given}")
+        raise Refuted(f"{what} {computed!r}, cvxpy {expected!r}, at limit {limit!r}, rows {given}")
     return gap
 
 
 @oracle("AL-1")
-def budget_by_cvxpy(setting: Setting) -> Found:
+def budget_by_cvxpy(setting: Setting) -> Result:
     """The weighted sum of errors that one multiplier reaches is cvxpy's optimum."""
     gaps = []
     for rows in _instances(setting, 3):
@@ -90,11 +90,11 @@ def budget_by_cvxpy(setting: Setting) -> Found:
             if not value <= got.objective <= value * (1 + 1e-12):
                 raise Refuted(f"objective {got.objective!r} is said of sizes that reach {value!r}")
             gaps.append(_agree(value, _solved(rows, budget), "objective", rows, budget))
-    return Found(f"largest relative gap {max(gaps):.1e}", cases=len(gaps))
+    return Result(f"largest relative gap {max(gaps):.1e}", cases=len(gaps))
 
 
 @oracle("AL-2")
-def total_by_cvxpy(setting: Setting) -> Found:
+def total_by_cvxpy(setting: Setting) -> Result:
     """The fewest draws for a weighted sum of errors are cvxpy's optimum, and meet the sum."""
     gaps = []
     for rows in _instances(setting, 2):
@@ -104,13 +104,13 @@ def total_by_cvxpy(setting: Setting) -> Found:
             got = sipp_theory.allocate_for_total(b, v, weight, factor * least, cap)
             if not float(weight @ _error(got.sizes, b, v)) <= factor * least:
                 raise Refuted(f"total {factor * least!r} is not met by {got.sizes.tolist()}")
-            want = _solved(rows, total=factor * least)
-            gaps.append(_agree(float(got.sizes.sum()), want, "draws", rows, factor * least))
-    return Found(f"largest relative gap {max(gaps):.1e}", cases=len(gaps))
+            expected = _solved(rows, total=factor * least)
+            gaps.append(_agree(float(got.sizes.sum()), expected, "draws", rows, factor * least))
+    return Result(f"largest relative gap {max(gaps):.1e}", cases=len(gaps))
 
 
 @oracle("AL-1")
-def conditions_at_50_digits(setting: Setting) -> Found:
+def conditions_at_50_digits(setting: Setting) -> Result:
     """At the sizes found, each pair's derivative is the multiplier, or larger at its cap."""
     cases = 0
     with mpmath.workdps(DIGITS):
@@ -126,7 +126,7 @@ def conditions_at_50_digits(setting: Setting) -> Found:
                 elif not gain >= got.multiplier * (1 - mpmath.mpf("1e-10")):
                     raise Refuted(f"a pair at its cap gains {gain} < {got.multiplier} at {at}")
                 cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _points(setting: Setting) -> list[tuple[float, float, float]]:
@@ -138,7 +138,7 @@ def _points(setting: Setting) -> list[tuple[float, float, float]]:
 
 
 @oracle("AL-1", "AL-2")
-def error_at_50_digits(setting: Setting) -> Found:
+def error_at_50_digits(setting: Setting) -> Result:
     """A pair's promised error, never below the exact one, and its size, the inverse."""
     points = _points(setting)
     with mpmath.workdps(DIGITS):
@@ -150,28 +150,28 @@ def error_at_50_digits(setting: Setting) -> Found:
             close(float(pair.pair_error(*given)), truth, at, safe="above")
             inverse = 2 * two * size**2 + 2 * one * size
             close(float(pair.pair_size(*map(np.asarray, (m, b, v)))), inverse, at)
-    return Found(cases=2 * len(points))
+    return Result(cases=2 * len(points))
 
 
 @oracle("AL-1")
-def cubic_at_50_digits(setting: Setting) -> Found:
+def cubic_at_50_digits(setting: Setting) -> Result:
     """The root of 4 V y^3 + 2 b y^2 = r against bisection at 50 digits."""
     points = _points(setting)
     with mpmath.workdps(DIGITS):
         for b, v, r in points:
-            found = float(pair.solve_cubic(*map(np.asarray, (r, b, v))))
+            computed = float(pair.solve_cubic(*map(np.asarray, (r, b, v))))
             one, two, right = map(mpmath.mpf, (b, v, r))
             low, high = mpmath.mpf("1e-40"), mpmath.mpf("1e40")
             for _ in range(180):
                 middle = mpmath.sqrt(low * high)
                 short = 4 * two * middle**3 + 2 * one * middle**2 < right
                 low, high = (middle, high) if short else (low, middle)
-            close(found, low, {"b": b, "v": v, "r": r})
-    return Found(cases=len(points))
+            close(computed, low, {"b": b, "v": v, "r": r})
+    return Result(cases=len(points))
 
 
 @oracle("AL-1")
-def lone_pair(setting: Setting) -> Found:
+def lone_pair(setting: Setting) -> Result:
     """One pair gets the whole budget, and its error is Bernstein's at 50 digits, rounded up."""
     points = _points(setting)
     with mpmath.workdps(DIGITS):
@@ -182,11 +182,11 @@ def lone_pair(setting: Setting) -> Found:
             one, two, size = map(mpmath.mpf, (b, v, got.sizes[0]))
             close(float(got.errors[0]), (one + mpmath.sqrt(one**2 + 2 * two * size)) / size, at,
                   safe="above")  # fmt: skip
-    return Found(cases=len(points))
+    return Result(cases=len(points))
 
 
 @oracle("AL-2")
-def sizes_in_fractions(setting: Setting) -> Found:
+def sizes_in_fractions(setting: Setting) -> Result:
     """Sizes for given errors are the least whole numbers, in exact arithmetic up to a tie."""
     rng = generator(setting.seed, STREAM, 2000)
     wide = 10.0 ** rng.uniform(-2, 3, (200, 2))
@@ -197,16 +197,18 @@ def sizes_in_fractions(setting: Setting) -> Found:
         eps = Fraction(e)
         exact = (2 * Fraction(b * 1.0) * eps + 2 * Fraction(v * 1.0)) / eps**2
         least = max(-(-exact.numerator // exact.denominator), 1)
-        found = int(sipp_theory.allocate_for_errors(b, v, e))
+        computed = int(sipp_theory.allocate_for_errors(b, v, e))
         tied = abs(exact - least) <= Fraction(1, 10**12) * exact
-        if found != least and not (tied and found == least + 1):
-            raise Refuted(f"allocate_for_errors({b!r}, {v!r}, {e!r}) is {found}, least is {least}")
-        later += found - least
-    return Found(f"{later} exact ties rounded up by one draw", cases=len(ties) + len(points))
+        if computed != least and not (tied and computed == least + 1):
+            raise Refuted(
+                f"allocate_for_errors({b!r}, {v!r}, {e!r}) is {computed}, least is {least}"
+            )
+        later += computed - least
+    return Result(f"{later} exact ties rounded up by one draw", cases=len(ties) + len(points))
 
 
 @oracle("AL-1")
-def whole_numbers_by_force(setting: Setting) -> Found:
+def whole_numbers_by_force(setting: Setting) -> Result:
     """No whole allocation beats the real optimum; its rounding against the best of all of them."""
     worst, cases = 1.0, 0
     for number in range(200 if setting.full else 40):
@@ -228,5 +230,5 @@ def whole_numbers_by_force(setting: Setting) -> Found:
         if whole.sum() != min(budget, cap.sum()) or not rounded >= best * (1 - 1e-12):
             raise Refuted(f"rounding gives {whole.tolist()} at {instance}")
         worst, cases = max(worst, rounded / best), cases + len(grid)
-    said = f"rounding costs at most {worst - 1:.2%} over the best whole allocation"
-    return Found(said, cases=cases, promised=worst, needed=1.0)
+    text = f"rounding costs at most {worst - 1:.2%} over the best whole allocation"
+    return Result(text, cases=cases, promised=worst, needed=1.0)

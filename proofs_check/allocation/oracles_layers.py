@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import sipp_theory
-from proofs_check.ledger.evidence import Found, Refuted, Unavailable
+from proofs_check.ledger.evidence import Refuted, Result, Unavailable
 from proofs_check.ledger.registry import Setting, law, oracle
 from sipp_core.runtime import generator
 from sipp_theory.allocation import layers
@@ -39,7 +39,7 @@ def _estimate(one: dict[str, Any], sizes: np.ndarray) -> np.ndarray:
 
 
 @oracle("AL-3")
-def layers_by_cvxpy(setting: Setting) -> Found:
+def layers_by_cvxpy(setting: Setting) -> Result:
     """The authors' program, as their code hands it to cvxpy, is no better than AL-3."""
     try:
         import cvxpy as cp
@@ -74,11 +74,11 @@ def layers_by_cvxpy(setting: Setting) -> Found:
             raise Refuted(f"share {share}: the budget or a cap is passed")
         if not abs(ours / float(goal.value) - 1) < SOLVED:
             raise Refuted(f"share {share}: {ours!r}, and cvxpy {float(goal.value)!r}")
-    return Found(cases=len(shares))
+    return Result(cases=len(shares))
 
 
 @oracle("AL-3", "SP-3")
-def estimates_of_an_allocation(setting: Setting) -> Found:
+def estimates_of_an_allocation(setting: Setting) -> Result:
     """The errors of an allocation are the authors' estimates of its sizes."""
     one = _instance(setting, 9)
     got = sipp_theory.allocate_by_layer(**one, budget=0.2 * one["capacity"].sum())
@@ -91,11 +91,11 @@ def estimates_of_an_allocation(setting: Setting) -> Found:
     for name, values in (("allocate_by_layer", got.errors), ("heuristic_error", known)):
         if not np.allclose(values[live], exact[live], rtol=1e-12, atol=0):
             raise Refuted(f"{name} has other estimates than the authors' code")
-    return Found(cases=int(live.sum()))
+    return Result(cases=int(live.sum()))
 
 
 @law("AL-3")
-def layers_count_alike(setting: Setting) -> Found:
+def layers_count_alike(setting: Setting) -> Result:
     """A layer of k times the neurons, each with the same sums, gets sqrt(k) times the weights."""
     cases = 0
     for k in (2, 16, 100):
@@ -108,4 +108,4 @@ def layers_count_alike(setting: Setting) -> Found:
             if not np.isclose(sizes.sum(), share * (1 + k), rtol=1e-9):
                 raise Refuted("the budget is not spent")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)

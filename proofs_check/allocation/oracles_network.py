@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import sipp_core
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.methods import SippNetwork
 from sipp_core.pruning import refit
@@ -113,13 +113,15 @@ def brute_force(model: nn.Sequential, name: str, inputs: Tensor) -> tuple[Float,
     return np.sqrt(with_bias**2 + weight**2 * together[:, None] * mean**2), with_bias
 
 
-def _agree(found: Float, truth: Float, what: str, tolerance: float = CLOSE) -> None:
-    if not np.allclose(found, truth, rtol=tolerance, atol=tolerance * float(np.abs(truth).max())):
-        raise Refuted(f"{what}: {found.tolist()}, truth {truth.tolist()}")
+def _agree(computed: Float, truth: Float, what: str, tolerance: float = CLOSE) -> None:
+    if not np.allclose(
+        computed, truth, rtol=tolerance, atol=tolerance * float(np.abs(truth).max())
+    ):
+        raise Refuted(f"{what}: {computed.tolist()}, truth {truth.tolist()}")
 
 
 @oracle("AL-4")
-def scores_by_jacobians(setting: Setting) -> Found:
+def scores_by_jacobians(setting: Setting) -> Result:
     """Scores of dense layers, convolutions and groups against Jacobians taken input by input."""
     cases = 0
     for number in range(5 if setting.full else 1):
@@ -131,11 +133,11 @@ def scores_by_jacobians(setting: Setting) -> Found:
                     got = known.scores(weight, bool(refitted))
                     _agree(got, truth, f"scores of layer {name}, {kind}, refitted={bool(refitted)}")
                     cases += got.size
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("AL-4")
-def removed_weights(setting: Setting) -> Found:
+def removed_weights(setting: Setting) -> Result:
     """At one input a weight's score is the output's relative error a share t of it less, over t."""
     cases, share = 0, 1e-6
     for place, kind in enumerate(("dense", "one output", "without biases")):
@@ -154,11 +156,11 @@ def removed_weights(setting: Setting) -> Found:
                 truth[at] = float((after - before).norm() / before.norm()) / share
             _agree(scores, truth, f"errors of layer {name}, {kind}", 1e-4)
             cases += scores.size
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("AL-4")
-def many_outputs(setting: Setting) -> Found:
+def many_outputs(setting: Setting) -> Result:
     """Of 24 outputs the norm is estimated: its mean over seeds is the Jacobian's."""
     rng = generator(setting.seed, STREAM, 200)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 24)).double()
@@ -176,7 +178,7 @@ def many_outputs(setting: Setting) -> Found:
     error = squares.std(axis=0) / np.sqrt(len(squares))
     if not (np.abs(squares.mean(axis=0) - truth) <= 5 * error).all():
         raise Refuted(f"mean squares {squares.mean(axis=0).tolist()}, truth {truth.tolist()}")
-    return Found(cases=len(squares))
+    return Result(cases=len(squares))
 
 
 def pruned_copy(
@@ -196,7 +198,7 @@ def pruned_copy(
 
 
 @oracle("AL-5")
-def refit_by_lstsq(setting: Setting) -> Found:
+def refit_by_lstsq(setting: Setting) -> Result:
     """Refitted weights and biases against numpy's least squares of the augmented system."""
     cases = 0
     for number in range(5 if setting.full else 1):
@@ -213,7 +215,7 @@ def refit_by_lstsq(setting: Setting) -> Found:
             refit(dense, pruned, layers, masks, inputs, ridge=ridge)
             for layer in layers:
                 cases += _by_lstsq(dense, pruned, old, layer.name, masks, inputs, ridge)
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _by_lstsq(
@@ -248,11 +250,11 @@ def _by_lstsq(
         truth = np.linalg.lstsq(np.vstack([above, below]), right, rcond=None)[0]
         if after[i, ~kept].any():
             raise Refuted(f"layer {name}, neuron {i}: a weight that was dropped is back")
-        found = after[i, kept]
+        computed = after[i, kept]
         if intercept:
-            found = np.append(found, biases[1][i])
-        if not np.allclose(found, truth, rtol=1e-8, atol=1e-8):
-            raise Refuted(f"layer {name}, neuron {i}, ridge {ridge!r}: {found.tolist()}, "
+            computed = np.append(computed, biases[1][i])
+        if not np.allclose(computed, truth, rtol=1e-8, atol=1e-8):
+            raise Refuted(f"layer {name}, neuron {i}, ridge {ridge!r}: {computed.tolist()}, "
                           f"least squares {truth.tolist()}")  # fmt: skip
     return len(before)
 
@@ -289,7 +291,7 @@ def with_dead_paths(rng: np.random.Generator, rows: int = 40) -> tuple[nn.Sequen
 
 
 @oracle("AL-6")
-def scores_by_paths(setting: Setting) -> Found:
+def scores_by_paths(setting: Setting) -> Result:
     """The score is 0 exactly where the graph has no path from input to output, refit or not."""
     cases, dead = 0, 0
     for number in range(40 if setting.full else 8):
@@ -303,11 +305,11 @@ def scores_by_paths(setting: Setting) -> Found:
                 raise Refuted(f"network {number}, layer {name}, weight {at}: score "
                               f"{scores[at]!r}, on a path: {bool(live[at])}")  # fmt: skip
             cases, dead = cases + live.size, dead + int((~live & (weight != 0)).sum())
-    return Found(f"{dead} weights that are not 0 lie on no path", cases=cases)
+    return Result(f"{dead} weights that are not 0 lie on no path", cases=cases)
 
 
 @oracle("AL-6")
-def dead_paths_go_first(setting: Setting) -> Found:
+def dead_paths_go_first(setting: Setting) -> Result:
     """With a budget of the live weights all of these stay, no other, and no output changes."""
     cases = 0
     for number in range(10 if setting.full else 3):
@@ -327,4 +329,4 @@ def dead_paths_go_first(setting: Setting) -> Found:
             gap = float((result.model(inputs) - model(inputs)).abs().max())
         if gap > 1e-9:
             raise Refuted(f"network {number}: an output moved by {gap!r}")
-    return Found(cases=cases)
+    return Result(cases=cases)

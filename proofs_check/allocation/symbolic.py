@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 
 from proofs_check.kinds.symbolic import equal, holds
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, symbolic
 from sipp_theory.allocation import pair
 
@@ -32,7 +32,7 @@ def _slope(b: sp.Expr, v: sp.Expr) -> sp.Expr:
 
 
 @symbolic("AL-1", "AL-2")
-def error_in_y(setting: Setting) -> Found:
+def error_in_y(setting: Setting) -> Result:
     """Bernstein's error at m = 2 V y^2 + 2 b y is 1/y, in the algebra and in the code."""
     for b, v in CASES:
         m = _size(b, v)
@@ -42,10 +42,10 @@ def error_in_y(setting: Setting) -> Found:
     b, v = CASES[0]
     size = sp.lambdify((b, v, y), _size(b, v))
     for point in ((1.0, 3.0, 2.0), (9.837, 29.511, 10.0), (0.5, 1e-3, 0.1)):
-        found = float(pair.pair_error(np.asarray(size(*point)), *map(np.asarray, point[:2])))
-        if abs(found * point[2] - 1) > 1e-12:
-            raise Refuted(f"pair_error(m, b, V) is {found!r} at (b, V, 1/eps) = {point}")
-    return Found(cases=3)
+        computed = float(pair.pair_error(np.asarray(size(*point)), *map(np.asarray, point[:2])))
+        if abs(computed * point[2] - 1) > 1e-12:
+            raise Refuted(f"pair_error(m, b, V) is {computed!r} at (b, V, 1/eps) = {point}")
+    return Result(cases=3)
 
 
 @symbolic("AL-1", "AL-2")

@@ -44,22 +44,22 @@ def _worst_rate(k: int, n: int, alpha: float) -> float:
 @coverage("CT-1")
 def worst_rates(setting: Setting) -> list[Experiment]:
     """CT-1's bound below the true rate, at the rate where that is most likely."""
-    asked = []
+    experiments = []
     for index, (n, k, alpha) in enumerate([(60, 1, 0.1), (299, 5, 0.05), (20, 0, 0.01)]):
         rate = _worst_rate(k, n, alpha)
         bounds = sipp_theory.violation_bound(np.arange(n + 1), n, 1 - alpha)
         exact = float(stats.binom.cdf(k, n, rate))
         count = partial(_counts, bounds < rate, rate, setting.seed, (1, index))
-        asked.append(Experiment(
+        experiments.append(Experiment(
             f"n = {n}, rate {rate:.4f}.", alpha, count, promised=alpha, needed=exact
         ))  # fmt: skip
-    return asked
+    return experiments
 
 
 @coverage("CT-1")
 def interval_at_its_worst(setting: Setting) -> list[Experiment]:
     """The two-sided interval leaves out the true rate, where both its ends can do so."""
-    asked = []
+    experiments = []
     for index, (n, alpha) in enumerate([(60, 0.1), (200, 0.05)]):
         k = np.arange(n + 1)
         rates = np.linspace(0.2, 0.8, 601)
@@ -72,12 +72,12 @@ def interval_at_its_worst(setting: Setting) -> list[Experiment]:
         ends = sipp_theory.clopper_pearson(k, n, 1 - alpha)
         wrong = (ends[0] > rate) | (ends[1] < rate)
         count = partial(_counts, wrong, rate, setting.seed, (2, index))
-        says = f"n = {n}, rate {rate:.3f}."
+        label = f"n = {n}, rate {rate:.3f}."
         # An interval with all of alpha on each side fails less often than twice alpha.
-        asked.append(Experiment(
-            says, alpha, count, most=2000, promised=alpha, needed=float(exact.max())
+        experiments.append(Experiment(
+            label, alpha, count, most=2000, promised=alpha, needed=float(exact.max())
         ))  # fmt: skip
-    return asked
+    return experiments
 
 
 def _errors(
@@ -94,7 +94,7 @@ def _errors(
 @coverage("CT-2")
 def order_statistics(setting: Setting) -> list[Experiment]:
     """CT-2's eps is exceeded by more than a share delta of all inputs."""
-    asked = []
+    experiments = []
     cases = [(77, 0.05, 0.1, 0), (90, 0.05, 0.01, 0), (77, 0.05, 0.1, 20)]
     for index, (n, delta, alpha, levels) in enumerate(cases):
         rank = int(sipp_theory.error_quantile(np.arange(1.0, n + 1), delta, 1 - alpha))
@@ -103,9 +103,9 @@ def order_statistics(setting: Setting) -> list[Experiment]:
         exact = math.nan if levels else float(stats.binom.sf(least - 1, n, 1 - delta))
         count = partial(_errors, rank, n, delta, levels, setting.seed, (index,))
         law = f"{levels} tied levels" if levels else "a continuous law"
-        says = f"n = {n}, delta = {delta}, confidence {1 - alpha:g}, {law}."
-        asked.append(Experiment(says, alpha, count, promised=alpha, needed=exact))
-    return asked
+        label = f"n = {n}, delta = {delta}, confidence {1 - alpha:g}, {law}."
+        experiments.append(Experiment(label, alpha, count, promised=alpha, needed=exact))
+    return experiments
 
 
 def _sequences(
@@ -133,14 +133,14 @@ def false_networks(setting: Setting) -> list[Experiment]:
     rates = (0.001, bad, bad, bad)
     # At most one violation passes; the good network passes nearly always.
     exact = float(stats.binom.cdf(1, n, bad) * stats.binom.cdf(1, n, rates[0]))
-    asked = []
+    experiments = []
     for index, shared in enumerate((False, True)):
         count = partial(_sequences, last, 1, rates, n, shared, setting.seed, (index,))
-        says = (
+        label = (
             f"n = {n}, delta = {delta}, {'the same points' if shared else 'points of their own'}."
         )
-        asked.append(Experiment(says, alpha, count, block=256, promised=alpha, needed=exact))
-    return asked
+        experiments.append(Experiment(label, alpha, count, block=256, promised=alpha, needed=exact))
+    return experiments
 
 
 def _paths(alarm: np.ndarray, rate: float, seed: int, stream: Key, block: int, size: int) -> int:
@@ -161,7 +161,7 @@ def alarms(setting: Setting) -> list[Experiment]:
     """The e-value of CT-4 reaches 1/alpha at some time although its null is true."""
     length = 1000 if setting.full else 300
     k, n, possible = _states(length)
-    asked = []
+    experiments = []
     cases: list[tuple[Alternative, float, float, float]] = [
         ("above", 0.1, 0.1, 0.1),
         ("below", 0.1, 0.1, 0.1),
@@ -170,9 +170,9 @@ def alarms(setting: Setting) -> list[Experiment]:
     for index, (side, delta, rate, alpha) in enumerate(cases):
         alarm = possible & (sipp_theory.e_value(k, n, delta, side) >= 1 / alpha)
         count = partial(_paths, alarm, rate, setting.seed, (1, index))
-        says = f"Evidence {side} {delta}, true rate {rate}, {length} points."
-        asked.append(Experiment(says, alpha, count, block=256))
-    return asked
+        label = f"Evidence {side} {delta}, true rate {rate}, {length} points."
+        experiments.append(Experiment(label, alpha, count, block=256))
+    return experiments
 
 
 @coverage("CT-4")
@@ -181,13 +181,13 @@ def sequences(setting: Setting) -> list[Experiment]:
     length, alpha = 400 if setting.full else 150, 0.1
     k, n, possible = _states(length)
     low, high = sipp_theory.confidence_sequence(k, n, 1 - alpha)
-    asked = []
+    experiments = []
     for index, rate in enumerate((0.1, 0.5)):
         alarm = possible & ((low > rate) | (high < rate))
         count = partial(_paths, alarm, rate, setting.seed, (2, index))
-        says = f"True rate {rate}, confidence {1 - alpha}, {length} points."
-        asked.append(Experiment(says, alpha, count, block=256))
-    return asked
+        label = f"True rate {rate}, confidence {1 - alpha}, {length} points."
+        experiments.append(Experiment(label, alpha, count, block=256))
+    return experiments
 
 
 STREAM = 75
@@ -216,17 +216,17 @@ def _certificates(
     for trial in range(size):
         picks = [rng.integers(len(population), size=count) for count in sizes]
         calibration, held = (population[torch.from_numpy(rows)] for rows in picks)
-        dice, method = int(rng.integers(2**31)), pruners[trial % len(pruners)]
+        draw_seed, method = int(rng.integers(2**31)), pruners[trial % len(pruners)]
         if kind == "CT-3":
-            found = sipp_core.sparsest(model, calibration, held, eps=eps, method=method, seed=dice,
-                                       keeps=keeps, allow_repeats=True, delta=delta,
-                                       confidence=confidence)  # fmt: skip
-            if found.result is None or found.certificate is None:
+            search = sipp_core.sparsest(model, calibration, held, eps=eps, method=method,
+                                       seed=draw_seed, keeps=keeps, allow_repeats=True,
+                                       delta=delta, confidence=confidence)  # fmt: skip
+            if search.result is None or search.certificate is None:
                 continue
-            pruned, certificate = found.result.model, found.certificate
+            pruned, certificate = search.result.model, search.certificate
         else:
             pruned = sipp_core.prune(
-                model, calibration, method=method, keep=keeps[0], seed=dice
+                model, calibration, method=method, keep=keeps[0], seed=draw_seed
             ).model
             certificate = sipp_core.certify(
                 model, pruned, held, delta=delta, confidence=confidence,
@@ -264,8 +264,8 @@ def _small(setting: Setting, kind: Kind, keeps: tuple[float, ...]) -> Experiment
     pruners = (methods.PLAIN,) if kind == "CT-3" and not setting.full else methods.CERTIFIED
     count = partial(_certificates, net, population, kind, pruners, keeps, eps, 0.1, 0.9, (32, 38),
                     setting.seed, (1, int(kind[-1])))  # fmt: skip
-    says = f"{_names(pruners)} in turn, 38 inputs held out, delta 0.1, confidence 0.9."
-    return Experiment(says, 0.1, count, block=24)
+    label = f"{_names(pruners)} in turn, 38 inputs held out, delta 0.1, confidence 0.9."
+    return Experiment(label, 0.1, count, block=24)
 
 
 @coverage("CT-1")
@@ -287,17 +287,17 @@ def small_search(setting: Setting) -> Experiment:
 
 
 def _trained(setting: Setting, kind: Kind, keeps: tuple[float, ...]) -> list[Experiment]:
-    asked = []
+    experiments = []
     for place, name in enumerate(subjects.names(setting)):
-        found = subjects.subject(setting, name)
-        population = torch.cat([found.fresh, found.train])[: 4000 if setting.full else 1000]
+        network = subjects.subject(setting, name)
+        population = torch.cat([network.fresh, network.train])[: 4000 if setting.full else 1000]
         pruners = methods.CERTIFIED if setting.full and kind != "CT-3" else (methods.PLAIN,)
-        eps = _exceeded(found.model, population, keeps[0], BORDERLINE)
-        count = partial(_certificates, found.model, population, kind, pruners, keeps, eps, 0.1,
+        eps = _exceeded(network.model, population, keeps[0], BORDERLINE)
+        count = partial(_certificates, network.model, population, kind, pruners, keeps, eps, 0.1,
                         0.8, (64, 45), setting.seed, (2, int(kind[-1]), place))  # fmt: skip
-        says = f"{name}, {_names(pruners)}, 45 inputs held out, delta 0.1, confidence 0.8."
-        asked.append(Experiment(says, 0.2, count, block=12))
-    return asked
+        label = f"{name}, {_names(pruners)}, 45 inputs held out, delta 0.1, confidence 0.8."
+        experiments.append(Experiment(label, 0.2, count, block=12))
+    return experiments
 
 
 @coverage("CT-1")

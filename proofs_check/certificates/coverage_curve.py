@@ -33,14 +33,14 @@ def _crossed(shares: np.ndarray, levels: int, seed: int, stream: Key, block: int
 @coverage("CT-5")
 def curves(setting: Setting) -> list[Experiment]:
     """Some point of CT-5's curve is false: more inputs exceed e_(r) than its share says."""
-    asked = []
+    experiments = []
     cases = [(20, 0.1, 0), (200, 0.1, 0), (100, 0.05, 0), (100, 0.1, 25)]
     for index, (n, alpha, levels) in enumerate(cases):
         shares = sipp_theory.simultaneous_band(n, 1 - alpha).shares
         count = partial(_crossed, shares, levels, setting.seed, (index,))
         law = f"{levels} tied levels" if levels else "a continuous law"
-        asked.append(Experiment(f"n = {n}, confidence {1 - alpha:g}, {law}.", alpha, count))
-    return asked
+        experiments.append(Experiment(f"n = {n}, confidence {1 - alpha:g}, {law}.", alpha, count))
+    return experiments
 
 
 def _drops(
@@ -56,7 +56,7 @@ def _drops(
 @coverage("CT-6")
 def drops(setting: Setting) -> list[Experiment]:
     """The drop in accuracy exceeds its bound, or the accuracy is below its own."""
-    asked = []
+    experiments = []
     cases = [(60, 0.1, (0.1, 0.0)), (150, 0.1, (0.06, 0.05)), (60, 0.2, (0.25, 0.02))]
     for index, (n, alpha, rates) in enumerate(cases):
         lost, won = np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
@@ -66,15 +66,17 @@ def drops(setting: Setting) -> list[Experiment]:
         )
         wrong = possible & (bounds < rates[0] - rates[1])
         count = partial(_drops, wrong, rates, setting.seed, (0, index))
-        says = f"n = {n}, broken {rates[0]}, mended {rates[1]}, confidence {1 - alpha:g}."
+        label = f"n = {n}, broken {rates[0]}, mended {rates[1]}, confidence {1 - alpha:g}."
         # Half of alpha is for each limit, and the two rarely fail together.
-        asked.append(Experiment(says, alpha, count))
+        experiments.append(Experiment(label, alpha, count))
     n, alpha, rate = 77, 0.1, 0.9
     bounds = sipp_theory.accuracy_bound(np.arange(n + 1), n, 1 - alpha)
     wrong = np.broadcast_to((bounds > rate)[:, None], (n + 1, n + 1))
     count = partial(_drops, wrong, (rate, 0.0), setting.seed, (1,))
-    asked.append(Experiment(f"n = {n}, accuracy {rate}, confidence {1 - alpha:g}.", alpha, count))
-    return asked
+    experiments.append(
+        Experiment(f"n = {n}, accuracy {rate}, confidence {1 - alpha:g}.", alpha, count)
+    )
+    return experiments
 
 
 def _groups(
@@ -101,8 +103,8 @@ def groups(setting: Setting) -> Experiment:
     )
     count = partial(_groups, wrong, rates, setting.seed)
     exact = 1 - (1 - each) ** len(sizes)  # independent groups, each failing with all of its level
-    says = f"Groups of {sizes} points, confidence {1 - alpha:g}."
-    return Experiment(says, alpha, count, promised=alpha, needed=exact)
+    label = f"Groups of {sizes} points, confidence {1 - alpha:g}."
+    return Experiment(label, alpha, count, promised=alpha, needed=exact)
 
 
 def _outputs(network: nn.Module, population: Tensor) -> Tensor:

@@ -37,12 +37,12 @@ def _accepted(
         # One weight or the other is the whole output: 2 Bin(m, 1/2)/m of it is drawn.
         held = torch.from_numpy(np.eye(2)[rng.integers(2, size=PAIRS)])
         held *= torch.from_numpy(rng.random((PAIRS, 1)) + 0.5)
-        dice = int(rng.integers(2**31))
-        found = sipp_core.least_budget(
+        draw_seed = int(rng.integers(2**31))
+        least = sipp_core.least_budget(
             net, 3 * torch.eye(2, dtype=torch.float64), held, eps=EPS, delta=DELTA,
-            confidence=CONFIDENCE, draws=draws, seed=dice,
+            confidence=CONFIDENCE, draws=draws, seed=draw_seed,
         )  # fmt: skip
-        wrong += found.budget <= false
+        wrong += least.budget <= false
     return wrong
 
 
@@ -106,28 +106,34 @@ def _digits(
     rng, wrong = generator(seed, STREAM, 2, block), 0
     for _ in range(size):
         held = fresh[torch.from_numpy(rng.integers(len(fresh), size=PAIRS))]
-        found = sipp_core.least_budget(
+        least = sipp_core.least_budget(
             model, train, held, eps=0.3, delta=DELTA, confidence=CONFIDENCE, draws=(draws,),
             seed=int(rng.integers(2**31)), allow_repeats=True,
         )  # fmt: skip
-        wrong += not found.vacuous
+        wrong += not least.vacuous
     return wrong
 
 
 @coverage("CT-8", profile="full")
 def trained_network(setting: Setting) -> Experiment:
     """A trained network with so few draws that every eighth pair or more fails."""
-    found = subjects.subject(setting)
+    network = subjects.subject(setting)
     # Draws at which some 13% of 2,000 pairs fail, by the same search from other inputs.
     draws = 2.0**40
     while True:
         tried = sipp_core.least_budget(
-            found.model, found.train[:256], found.train[256:], eps=0.3, delta=0.9, draws=(draws,)
+            network.model,
+            network.train[:256],
+            network.train[256:],
+            eps=0.3,
+            delta=0.9,
+            draws=(draws,),
         )
         if tried.failures[0] / tried.n > 0.16:
             break
         draws /= 1.5
     return Experiment(
         f"digits, {draws:.2g} draws, {PAIRS} pairs.", 1 - CONFIDENCE,
-        partial(_digits, found.model, found.train[:256], found.fresh, draws, setting.seed), block=4,
+        partial(_digits, network.model, network.train[:256], network.fresh, draws, setting.seed),
+        block=4,
     )  # fmt: skip

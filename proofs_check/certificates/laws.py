@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import sipp_theory
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 
 RATES = st.floats(1e-3, 0.999)
@@ -21,7 +21,7 @@ FEW = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just
 
 
 @law("CT-1")
-def violation_bound_is_monotone(setting: Setting) -> Found:
+def violation_bound_is_monotone(setting: Setting) -> Result:
     """CT-1 rises in violations and confidence, falls in points, and is 1 where all violate."""
 
     @given(COUNTS, CONFIDENCES, CONFIDENCES)
@@ -41,7 +41,7 @@ def violation_bound_is_monotone(setting: Setting) -> Found:
 
 
 @law("CT-1")
-def two_sided_interval(setting: Setting) -> Found:
+def two_sided_interval(setting: Setting) -> Result:
     """The two-sided interval contains k/n, is nested in confidence, and mirrors k and n - k."""
 
     @given(COUNTS, CONFIDENCES, CONFIDENCES)
@@ -59,7 +59,7 @@ def two_sided_interval(setting: Setting) -> Found:
 
 
 @law("CT-1", "CT-2")
-def rank_and_bound_agree(setting: Setting) -> Found:
+def rank_and_bound_agree(setting: Setting) -> Result:
     """CT-2's rank is the least r at which n - r violations would be certified by CT-1."""
 
     @given(st.integers(1, 2000), RATES, CONFIDENCES)
@@ -78,7 +78,7 @@ def rank_and_bound_agree(setting: Setting) -> Found:
 
 
 @law("CT-2")
-def rank_is_monotone(setting: Setting) -> Found:
+def rank_is_monotone(setting: Setting) -> Result:
     """The rank rises with confidence, falls with delta, and one more point moves it by 0 or 1."""
 
     @given(st.integers(1, 2000), RATES, RATES, CONFIDENCES, CONFIDENCES)
@@ -99,48 +99,48 @@ def rank_is_monotone(setting: Setting) -> Found:
 
 
 @law("CT-2")
-def quantile_is_a_rank(setting: Setting) -> Found:
+def quantile_is_a_rank(setting: Setting) -> Result:
     """The certified error depends on ranks alone: it commutes with order and increasing maps."""
     errors = st.lists(st.floats(0, 1e30) | st.sampled_from([0.0, 0.5, np.inf]), min_size=1)
 
     @given(errors, RATES, CONFIDENCES, st.data())
     def law(values: list[float], delta: float, confidence: float, data: st.DataObject) -> None:
-        found = sipp_theory.error_quantile(values, delta, confidence)
+        result = sipp_theory.error_quantile(values, delta, confidence)
         rank = int(sipp_theory.tolerance_rank(len(values), delta, confidence))
-        assert found == (sorted(values)[rank - 1] if rank else np.inf)
+        assert result == (sorted(values)[rank - 1] if rank else np.inf)
         shuffled = data.draw(st.permutations(values))
-        assert sipp_theory.error_quantile(shuffled, delta, confidence) == found
+        assert sipp_theory.error_quantile(shuffled, delta, confidence) == result
         mapped = sipp_theory.error_quantile(np.sqrt(values) + 1, delta, confidence)
-        assert mapped == np.sqrt(found) + 1
+        assert mapped == np.sqrt(result) + 1
         worse = np.array(values) * 2
-        assert sipp_theory.error_quantile(worse, delta, confidence) >= found
+        assert sipp_theory.error_quantile(worse, delta, confidence) >= result
 
     return hold(setting, law, examples=60)
 
 
 @law("CT-3")
-def sequence_stops_at_the_first_failure(setting: Setting) -> Found:
+def sequence_stops_at_the_first_failure(setting: Setting) -> Result:
     """CT-3 accepts the networks before the first whose CT-1 bound exceeds delta, no others."""
 
     @given(st.lists(st.integers(0, 60), max_size=6), st.integers(60, 400), RATES, CONFIDENCES)
     def law(counts: list[int], n: int, delta: float, confidence: float) -> None:
-        found = sipp_theory.fixed_sequence(counts, n, delta, confidence)
+        result = sipp_theory.fixed_sequence(counts, n, delta, confidence)
         bounds = sipp_theory.violation_bound(np.array(counts, int), n, confidence)
         certified = np.atleast_1d(bounds) <= delta
         near = np.abs(np.atleast_1d(bounds) / delta - 1) < 1e-9
         first = int(np.argmin([*certified, False]))
-        assert found.last == first - 1 or near.any()
-        assert abs(found.level - (1 - confidence)) < 1e-15
-        assert len(found.p_values) == len(counts)
-        stop = found.last + 2
+        assert result.last == first - 1 or near.any()
+        assert abs(result.level - (1 - confidence)) < 1e-15
+        assert len(result.p_values) == len(counts)
+        stop = result.last + 2
         again = sipp_theory.fixed_sequence([*counts[:stop], 0, 0], n, delta, confidence)
-        assert again.last == found.last or stop > len(counts)
+        assert again.last == result.last or stop > len(counts)
 
     return hold(setting, law, examples=60)
 
 
 @law("CT-4")
-def evidence_is_monotone(setting: Setting) -> Found:
+def evidence_is_monotone(setting: Setting) -> Result:
     """Evidence grows with violations (falls, for the all-clear), and mirrors k and n - k."""
 
     @given(FEW, st.integers(1, 63), st.sampled_from([(1.0, 1.0), (0.5, 0.5), (2.0, 0.5)]))
@@ -163,7 +163,7 @@ def evidence_is_monotone(setting: Setting) -> Found:
 
 
 @law("CT-4")
-def order_of_batches(setting: Setting) -> Found:
+def order_of_batches(setting: Setting) -> Result:
     """Points one by one, in any order and batches, multiply up to the same evidence."""
     points = st.lists(st.booleans(), min_size=1, max_size=60)
 
@@ -174,14 +174,14 @@ def order_of_batches(setting: Setting) -> Found:
         mixture = np.full(grid.shape, 1 / grid.size)
         for hit in shuffled:
             mixture *= grid / delta if hit else (1 - grid) / (1 - delta)
-        found = sipp_theory.e_value(sum(hits), len(hits), delta)
-        np.testing.assert_allclose(found, mixture.sum(), rtol=1e-2)
+        result = sipp_theory.e_value(sum(hits), len(hits), delta)
+        np.testing.assert_allclose(result, mixture.sum(), rtol=1e-2)
 
     return hold(setting, law, examples=40)
 
 
 @law("CT-4")
-def sequence_contains_the_rate(setting: Setting) -> Found:
+def sequence_contains_the_rate(setting: Setting) -> Result:
     """The confidence sequence contains k/n, lies within (0, 1) and is nested in confidence."""
 
     @given(COUNTS, st.lists(CONFIDENCES, min_size=2, max_size=2))
@@ -196,7 +196,7 @@ def sequence_contains_the_rate(setting: Setting) -> Found:
 
 
 @law("CT-5")
-def band_lies_between(setting: Setting) -> Found:
+def band_lies_between(setting: Setting) -> Result:
     """The band is no sharper than one rank by itself and no looser than a union over the ranks."""
 
     @given(st.integers(1, 300), CONFIDENCES, RATES)
@@ -218,7 +218,7 @@ def band_lies_between(setting: Setting) -> Found:
 
 
 @law("CT-5")
-def band_widens_with_confidence(setting: Setting) -> Found:
+def band_widens_with_confidence(setting: Setting) -> Result:
     """A higher confidence moves every share up; more points move the share of the largest down."""
 
     @given(st.integers(1, 200), st.lists(CONFIDENCES, min_size=2, max_size=2, unique=True))
@@ -232,7 +232,7 @@ def band_widens_with_confidence(setting: Setting) -> Found:
 
 
 @law("CT-6")
-def accuracy_is_monotone(setting: Setting) -> Found:
+def accuracy_is_monotone(setting: Setting) -> Result:
     """More broken inputs raise the drop, more mended ones lower it; it covers what was seen."""
 
     @given(COUNTS, st.floats(0, 1), st.sampled_from([0.5, 0.9, 0.99, 1 - 1e-9]))
@@ -253,7 +253,7 @@ def accuracy_is_monotone(setting: Setting) -> Found:
 
 
 @law("CT-7")
-def levels_add_up(setting: Setting) -> Found:
+def levels_add_up(setting: Setting) -> Result:
     """G levels of a family sum to no more than alpha, lose next to nothing, and fall with G."""
 
     @given(st.integers(1, 5000), st.sampled_from([0.5, 0.75, 0.9, 0.95, 0.99, 1 - 1e-9]))

@@ -42,8 +42,8 @@ def _one_further(sequence: Function) -> Function:
     """Accept the first network that fails as well."""
 
     def wrong(violations: Any, n: Any, delta: Any, confidence: Any) -> Any:
-        found = sequence(violations, n, delta, confidence)
-        return replace(found, last=min(found.last + 1, len(violations) - 1))
+        result = sequence(violations, n, delta, confidence)
+        return replace(result, last=min(result.last + 1, len(violations) - 1))
 
     return wrong
 
@@ -107,9 +107,9 @@ def _pointwise(band: Function) -> Function:
     """Every boundary at the whole level: right for one rank chosen before, not for all."""
 
     def wrong(n: int, confidence: float) -> Any:
-        found = band(n, confidence)
-        shares = sipp_theory.violation_bound(n - found.ranks, n, confidence)
-        return replace(found, level=1 - confidence, shares=shares)
+        result = band(n, confidence)
+        shares = sipp_theory.violation_bound(n - result.ranks, n, confidence)
+        return replace(result, level=1 - confidence, shares=shares)
 
     return wrong
 
@@ -118,8 +118,8 @@ def _shifted(band: Function) -> Function:
     """Every share given to the rank below."""
 
     def wrong(n: int, confidence: float) -> Any:
-        found = band(n, confidence)
-        return replace(found, shares=np.append(found.shares[1:], found.shares[-1] / 2))
+        result = band(n, confidence)
+        return replace(result, shares=np.append(result.shares[1:], result.shares[-1] / 2))
 
     return wrong
 
@@ -144,10 +144,10 @@ def _budget(accept: Any) -> Function:
 
     def mutate(search: Function) -> Function:
         def wrong(failures: Any, budgets: Any, n: Any, delta: Any, confidence: Any) -> Any:
-            found = search(failures, budgets, n, delta, confidence)
-            last = accept(found.index, list(failures), n, delta, confidence)
+            result = search(failures, budgets, n, delta, confidence)
+            last = accept(result.index, list(failures), n, delta, confidence)
             budget = float(budgets[last]) if last >= 0 else np.inf
-            return replace(found, index=last, budget=budget)
+            return replace(result, index=last, budget=budget)
 
         return wrong
 

@@ -13,7 +13,7 @@ from scipy import stats
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 
 # The code takes tails for a relative 1e-12 larger than computed, which costs a bound as much.
@@ -45,7 +45,7 @@ def _root(k: int, n: int, tail: Any) -> Any:
 
 
 @oracle("CT-1")
-def bounds_at_50_digits(setting: Setting) -> Found:
+def bounds_at_50_digits(setting: Setting) -> Result:
     """CT-1's bound and both ends of the two-sided interval, never on the unsafe side."""
     counts = ((0, 1), (0, 299), (1, 10), (3, 20), (19, 20), (20, 400))
     cases = 0
@@ -61,11 +61,11 @@ def bounds_at_50_digits(setting: Setting) -> Found:
             truth = 1 - _root(n - k, n, alpha / 2) if k else mpmath.mpf(0)
             close(1 - low, 1 - truth, at, "above", MARGIN)
             cases += 3
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("CT-1")
-def coverage_of_every_rate(setting: Setting) -> Found:
+def coverage_of_every_rate(setting: Setting) -> Result:
     """The worst failure probability of CT-1's bound over all rates, in exact fractions."""
     # Between two bounds the failing counts are 0 to k, and Pr(K <= k) falls with the rate: its
     # supremum there is at the lower end, U(k).
@@ -83,12 +83,12 @@ def coverage_of_every_rate(setting: Setting) -> Found:
                     f"probability {float(failure):.6g} at a rate just above itself"
                 )
             closest, cases = max(closest, failure / _alpha(confidence)), cases + 1
-    said = f"the worst rate fails with {float(closest):.12f} of what is allowed"
-    return Found(said, cases=cases, promised=1.0, needed=float(closest))
+    text = f"the worst rate fails with {float(closest):.12f} of what is allowed"
+    return Result(text, cases=cases, promised=1.0, needed=float(closest))
 
 
 @oracle("CT-1")
-def coverage_of_the_interval(setting: Setting) -> Found:
+def coverage_of_the_interval(setting: Setting) -> Result:
     """The two-sided interval's failure probability next to every end of it, by enumeration."""
     worst, cases = 0.0, 0
     sizes = (2, 20, 100) + ((500,) if setting.full else ())
@@ -107,12 +107,12 @@ def coverage_of_the_interval(setting: Setting) -> Found:
             raise Refuted(f"clopper_pearson(k, {n}, {confidence}) misses the rate {rate!r} with "
                           f"{failure.max():.4f} of the probability allowed")  # fmt: skip
         worst, cases = max(worst, float(failure.max())), cases + rates.size
-    said = f"{worst:.3f} of what is allowed at the worst rate looked at"
-    return Found(said, cases=cases, promised=1.0, needed=worst)
+    text = f"{worst:.3f} of what is allowed at the worst rate looked at"
+    return Result(text, cases=cases, promised=1.0, needed=worst)
 
 
 @oracle("CT-2")
-def ranks_in_fractions(setting: Setting) -> Found:
+def ranks_in_fractions(setting: Setting) -> Result:
     """Rank and points needed are the least whole numbers that do, in exact fractions."""
     cases = 0
     for delta, confidence in itertools.product((0.01, 0.05, 0.3, 0.5), (0.5, 0.75, 0.95, 0.99)):
@@ -128,7 +128,7 @@ def ranks_in_fractions(setting: Setting) -> Found:
             if rank != least:
                 raise Refuted(f"tolerance_rank({n}) is {rank}, least is {least} at {at}")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _least(n: int, delta: float, alpha: Fraction) -> int:
@@ -141,41 +141,41 @@ def _least(n: int, delta: float, alpha: Fraction) -> int:
 
 
 @oracle("CT-2")
-def points_at_50_digits(setting: Setting) -> Found:
+def points_at_50_digits(setting: Setting) -> Result:
     """Points needed are ln(alpha)/ln(1-delta), rounded up, over ten orders of magnitude."""
     cases = 0
     with mpmath.workdps(DIGITS):
         for delta, confidence in itertools.product((1e-9, 1e-4, 0.037, 0.5, 0.97), CONFIDENCES):
             exact = mpmath.log(1 - mpmath.mpf(confidence)) / mpmath.log(1 - mpmath.mpf(delta))
-            found = int(sipp_theory.points_needed(delta, confidence))
+            computed = int(sipp_theory.points_needed(delta, confidence))
             # Beyond the reach of whole-number arithmetic a tie is counted against the promise.
-            if not exact <= found <= mpmath.ceil(exact * (1 + mpmath.mpf("1e-11"))):
-                raise Refuted(f"points_needed({delta}, {confidence}) is {found}, truth {exact}")
+            if not exact <= computed <= mpmath.ceil(exact * (1 + mpmath.mpf("1e-11"))):
+                raise Refuted(f"points_needed({delta}, {confidence}) is {computed}, truth {exact}")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("CT-2")
-def quantile_covers_exactly(setting: Setting) -> Found:
+def quantile_covers_exactly(setting: Setting) -> Result:
     """The order statistic's failure probability is I(1-delta; r, n-r+1)'s tail, at most alpha."""
     closest, cases = 0.0, 0
     for n, delta, confidence in itertools.product((45, 77, 300), (0.05, 0.1), (0.9, 0.95)):
-        found = float(sipp_theory.error_quantile(np.arange(1.0, n + 1), delta, confidence))
-        if found == np.inf:
+        computed = float(sipp_theory.error_quantile(np.arange(1.0, n + 1), delta, confidence))
+        if computed == np.inf:
             continue
-        rank = int(found)
+        rank = int(computed)
         # F(e_(r)) is Beta(r, n-r+1) for a continuous law, the worst one.
         failure = float(stats.beta.cdf(1 - delta, rank, n - rank + 1))
         if failure > (1 - confidence) * (1 + 1e-9):
             raise Refuted(f"rank {rank} of {n} fails with probability {failure:.6g} at delta = "
                           f"{delta}, confidence = {confidence}")  # fmt: skip
         closest, cases = max(closest, failure / (1 - confidence)), cases + 1
-    said = f"at most {closest:.3f} of what is allowed; ranks are whole numbers"
-    return Found(said, cases=cases, promised=1.0, needed=closest)
+    text = f"at most {closest:.3f} of what is allowed; ranks are whole numbers"
+    return Result(text, cases=cases, promised=1.0, needed=closest)
 
 
 @oracle("CT-3")
-def family_error_by_enumeration(setting: Setting) -> Found:
+def family_error_by_enumeration(setting: Setting) -> Result:
     """The chance that CT-3 accepts a network that misses delta, over every outcome of three."""
     closest, cases, delta = 0.0, 0, 0.1
     for n, confidence in ((22, 0.9), (38, 0.9), (60, 0.95)):
@@ -200,21 +200,21 @@ def family_error_by_enumeration(setting: Setting) -> Found:
                     raise Refuted(f"fixed_sequence accepts a false network with {failure:.4f} of "
                                   f"the probability allowed: n = {n}, rates {rates}")  # fmt: skip
                 closest, cases = max(closest, failure), cases + 1
-    said = f"{closest:.3f} of the error allowed, whether the networks err apart or together"
-    return Found(said, cases=cases, promised=1.0, needed=closest)
+    text = f"{closest:.3f} of the error allowed, whether the networks err apart or together"
+    return Result(text, cases=cases, promised=1.0, needed=closest)
 
 
 @oracle("CT-3")
-def p_values_at_50_digits(setting: Setting) -> Found:
+def p_values_at_50_digits(setting: Setting) -> Result:
     """The p-values of CT-3, binomial tails, never below the exact ones."""
     cases = 0
     with mpmath.workdps(DIGITS):
         for n, delta in itertools.product((1, 20, 300), (0.01, 0.05, 0.4)):
             counts = sorted({0, n // 20, n // 4, n})
-            found = sipp_theory.fixed_sequence(counts, n, delta, 0.95).p_values
-            for k, value in zip(counts, found, strict=True):
+            computed = sipp_theory.fixed_sequence(counts, n, delta, 0.95).p_values
+            for k, value in zip(counts, computed, strict=True):
                 exact = _tail(k, n, delta)
                 truth = mpmath.mpf(exact.numerator) / exact.denominator
                 close(float(value), truth, {"k": k, "n": n, "delta": delta}, "above", MARGIN)
                 cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special, stats
 
 import sipp_theory
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.runtime import generator
 
@@ -33,7 +33,7 @@ def crossing(bounds: list[Fraction]) -> Fraction:
 
 
 @oracle("CT-5")
-def crossing_in_fractions(setting: Setting) -> Found:
+def crossing_in_fractions(setting: Setting) -> Result:
     """The chance that the band is crossed, in exact fractions: nearly alpha, and no more."""
     closest, cases = Fraction(1), 0
     sizes = (1, 2, 3, 7, 20, 40) + ((77,) if setting.full else ())
@@ -48,8 +48,8 @@ def crossing_in_fractions(setting: Setting) -> Found:
             raise Refuted(f"simultaneous_band({n}, {confidence}) leaves {1 - float(used):.4f} of "
                           "the probability unused")  # fmt: skip
         closest, cases = min(closest, used), cases + 1
-    said = f"at least {float(closest):.6f} of what is allowed is used"
-    return Found(said, cases=cases, promised=1.0, needed=float(closest))
+    text = f"at least {float(closest):.6f} of what is allowed is used"
+    return Result(text, cases=cases, promised=1.0, needed=float(closest))
 
 
 def _least_levels(n: int, trials: int, seed: int) -> np.ndarray:
@@ -69,9 +69,9 @@ def _least_levels(n: int, trials: int, seed: int) -> np.ndarray:
 
 
 @oracle("CT-5")
-def rank_by_monte_carlo(setting: Setting) -> Found:
+def rank_by_monte_carlo(setting: Setting) -> Result:
     """The band's rank is within 1% of that of the simulated level, and its level within noise."""
-    delta, confidence, cases, told = 0.1, 0.95, 0, []
+    delta, confidence, cases, lines = 0.1, 0.95, 0, []
     for n, trials in ((100, 6000), (1000, 3000), (10_000, 20_000 if setting.full else 1000)):
         band = sipp_theory.simultaneous_band(n, confidence)
         least = _least_levels(n, trials, setting.seed)
@@ -87,9 +87,9 @@ def rank_by_monte_carlo(setting: Setting) -> Found:
         if surprise < 1e-6:
             raise Refuted(f"simultaneous_band({n}, {confidence}) is crossed in {seen} of {trials} "
                           "simulations")  # fmt: skip
-        told.append(f"n = {n}: rank {band.rank(delta)}, simulated {rank}")
+        lines.append(f"n = {n}: rank {band.rank(delta)}, simulated {rank}")
         cases += 1
-    return Found("; ".join(told), cases=cases)
+    return Result("; ".join(lines), cases=cases)
 
 
 def _mass(lost: int, won: int, n: int, first: float, second: float) -> float:
@@ -99,7 +99,7 @@ def _mass(lost: int, won: int, n: int, first: float, second: float) -> float:
 
 
 @oracle("CT-6")
-def drop_by_enumeration(setting: Setting) -> Found:
+def drop_by_enumeration(setting: Setting) -> Result:
     """The failure probability of the bound on the drop, summed over every outcome."""
     worst, cases = 0.0, 0
     for n, confidence in itertools.product((8, 24), (0.8, 0.95)):
@@ -113,11 +113,11 @@ def drop_by_enumeration(setting: Setting) -> Found:
                 raise Refuted(f"accuracy_drop(k10, k01, {n}, {confidence}) fails with "
                               f"{failure:.4f} of what is allowed at {first, second}")  # fmt: skip
             worst, cases = max(worst, failure), cases + 1
-    return Found(f"{worst:.3f} of what is allowed at the worst rates looked at", cases=cases)
+    return Result(f"{worst:.3f} of what is allowed at the worst rates looked at", cases=cases)
 
 
 @oracle("CT-6")
-def accuracy_at_every_rate(setting: Setting) -> Found:
+def accuracy_at_every_rate(setting: Setting) -> Result:
     """The lower bound on accuracy fails with at most alpha at the accuracies just below it."""
     worst, cases = 0.0, 0
     for n, confidence in itertools.product((1, 20, 150), (0.8, 0.99)):
@@ -129,11 +129,11 @@ def accuracy_at_every_rate(setting: Setting) -> Found:
                 raise Refuted(f"accuracy_bound(k, {n}, {confidence}) fails with {failure:.6f} of "
                               f"the probability allowed at {rate!r}")  # fmt: skip
             worst, cases = max(worst, failure), cases + 1
-    return Found(f"{worst:.9f} of what is allowed", cases=cases, promised=1.0, needed=worst)
+    return Result(f"{worst:.9f} of what is allowed", cases=cases, promised=1.0, needed=worst)
 
 
 @oracle("CT-7")
-def family_in_fractions(setting: Setting) -> Found:
+def family_in_fractions(setting: Setting) -> Result:
     """The chance that all of G independent statements hold is at least 1 - alpha, exactly."""
     cases, least = 0, 1.0
     for statements, confidence in itertools.product((1, 2, 3, 10, 100, 1000), (0.5, 0.9, 0.99)):
@@ -143,4 +143,6 @@ def family_in_fractions(setting: Setting) -> Found:
             raise Refuted(f"family_confidence({confidence}, {statements}) spends more than alpha")
         least = min(least, float((1 - each) * statements / (1 - Fraction(confidence))))
         cases += 1
-    return Found(f"at least {least:.9f} of alpha is spent", cases=cases, promised=1.0, needed=least)
+    return Result(
+        f"at least {least:.9f} of alpha is spent", cases=cases, promised=1.0, needed=least
+    )

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 import sipp_theory
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.runtime import generator
 
@@ -17,19 +17,19 @@ ORACLE_STREAM = 96
 
 
 @oracle("CT-8")
-def leaving_in_fractions(setting: Setting) -> Found:
+def leaving_in_fractions(setting: Setting) -> Result:
     """No output that leaves (1 +- eps) f(x) in exact fractions is said to stay."""
-    dice = generator(setting.seed, ORACLE_STREAM)
+    rng = generator(setting.seed, ORACLE_STREAM)
     stays, cases = 0, 0
     for eps, width in itertools.product((0.3, 0.1, 2.0**-20), (1, 3)):
-        before = dice.normal(size=(200, width)) * 10.0 ** dice.integers(-6, 6, (200, width))
+        before = rng.normal(size=(200, width)) * 10.0 ** rng.integers(-6, 6, (200, width))
         before[::17] = 0
         # Most lie within a few roundings of the edge, on either side of it.
-        nudge = 1 + dice.integers(-3, 4, before.shape) * 2.0**-52
-        after = before + dice.choice([-1, 1], before.shape) * eps * np.abs(before) * nudge
+        nudge = 1 + rng.integers(-3, 4, before.shape) * 2.0**-52
+        after = before + rng.choice([-1, 1], before.shape) * eps * np.abs(before) * nudge
         after[::7] = before[::7] * (1 + 0.5 * eps)
-        said = sipp_theory.leaves_entrywise(before, after, eps)
-        for old, new, leaves in zip(before, after, said, strict=True):
+        flags = sipp_theory.leaves_entrywise(before, after, eps)
+        for old, new, leaves in zip(before, after, flags, strict=True):
             truth = any(
                 abs(Fraction(b) - Fraction(a)) > Fraction(eps) * abs(Fraction(a))
                 for a, b in zip(old, new, strict=True)
@@ -45,11 +45,11 @@ def leaving_in_fractions(setting: Setting) -> Found:
             if inside and leaves:
                 raise Refuted(f"well within {eps}, yet said to leave: {old.tolist()}")
             stays, cases = stays + (not leaves), cases + 1
-    return Found(f"{stays} of {cases} outputs stay", cases=cases)
+    return Result(f"{stays} of {cases} outputs stay", cases=cases)
 
 
 @oracle("CT-8")
-def family_error_of_budgets(setting: Setting) -> Found:
+def family_error_of_budgets(setting: Setting) -> Result:
     """The chance that a budget is accepted that is not enough, over every outcome of three."""
     closest, cases, delta = 0.0, 0, 0.1
     for n, confidence in ((22, 0.9), (38, 0.9), (60, 0.95)):
@@ -58,8 +58,8 @@ def family_error_of_budgets(setting: Setting) -> Found:
             raise Refuted(f"{most} failures of {n} prove delta = {delta} at {confidence}")
         last = np.empty((most + 1,) * 3, int)
         for counts in itertools.product(range(most + 1), repeat=3):
-            found = sipp_theory.least_budget(counts, [4.0, 2.0, 1.0], n, delta, confidence)
-            last[counts] = found.index
+            least = sipp_theory.least_budget(counts, [4.0, 2.0, 1.0], n, delta, confidence)
+            last[counts] = least.index
         for first, rates in ((0, (0.1, 0.1, 0.1)), (1, (0.02, 0.1, 0.1)), (2, (0.0, 0.05, 0.1))):
             # Rates at delta stand for rates just above it, where the chance is largest.
             masses = [stats.binom.pmf(np.arange(most + 1), n, rate) for rate in rates]
@@ -71,4 +71,4 @@ def family_error_of_budgets(setting: Setting) -> Found:
                 raise Refuted(f"a budget that is not enough is accepted with {failure:.4f} of the "
                               f"probability allowed: n = {n}, rates {rates}")  # fmt: skip
             closest, cases = max(closest, failure), cases + 1
-    return Found(f"{closest:.3f} of the error allowed", cases=cases, promised=1.0, needed=closest)
+    return Result(f"{closest:.3f} of the error allowed", cases=cases, promised=1.0, needed=closest)

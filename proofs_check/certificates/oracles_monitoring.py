@@ -11,7 +11,7 @@ from scipy import stats
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 
 Alternative = Literal["above", "below"]
@@ -26,7 +26,7 @@ SIDES: tuple[Side, ...] = (
 
 
 @oracle("CT-4")
-def evidence_at_50_digits(setting: Setting) -> Found:
+def evidence_at_50_digits(setting: Setting) -> Result:
     """The e-value against the quotient of incomplete beta integrals, never above it."""
     counts = ((0, 1), (3, 10), (10, 10), (2, 200), (150, 200))
     priors, cases = ((1.0, 1.0), (0.5, 2.0)), 0
@@ -37,17 +37,17 @@ def evidence_at_50_digits(setting: Setting) -> Found:
             mixture = mpmath.betainc(a + k, b + n - k, *part) / mpmath.betainc(a, b, *part)
             truth = mixture / (delta**k * (1 - delta) ** (n - k))
             at = {"k": k, "n": n, "alternative": side, "prior": (a, b)}
-            found = sipp_theory.log_e_value(k, n, 0.1, side, (a, b))
-            close(float(mpmath.exp(mpmath.mpf(float(found)))), truth, at, "below", 1e-9)
+            computed = sipp_theory.log_e_value(k, n, 0.1, side, (a, b))
+            close(float(mpmath.exp(mpmath.mpf(float(computed)))), truth, at, "below", 1e-9)
             if truth < 1e300:
                 value = float(sipp_theory.e_value(k, n, 0.1, side, (a, b)))
                 close(value, truth, at, "below", 1e-9)
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("CT-4")
-def mean_over_all_outcomes(setting: Setting) -> Found:
+def mean_over_all_outcomes(setting: Setting) -> Result:
     """The e-value's mean is 1 at delta, below 1 within the null and above 1 outside."""
     n, delta, cases = 60, 0.1, 0
     k = np.arange(n + 1)
@@ -59,11 +59,11 @@ def mean_over_all_outcomes(setting: Setting) -> Found:
                 f"mean e-value {mean!r} at rate {rate}, delta = {delta}, {side!r}, n = {n}"
             )
         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("CT-4")
-def one_point_more(setting: Setting) -> Found:
+def one_point_more(setting: Setting) -> Result:
     """At every state up to n = 60 one more point does not raise the evidence on average."""
     states = [(k, n) for n in range(60) for k in range(n + 1)]
     k, n = np.array(states).T
@@ -75,7 +75,7 @@ def one_point_more(setting: Setting) -> Found:
             if excess.max() > 1e-9:
                 at = states[int(excess.argmax())]
                 raise Refuted(f"evidence {side!r} grows on average at (k, n) = {at}, rate {rate}")
-    return Found(cases=len(states) * sum(len(rates) for _, _, rates in SIDES))
+    return Result(cases=len(states) * sum(len(rates) for _, _, rates in SIDES))
 
 
 def _crossing(alarm: np.ndarray, rate: float) -> float:
@@ -96,7 +96,7 @@ def _states(length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @oracle("CT-4")
-def alarm_over_all_paths(setting: Setting) -> Found:
+def alarm_over_all_paths(setting: Setting) -> Result:
     """The chance that the e-value ever reaches 1/alpha, exactly, by dynamic programming."""
     length = 1000 if setting.full else 400
     k, n, possible = _states(length)
@@ -111,12 +111,12 @@ def alarm_over_all_paths(setting: Setting) -> Found:
                     f"rate {rate} with {ever:.4f} of the probability allowed"
                 )
             closest, cases = max(closest, ever), cases + 1
-    said = f"{closest:.3f} of what is allowed is used within {length} points"
-    return Found(said, cases=cases, promised=1.0, needed=closest)
+    text = f"{closest:.3f} of what is allowed is used within {length} points"
+    return Result(text, cases=cases, promised=1.0, needed=closest)
 
 
 @oracle("CT-4")
-def alarm_where_it_is_due(setting: Setting) -> Found:
+def alarm_where_it_is_due(setting: Setting) -> Result:
     """A rate far outside the null raises the alarm surely, exactly, by dynamic programming."""
     length, alpha, surest = 400, 0.05, 1.0
     k, n, possible = _states(length)
@@ -128,11 +128,11 @@ def alarm_where_it_is_due(setting: Setting) -> Found:
             raise Refuted(f"e_value {side!r} 0.1 reaches {1 / alpha:g} at rate {rate} only with "
                           f"probability {ever:.4f} within {length} points")  # fmt: skip
         surest = min(surest, ever)
-    return Found(f"with probability {surest:.4f} or more within {length} points", cases=2)
+    return Result(f"with probability {surest:.4f} or more within {length} points", cases=2)
 
 
 @oracle("CT-4")
-def sequence_over_all_paths(setting: Setting) -> Found:
+def sequence_over_all_paths(setting: Setting) -> Result:
     """The chance that the confidence sequence ever leaves out the rate, exactly."""
     length = 400 if setting.full else 200
     k, n, possible = _states(length)
@@ -148,12 +148,12 @@ def sequence_over_all_paths(setting: Setting) -> Found:
                     f"{length} points with {ever:.4f} of the probability allowed"
                 )
             closest, cases = max(closest, ever), cases + 1
-    said = f"{closest:.3f} of what is allowed is used within {length} points"
-    return Found(said, cases=cases, promised=1.0, needed=closest)
+    text = f"{closest:.3f} of what is allowed is used within {length} points"
+    return Result(text, cases=cases, promised=1.0, needed=closest)
 
 
 @oracle("CT-4")
-def sequence_at_50_digits(setting: Setting) -> Found:
+def sequence_at_50_digits(setting: Setting) -> Result:
     """Both ends of the confidence sequence lie outside the exact set, by a millionth at most."""
     counts, cases = ((0, 20), (1, 7), (30, 400), (400, 400), (5, 10**6)), 0
     with mpmath.workdps(DIGITS):
@@ -172,11 +172,11 @@ def sequence_at_50_digits(setting: Setting) -> Found:
             if not fine:
                 raise Refuted(f"confidence_sequence({k}, {n}, 0.95) is {float(low), float(high)}")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("CT-4")
-def informative_priors(setting: Setting) -> Found:
+def informative_priors(setting: Setting) -> Result:
     """The e-value where the prior all but excludes the alternative, at 50 digits, never above."""
     cases: tuple[tuple[int, int, float, Alternative, tuple[float, float]], ...] = (
         (0, 1084, 0.0249, "below", (378.07, 2.85)),
@@ -192,7 +192,7 @@ def informative_priors(setting: Setting) -> Found:
             end = 1 - rate if side == "above" else rate
             mixture = mpmath.betainc(*after, 0, end) / mpmath.betainc(*before, 0, end)
             truth = mixture / (rate**k * (1 - rate) ** (n - k))
-            found = float(sipp_theory.e_value(k, n, delta, side, (a, b)))
+            computed = float(sipp_theory.e_value(k, n, delta, side, (a, b)))
             at = {"k": k, "n": n, "delta": delta, "alternative": side, "prior": (a, b)}
-            close(found, truth, at, "below", 1e-6)
-    return Found(cases=len(cases))
+            close(computed, truth, at, "below", 1e-6)
+    return Result(cases=len(cases))

@@ -9,7 +9,7 @@ from sympy.logic.inference import satisfiable
 
 import sipp_theory
 from proofs_check.kinds.symbolic import equal, holds
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, symbolic
 
 p, q, delta = sp.symbols("p q delta", positive=True)
@@ -46,7 +46,7 @@ def tail_is_beta(setting: Setting) -> None:
 
 
 @symbolic("CT-1", "CT-2")
-def tail_is_the_beta_integral(setting: Setting) -> Found:
+def tail_is_the_beta_integral(setting: Setting) -> Result:
     """The two sides of that identity as polynomials in p, for every k < n up to n = 8."""
     cases = 0
     for trials in range(1, 9):
@@ -57,7 +57,7 @@ def tail_is_the_beta_integral(setting: Setting) -> Found:
             if sp.expand(tail - integral) != 0:
                 raise Refuted(f"Pr(Bin({trials}, p) <= {hits}) is no beta integral")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @symbolic("CT-1", "CT-3", "CT-8")
@@ -100,7 +100,7 @@ def points_needed(setting: Setting) -> None:
 
 
 @symbolic("CT-3", "CT-8")
-def fixed_sequence_logic(setting: Setting) -> Found:
+def fixed_sequence_logic(setting: Setting) -> Result:
     """If any false network is accepted, the first false one has passed: by induction, all cases."""
     passes, false = _symbols("passes false")
     # After some networks: all passed; none is false; a false one was accepted; first false passed.
@@ -133,7 +133,9 @@ def fixed_sequence_logic(setting: Setting) -> Found:
     )
     if not satisfiable(sp.And(invariant(accepted, none, error, first), ~careless)):
         raise Refuted("the argument would prove a procedure without its stop as well")
-    return Found("and the argument fails, as it should, for a procedure without the stop", cases=64)
+    return Result(
+        "and the argument fails, as it should, for a procedure without the stop", cases=64
+    )
 
 
 @symbolic("CT-4")
@@ -152,7 +154,7 @@ def one_step(setting: Setting) -> None:
 
 
 @symbolic("CT-4")
-def expectation_is_one(setting: Setting) -> Found:
+def expectation_is_one(setting: Setting) -> Result:
     """E has mean exactly 1 at p = delta, as a rational function of delta, for n up to 7."""
     cases = 0
     for side in ((delta, 1), (0, delta)):
@@ -163,11 +165,11 @@ def expectation_is_one(setting: Setting) -> Found:
                 mean += sp.binomial(trials, hits) * sp.integrate(likelihood, (q, *side))
             equal(mean / (side[1] - side[0]), sp.Integer(1), f"n = {trials}, q in {side}")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @symbolic("CT-4")
-def untruncated_fails(setting: Setting) -> Found:
+def untruncated_fails(setting: Setting) -> Result:
     """The whole beta mixture is no evidence against p <= delta: without any violation it grows."""
     trials, rate = 100, sp.Rational(1, 10)
     # At p = 0 the count is 0 surely, and the mixture is int (1-q)^n dq/(1-delta)^n.
@@ -178,14 +180,16 @@ def untruncated_fails(setting: Setting) -> Found:
         {n: trials, delta: rate}
     )
     holds(truncated / (1 - rate) / (1 - rate) ** trials < 1, "truncated to q > delta it is below 1")
-    found = float(sipp_theory.e_value(0, trials, 0.1))
-    if not found < 1:
-        raise Refuted(f"e_value(0, {trials}, 0.1) = {found!r}: evidence without a violation")
-    return Found(f"mean {float(mean):.0f} at p = 0, n = 100, delta = 0.1; truncated {found:.2g}")
+    computed = float(sipp_theory.e_value(0, trials, 0.1))
+    if not computed < 1:
+        raise Refuted(f"e_value(0, {trials}, 0.1) = {computed!r}: evidence without a violation")
+    return Result(
+        f"mean {float(mean):.0f} at p = 0, n = 100, delta = 0.1; truncated {computed:.2g}"
+    )
 
 
 @symbolic("CT-5")
-def pinned_poisson(setting: Setting) -> Found:
+def pinned_poisson(setting: Setting) -> Result:
     """The recursion over counts is Pr(U_(r) >= b_r for all r), as polynomials, for n up to 4."""
     cases = 0
     for trials in range(1, 5):
@@ -210,7 +214,7 @@ def pinned_poisson(setting: Setting) -> Found:
             last = bound
         equal(sp.expand(volume * mass[trials]), sp.expand(volume * inside), f"n = {trials}")
         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @symbolic("CT-5", "CT-7")

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 import sipp_theory
 from proofs_check.instances.strategies import share_rows
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 from sipp_theory.draws import law_of_a_draw as one_draw
 
@@ -55,7 +55,7 @@ def instance(g: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 @law("SP-2", "SP-3", "SP-4")
-def closed_forms_are_inverse(setting: Setting) -> Found:
+def closed_forms_are_inverse(setting: Setting) -> Result:
     """The size meets eps and one draw less does not: sizes and errors are exact inverses."""
 
     @given(SPANS, TARGETS, CHANCES)
@@ -71,7 +71,7 @@ def closed_forms_are_inverse(setting: Setting) -> Found:
 
 
 @law("SP-2", "SP-3", "SP-4")
-def closed_forms_are_monotone(setting: Setting) -> Found:
+def closed_forms_are_monotone(setting: Setting) -> Result:
     """More range, a smaller eps or a smaller delta never ask for less; more draws never hurt."""
 
     @given(SPANS, TARGETS, CHANCES, FACTORS)
@@ -83,21 +83,21 @@ def closed_forms_are_monotone(setting: Setting) -> Found:
             m = size(easier, targets, chances)
             # Past 2**49 sizes are rounded up by a relative 4e-14 and may tie in another order.
             assert (m <= m[0] * (1 + 1e-13)).all(), (kind, m)
-            told = error(span, [m[0], m[0] * more, m[0]], [delta, delta, chances[3]])
-            assert (told <= told[0]).all(), (kind, told)
+            errors = error(span, [m[0], m[0] * more, m[0]], [delta, delta, chances[3]])
+            assert (errors <= errors[0]).all(), (kind, errors)
 
     return hold(setting, law, examples=12)
 
 
 @law("SP-2", "SP-3", "SP-4")
-def closed_forms_are_ordered(setting: Setting) -> Found:
+def closed_forms_are_ordered(setting: Setting) -> Result:
     """SP-4 <= SP-3 at any (M, eps, delta), and SP-3 at CoreNet's own delta <= SP-2 / 3."""
 
     @given(SPANS, TARGETS, CHANCES, FACTORS)
     def chernoff(total: float, eps: float, delta: float, factor: float) -> None:
-        asked = sipp_theory.bernstein_size(total, eps, delta, factor)
-        assert sipp_theory.kl_size(total, eps, delta, factor) <= asked * (1 + 1e-13)
-        m = max(1.0, np.floor(float(asked) / 3))
+        size = sipp_theory.bernstein_size(total, eps, delta, factor)
+        assert sipp_theory.kl_size(total, eps, delta, factor) <= size * (1 + 1e-13)
+        m = max(1.0, np.floor(float(size) / 3))
         sharper = sipp_theory.kl_error(total, m, delta, factor)
         assert sharper <= sipp_theory.bernstein_error(total, m, delta, factor) * (1 + 1e-12)
 
@@ -114,17 +114,17 @@ def closed_forms_are_ordered(setting: Setting) -> Found:
 
 
 @law("SP-2", "SP-3", "SP-4")
-def closed_forms_have_limits(setting: Setting) -> Found:
+def closed_forms_have_limits(setting: Setting) -> Result:
     """For small eps SP-3 and SP-4 ask for 2(M-1) L/eps^2; S = 1 and C = 1 need one draw by SP-4."""
 
     @given(st.floats(1.5, 1e3), st.floats(1e-12, 0.9))
     def small_error(span: float, delta: float) -> None:
         eps = 1e-5
         gauss = 2 * (span - 1) * np.log(2 / delta) / eps**2
-        asked = float(sipp_theory.bernstein_size(span, eps, delta))
-        assert abs(asked / gauss - 1) < 1e-4, (asked, gauss)
+        size = float(sipp_theory.bernstein_size(span, eps, delta))
+        assert abs(size / gauss - 1) < 1e-4, (size, gauss)
         assert abs(float(sipp_theory.kl_size(span, eps, delta)) / gauss - 1) < 1e-4
-        promised = float(sipp_theory.bernstein_error(span, asked, delta))
+        promised = float(sipp_theory.bernstein_error(span, size, delta))
         assert abs(promised / eps - 1) < 1e-9
 
     @given(TARGETS, CHANCES)
@@ -144,7 +144,7 @@ def closed_forms_have_limits(setting: Setting) -> Found:
 
 
 @law("SP-3", "SP-4")
-def only_the_product_matters(setting: Setting) -> Found:
+def only_the_product_matters(setting: Setting) -> Result:
     """SP-3 and SP-4 know S and C only as their product M."""
 
     @given(st.floats(1, 1e6), TARGETS, CHANCES, FACTORS)
@@ -164,7 +164,7 @@ def only_the_product_matters(setting: Setting) -> Found:
 
 
 @law("SP-2", "SP-3", "SP-4", "SP-5", "SP-5x")
-def front_doors_agree(setting: Setting) -> Found:
+def front_doors_agree(setting: Setting) -> Result:
     """`sample_size` and `error` give what the functions of the claims give, kind by kind."""
 
     @given(share_rows(points=3, inputs=4), WIDE_TARGETS, WIDE_CHANCES, st.integers(0, 50))
@@ -173,21 +173,21 @@ def front_doors_agree(setting: Setting) -> Found:
         for kind, (size, error) in closed_forms().items():
             more = NETWORK if kind == "corenet" else {}
             ask = sipp_theory.sample_size(kind, eps=eps, delta=delta, sensitivity_sum=total, **more)
-            told = sipp_theory.error(kind, m=m, delta=delta, sensitivity_sum=total, **more)
-            assert ask == size(total, eps, delta) and told == error(total, m, delta), kind
+            promised = sipp_theory.error(kind, m=m, delta=delta, sensitivity_sum=total, **more)
+            assert ask == size(total, eps, delta) and promised == error(total, m, delta), kind
         given_rows = {"shares": g, "probabilities": q, "delta": delta}
         for kind in ("cramer", "exact"):
             size = getattr(sipp_theory, f"{kind}_size")
             error = getattr(sipp_theory, f"{kind}_error")
             ask = sipp_theory.sample_size(kind, eps=eps, **given_rows)
-            told = sipp_theory.error(kind, m=m, **given_rows)
-            assert ask == size(g, q, eps, delta) and told == error(g, q, m, delta), kind
+            promised = sipp_theory.error(kind, m=m, **given_rows)
+            assert ask == size(g, q, eps, delta) and promised == error(g, q, m, delta), kind
 
     return hold(setting, law, examples=6)
 
 
 @law("SP-1")
-def one_draw_keeps_within_its_bounds(setting: Setting) -> Found:
+def one_draw_keeps_within_its_bounds(setting: Setting) -> Result:
     """A draw by s/S has mean 1, lies in [0, S] and varies by at most S - 1, at every input."""
 
     @given(share_rows())
@@ -206,7 +206,7 @@ def one_draw_keeps_within_its_bounds(setting: Setting) -> Found:
 
 
 @law("SP-1")
-def distinct_weights_rise(setting: Setting) -> Found:
+def distinct_weights_rise(setting: Setting) -> Result:
     """More draws leave more distinct weights, at most as many as draws; the inverse is nearest."""
 
     @given(share_rows(), st.integers(0, 10**6), st.integers(1, 1000), st.floats(0.05, 0.95))

@@ -12,7 +12,7 @@ import sipp_theory
 from proofs_check.draws.laws import WIDE_CHANCES, WIDE_TARGETS, instance
 from proofs_check.instances.strategies import share_rows
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 
 KINDS = ("cramer", "exact")
@@ -29,29 +29,29 @@ def error_of(kind: str, g: np.ndarray, q: np.ndarray, m: float, delta: float) ->
 
 
 @law("SP-3", "SP-4", "SP-5", "SP-5x")
-def ladder(setting: Setting) -> Found:
+def ladder(setting: Setting) -> Result:
     """SP-5x <= SP-5 <= SP-4 <= SP-3 on S, in sizes and in errors, drawn by s/S."""
 
     @given(share_rows(points=4), WIDE_TARGETS, WIDE_CHANCES, st.integers(1, 60))
     def law(rows: np.ndarray, eps: float, delta: float, m: int) -> None:
         g, q, total = instance(rows)
-        asked = [size_of(kind, g, q, eps, delta) for kind in ("exact", "cramer")]
-        asked += [float(sipp_theory.kl_size(total, eps, delta))]
-        asked += [float(sipp_theory.bernstein_size(total, eps, delta))]
+        sizes = [size_of(kind, g, q, eps, delta) for kind in ("exact", "cramer")]
+        sizes += [float(sipp_theory.kl_size(total, eps, delta))]
+        sizes += [float(sipp_theory.bernstein_size(total, eps, delta))]
         # q = s/S is rounded, so a draw may exceed M by a rounding: one draw more at most.
-        assert all(a <= b + 1 for a, b in pairwise(asked)), asked
-        assert asked[0] <= asked[1], asked
-        told = [error_of(kind, g, q, m, delta) for kind in ("exact", "cramer")]
-        told += [float(sipp_theory.kl_error(total, m, delta))]
-        told += [float(sipp_theory.bernstein_error(total, m, delta))]
+        assert all(a <= b + 1 for a, b in pairwise(sizes)), sizes
+        assert sizes[0] <= sizes[1], sizes
+        errors = [error_of(kind, g, q, m, delta) for kind in ("exact", "cramer")]
+        errors += [float(sipp_theory.kl_error(total, m, delta))]
+        errors += [float(sipp_theory.bernstein_error(total, m, delta))]
         slack = 1 + 1e-9
-        assert all(a <= b * slack + 1e-9 for a, b in pairwise(told)), told
+        assert all(a <= b * slack + 1e-9 for a, b in pairwise(errors)), errors
 
     return hold(setting, law, examples=15)
 
 
 @law("SP-5", "SP-5x")
-def instance_bounds_are_inverse(setting: Setting) -> Found:
+def instance_bounds_are_inverse(setting: Setting) -> Result:
     """The size meets eps on every input and one draw less does not."""
 
     @given(share_rows(points=3, inputs=5), WIDE_TARGETS, WIDE_CHANCES)
@@ -67,7 +67,7 @@ def instance_bounds_are_inverse(setting: Setting) -> Found:
 
 
 @law("SP-5", "SP-5x")
-def order_copies_and_dead_inputs_change_nothing(setting: Setting) -> Found:
+def order_copies_and_dead_inputs_change_nothing(setting: Setting) -> Result:
     """Permuted weights, repeated or dead inputs, and a weight cut in two change no size."""
 
     @given(share_rows(points=3, inputs=5), WIDE_TARGETS, WIDE_CHANCES)
@@ -87,7 +87,7 @@ def order_copies_and_dead_inputs_change_nothing(setting: Setting) -> Found:
 
 
 @law("SP-5", "SP-5x")
-def instance_bounds_are_monotone(setting: Setting) -> Found:
+def instance_bounds_are_monotone(setting: Setting) -> Result:
     """More inputs or a smaller delta never promise a smaller error, whatever the draws."""
 
     @given(share_rows(points=4, inputs=5), st.integers(1, 200), WIDE_CHANCES, st.floats(1, 9))
@@ -105,7 +105,7 @@ def instance_bounds_are_monotone(setting: Setting) -> Found:
 
 
 @law("SP-5", "SP-5x")
-def nothing_to_draw(setting: Setting) -> Found:
+def nothing_to_draw(setting: Setting) -> Result:
     """A constant estimate needs one draw, a sign that never fires none; no draw promises inf."""
 
     @given(share_rows(points=1, inputs=5), WIDE_TARGETS, WIDE_CHANCES)

@@ -47,7 +47,7 @@ def one_side_paid(size: Function) -> Function:
 
 def one_side(side: float) -> Function:
     """The law of a draw turned to one side, whichever was asked for."""
-    return lambda law: lambda instance, asked: law(instance, side)
+    return lambda law: lambda instance, _side: law(instance, side)
 
 
 def upper_tail_only(original: Function) -> Function:

@@ -10,14 +10,14 @@ from numpy.typing import ArrayLike
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.mutation import Function, Mutation
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_theory.numeric import checks
 
 
 @oracle("SP-3")
-def factor_times_sum_next_to_one(setting: Setting) -> Found:
+def factor_times_sum_next_to_one(setting: Setting) -> Result:
     """SP-3's error where C S - 1 is a few roundings wide, and at subnormal delta, at 50 digits."""
     cases = 0
     with mpmath.workdps(DIGITS):
@@ -28,54 +28,56 @@ def factor_times_sum_next_to_one(setting: Setting) -> Found:
                 log = mpmath.log(2 / mpmath.mpf(delta))
                 linear = max(over, 1) * log / (3 * m)
                 truth = linear + mpmath.sqrt(linear**2 + 2 * over * log / m)
-                found = float(sipp_theory.bernstein_error(total, m, delta, factor))
-                close(found, truth, {"S": total, "C": factor, "m": m, "delta": delta}, "above",
+                computed = float(sipp_theory.bernstein_error(total, m, delta, factor))
+                close(computed, truth, {"S": total, "C": factor, "m": m, "delta": delta}, "above",
                       1e-11)  # fmt: skip
                 kl = float(sipp_theory.kl_error(total, m, delta, factor))
                 if not kl >= 0:
                     raise Refuted(f"kl_error({total!r}, {m}, {delta!r}, {factor!r}) = {kl!r}")
                 cases += 2
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SP-2")
-def widths_are_whole(setting: Setting) -> Found:
+def widths_are_whole(setting: Setting) -> Result:
     """A number of neurons that is no whole number is refused."""
     for eta, star in ((1, 1.01), (2.5, 784), (410, 0.5)):
         try:
-            found = sipp_theory.corenet_size(9, 0.1, 0.05, eta, star)
+            computed = sipp_theory.corenet_size(9, 0.1, 0.05, eta, star)
         except ValueError:
             continue
-        raise Refuted(f"corenet_size(9, 0.1, 0.05, {eta}, {star}) = {float(found)!r}")
-    return Found(cases=3)
+        raise Refuted(f"corenet_size(9, 0.1, 0.05, {eta}, {star}) = {float(computed)!r}")
+    return Result(cases=3)
 
 
 @oracle("NW-1")
-def cancelling_to_a_rounding(setting: Setting) -> Found:
+def cancelling_to_a_rounding(setting: Setting) -> Result:
     """Delta of sums that all but cancel, in exact fractions, never too small."""
     triples = [(1.0, 2.0**-54, -1 + 2.0**-53), (1.0, 1 - 2.0**-53, 2.0**-60), (3.0, 0.1, -2.9)]
     for above, below, bias in triples:
         plus, minus, shift = map(Fraction, (above, below, bias))
         truth = max(Fraction(1), (plus + minus) / abs(plus - minus + shift))
-        found = float(sipp_theory.delta_ratio(above, below, bias))
-        if Fraction(found) < truth or found > float(truth) * (1 + 1e-9):
+        computed = float(sipp_theory.delta_ratio(above, below, bias))
+        if Fraction(computed) < truth or computed > float(truth) * (1 + 1e-9):
             raise Refuted(
-                f"delta_ratio({above!r}, {below!r}, {bias!r}) = {found!r}, in truth {float(truth)}"
+                f"delta_ratio({above!r}, {below!r}, {bias!r}) = {computed!r}, truth {float(truth)}"
             )
-    return Found(cases=len(triples))
+    return Result(cases=len(triples))
 
 
 @oracle("SP-6")
-def recentring_in_fractions(setting: Setting) -> Found:
+def recentring_in_fractions(setting: Setting) -> Result:
     """What recentring promises covers its factor as rounded, in exact fractions."""
     shares = np.concatenate([np.linspace(0.001, 0.999, 300), [2.0**-53, 1 / 3]])
     for share in shares:
-        found = sipp_theory.recentring(share)
-        factor, lost = Fraction(float(found.factor)), Fraction(float(share))
+        computed = sipp_theory.recentring(share)
+        factor, lost = Fraction(float(computed.factor)), Fraction(float(share))
         truth = max(factor - 1, 1 - (1 - lost) * factor)
-        if Fraction(float(found.error)) < truth:
-            raise Refuted(f"recentring({share!r}) promises {float(found.error)!r}, less than it is")
-    return Found(cases=len(shares))
+        if Fraction(float(computed.error)) < truth:
+            raise Refuted(
+                f"recentring({share!r}) promises {float(computed.error)!r}, less than it is"
+            )
+    return Result(cases=len(shares))
 
 
 def _rounded_product(_: Function) -> Function:

@@ -12,7 +12,7 @@ import numpy as np
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.pruning import LayerPlan, draw
 from sipp_theory.draws import chernoff_hoeffding
@@ -60,22 +60,22 @@ def divergence(span: float, eps: float) -> Real:
     return min(sides, default=mp.inf)
 
 
-def right_size(found: float, formula: Real, at: dict[str, object]) -> None:
+def right_size(size: float, formula: Real, at: dict[str, object]) -> None:
     """A size is the ceiling of its formula, give or take what its guard costs upwards."""
     least = max(mp.mpf(1), mp.ceil(formula))
-    if not least <= mp.mpf(found) <= max(least, mp.ceil(formula * (1 + GUARD))):
-        raise Refuted(f"found {found!r}, formula {mp.nstr(formula, 20)} at {at}")
+    if not least <= mp.mpf(size) <= max(least, mp.ceil(formula * (1 + GUARD))):
+        raise Refuted(f"found {size!r}, formula {mp.nstr(formula, 20)} at {at}")
 
 
 @oracle("SP-3")
-def bernstein_at_50_digits(setting: Setting) -> Found:
+def bernstein_at_50_digits(setting: Setting) -> Result:
     """SP-3's size, error and coefficients against the closed forms, errors never below."""
     with mp.workdps(DIGITS):
         for span, delta in itertools.product(SPANS, DELTAS):
             v, b = bernstein_terms(span, delta)
             pair = sipp_theory.bernstein_coefficients(span, delta)
-            for found, truth in zip(pair, (b, v / 2), strict=True):
-                close(float(found), truth, {"M": span, "delta": delta})
+            for computed, truth in zip(pair, (b, v / 2), strict=True):
+                close(float(computed), truth, {"M": span, "delta": delta})
             sizes = sipp_theory.bernstein_size(span, TARGETS, delta)
             for eps, size in zip(TARGETS, sizes.tolist(), strict=True):
                 formula = (v + 2 * b * mp.mpf(eps)) / mp.mpf(eps) ** 2
@@ -84,11 +84,11 @@ def bernstein_at_50_digits(setting: Setting) -> Found:
             for m, error in zip(DRAWS, errors.tolist(), strict=True):
                 truth = (b + mp.sqrt(b**2 + v * mp.mpf(m))) / mp.mpf(m)
                 close(error, truth, {"M": span, "m": m, "delta": delta}, "above")
-    return Found(cases=len(SPANS) * len(DELTAS) * (len(TARGETS) + len(DRAWS)))
+    return Result(cases=len(SPANS) * len(DELTAS) * (len(TARGETS) + len(DRAWS)))
 
 
 @oracle("SP-2")
-def corenet_at_50_digits(setting: Setting) -> Found:
+def corenet_at_50_digits(setting: Setting) -> Result:
     """SP-2's size and error as CoreNet prints them, from 1 on no less than SP-3's; never below."""
     with mp.workdps(DIGITS):
         for total, delta in itertools.product(SPANS, DELTAS):
@@ -106,11 +106,11 @@ def corenet_at_50_digits(setting: Setting) -> Found:
                     variance = 2 * (mp.mpf(total) - 1) * log
                     truth = max(truth, (linear + mp.sqrt(linear**2 + variance * m)) / m)
                 close(error, truth, {"S": total, "m": m, "delta": delta}, "above")
-    return Found(cases=len(SPANS) * len(DELTAS) * (len(TARGETS) + len(DRAWS)))
+    return Result(cases=len(SPANS) * len(DELTAS) * (len(TARGETS) + len(DRAWS)))
 
 
 @oracle("SP-2")
-def corenet_in_factors(setting: Setting) -> Found:
+def corenet_in_factors(setting: Setting) -> Result:
     """What SP-2 asks of LeNet-300-100 over SP-3 at the same delta, split into its three causes."""
     total, eps, delta = 9.0, 0.1, 0.05
     printed = float(sipp_theory.corenet_size(total, eps, delta, ETA, ETA_STAR))
@@ -121,12 +121,12 @@ def corenet_in_factors(setting: Setting) -> Found:
     union = math.log(8 * ETA / delta) / math.log(2 / delta)
     if abs(constant * cover * union / (printed / sharper) - 1) > 1e-3:
         raise Refuted(f"SP-2/SP-3 = {printed / sharper}, not {constant} x {cover} x {union}")
-    told = f"{printed / sharper:.0f} = {constant:.1f} (constant) x {cover:.1f} (K) x {union:.1f}"
-    return Found(f"{told} (all neurons at once)", 1)
+    text = f"{printed / sharper:.0f} = {constant:.1f} (constant) x {cover:.1f} (K) x {union:.1f}"
+    return Result(f"{text} (all neurons at once)", 1)
 
 
 @oracle("SP-4")
-def chernoff_at_50_digits(setting: Setting) -> Found:
+def chernoff_at_50_digits(setting: Setting) -> Result:
     """SP-4's rate, size and error against the divergence of two coins by its definition."""
     whole = DRAWS[1:-1]
     with mp.workdps(DIGITS):
@@ -147,7 +147,7 @@ def chernoff_at_50_digits(setting: Setting) -> Found:
                 errors = sipp_theory.kl_error(span, whole, delta)
                 for m, error in zip(whole, errors.tolist(), strict=True):
                     _is_root(span, m, log, error)
-    return Found(cases=len(SPANS) * (len(TARGETS) + len(DELTAS) * (len(TARGETS) + len(whole))))
+    return Result(cases=len(SPANS) * (len(TARGETS) + len(DELTAS) * (len(TARGETS) + len(whole))))
 
 
 def _is_root(span: float, m: float, log: Real, error: float) -> None:
@@ -160,20 +160,20 @@ def _is_root(span: float, m: float, log: Real, error: float) -> None:
 
 
 @oracle("SP-3")
-def heuristic_at_50_digits(setting: Setting) -> Found:
+def heuristic_at_50_digits(setting: Setting) -> Result:
     """The authors' ranking heuristic is computed as their code has it."""
     with mp.workdps(DIGITS):
         for m in (1.0, 100.0, 1e9):
             scale = 2 * mp.mpf("1.5") * 9 * mp.log(8 * 5 * 100 / mp.mpf(0.05))
             ratio = scale / (3 * mp.mpf(m))
             truth = (mp.sqrt(ratio**2 + 6 * ratio) + ratio) / 2
-            found = float(sipp_theory.heuristic_error(9.0, m, 0.05, 100, 4, 1.5))
-            close(found, truth, {"S": 9, "C": 1.5, "m": m, "delta": 0.05, "neurons": 100})
-    return Found(cases=3)
+            computed = float(sipp_theory.heuristic_error(9.0, m, 0.05, 100, 4, 1.5))
+            close(computed, truth, {"S": 9, "C": 1.5, "m": m, "delta": 0.05, "neurons": 100})
+    return Result(cases=3)
 
 
 @oracle("SP-1")
-def draws_are_unbiased(setting: Setting) -> Found:
+def draws_are_unbiased(setting: Setting) -> Result:
     """Every outcome of the pruner's own draws, times its probability, adds up to each weight."""
     cases = 0
     for scores, m in (
@@ -185,13 +185,13 @@ def draws_are_unbiased(setting: Setting) -> Found:
         mean = np.zeros(plan.scores.shape)
         pools = [_outcomes(plan.draw_probabilities(sign)[0], m) for sign in (0, 1)]
         for (positive, p), (negative, n) in itertools.product(*pools):
-            dice = cast(Any, _Loaded([positive, negative]))
-            mean += float(p * n) * draw(plan, dice)
+            loaded = cast(Any, _Loaded([positive, negative]))
+            mean += float(p * n) * draw(plan, loaded)
             cases += 1
         expected = np.where(plan.scores > 0, 1.0, 0.0)
         if not np.allclose(mean, expected, rtol=1e-12, atol=0):
             raise Refuted(f"E multiplier = {mean.tolist()} for scores {scores}, m = {m}")
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _drawn_plan(scores: np.ndarray, m: int) -> LayerPlan:
@@ -207,14 +207,14 @@ def _drawn_plan(scores: np.ndarray, m: int) -> LayerPlan:
 def _outcomes(q: np.ndarray, m: int) -> list[tuple[np.ndarray, Fraction]]:
     """Every outcome of m draws with its multinomial probability, in rational arithmetic."""
     chances = [Fraction(float(x)) for x in q]
-    found = []
+    outcomes = []
     for picks in itertools.combinations_with_replacement(np.flatnonzero(q).tolist(), m):
         counts = np.bincount(picks, minlength=q.size)
         chance = Fraction(math.factorial(m))
         for j in set(picks):
             chance *= chances[j] ** int(counts[j]) / Fraction(math.factorial(int(counts[j])))
-        found.append((counts, chance))
-    return found
+        outcomes.append((counts, chance))
+    return outcomes
 
 
 class _Loaded:
@@ -233,7 +233,7 @@ class _Loaded:
 
 
 @oracle("SP-1")
-def distinct_weights_by_enumeration(setting: Setting) -> Found:
+def distinct_weights_by_enumeration(setting: Setting) -> Result:
     """The expected number of distinct weights, summed over every sequence of draws."""
     cases = 0
     for q in ([1.0], [0.5, 0.5], [0.7, 0.2, 0.1], [0.999, 0.001, 0.0]):
@@ -244,7 +244,7 @@ def distinct_weights_by_enumeration(setting: Setting) -> Found:
             )
             with mp.workdps(DIGITS):
                 exact = mp.mpf(Fraction(truth).numerator) / Fraction(truth).denominator
-                found = float(sipp_theory.expected_distinct(q, m))
-                close(found, exact, {"q": q, "m": m}, relative=1e-9 if sum(q) != 1 else 1e-12)
+                computed = float(sipp_theory.expected_distinct(q, m))
+                close(computed, exact, {"q": q, "m": m}, relative=1e-9 if sum(q) != 1 else 1e-12)
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)

@@ -15,7 +15,7 @@ from scipy import special
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 
 Real = Any
@@ -101,7 +101,7 @@ def true_rate(row: tuple[float, ...], q: tuple[float, ...], eps: float) -> Real:
 
 
 @oracle("SP-5")
-def cramer_size_at_50_digits(setting: Setting) -> Found:
+def cramer_size_at_50_digits(setting: Setting) -> Result:
     """SP-5's size is the ceiling of ln(2/delta) over the rate, optimised at 50 digits."""
     cases = 0
     with mp.workdps(DIGITS):
@@ -109,54 +109,54 @@ def cramer_size_at_50_digits(setting: Setting) -> Found:
             for eps in (0.02, 0.1, 0.45, 0.9):
                 rate = min(true_rate(row, q, eps) for row in rows)
                 for delta in (0.05, 1e-6):
-                    found = float(sipp_theory.cramer_size(rows, q, eps, delta))
+                    computed = float(sipp_theory.cramer_size(rows, q, eps, delta))
                     truth = max(1, int(mp.ceil(mp.log(2 / mp.mpf(delta)) / rate)))
-                    if found != truth:
+                    if computed != truth:
                         raise Refuted(
-                            f"cramer_size({rows}, {q}, {eps}, {delta}) = {found}, "
+                            f"cramer_size({rows}, {q}, {eps}, {delta}) = {computed}, "
                             f"truth {truth} ({name})"
                         )
                     cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SP-5")
-def cramer_error_at_50_digits(setting: Setting) -> Found:
+def cramer_error_at_50_digits(setting: Setting) -> Result:
     """SP-5's error is that of the best tilt at 50 digits, rounded up."""
     cases = 0
     with mp.workdps(DIGITS):
         for rows, q in INSTANCES.values():
             for m, delta in ((1, 0.7), (7, 0.05), (400, 1e-6), (20_000, 0.05)):
-                found = mp.mpf(float(sipp_theory.cramer_error(rows, q, m, delta)))
+                computed = mp.mpf(float(sipp_theory.cramer_error(rows, q, m, delta)))
                 truth = true_error(rows, q, m, delta)
                 # Of K, some L/m, float64 leaves about m 1e-16; of g/q - 1 it leaves 1e-16.
                 low, high = truth * (1 - mp.mpf("1e-11")), truth * (1 + mp.mpf("1e-9"))
-                if not low - 2e-16 <= found <= high + 2e-16:
+                if not low - 2e-16 <= computed <= high + 2e-16:
                     raise Refuted(
-                        f"cramer_error({rows}, {q}, {m}, {delta}) = {found}, "
+                        f"cramer_error({rows}, {q}, {m}, {delta}) = {computed}, "
                         f"truth {mp.nstr(truth, 18)}"
                     )
                 cases += 1
         # Far beyond what is ever drawn K loses digits; then the error must still be rounded up.
         for name, m in itertools.product(("plain", "coin", "wide"), (1e7, 1e9, 1e14)):
             rows, q = INSTANCES[name]
-            found = mp.mpf(float(sipp_theory.cramer_error(rows, q, m, 0.05)))
+            computed = mp.mpf(float(sipp_theory.cramer_error(rows, q, m, 0.05)))
             truth = true_error(rows, q, m, 0.05)
-            if not truth <= found <= truth * (1 + mp.mpf("1e-6")):
-                raise Refuted(f"cramer_error({rows}, {q}, {m}, 0.05) = {found}, truth {truth}")
+            if not truth <= computed <= truth * (1 + mp.mpf("1e-6")):
+                raise Refuted(f"cramer_error({rows}, {q}, {m}, 0.05) = {computed}, truth {truth}")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SP-4", "SP-5")
-def a_fair_coin_in_closed_form(setting: Setting) -> Found:
+def a_fair_coin_in_closed_form(setting: Setting) -> Result:
     """For one fair coin SP-5 is SP-4: the rate at 1 + eps is kl((1 + eps)/2 || 1/2)."""
     targets = (0.01, 0.1, 0.5, 0.9)
     for eps in targets:
-        asked = float(sipp_theory.cramer_size([1.0, 0.0], [0.5, 0.5], eps, 0.05))
-        if asked != float(sipp_theory.kl_size(2.0, eps, 0.05)):
-            raise Refuted(f"cramer_size([1, 0], [.5, .5], {eps}, .05) = {asked} is not SP-4's")
-    return Found(cases=len(targets))
+        size = float(sipp_theory.cramer_size([1.0, 0.0], [0.5, 0.5], eps, 0.05))
+        if size != float(sipp_theory.kl_size(2.0, eps, 0.05)):
+            raise Refuted(f"cramer_size([1, 0], [.5, .5], {eps}, .05) = {size} is not SP-4's")
+    return Result(cases=len(targets))
 
 
 # Supports small enough to enumerate every outcome of 40 draws.
@@ -207,23 +207,23 @@ def quantile(deviations: np.ndarray, masses: np.ndarray, delta: float) -> float:
 
 
 @oracle("SP-5x")
-def exact_error_by_enumeration(setting: Setting) -> Found:
+def exact_error_by_enumeration(setting: Setting) -> Result:
     """SP-5x's error is never below the true quantile of the enumerated law, and some % above."""
     cases, loosest = 0, 1.0
     for name, m, delta in itertools.product(SMALL, (1, 2, 5, 23), (1e-3, 0.05, 0.4)):
         g, q = SMALL[name]
         deviations, masses = outcomes(g, q, m)
-        found = float(sipp_theory.exact_error([g], q, m, delta))
+        computed = float(sipp_theory.exact_error([g], q, m, delta))
         truth = quantile(deviations, masses, delta)
         # Half a percent of delta goes to bookkeeping, a few percent of a deviation to the grid.
         spread = float(np.sqrt(masses @ deviations**2))
         near = quantile(deviations, masses, delta * 0.99)
         ceiling = float(sipp_theory.cramer_error([g], q, m, delta))
-        if not truth * (1 - 1e-9) - 1e-13 <= found <= max(near + 0.03 * (near + spread), truth):
+        if not truth * (1 - 1e-9) - 1e-13 <= computed <= max(near + 0.03 * (near + spread), truth):
             raise Refuted(
-                f"exact_error([{g}], {q}, {m}, {delta}) = {found}, true quantile {truth}, "
+                f"exact_error([{g}], {q}, {m}, {delta}) = {computed}, true quantile {truth}, "
                 f"Cramer {ceiling}"
             )
         cases += 1
-        loosest = max(loosest, found / near if near > spread / 2 else 1.0)
-    return Found(f"at most {loosest:.3f} times the true quantile", cases)
+        loosest = max(loosest, computed / near if near > spread / 2 else 1.0)
+    return Result(f"at most {loosest:.3f} times the true quantile", cases)

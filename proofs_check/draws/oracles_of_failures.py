@@ -15,7 +15,7 @@ from scipy import stats
 import sipp_theory
 from proofs_check.draws.oracles_at_instances import SMALL, outcomes
 from proofs_check.kinds.coverage import two_point, two_point_failure
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 
 TIE = 1e-12
@@ -35,7 +35,7 @@ def needed(span: float, size: float, eps: float, delta: float) -> float:
     return float(failing[-1]) + 1 if failing.size else 1.0
 
 
-def worst_case(claim: str, size: Callable[[float, float, float], float], *cases: tuple) -> Found:
+def worst_case(claim: str, size: Callable[[float, float, float], float], *cases: tuple) -> Result:
     """Hold a size against the binomial law, and see what it may be divided by before it breaks."""
     tightest = (math.inf, math.nan, math.nan, "")
     for span, eps, delta in cases:
@@ -50,12 +50,12 @@ def worst_case(claim: str, size: Callable[[float, float, float], float], *cases:
         least = needed(span, m, eps, delta)
         tightest = min(tightest, (m / least, m, least, f"M = {span:g}, eps = {eps}, {delta:.2g}"))
     ratio, promised, least, where = tightest
-    told = f"its size may be divided by at most {ratio:.2f} on its worst case ({where})"
-    return Found(told, len(cases), promised, least)
+    text = f"its size may be divided by at most {ratio:.2f} on its worst case ({where})"
+    return Result(text, len(cases), promised, least)
 
 
 @oracle("SP-2")
-def corenet_worst_case(setting: Setting) -> Found:
+def corenet_worst_case(setting: Setting) -> Result:
     """SP-2 where every share is K times its sensitivity, by the exact binomial law."""
     spans = {}
 
@@ -77,13 +77,13 @@ HARD = [(2.0, 0.05, 1e-2), (9.0, 0.2, 1e-4), (9.0, 0.9, 0.05), (50.0, 0.3, 1e-2)
 
 
 @oracle("SP-3")
-def bernstein_worst_case(setting: Setting) -> Found:
+def bernstein_worst_case(setting: Setting) -> Result:
     """SP-3 on the two-point instance, by the exact binomial law."""
     return worst_case("SP-3", lambda *at: float(sipp_theory.bernstein_size(*at)), *HARD)
 
 
 @oracle("SP-4")
-def chernoff_worst_case(setting: Setting) -> Found:
+def chernoff_worst_case(setting: Setting) -> Result:
     """SP-4 on the two-point instance, by the exact binomial law, M below 2 included."""
     return worst_case("SP-4", lambda *at: float(sipp_theory.kl_size(*at)), *HARD, (1.2, 0.15, 1e-6))
 
@@ -99,38 +99,38 @@ def _on_two_points(name: str) -> Callable[[float, float, float], float]:
 
 
 @oracle("SP-5")
-def cramer_worst_case(setting: Setting) -> Found:
+def cramer_worst_case(setting: Setting) -> Result:
     """SP-5 on the two-point instance, by the exact binomial law."""
     return worst_case("SP-5", _on_two_points("cramer_size"), *HARD[:-1])
 
 
 @oracle("SP-5x")
-def exact_worst_case(setting: Setting) -> Found:
+def exact_worst_case(setting: Setting) -> Result:
     """SP-5x on the two-point instance, by the exact binomial law."""
-    found = worst_case("SP-5x", _on_two_points("exact_size"), *HARD[:-2])
-    if found.promised / found.needed > 1.1:
-        raise Refuted(f"SP-5x asks for {found.promised} where {found.needed} are enough")
-    return found
+    computed = worst_case("SP-5x", _on_two_points("exact_size"), *HARD[:-2])
+    if computed.promised / computed.needed > 1.1:
+        raise Refuted(f"SP-5x asks for {computed.promised} where {computed.needed} are enough")
+    return computed
 
 
 @oracle("SP-3", "SP-4", "SP-5")
-def two_sides_must_be_paid_for(setting: Setting) -> Found:
+def two_sides_must_be_paid_for(setting: Setting) -> Result:
     """One fair coin at eps = .999: what each claim asks for keeps delta; ln(1/delta) does not."""
-    asked = {
+    sizes = {
         "SP-3": (0.9, lambda delta: sipp_theory.bernstein_size(2.0, 0.999, delta)),
         "SP-4": (0.6, lambda delta: sipp_theory.kl_size(2.0, 0.999, delta)),
         "SP-5": (0.6, lambda d: sipp_theory.cramer_size([1.0, 0.0], [0.5, 0.5], 0.999, d)),
     }
-    for claim, (delta, size) in asked.items():
+    for claim, (delta, size) in sizes.items():
         m = float(size(delta))
         rate = two_point_failure(2.0, m, 0.999)
         if not rate <= delta:
             raise Refuted(f"{claim}: {m:.0f} fair coins fail with {rate:.3g}, promised {delta}")
-    return Found(cases=len(asked))
+    return Result(cases=len(sizes))
 
 
 @oracle("SP-3", "SP-4", "SP-5", "SP-5x")
-def failures_by_enumeration(setting: Setting) -> Found:
+def failures_by_enumeration(setting: Setting) -> Result:
     """On small supports every claim's draws fail with at most delta, outcome by outcome."""
     cases, largest = 0, 0.0
     for (g, q), eps, delta in (
@@ -150,11 +150,11 @@ def failures_by_enumeration(setting: Setting) -> Found:
             if not rate <= delta * (1 + 1e-9):
                 raise Refuted(f"{claim}: g = {g}, q = {q}, m = {m:.0f}, eps = {eps}: {rate:.4g}")
             cases, largest = cases + 1, max(largest, rate / delta)
-    return Found(f"at most {largest:.2f} of what is promised", cases)
+    return Result(f"at most {largest:.2f} of what is promised", cases)
 
 
 @oracle("SP-3")
-def heuristic_is_no_certificate(setting: Setting) -> Found:
+def heuristic_is_no_certificate(setting: Setting) -> Result:
     """SiPP's ranking heuristic read as a bound fails on 100 two-point neurons, more than delta."""
     neurons, span, m, delta = 100, 9.0, 20_000.0, 0.05
     eps = float(sipp_theory.heuristic_error(span, m, delta, neurons))
@@ -162,12 +162,12 @@ def heuristic_is_no_certificate(setting: Setting) -> Found:
     one = two_point_failure(span, m, eps)
     # Both signs of every neuron, drawn independently: any of them may leave 1 +- eps.
     layer = -math.expm1(2 * neurons * math.log1p(-one))
-    told = (
+    text = (
         f"two-point neurons, S = 9, 20000 draws, eps = {eps:.4f}: one fails with {one:.2e} "
         f"({one / own:.0f} times its 2 exp(-L)), a layer of 100 with {layer:.2f}, not {delta}"
     )
     if one <= own or layer <= delta:
-        raise Refuted(f"the counterexample to the heuristic is gone: {told}")
+        raise Refuted(f"the counterexample to the heuristic is gone: {text}")
     if two_point_failure(span, m, float(sipp_theory.bernstein_error(span, m, own))) > own:
         raise Refuted("SP-3 fails where it should mend the heuristic")
-    return Found(told, 1)
+    return Result(text, 1)

@@ -110,8 +110,8 @@ def bernstein_inverse(setting: Setting) -> None:
     m, log, variance, largest = sp.symbols("m L v b", positive=True)
     linear = largest * log / (3 * m)
     error = linear + sp.sqrt(linear**2 + 2 * variance * log / m)
-    asked = (2 * variance + sp.Rational(2, 3) * largest * error) * log
-    equal(m * error**2, asked, "m eps^2 = (2 v + 2 b eps/3) L at the error promised")
+    needed = (2 * variance + sp.Rational(2, 3) * largest * error) * log
+    equal(m * error**2, needed, "m eps^2 = (2 v + 2 b eps/3) L at the error promised")
     # The exponent of m draws, each with variance v and range b, at a sum m eps above its mean.
     eps = sp.Symbol("eps", positive=True)
     u = largest * eps / variance

@@ -39,8 +39,8 @@ def _misses(size: int, seed: int, block: int, trials: int) -> int:
 
 
 def _experiment(setting: Setting, size: float) -> Experiment:
-    says = f"{CHANNELS} filters with a channel each, eps = {EPS}, any of them fails"
-    return Experiment(says, DELTA, partial(_misses, int(size), setting.seed), promised=size)
+    label = f"{CHANNELS} filters with a channel each, eps = {EPS}, any of them fails"
+    return Experiment(label, DELTA, partial(_misses, int(size), setting.seed), promised=size)
 
 
 @coverage("PF-1")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import sipp_theory
 from proofs_check.instances.strategies import layers
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 from sipp_core.filters import sensitivity
 
@@ -34,7 +34,7 @@ def _sensitivity(layer: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray
 
 
 @law("PF-1", "PF-2")
-def sums_and_bounds(setting: Setting) -> Found:
+def sums_and_bounds(setting: Setting) -> Result:
     """S is 0 or from 1 to the number of channels, and s_c lies between its columns' max and sum."""
 
     @given(owned())
@@ -52,7 +52,7 @@ def sums_and_bounds(setting: Setting) -> Found:
 
 
 @law("PF-2")
-def dropping_channels(setting: Setting) -> Found:
+def dropping_channels(setting: Setting) -> Result:
     """What the dropped channels carry of any pre-activation is at most the sum of their s_c."""
 
     @given(owned(), st.lists(st.booleans(), min_size=4, max_size=4))
@@ -70,7 +70,7 @@ def dropping_channels(setting: Setting) -> Found:
 
 
 @law("PF-1", "PF-2")
-def printed_is_never_below(setting: Setting) -> Found:
+def printed_is_never_below(setting: Setting) -> Result:
     """The printed size is at least PF-2's at the number of pre-activations that it pays for."""
     unit = st.floats(1e-6, 0.999)
 

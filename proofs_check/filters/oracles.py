@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import sipp_theory
 from proofs_check.draws.oracles import right_size
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.filters import graph, groups
 from sipp_core.methods import prune_filters
@@ -23,7 +23,7 @@ WIDEST, EVENTS = 64, 4096.0
 
 
 @oracle("PF-1")
-def printed_at_50_digits(setting: Setting) -> Found:
+def printed_at_50_digits(setting: Setting) -> Result:
     """The printed size and its inverse in eps against the closed forms, errors never below."""
     with mp.workdps(DIGITS):
         for total, delta in itertools.product(TOTALS, DELTAS):
@@ -33,13 +33,13 @@ def printed_at_50_digits(setting: Setting) -> Found:
                 size = float(sipp_theory.channel_size(total, eps, delta, WIDEST))
                 right_size(size, (6 + 2 * mp.mpf(eps)) * scale / mp.mpf(eps) ** 2, at)
             for m in DRAWS:
-                found = float(sipp_theory.channel_error(total, m, delta, WIDEST))
-                close(found, (scale + mp.sqrt(scale**2 + 6 * scale * m)) / m, at, "above")
-    return Found(cases=len(TOTALS) * len(DELTAS) * (len(TARGETS) + len(DRAWS)))
+                computed = float(sipp_theory.channel_error(total, m, delta, WIDEST))
+                close(computed, (scale + mp.sqrt(scale**2 + 6 * scale * m)) / m, at, "above")
+    return Result(cases=len(TOTALS) * len(DELTAS) * (len(TARGETS) + len(DRAWS)))
 
 
 @oracle("PF-2")
-def sharper_at_50_digits(setting: Setting) -> Found:
+def sharper_at_50_digits(setting: Setting) -> Result:
     """PF-2's size and error against the closed forms, errors never below."""
     with mp.workdps(DIGITS):
         for total, delta in itertools.product(TOTALS, DELTAS):
@@ -51,13 +51,13 @@ def sharper_at_50_digits(setting: Setting) -> Found:
                 size = float(sipp_theory.channel_bernstein_size(total, eps, delta, EVENTS))
                 right_size(size, (v + 2 * b * mp.mpf(eps)) / mp.mpf(eps) ** 2, at)
             for m in DRAWS:
-                found = float(sipp_theory.channel_bernstein_error(total, m, delta, EVENTS))
-                close(found, (b + mp.sqrt(b**2 + v * m)) / m, at, "above")
-    return Found(cases=len(TOTALS) * len(DELTAS) * (len(TARGETS) + len(DRAWS)))
+                computed = float(sipp_theory.channel_bernstein_error(total, m, delta, EVENTS))
+                close(computed, (b + mp.sqrt(b**2 + v * m)) / m, at, "above")
+    return Result(cases=len(TOTALS) * len(DELTAS) * (len(TARGETS) + len(DRAWS)))
 
 
 @oracle("PF-1")
-def printed_pays_for_its_events(setting: Setting) -> Found:
+def printed_pays_for_its_events(setting: Setting) -> Result:
     """The failures of all pre-activations, each as the proof has it, add up to delta at most."""
     group = graph.ChannelGroup(8, ("a",), {"a": np.arange(8)}, {"b": np.arange(8)}, ())
     shares, cases = {"b": np.full(8, 0.5)}, 0
@@ -73,7 +73,7 @@ def printed_pays_for_its_events(setting: Setting) -> Found:
                     f"{float(failing):.3g}, promised {delta}"
                 )
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 class _Joined(nn.Module):
@@ -91,7 +91,7 @@ class _Joined(nn.Module):
 
 
 @oracle("PF-2")
-def groups_of_one_layer_add_up(setting: Setting) -> Found:
+def groups_of_one_layer_add_up(setting: Setting) -> Result:
     """The failures of all groups that feed a layer, by Bernstein, add up to its delta at most."""
     rows = torch.rand(12, 3, generator=torch.Generator().manual_seed(setting.seed)).double()
     delta, cases = 0.1, 0
@@ -110,4 +110,4 @@ def groups_of_one_layer_add_up(setting: Setting) -> Found:
             raise Refuted(
                 f"eps = {eps}: some group fails with {float(failing):.3g}, promised {delta}"
             )
-    return Found(cases=cases)
+    return Result(cases=cases)

@@ -13,7 +13,7 @@ from scipy import special
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 
 NUMBERS = 2**15
@@ -26,7 +26,7 @@ def occam_rates(form: Any, n: int, delta: float, k: np.ndarray, bits: np.ndarray
 
 
 @oracle("GN-3")
-def words_of_counts(setting: Setting) -> Found:
+def words_of_counts(setting: Setting) -> Result:
     """Elias' words written out have the lengths of count_bits, and none begins another."""
     words = []
     for value in range(NUMBERS - 1):
@@ -34,30 +34,30 @@ def words_of_counts(setting: Setting) -> Found:
         size = bin(len(number))[2:]
         words.append("0" * (len(size) - 1) + size + number[1:])
     lengths = np.array([len(word) for word in words])
-    found = sipp_theory.count_bits(np.arange(len(words)))
-    if (found != lengths).any():
-        value = int(np.argmax(found != lengths))
-        raise Refuted(f"count_bits({value}) is {found[value]}, the word has {lengths[value]}")
+    computed = sipp_theory.count_bits(np.arange(len(words)))
+    if (computed != lengths).any():
+        value = int(np.argmax(computed != lengths))
+        raise Refuted(f"count_bits({value}) is {computed[value]}, the word has {lengths[value]}")
     words.sort()
     for one, other in itertools.pairwise(words):
         if other.startswith(one):
             raise Refuted(f"{one} begins {other}")
     # 2^15 - 1 numbers fill all but 2^-4 of the sum.
-    if sipp_theory.kraft_sum(found) != 1 - 2.0**-4:
-        raise Refuted(f"their Kraft sum is {sipp_theory.kraft_sum(found)!r}")
-    return Found(cases=len(words))
+    if sipp_theory.kraft_sum(computed) != 1 - 2.0**-4:
+        raise Refuted(f"their Kraft sum is {sipp_theory.kraft_sum(computed)!r}")
+    return Result(cases=len(words))
 
 
 @oracle("GN-3")
-def choices_are_words_enough(setting: Setting) -> Found:
+def choices_are_words_enough(setting: Setting) -> Result:
     """The price of a choice is log2 at 50 digits, never below; the lengths make a code."""
     with mpmath.workdps(DIGITS):
         for options in (1, 2, 3, 7, 64, 1000, 10**9 + 7, 2**52):
-            found = float(sipp_theory.choice_bits(options))
-            close(found, mpmath.log(options, 2), {"options": options}, "above")
+            computed = float(sipp_theory.choice_bits(options))
+            close(computed, mpmath.log(options, 2), {"options": options}, "above")
     for options in (3, 10, 77):
         sipp_theory.require_prefix_code(np.full(options, sipp_theory.choice_bits(options)))
-    return Found(cases=11)
+    return Result(cases=11)
 
 
 def most_errors(bound: Rates, prices: np.ndarray, n: int | np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ def book_failure(bound: Rates, prices: np.ndarray, n: int) -> float:
 
 
 @oracle("GN-3")
-def books_of_coins(setting: Setting) -> Found:
+def books_of_coins(setting: Setting) -> Result:
     """The exact chance that a searched book of networks that guess breaks the bound."""
     closest, cases = 0.0, 0
     counts = sipp_theory.count_bits(np.arange(2000))
@@ -99,5 +99,5 @@ def books_of_coins(setting: Setting) -> Found:
             raise Refuted(f"a book of {name}, n = {n}, delta = {delta}: fails with {failure:.4f} "
                           "of what is allowed")  # fmt: skip
         closest, cases = max(closest, failure), cases + 1
-    said = f"{closest:.3f} of what is allowed; error counts are whole numbers"
-    return Found(said, cases=cases, promised=1.0, needed=closest)
+    text = f"{closest:.3f} of what is allowed; error counts are whole numbers"
+    return Result(text, cases=cases, promised=1.0, needed=closest)

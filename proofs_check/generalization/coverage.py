@@ -32,12 +32,12 @@ def _broken_books(most: np.ndarray, n: int, seed: int, stream: Key, block: int, 
 
 
 def _book(
-    says: str, bound: Rates, prices: np.ndarray, n: int, seed: int, stream: Key
+    label: str, bound: Rates, prices: np.ndarray, n: int, seed: int, stream: Key
 ) -> Experiment:
     most = most_errors(bound, prices, n)
     count = partial(_broken_books, most, n, seed, stream)
     return Experiment(
-        says, DELTA, count, block=256, promised=DELTA, needed=book_failure(bound, prices, n)
+        label, DELTA, count, block=256, promised=DELTA, needed=book_failure(bound, prices, n)
     )
 
 
@@ -95,8 +95,8 @@ def searched_books_by_catoni(setting: Setting) -> Experiment:
     """Catoni's bound of the best of 64 guessing networks is below 1/2."""
     prices, n = np.full(64, 6.0), 4000
     # Its union over lambda costs 23 nats: how rarely it fails then is no measure of tightness.
-    found = _book(f"n = {n}", partial(_catoni, n), prices, n, setting.seed, (3,))
-    return replace(found, promised=np.nan, needed=np.nan)
+    experiment = _book(f"n = {n}", partial(_catoni, n), prices, n, setting.seed, (3,))
+    return replace(experiment, promised=np.nan, needed=np.nan)
 
 
 def _broken_crowds(most: np.ndarray, n: int, seed: int, block: int, size: int) -> int:
@@ -138,9 +138,9 @@ def train(
     for depth, bound in enumerate(bounds):
         shape = (len(ones), 2**depth, -1)
         leaf = ones.reshape(shape).sum(axis=2) > zeros.reshape(shape).sum(axis=2)
-        says = np.repeat(leaf, chance.size // 2**depth, axis=1)
-        reported.append(bound[np.where(says, zeros, ones).sum(axis=1)])
-        risks.append(np.where(says, 1 - chance, chance).mean(axis=1))
+        zero = np.repeat(leaf, chance.size // 2**depth, axis=1)
+        reported.append(bound[np.where(zero, zeros, ones).sum(axis=1)])
+        risks.append(np.where(zero, 1 - chance, chance).mean(axis=1))
     best = np.argmin(reported, axis=0)[None]
     return (np.take_along_axis(np.array(reported), best, 0)[0],
             np.take_along_axis(np.array(risks), best, 0)[0])  # fmt: skip
@@ -160,11 +160,11 @@ def _false_trees(bounds: np.ndarray, chance: np.ndarray, seed: int, block: int, 
     return int((reported < risks).sum())
 
 
-def _trees(says: str, bounds: np.ndarray, chance: np.ndarray, seed: int) -> Experiment:
+def _trees(label: str, bounds: np.ndarray, chance: np.ndarray, seed: int) -> Experiment:
     # How far above the risk a bound is on average, over trainings that no trial repeats.
     reported, risks = _trained(bounds, chance, seed, 10**6, 400)
     return Experiment(
-        says, DELTA, partial(_false_trees, bounds, chance, seed), block=256,
+        label, DELTA, partial(_false_trees, bounds, chance, seed), block=256,
         promised=float(reported.mean()), needed=float(risks.mean()),
     )  # fmt: skip
 

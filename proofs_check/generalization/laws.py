@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import sipp_theory
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 from sipp_theory.generalization import OccamForm
 
@@ -19,24 +19,24 @@ FORMS: tuple[OccamForm, ...] = ("binomial", "kl", "hoeffding")
 
 
 @law("GN-3")
-def forms_are_ordered(setting: Setting) -> Found:
+def forms_are_ordered(setting: Setting) -> Result:
     """Binomial <= kl <= Hoeffding, as computed, and none below the training error at 1/2."""
 
     @given(COUNTS, BITS, DELTAS)
     def law(count: tuple[int, int], bits: float, delta: float) -> None:
         k, n = count
-        found = [sipp_theory.occam_bound(form, errors=k, n=n, bits=bits, delta=delta)
+        result = [sipp_theory.occam_bound(form, errors=k, n=n, bits=bits, delta=delta)
                  for form in FORMS]  # fmt: skip
-        assert 0 < found[0] <= found[1] <= found[2] <= 1
-        assert found[1] >= k / n
-        assert found[0] >= k / n or delta > 0.5
-        assert (found[0] == 1) or k < n
+        assert 0 < result[0] <= result[1] <= result[2] <= 1
+        assert result[1] >= k / n
+        assert result[0] >= k / n or delta > 0.5
+        assert (result[0] == 1) or k < n
 
     return hold(setting, law, examples=150)
 
 
 @law("GN-3")
-def occam_is_monotone(setting: Setting) -> Found:
+def occam_is_monotone(setting: Setting) -> Result:
     """GN-3 rises with bits and errors, falls with points and delta."""
 
     @given(COUNTS, BITS, BITS, DELTAS, DELTAS, st.sampled_from(FORMS))
@@ -62,7 +62,7 @@ def occam_is_monotone(setting: Setting) -> Found:
 
 
 @law("GN-3")
-def bits_and_risk_are_inverse(setting: Setting) -> Found:
+def bits_and_risk_are_inverse(setting: Setting) -> Result:
     """The bits that a risk allows meet it, and a millionth more does not."""
 
     @given(COUNTS, st.floats(1e-4, 0.999), DELTAS, st.sampled_from(FORMS))
@@ -81,7 +81,7 @@ def bits_and_risk_are_inverse(setting: Setting) -> Found:
 
 
 @law("GN-3")
-def prices_are_codes(setting: Setting) -> Found:
+def prices_are_codes(setting: Setting) -> Result:
     """Choices and counts have Kraft sums of at most 1, one after the other as well."""
 
     @given(st.integers(1, 200), st.integers(1, 60), st.integers(1, 60))
@@ -104,7 +104,7 @@ def prices_are_codes(setting: Setting) -> Found:
 
 
 @law("GN-4")
-def catoni_is_above_kl(setting: Setting) -> Found:
+def catoni_is_above_kl(setting: Setting) -> Result:
     """GN-4 is never below the kl form of GN-3; it rises with divergence and error, falls with n."""
 
     @given(COUNTS, BITS, st.sampled_from([1e-12, 0.01, 0.05, 0.5]), st.sampled_from([1e-4, 0.01]))
@@ -116,20 +116,20 @@ def catoni_is_above_kl(setting: Setting) -> Found:
                 error_rate=k / n, n=n, divergence=bits * np.log(2), delta=delta, alpha=alpha
             ))  # fmt: skip
 
-        found = bound(k, n, bits)
+        result = bound(k, n, bits)
         kl = sipp_theory.occam_bound("kl", errors=k, n=n, bits=bits, delta=delta)
-        assert kl <= found * (1 + 1e-12) and found <= 1
+        assert kl <= result * (1 + 1e-12) and result <= 1
         # The infimum is searched for, to about 1e-9.
-        assert bound(k, n, bits + 1) >= found * (1 - 1e-8)
-        assert bound(k, 2 * n, bits) <= found * (1 + 1e-8)
+        assert bound(k, n, bits + 1) >= result * (1 - 1e-8)
+        assert bound(k, 2 * n, bits) <= result * (1 + 1e-8)
         if k > 0:
-            assert bound(k - 1, n, bits) <= found * (1 + 1e-8)
+            assert bound(k - 1, n, bits) <= result * (1 + 1e-8)
 
     return hold(setting, law, examples=60)
 
 
 @law("GN-1")
-def compression_is_monotone(setting: Setting) -> Found:
+def compression_is_monotone(setting: Setting) -> Result:
     """GN-1 rises with parameters, levels, choices and exceptions; Hoeffding's form is its case."""
 
     @given(COUNTS, st.integers(0, 5000), st.integers(1, 1000), st.integers(1, 100), DELTAS)
@@ -141,19 +141,19 @@ def compression_is_monotone(setting: Setting) -> Found:
                     "delta": delta, "choices": choices}  # fmt: skip
             return float(sipp_theory.compression_bound(**base | changed))
 
-        found = bound()
-        assert bound(parameters=q + 1) >= found and bound(levels=r + 1) >= found
-        assert bound(choices=choices + 1) > found and bound(exceptions=0.25) > found
-        assert bound(n=n + 1) < found
+        result = bound()
+        assert bound(parameters=q + 1) >= result and bound(levels=r + 1) >= result
+        assert bound(choices=choices + 1) > result and bound(exceptions=0.25) > result
+        assert bound(n=n + 1) < result
         bits = q * np.log2(r) + np.log2(choices)
         occam = sipp_theory.occam_bound("hoeffding", errors=k, n=n, bits=bits, delta=delta)
-        assert abs(min(found, 1.0) - occam) <= 1e-12
+        assert abs(min(result, 1.0) - occam) <= 1e-12
 
     return hold(setting, law, examples=80)
 
 
 @law("GN-1")
-def half_a_margin_on_scores(setting: Setting) -> Found:
+def half_a_margin_on_scores(setting: Setting) -> Result:
     """Scores that move by gamma/2 at most lose no point of margin above gamma; counted by hand."""
     eighths = st.integers(-40, 40).map(lambda i: i / 8)
     rows = st.integers(2, 4).flatmap(lambda k: st.lists(
@@ -184,7 +184,7 @@ def half_a_margin_on_scores(setting: Setting) -> Found:
 
 
 @law("GN-2")
-def corenet_is_monotone(setting: Setting) -> Found:
+def corenet_is_monotone(setting: Setting) -> Result:
     """GN-2 falls with margin and points; its list is GN-1's; q is at most the weights."""
     totals = st.lists(st.floats(1, 20), min_size=1, max_size=4)
 
@@ -192,22 +192,22 @@ def corenet_is_monotone(setting: Setting) -> Found:
         totals, st.floats(1, 4), st.floats(0.05, 2), st.integers(50, 10**6), st.integers(1, 10**6)
     )
     def law(sums: list[float], ratio: float, gamma: float, n: int, weights: int) -> None:
-        def found(**changed: float) -> sipp_theory.CorenetGeneralization:
+        def bound(**changed: float) -> sipp_theory.CorenetGeneralization:
             base = {"largest_output": 1.0, "gamma": gamma, "margin_loss": 0.1, "n": n,
                     "weights": weights, "biases": 7, "delta": 0.05, "failure": 0.5 / n, "eta": 9.0,
                     "eta_star": 9.0, "rounding": 0.0}  # fmt: skip
             return sipp_theory.corenet_generalization([sums], [ratio], **base | changed)
 
-        one = found()
+        one = bound()
         assert one.parameters == min(one.size.nnz, weights) and one.exceptions == 0
-        assert found(gamma=2 * gamma).bound <= one.bound * (1 + 1e-12)
-        assert found(n=2 * n, failure=0.5 / n).bound <= one.bound * (1 + 1e-12) + 1 / n
-        assert found(choices=3).bound > one.bound
+        assert bound(gamma=2 * gamma).bound <= one.bound * (1 + 1e-12)
+        assert bound(n=2 * n, failure=0.5 / n).bound <= one.bound * (1 + 1e-12) + 1 / n
+        assert bound(choices=3).bound > one.bound
         nats = one.value_nats + one.position_nats + one.other_nats
         assert abs(one.bound - 0.1 - np.sqrt(nats / (2 * n))) <= 1e-9
         assert one.value_nats <= (weights + 7) * np.log(2.0**32) * (1 + 1e-12)
         # Whole numbers of draws and one more for each pair are all that the factors leave out.
-        asked = one.size.nnz * nats / one.parameters / (2 * n)
-        assert abs(np.log2(asked) - one.log2_penalty) <= 2 * len(sums) / (one.size.nnz * 0.69)
+        penalty = one.size.nnz * nats / one.parameters / (2 * n)
+        assert abs(np.log2(penalty) - one.log2_penalty) <= 2 * len(sums) / (one.size.nnz * 0.69)
 
     return hold(setting, law, examples=60)

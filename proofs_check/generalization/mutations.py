@@ -78,11 +78,11 @@ def _without(*unpaid: str) -> Any:
 
     def weaken(bound: Function) -> Function:
         def wrong(*given: Any, **named: Any) -> Any:
-            found = bound(*given, **named)
-            left = found.penalty**2 - sum(getattr(found, u) for u in unpaid) / (2 * found.n)
+            result = bound(*given, **named)
+            left = result.penalty**2 - sum(getattr(result, u) for u in unpaid) / (2 * result.n)
             penalty = float(np.sqrt(max(left, 0.0)))
-            changed = found.bound - found.penalty + penalty
-            return replace(found, bound=changed, penalty=penalty)
+            changed = result.bound - result.penalty + penalty
+            return replace(result, bound=changed, penalty=penalty)
 
         return wrong
 

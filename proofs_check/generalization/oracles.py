@@ -12,7 +12,7 @@ import numpy as np
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 
 CASES = ((0, 1), (1, 20), (15, 300), (16, 300), (29, 1437), (1200, 60_000), (59_000, 60_000))
@@ -45,7 +45,7 @@ def _exceeds(form: str, k: int, n: int, rate: Any) -> Any:
 
 
 @oracle("GN-3")
-def rates_at_50_digits(setting: Setting) -> Found:
+def rates_at_50_digits(setting: Setting) -> Result:
     """The three forms meet their level, and a rate smaller by some 1e-12 does not."""
     cases = 0
     with mpmath.workdps(DIGITS + 15):
@@ -53,21 +53,23 @@ def rates_at_50_digits(setting: Setting) -> Found:
             ("binomial", "kl", "hoeffding"), CASES, LEVELS
         ):
             given = {"errors": k, "n": n, "bits": bits, "delta": delta}
-            found = float(sipp_theory.occam_bound(form, **given))
+            computed = float(sipp_theory.occam_bound(form, **given))
             cost = mpmath.mpf(bits) * mpmath.log(2) - mpmath.log(mpmath.mpf(delta))
-            below = mpmath.mpf(found) * (1 - mpmath.mpf("4e-12"))
+            below = mpmath.mpf(computed) * (1 - mpmath.mpf("4e-12"))
             # Next to 1 the distance from 1 is what counts, to one unit of the last place.
-            below = min(below, mpmath.mpf(found) - mpmath.mpf(2) ** -52) if found > 0.5 else below
-            if found < 1 and _exceeds(form, k, n, mpmath.mpf(found)) < cost:
-                raise Refuted(f"occam_bound({form!r}, {given}) = {found!r} is too small")
+            below = (
+                min(below, mpmath.mpf(computed) - mpmath.mpf(2) ** -52) if computed > 0.5 else below
+            )
+            if computed < 1 and _exceeds(form, k, n, mpmath.mpf(computed)) < cost:
+                raise Refuted(f"occam_bound({form!r}, {given}) = {computed!r} is too small")
             if below > mpmath.mpf(k) / n and _exceeds(form, k, n, below) >= cost:
-                raise Refuted(f"occam_bound({form!r}, {given}) = {found!r} is too large")
+                raise Refuted(f"occam_bound({form!r}, {given}) = {computed!r} is too large")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("GN-3")
-def failure_of_each_file(setting: Setting) -> Found:
+def failure_of_each_file(setting: Setting) -> Result:
     """The chance that GN-3 fails for one file is at most its share of delta, in exact fractions."""
     closest, cases = Fraction(0), 0
     sizes = (1, 7, 40) + ((150,) if setting.full else ())
@@ -85,12 +87,12 @@ def failure_of_each_file(setting: Setting) -> Found:
                 raise Refuted(f"errors={one}, n={n}, bits={bits}, delta={delta}: fails with "
                               f"{float(failure / share):.9g} of its share")  # fmt: skip
             closest, cases = max(closest, failure / share), cases + 1
-    said = f"the worst rate fails with {float(closest):.12f} of what is allowed"
-    return Found(said, cases=cases, promised=1.0, needed=float(closest))
+    text = f"the worst rate fails with {float(closest):.12f} of what is allowed"
+    return Result(text, cases=cases, promised=1.0, needed=float(closest))
 
 
 @oracle("GN-4")
-def catoni_at_50_digits(setting: Setting) -> Found:
+def catoni_at_50_digits(setting: Setting) -> Result:
     """The infimum over lambda by golden section at 50 digits, never from below; THEORY's value."""
     cases = 0
     with mpmath.workdps(DIGITS):
@@ -98,18 +100,18 @@ def catoni_at_50_digits(setting: Setting) -> Found:
             (0.01, 0.3), (1000, 1_281_167), (0.0, 300.0, 50_000.0), (1e-4, 0.05)
         ):
             nats = mpmath.mpf(bits * np.log(2))
-            found = float(sipp_theory.catoni_bound(
+            computed = float(sipp_theory.catoni_bound(
                 error_rate=rate, n=n, divergence=bits * np.log(2), delta=0.05, alpha=alpha
             ))  # fmt: skip
             truth = min(mpmath.mpf(1), _least(rate, n, nats, alpha))
             at: dict[str, object] = {"rate": rate, "n": n, "bits": bits, "alpha": alpha}
-            close(found, truth, at, "above", 1e-9)
+            close(computed, truth, at, "above", 1e-9)
             cases += 1
     size = 350 * 1024 * 8 * np.log(2)
     known = sipp_theory.catoni_bound(error_rate=0.35, n=1_281_167, divergence=size, delta=0.05)
     if round(float(known), 4) != 0.9654:
         raise Refuted(f"350 KiB, error .35, n = 1,281,167, eps = .05: {float(known)!r}, not .9654")
-    return Found("350 KiB, error .35, n = 1,281,167, eps = .05: .9654", cases=cases + 1)
+    return Result("350 KiB, error .35, n = 1,281,167, eps = .05: .9654", cases=cases + 1)
 
 
 def _least(rate: float, n: int, nats: Any, alpha: float) -> Any:
@@ -138,7 +140,7 @@ def _least(rate: float, n: int, nats: Any, alpha: float) -> Any:
 
 
 @oracle("GN-4", "GN-3")
-def unpaid_lambda_is_kl(setting: Setting) -> Found:
+def unpaid_lambda_is_kl(setting: Setting) -> Result:
     """Without its union GN-4's least value is the kl form, so one network needs no union."""
     cases = 0
     for k, n, bits in itertools.product((1, 40, 300), (1000, 60_000), (0.0, 30.0, 2000.0)):
@@ -150,30 +152,30 @@ def unpaid_lambda_is_kl(setting: Setting) -> Found:
         if not abs(min(free, 1.0) - kl) <= 1e-7 * kl:
             raise Refuted(f"k = {k}, n = {n}, bits = {bits}: unpaid {free!r}, kl {kl!r}")
         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("GN-1")
-def compression_at_50_digits(setting: Setting) -> Found:
+def compression_at_50_digits(setting: Setting) -> Result:
     """GN-1's closed form, never from below."""
     cases = 0
     with mpmath.workdps(DIGITS):
         for loss, off, q, r, n, choices in itertools.product(
             (0.0, 0.03), (0.0, 0.01), (0, 1, 500, 10**6), (1, 16, 2**32), (10, 60_000), (1, 12)
         ):
-            found = float(sipp_theory.compression_bound(
+            computed = float(sipp_theory.compression_bound(
                 margin_loss=loss, exceptions=off, parameters=q, levels=r, n=n, delta=0.05,
                 choices=choices,
             ))  # fmt: skip
             nats = q * mpmath.log(r) + mpmath.log(choices) - mpmath.log(mpmath.mpf(0.05))
             truth = mpmath.mpf(loss) + mpmath.mpf(off) + mpmath.sqrt(nats / (2 * n))
-            close(found, truth, {"q": q, "r": r, "n": n, "choices": choices}, "above")
+            close(computed, truth, {"q": q, "r": r, "n": n, "choices": choices}, "above")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("GN-2")
-def corenet_at_50_digits(setting: Setting) -> Found:
+def corenet_at_50_digits(setting: Setting) -> Result:
     """GN-2 from its formula: sizes, nats of values, places and counts; and its factors' product."""
     cases = 0
     for ratio, gamma, weights, n in itertools.product(
@@ -183,14 +185,14 @@ def corenet_at_50_digits(setting: Setting) -> Found:
         given = {"largest_output": 1.3, "gamma": gamma, "margin_loss": 0.02, "n": n,
                  "weights": weights, "biases": 7, "delta": 0.05, "failure": 2.5 / n, "eta": 2.0,
                  "eta_star": 5.0, "rounding": 0.0}  # fmt: skip
-        found = sipp_theory.corenet_generalization(sums, ratios, **given)
+        computed = sipp_theory.corenet_generalization(sums, ratios, **given)
         with mpmath.workdps(DIGITS):
-            truth, asked = _corenet(sums, ratios, **given)
+            truth, penalty = _corenet(sums, ratios, **given)
             at: dict[str, object] = {"ratio": ratio, "gamma": gamma, "weights": weights, "n": n}
-            close(found.bound, truth, at, "above", 1e-9)
-            close(2.0**found.log2_penalty, asked, at, relative=1e-6)
+            close(computed.bound, truth, at, "above", 1e-9)
+            close(2.0**computed.log2_penalty, penalty, at, relative=1e-6)
         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _corenet(
@@ -220,11 +222,11 @@ def _corenet(
 
 
 @oracle("GN-2")
-def places_in_whole_numbers(setting: Setting) -> Found:
+def places_in_whole_numbers(setting: Setting) -> Result:
     """C(N, q) <= (e N/q)^q for all q <= N <= 60, e from below by its series."""
     e = sum(Fraction(1, math.factorial(i)) for i in range(20))
     for weights in range(1, 61):
         for kept in range(1, weights + 1):
             if math.comb(weights, kept) > (e * Fraction(weights, kept)) ** kept:
                 raise Refuted(f"C({weights}, {kept}) is above (e N/q)^q")
-    return Found(cases=60 * 61 // 2)
+    return Result(cases=60 * 61 // 2)

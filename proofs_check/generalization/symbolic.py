@@ -7,7 +7,7 @@ from typing import Any
 import sympy as sp
 
 from proofs_check.kinds.symbolic import equal, holds
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, symbolic
 
 a, n = sp.symbols("a n", positive=True)
@@ -115,7 +115,7 @@ def grid_of_lambda(setting: Setting) -> None:
 
 
 @symbolic("GN-4")
-def inverse_rises(setting: Setting) -> Found:
+def inverse_rises(setting: Setting) -> Result:
     """Phi^-1_a(q) rises in a for q < 1: its log-slope is psi(aq)/a - psi(a)/a, and psi falls."""
     q, x, y = sp.symbols("q x y", positive=True)
 
@@ -128,4 +128,4 @@ def inverse_rises(setting: Setting) -> Found:
     top = sp.exp(x) - 1 - x * sp.exp(x)
     equal(sp.diff(psi(x), x), top / (sp.exp(x) - 1) ** 2, "the slope of psi")
     equal(top, -sp.integrate(y * sp.exp(y), (y, 0, x)), "minus the integral of y e^y: below 0")
-    return Found("for q above 1 the bound is above 1 and says nothing")
+    return Result("for q above 1 the bound is above 1 and says nothing")

@@ -44,8 +44,8 @@ def coupled_rate(rows: np.ndarray, eps: float, delta: float, seed: int) -> float
     low, high = 1.0, float(1 / pair.scores.min())
     while high / low > 1.02:
         rate = float(np.sqrt(low * high))
-        found = estimates_at(pair, 0, "coupled", rate, NEEDED_TRIALS, seed, NEEDED_STREAM)
-        enough = (np.abs(found - 1) > eps + TIE).mean() <= delta
+        estimates = estimates_at(pair, 0, "coupled", rate, NEEDED_TRIALS, seed, NEEDED_STREAM)
+        enough = (np.abs(estimates - 1) > eps + TIE).mean() <= delta
         low, high = (low, rate) if enough else (rate, high)
     return high
 
@@ -75,18 +75,18 @@ def uncovered_input(setting: Setting) -> list[Experiment]:
     fresh = np.zeros((1, s.size))
     fresh[0, ::cover] = 1 / live
     needed = cover * binomial_rate(live, eps, delta)
-    found = []
+    result = []
     for number, bound in enumerate(("bernstein", "kl")):
         rate = float(
             sipp_theory.inclusion_rate(s, eps, delta, coverage_factor=float(cover), bound=bound)
         )
-        found.append(
+        result.append(
             neuron_experiment(
                 f"C = {cover}, bound {bound}", fresh, s, scheme="inclusion", size=rate, eps=eps,
                 delta=delta, seed=setting.seed, stream=(2, number), needed=needed,
             )
         )  # fmt: skip
-    return found
+    return result
 
 
 def far_apart(weights: int, inputs: int) -> np.ndarray:
@@ -105,24 +105,24 @@ def coupled(setting: Setting) -> list[Experiment]:
     """Weights coupled by pivotal sampling, live at inputs of their own so that it gains nothing."""
     eps, delta, rows = 0.3, 0.05, far_apart(600, 4)
     needed = coupled_rate(rows, eps, delta, setting.seed)
-    found = []
+    result = []
     for number, bound in enumerate(("bernstein", "kl", "cramer")):
         s = rows.max(axis=0)
         rate = float(sipp_theory.inclusion_rate(s, eps, delta, shares=rows, bound=bound))
-        found.append(
+        result.append(
             neuron_experiment(
                 f"600 weights live at 4 inputs, bound {bound}", rows, s, scheme="coupled",
                 size=rate, eps=eps, delta=delta, seed=setting.seed, stream=(3, number),
                 needed=needed,
             )
         )  # fmt: skip
-    return found
+    return result
 
 
 @coverage("SP-8")
 def trained_network(setting: Setting) -> list[Experiment]:
     """The pairs of largest S_sum of a trained network, at the worst of the calibration inputs."""
-    eps, delta, found = 0.2, 0.05, []
+    eps, delta, result = 0.2, 0.05, []
     trials = 40_000 if setting.full else 4_000
     for place, name in enumerate(subjects.names(setting)):
         tables = subjects.tables(setting, name)
@@ -134,11 +134,11 @@ def trained_network(setting: Setting) -> list[Experiment]:
             ).size
             for number, (bound, scheme) in enumerate(SCHEMES):
                 rate = float(sipp_theory.inclusion_rate(s, eps, delta, shares=g, bound=bound))
-                found.append(
+                result.append(
                     neuron_experiment(
                         f"{name}, layer {layer + 1}, neuron {neuron}, {bound}, {scheme}", g, s,
                         scheme=scheme, size=rate, eps=eps, delta=delta, seed=setting.seed,
                         stream=(4, place, layer, number), needed=needed,
                     )
                 )  # fmt: skip
-    return found
+    return result

@@ -44,7 +44,7 @@ def _coins(h: np.ndarray, p: np.ndarray, eps: float, seed: int, stream: tuple[in
 @coverage("SP-11")
 def equal_weights_of_both_signs(setting: Setting) -> list[Experiment]:
     """Equal weights of both signs, where the law is that of two binomials: coins of their own."""
-    eps, delta, found = 0.06, 0.05, []
+    eps, delta, experiments = 0.06, 0.05, []
     w = np.where(np.arange(EQUAL) % 2, -1.0, 1.0)[None]
     needed = _needed(eps, delta)
     for number, exact in enumerate((False, True)):
@@ -52,12 +52,12 @@ def equal_weights_of_both_signs(setting: Setting) -> list[Experiment]:
             sipp_theory.tail_rate(w, np.ones((1, EQUAL)), w * w, eps, delta, exact=exact)[0]
         )
         p = np.full(EQUAL, min(1.0, rate))
-        found.append(Experiment(
+        experiments.append(Experiment(
             f"{EQUAL} weights, half of them negative, {'exact' if exact else 'Chernoff'}", delta,
             partial(_coins, w[0] / EQUAL, p, eps, setting.seed, (1, number)),
             promised=rate, needed=needed,
         ))  # fmt: skip
-    return found
+    return experiments
 
 
 def _missing(plan: LayerPlan, weight: np.ndarray, rows: np.ndarray, row: int, seed: int,
@@ -72,7 +72,7 @@ def _missing(plan: LayerPlan, weight: np.ndarray, rows: np.ndarray, row: int, se
     return int(np.concatenate(failures)[:trials].sum())
 
 
-def _pruned(says: str, rows: np.ndarray, weight: np.ndarray, delta: float, seed: int,
+def _pruned(label: str, rows: np.ndarray, weight: np.ndarray, delta: float, seed: int,
             stream: tuple[int, ...], **given: object) -> Experiment:  # fmt: skip
     """A layer of equal neurons, pruned by `prune`, at the row where most of a few draws fail."""
     copies = 64
@@ -83,7 +83,7 @@ def _pruned(says: str, rows: np.ndarray, weight: np.ndarray, delta: float, seed:
     pilot = [_missing(plan, table, rows, row, seed, (*stream, 0), 0, 640)
              for row in range(len(rows))]  # fmt: skip
     count = partial(_missing, plan, table, rows, int(np.argmax(pilot)), seed, (*stream, 1))
-    return Experiment(says, delta, count, most=20_000)
+    return Experiment(label, delta, count, most=20_000)
 
 
 @coverage("SP-11")
@@ -102,17 +102,17 @@ def pruned_layers(setting: Setting) -> list[Experiment]:
         ("activations of both signs", signed, weight, {"eps": 0.4}, 0.1),
         ("a budget", signed, weight, {"keep": 0.6}, 0.1),
     ]
-    found = []
-    for number, (says, rows, w, given, delta) in enumerate(cases):
+    experiments = []
+    for number, (label, rows, w, given, delta) in enumerate(cases):
         named: dict[str, object] = {"bound": "neuron", "method": SippPoisson()} | given
-        found.append(_pruned(says, rows, w, delta, setting.seed, (3, number), **named))
+        experiments.append(_pruned(label, rows, w, delta, setting.seed, (3, number), **named))
     drawn = {"method": SippRand(), "bound": "neuron", "eps": 0.5}
     equal = np.where(np.arange(120) % 2, -1.0, 1.0)
-    found.append(
+    experiments.append(
         _pruned("draws from each sign", np.abs(rng.normal(size=(6, 120))) + 0.2, equal, 0.1,
                 setting.seed, (4,), **drawn)
     )  # fmt: skip
-    return found
+    return experiments
 
 
 @coverage("SP-11")
@@ -128,7 +128,7 @@ def rows_not_kept(setting: Setting) -> Experiment:
 @coverage("SP-11")
 def neurons_of_a_network(setting: Setting) -> list[Experiment]:
     """Neurons of a trained network at the worst of the calibration inputs, all coins their own."""
-    eps, delta, found = 0.2, 0.05, []
+    eps, delta, experiments = 0.2, 0.05, []
     for place, name in enumerate(subjects.names(setting)):
         for layer, table in enumerate(subjects.tables(setting, name)):
             ((part, rows),) = table.groups()
@@ -141,10 +141,10 @@ def neurons_of_a_network(setting: Setting) -> list[Experiment]:
                 size = np.abs(a) @ np.abs(w[0])
                 h = a[size > 0] * w[0] / size[size > 0, None]
                 worst = int(np.argmax(h**2 @ ((1 - p) / p)))
-                found.append(Experiment(
+                experiments.append(Experiment(
                     f"{name}, layer {layer + 1}, neuron {neuron}, "
                     f"{'exact' if exact else 'Chernoff'}", delta,
                     partial(_coins, h[worst], p, eps, setting.seed, (6, place, layer, number)),
                     promised=rate,
                 ))  # fmt: skip
-    return found
+    return experiments

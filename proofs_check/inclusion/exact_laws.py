@@ -94,10 +94,10 @@ def positively_dependent(law: Law, p: Sequence[Fraction]) -> tuple[int, ...]:
 def estimates(law: Law, p: Sequence[Fraction], row: Sequence[Fraction]) -> dict[Fraction, Fraction]:
     """Law of z^/z at one input, the weights' shares being `row`."""
     total = sum(row, Fraction(0))
-    found: dict[Fraction, Fraction] = defaultdict(Fraction)
+    masses: dict[Fraction, Fraction] = defaultdict(Fraction)
     for kept, mass in law.items():
-        found[sum((row[j] / p[j] for j in kept), Fraction(0)) / total] += mass
-    return found
+        masses[sum((row[j] / p[j] for j in kept), Fraction(0)) / total] += mass
+    return masses
 
 
 def failure(law: Law, p: Sequence[Fraction], row: Sequence[Fraction], eps: float) -> Fraction:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import sipp_theory
 from proofs_check.instances.strategies import share_rows
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 from proofs_check.monte_carlo.neuron_check import INCLUSION_OF_A_SIGN
 from sipp_core.pruning import pivotal
@@ -33,7 +33,7 @@ def _visible(g: np.ndarray) -> np.ndarray:
 
 
 @law("SP-8")
-def probabilities(setting: Setting) -> Found:
+def probabilities(setting: Setting) -> Result:
     """Inclusion probabilities lie in [0, 1], grow with the rate, add up to the expected count."""
 
     @given(share_rows(), RATES, st.floats(1, 10))
@@ -50,18 +50,18 @@ def probabilities(setting: Setting) -> Found:
 
 
 @law("SP-8")
-def errors_in_order(setting: Setting) -> Found:
+def errors_in_order(setting: Setting) -> Result:
     """Exact <= cramer <= kl <= bernstein; shares only help; the error falls with rate and delta."""
 
     @given(share_rows(points=3, inputs=6).map(_visible), st.floats(0.2, 50), DELTA)
     def law(g: np.ndarray, rate: float, delta: float) -> None:
         s = g.max(axis=0)
-        found = []
+        errors = []
         for bound in INCLUSION_OF_A_SIGN:
             error = float(sipp_theory.inclusion_error(s, rate, delta, shares=g, bound=bound))
-            found.append(error)
+            errors.append(error)
             assert error >= 0
-        bernstein, bennett, cramer, exact = found
+        bernstein, bennett, cramer, exact = errors
         assert exact <= cramer * (1 + 1e-12) + 1e-300
         assert cramer <= bennett * (1 + 1e-9) + 1e-300 and bennett <= bernstein
         for bound, error in (("bernstein", bernstein), ("kl", bennett)):
@@ -76,7 +76,7 @@ def errors_in_order(setting: Setting) -> Found:
 
 
 @law("SP-8")
-def rates_invert_errors(setting: Setting) -> Found:
+def rates_invert_errors(setting: Setting) -> Result:
     """Rate and error are inverses; the rate falls with eps and delta; sharper bounds ask less."""
 
     @given(share_rows(points=3, inputs=6).map(_visible), EPS, DELTA)
@@ -103,7 +103,7 @@ def rates_invert_errors(setting: Setting) -> Found:
 
 
 @law("SP-8")
-def pivotal_counts(setting: Setting) -> Found:
+def pivotal_counts(setting: Setting) -> Result:
     """Pivotal sampling keeps what is certain, drops what has probability 0, and fixes the count."""
 
     @given(share_rows(points=1, inputs=12, positive_columns=False), st.floats(0, 20))

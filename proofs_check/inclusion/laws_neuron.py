@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import sipp_theory
 from proofs_check.instances.strategies import layers, share_rows
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 
 EPS, DELTA = st.floats(0.05, 0.95), st.sampled_from([1e-6, 0.05, 0.4])
@@ -18,7 +18,7 @@ SEARCH = 1.005
 
 
 @law("SP-11")
-def of_one_sign(setting: Setting) -> Found:
+def of_one_sign(setting: Setting) -> Result:
     """Where all shares have one sign it is Cramer's bound for coins and for draws, either sign."""
 
     @given(share_rows(points=3, inputs=6), RATES, DELTA, st.sampled_from([1.0, -1.0]))
@@ -26,20 +26,20 @@ def of_one_sign(setting: Setting) -> Found:
         s = g.max(axis=0)
         ones = np.full((1, s.size), side)
         p = np.minimum(1.0, rate * s)
-        found = float(sipp_theory.tail_error(ones, g, p[None], delta)[0])
+        result = float(sipp_theory.tail_error(ones, g, p[None], delta)[0])
         known = float(sipp_theory.inclusion_error(s, rate, delta, shares=g, bound="cramer"))
-        assert abs(found - known) <= 1e-6 * known + 1e-9
+        assert abs(result - known) <= 1e-6 * known + 1e-9
         q, m = s / s.sum(), float(np.ceil(10 * rate))
         drawn = [[m], [0.0]] if side > 0 else [[0.0], [m]]
-        found = float(sipp_theory.tail_draws_error(ones, g, s[None], drawn, delta)[0])
+        result = float(sipp_theory.tail_draws_error(ones, g, s[None], drawn, delta)[0])
         known = float(sipp_theory.cramer_error(g, q, m, delta))
-        assert abs(found - known) <= 1e-6 * known + 1e-9
+        assert abs(result - known) <= 1e-6 * known + 1e-9
 
     return hold(setting, law, examples=30)
 
 
 @law("SP-11")
-def tails_in_order(setting: Setting) -> Found:
+def tails_in_order(setting: Setting) -> Result:
     """The exact tail is no larger; errors fall with p and with delta, and know no scale."""
 
     @given(layers(neurons=2, signed_activations=True), st.floats(0.05, 0.9), DELTA)
@@ -60,7 +60,7 @@ def tails_in_order(setting: Setting) -> Found:
 
 
 @law("SP-11")
-def neuron_rates_invert(setting: Setting) -> Found:
+def neuron_rates_invert(setting: Setting) -> Result:
     """At the rate that is asked for the error is at most eps, and at a little less it is not."""
 
     @given(layers(neurons=2, signed_activations=True), EPS, DELTA, st.booleans())

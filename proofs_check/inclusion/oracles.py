@@ -19,7 +19,7 @@ from proofs_check.inclusion.exact_laws import (
     pivotal_law,
 )
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from proofs_check.monte_carlo.neuron_check import INCLUSION_OF_A_SIGN
 from sipp_core.runtime import generator
@@ -55,14 +55,14 @@ def _laws(p: list[Fraction], bound: str) -> dict[str, Law]:
 
 
 @oracle("SP-8")
-def closed_forms(setting: Setting) -> Found:
+def closed_forms(setting: Setting) -> Result:
     """Errors of the Bernstein and Bennett forms at 50 digits, on the safe side."""
     cases = 0
     for delta in (1e-12, 0.05, 0.9):
         for cover, shares in ((1.0, None), (3.0, None), (1.0, ROWS)):
             for rate in (0.5, 1.5, 3.5, 11.0, 19.0):
                 at = {"s": S.tolist(), "c": rate, "delta": delta, "C": cover, "shares": shares}
-                found = {
+                computed = {
                     bound: float(
                         sipp_theory.inclusion_error(
                             S, rate, delta, shares=shares, coverage_factor=cover, bound=bound
@@ -79,10 +79,10 @@ def closed_forms(setting: Setting) -> Found:
                     share = min(mpmath.mpf(1), cover * share)
                     linear = b * log / 3
                     truth = linear + mpmath.sqrt(linear**2 + 2 * b * share * log)
-                    close(found["bernstein"], truth, at, safe="above")
-                    close(found["kl"], _bennett(share, b * log), at, safe="above")
+                    close(computed["bernstein"], truth, at, safe="above")
+                    close(computed["kl"], _bennett(share, b * log), at, safe="above")
                 cases += 2
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _bennett(share: Any, goal: Any) -> Any:
@@ -96,7 +96,7 @@ def _bennett(share: Any, goal: Any) -> Any:
 
 
 @oracle("SP-8")
-def least_rate(setting: Setting) -> Found:
+def least_rate(setting: Setting) -> Result:
     """The closed rates are the least ones: a scan from below finds none that meets the formula."""
     s = np.concatenate([[0.95, 0.5, 0.5], generator(setting.seed, STREAM, 2).random(6) * 0.2])
     cases = 0
@@ -115,7 +115,7 @@ def least_rate(setting: Setting) -> Found:
                         raise Refuted(f"rate {c!r} meets {bound} eps={eps} C={cover} at "
                                       f"s={s.tolist()}; found {rate!r}")  # fmt: skip
                     cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _meets(s: np.ndarray, rate: float, eps: float, cover: float, bound: str) -> bool:
@@ -132,7 +132,7 @@ def _meets(s: np.ndarray, rate: float, eps: float, cover: float, bound: str) -> 
 
 
 @oracle("SP-8")
-def rates_by_enumeration(setting: Setting) -> Found:
+def rates_by_enumeration(setting: Setting) -> Result:
     """At the promised rate, over all 2^k patterns: unbiased, and the failure rate is at most delta.
 
     Independent inclusion for every bound, pivotal sampling for all but the exact tail.
@@ -155,11 +155,11 @@ def rates_by_enumeration(setting: Setting) -> Found:
                             raise Refuted(f"biased at {at}")
                         worst = max(worst, float(missed) / delta)
                         cases += 1
-    return Found(f"the largest failure rate is {worst:.2f} of delta", cases)
+    return Result(f"the largest failure rate is {worst:.2f} of delta", cases)
 
 
 @oracle("SP-8", "SP-5x")
-def errors_by_enumeration(setting: Setting) -> Found:
+def errors_by_enumeration(setting: Setting) -> Result:
     """At a given rate every bound covers the true quantile; the exact tail comes within 5%."""
     cases, ratios = 0, []
     for rows in _instances(setting, 6 if setting.full else 5):
@@ -176,31 +176,33 @@ def errors_by_enumeration(setting: Setting) -> Found:
                 truth = max(least_error(one, delta) for one in alone)
                 pivot = max(least_error(one, delta) for one in coupled)
                 near = max(least_error(one, 0.99 * delta) for one in alone)
-                found = {
+                computed = {
                     bound: float(
                         sipp_theory.inclusion_error(s, rate, delta, shares=rows, bound=bound)
                     )
                     for bound in INCLUSION_OF_A_SIGN
                 }
                 at = f"rate={rate}, delta={delta}, shares={rows.tolist()}"
-                for bound, got in found.items():
-                    wanted = truth if bound == "exact" else max(truth, pivot)
-                    if got < wanted * (1 - 1e-9) - 1e-12:
-                        raise Refuted(f"{bound} promises {got!r}, the truth is {wanted!r} at {at}")
+                for bound, got in computed.items():
+                    expected = truth if bound == "exact" else max(truth, pivot)
+                    if got < expected * (1 - 1e-9) - 1e-12:
+                        raise Refuted(
+                            f"{bound} promises {got!r}, the truth is {expected!r} at {at}"
+                        )
                     cases += 1
-                loose = found["exact"] > near + 0.05 * spread + 0.01 * near
-                if loose and found["exact"] < found["cramer"] * (1 - 1e-9):
+                loose = computed["exact"] > near + 0.05 * spread + 0.01 * near
+                if loose and computed["exact"] < computed["cramer"] * (1 - 1e-9):
                     raise Refuted(
-                        f"exact promises {found['exact']!r}, the truth is {near!r} at {at}"
+                        f"exact promises {computed['exact']!r}, the truth is {near!r} at {at}"
                     )
                 if truth > 0:
-                    ratios.append(found["exact"] / truth)
-    return Found(f"promised over true quantile by the exact tail: median {np.median(ratios):.3f}",
+                    ratios.append(computed["exact"] / truth)
+    return Result(f"promised over true quantile by the exact tail: median {np.median(ratios):.3f}",
                  cases)  # fmt: skip
 
 
 @oracle("SP-8")
-def expected_count(setting: Setting) -> Found:
+def expected_count(setting: Setting) -> Result:
     """The expected number of weights kept is that over all 2^k patterns, in either scheme."""
     cases = 0
     for rows in _instances(setting, 6):
@@ -214,7 +216,9 @@ def expected_count(setting: Setting) -> Found:
                     close(float(sipp_theory.expected_kept(s, rate)), exact,
                           {"s": s.tolist(), "c": rate}, relative=1e-14)  # fmt: skip
                 cases += 1
-            found = sipp_theory.inclusion_probabilities(s, rate)
-            if fractions_of(found) != p:
-                raise Refuted(f"inclusion_probabilities({s.tolist()}, {rate}) = {found.tolist()}")
-    return Found(cases=cases)
+            computed = sipp_theory.inclusion_probabilities(s, rate)
+            if fractions_of(computed) != p:
+                raise Refuted(
+                    f"inclusion_probabilities({s.tolist()}, {rate}) = {computed.tolist()}"
+                )
+    return Result(cases=cases)

@@ -19,7 +19,7 @@ from proofs_check.inclusion.exact_laws import (
     pivotal_law,
 )
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.runtime import generator
 
@@ -30,7 +30,7 @@ Values = dict[Fraction, Fraction]
 
 def _layers(setting: Setting, largest: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Weights (1, k), rows (n, k) of both signs, and probabilities (1, k)."""
-    found = [
+    layers = [
         (np.ones((1, 4)), np.array([[0.951, 0.049, -0.951, -0.049]]), np.full((1, 4), 0.6)),
         (np.array([[1.0, -1.0, 1.0, -1.0]]), np.ones((1, 4)), np.full((1, 4), 0.5)),
         (np.array([[3.0, -1e-6, 1.0, 0.0]]), np.eye(4) - 0.5, np.array([[0.9, 0.2, 1.0, 0.4]])),
@@ -38,8 +38,8 @@ def _layers(setting: Setting, largest: int) -> list[tuple[np.ndarray, np.ndarray
     for trial in range(12 if setting.full else 3):
         rng = generator(setting.seed, STREAM, trial)
         w, a = rng.normal(size=(1, largest)), rng.normal(size=(3, largest))
-        found.append((w, a, rng.random((1, largest)) * 0.9 + 0.05))
-    return found
+        layers.append((w, a, rng.random((1, largest)) * 0.9 + 0.05))
+    return layers
 
 
 def _moved(w: np.ndarray, row: np.ndarray, p: np.ndarray, law: dict[frozenset[int], Fraction]
@@ -47,11 +47,11 @@ def _moved(w: np.ndarray, row: np.ndarray, p: np.ndarray, law: dict[frozenset[in
     """Law of 1 + (z^ - z)/z~ at one row, as exact as the kept sets' law."""
     parts = [x * y for x, y in zip(fractions_of(w), fractions_of(row), strict=True)]
     size, chance = sum(map(abs, parts), Fraction(0)), fractions_of(p)
-    found: dict[Fraction, Fraction] = defaultdict(Fraction)
+    masses: dict[Fraction, Fraction] = defaultdict(Fraction)
     for kept, mass in law.items():
         moved = sum((parts[j] / chance[j] for j in kept), Fraction(0)) - sum(parts, Fraction(0))
-        found[1 + moved / size] += mass
-    return found
+        masses[1 + moved / size] += mass
+    return masses
 
 
 def _beyond(values: Values, eps: float) -> Fraction:
@@ -61,7 +61,7 @@ def _beyond(values: Values, eps: float) -> Fraction:
 
 
 @oracle("SP-11")
-def coins_by_enumeration(setting: Setting) -> Found:
+def coins_by_enumeration(setting: Setting) -> Result:
     """Over all 2^k patterns it fails with at most delta; the exact tail is near the truth."""
     cases, ratios = 0, []
     for w, a, p in _layers(setting, 7 if setting.full else 6):
@@ -88,11 +88,11 @@ def coins_by_enumeration(setting: Setting) -> Found:
                         raise Refuted(f"{error!r}, the truth is {near!r} at {at}")
                 if exact and truth > 0:
                     ratios.append(error / truth)
-    return Found(f"exact tail over true quantile: median {np.median(ratios):.3f}", cases)
+    return Result(f"exact tail over true quantile: median {np.median(ratios):.3f}", cases)
 
 
 @oracle("SP-11")
-def coupled_by_enumeration(setting: Setting) -> Found:
+def coupled_by_enumeration(setting: Setting) -> Result:
     """With pivotal coupling within a sign of the weights it holds at activations >= 0."""
     cases = 0
     for trial in range(20 if setting.full else 6):
@@ -114,11 +114,11 @@ def coupled_by_enumeration(setting: Setting) -> Found:
                         f"row={row.tolist()}, p={p.tolist()}"
                     )
                 cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SP-11")
-def draws_by_enumeration(setting: Setting) -> Found:
+def draws_by_enumeration(setting: Setting) -> Result:
     """Over all outcomes of a few draws from each sign the promise fails with at most delta."""
     cases = 0
     for trial in range(12 if setting.full else 4):
@@ -146,26 +146,26 @@ def draws_by_enumeration(setting: Setting) -> Found:
                         raise Refuted(f"{m} draws fail with more than delta={delta} at "
                                       f"{error!r}, exact={exact}, w={w.tolist()}")  # fmt: skip
                     cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _outcomes(scores: np.ndarray, columns: tuple[int, ...], m: int) -> list[Any]:
     """Every outcome of m draws from some weights: ((j, N_j/(m q_j)), ...) and its probability."""
     part = fractions_of(scores[list(columns)])
     q = [x / sum(part, Fraction(0)) for x in part]
-    found = []
+    outcomes = []
     for counts in itertools.product(range(m + 1), repeat=len(columns)):
         if sum(counts) == m:
             mass = Fraction(math.factorial(m))
             for n, chance in zip(counts, q, strict=True):
                 mass *= chance**n / math.factorial(n)
             factor = [Fraction(n) / (m * chance) for n, chance in zip(counts, q, strict=True)]
-            found.append((tuple(zip(columns, factor, strict=True)), mass))
-    return found
+            outcomes.append((tuple(zip(columns, factor, strict=True)), mass))
+    return outcomes
 
 
 @oracle("SP-11")
-def fifty_digits(setting: Setting) -> Found:
+def fifty_digits(setting: Setting) -> Result:
     """The error is inf over t of (K(t) + ln(2/delta))/t, the worse of two sides, at 50 digits."""
     cases = 0
     for w, a, p in _layers(setting, 6):
@@ -173,13 +173,13 @@ def fifty_digits(setting: Setting) -> Found:
             if not (w * row).any():
                 continue
             for delta in DELTAS:
-                found = float(sipp_theory.tail_error(w, row[None], p, delta)[0])
+                computed = float(sipp_theory.tail_error(w, row[None], p, delta)[0])
                 with mpmath.workdps(DIGITS):
                     truth = max(_inverse(w[0], row, p[0], delta, side) for side in (1, -1))
                     at = {"w": w.tolist(), "row": row.tolist(), "p": p.tolist(), "delta": delta}
-                    close(found, truth, at, safe="above", relative=1e-9)
+                    close(computed, truth, at, safe="above", relative=1e-9)
                 cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _inverse(w: np.ndarray, row: np.ndarray, p: np.ndarray, delta: float, side: int) -> Any:

@@ -18,7 +18,7 @@ from proofs_check.inclusion.exact_laws import (
     pivotal_law,
     positively_dependent,
 )
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.pruning import pivotal
 from sipp_core.runtime import generator
@@ -40,15 +40,15 @@ CASES = [
 
 def _drawn_cases(setting: Setting) -> list[list[Fraction]]:
     rng = generator(setting.seed, STREAM, 1)
-    wanted = 200 if setting.full else 20
+    count = 200 if setting.full else 20
     return CASES + [
         [Fraction(int(n), 64) for n in rng.integers(0, 65, size=rng.integers(1, 7))]
-        for _ in range(wanted)
+        for _ in range(count)
     ]
 
 
 @oracle("SP-8")
-def negative_dependence(setting: Setting) -> Found:
+def negative_dependence(setting: Setting) -> Result:
     """Pivotal sampling keeps every mean, fixes the count, and no subset is kept together too often.
 
     By all subsets of at most six weights, in rational arithmetic; dropped together likewise.
@@ -65,7 +65,7 @@ def negative_dependence(setting: Setting) -> Found:
             raise Refuted(f"the weights {subset} are positively dependent at {at}")
         if positively_dependent(independent_law(p), p):
             raise Refuted(f"independence is not the boundary case at {at}")
-    return Found(cases=len(cases))
+    return Result(cases=len(cases))
 
 
 class _Coins:
@@ -81,7 +81,7 @@ class _Coins:
 
 
 @oracle("SP-8")
-def sampler_follows_the_law(setting: Setting) -> Found:
+def sampler_follows_the_law(setting: Setting) -> Result:
     """The sampler's kept sets have the exact law's frequencies, over a net of uniform numbers."""
     power = 16 if setting.full else 13
     worst = 0.0
@@ -89,27 +89,27 @@ def sampler_follows_the_law(setting: Setting) -> Found:
         law = pivotal_law(p)
         rows = np.tile(np.array(p, dtype=np.float64), (2**power, 1))
         kept = pivotal(rows, cast(Any, _Coins(power)))
-        found = Counter(frozenset(np.flatnonzero(row).tolist()) for row in kept)
-        for subset in set(law) | set(found):
-            gap = abs(found[subset] / 2**power - float(law.get(subset, Fraction(0))))
+        counts = Counter(frozenset(np.flatnonzero(row).tolist()) for row in kept)
+        for subset in set(law) | set(counts):
+            gap = abs(counts[subset] / 2**power - float(law.get(subset, Fraction(0))))
             worst = max(worst, gap)
-            if gap > 0.01 or (subset not in law and found[subset]):
+            if gap > 0.01 or (subset not in law and counts[subset]):
                 raise Refuted(
-                    f"the set {sorted(subset)} has frequency {found[subset] / 2**power:.6g}, not "
+                    f"the set {sorted(subset)} has frequency {counts[subset] / 2**power:.6g}, not "
                     f"{float(law.get(subset, 0)):.6g}, at p = {[str(x) for x in p]}"
                 )
-    return Found(f"largest difference of a frequency {worst:.1e}", cases=len(CASES))
+    return Result(f"largest difference of a frequency {worst:.1e}", cases=len(CASES))
 
 
 @oracle("SP-8", "SP-5x")
-def coupling_breaks_the_exact_law(setting: Setting) -> Found:
+def coupling_breaks_the_exact_law(setting: Setting) -> Result:
     """Kept as found: the exact tail of independent inclusion does not hold for coupled weights."""
     p = [Fraction(n, 16) for n in (11, 11, 9, 13)]
     row = [Fraction(n) for n in (3, 3, 3, 8)]
     alone, coupled = (failure(law(p), p, row, 0.4209) for law in (independent_law, pivotal_law))
     if not alone < Fraction(14, 100) < Fraction(18, 100) < coupled:
         raise Refuted(f"failure rates {float(alone):.4f} alone, {float(coupled):.4f} coupled")
-    return Found(f"fails with {float(alone):.3f} independent, {float(coupled):.3f} coupled", 2)
+    return Result(f"fails with {float(alone):.3f} independent, {float(coupled):.3f} coupled", 2)
 
 
 def variances(g: list[Fraction], p: list[Fraction], m: int) -> tuple[Fraction, ...]:
@@ -124,7 +124,7 @@ def variances(g: list[Fraction], p: list[Fraction], m: int) -> tuple[Fraction, .
 
 
 @oracle("SP-8")
-def inclusion_is_no_safe_win(setting: Setting) -> Found:
+def inclusion_is_no_safe_win(setting: Setting) -> Result:
     """Kept as found: at an equal number of weights, independent inclusion may vary more than draws.
 
     Eight weights, one in four kept: draws have variance (M - 1)/m, whose -1 is the fixed total.
@@ -135,7 +135,7 @@ def inclusion_is_no_safe_win(setting: Setting) -> Found:
     if not coupled < alone or not draws < alone:
         raise Refuted(f"variances {float(draws):.4f} drawn, {float(alone):.4f} independent, "
                       f"{float(coupled):.4f} coupled")  # fmt: skip
-    return Found(
+    return Result(
         f"variances {float(draws):.3f} drawn, {float(alone):.3f} independent, "
         f"{float(coupled):.3f} coupled", 3,
     )  # fmt: skip

@@ -94,8 +94,8 @@ def bernstein_rate(setting: Setting) -> None:
     cover, share, eps, log, rate = sp.symbols("C G epsilon L c", positive=True)
     b = cover / rate
     exponent = eps**2 / (2 * (b * share + b * eps / 3))
-    asked = 2 * cover * (share + eps / 3) * log / eps**2
-    equal(exponent.subs(rate, asked), log, "the exponent at that rate is L")
+    needed = 2 * cover * (share + eps / 3) * log / eps**2
+    equal(exponent.subs(rate, needed), log, "the exponent at that rate is L")
     holds(sp.diff(exponent, rate) > 0, "and it grows with the rate")
     # The exponent is Bernstein's: (c/C) G t^2/(2(1 + t/3)) at t = eps/G.
     t = eps / share

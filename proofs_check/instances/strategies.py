@@ -70,24 +70,24 @@ def _magnitudes(draw: st.DrawFn, shape: tuple[int, int], shape_of_trouble: str) 
         plain = st.integers(SMALLEST, LARGEST).map(lambda power: 10.0**power)
     if shape_of_trouble == "sparse":
         plain = st.sampled_from([0.0, 0.0, 0.0, 1.0, 3.0])
-    found = np.array(draw(st.lists(plain, min_size=rows * width, max_size=rows * width)))
-    found = found.reshape(shape)
+    values = np.array(draw(st.lists(plain, min_size=rows * width, max_size=rows * width)))
+    values = values.reshape(shape)
     column = draw(st.integers(0, width - 1))
     row = draw(st.integers(0, rows - 1))
     if shape_of_trouble == "dominant":
-        found[:, column] = 1e12
+        values[:, column] = 1e12
     elif shape_of_trouble == "near ties":
         steps = draw(st.lists(st.integers(-3, 3), min_size=rows * width, max_size=rows * width))
-        found = found[0, 0] * (1 + NEAR_TIE * np.array(steps, dtype=float).reshape(shape))
+        values = values[0, 0] * (1 + NEAR_TIE * np.array(steps, dtype=float).reshape(shape))
     elif shape_of_trouble == "equal":
-        found[:] = found[0, 0]
+        values[:] = values[0, 0]
     elif shape_of_trouble == "dead inputs":
-        found[:, column] = 0.0
+        values[:, column] = 0.0
     elif shape_of_trouble == "dead points":
-        found[row] = 0.0
+        values[row] = 0.0
     elif shape_of_trouble == "duplicates":
-        found[:] = found[row]
-    return found
+        values[:] = values[row]
+    return values
 
 
 def _signs(draw: st.DrawFn, shape: tuple[int, int]) -> np.ndarray:

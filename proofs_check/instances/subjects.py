@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from proofs_check.ledger.evidence import Unavailable
-from proofs_check.ledger.registry import Result, Setting
+from proofs_check.ledger.registry import CheckOutput, Setting
 from proofs_check.ledger.store import versions
 from sipp_core import calibrate
 from sipp_core.pruning import Table, make_table
@@ -121,9 +121,9 @@ def _taken(path: Path, model: nn.Module) -> bool:
 def _calibration(
     name: str, seed: int, data_dir: str, cache: str, device: str, points: int
 ) -> tuple[LayerStatistics, ...]:
-    found = _subject(name, seed, data_dir, cache, device)
-    rows = np.random.default_rng([seed, 5]).permutation(len(found.train))[:points]
-    return tuple(calibrate(found.model, found.train[rows], points=points, seed=seed).layers)
+    network = _subject(name, seed, data_dir, cache, device)
+    rows = np.random.default_rng([seed, 5]).permutation(len(network.train))[:points]
+    return tuple(calibrate(network.model, network.train[rows], points=points, seed=seed).layers)
 
 
 def forget_calibration() -> None:
@@ -133,13 +133,13 @@ def forget_calibration() -> None:
 
 def tables(setting: Setting, name: str = "digits", points: int = CALIBRATION) -> list[Table]:
     """Calibration tables of each layer: sensitivities, S_sum, and shares at the inputs kept."""
-    found = subject(setting, name)
+    network = subject(setting, name)
     layers = _calibration(
         name, setting.seed, setting.data_dir, setting.cache, setting.device, points
     )
     return [
-        make_table(layer, delta=0.05, coverage_factor=1.0, bound="exact", eta=found.eta,
-                   eta_star=found.eta_star)
+        make_table(layer, delta=0.05, coverage_factor=1.0, bound="exact", eta=network.eta,
+                   eta_star=network.eta_star)
         for layer in layers
     ]  # fmt: skip
 
@@ -168,18 +168,18 @@ def pair_shares(table: Table, sign: int, neuron: int) -> tuple[np.ndarray, np.nd
 
 def on_networks(
     kind: Callable[..., Callable[..., object]], name: str, claims: tuple[str, ...],
-    body: Callable[[Setting, str], Result], digits: str, mnist: str,
+    body: Callable[[Setting, str], CheckOutput], digits: str, mnist: str,
 ) -> None:  # fmt: skip
     """Register <name>_digits and, in the full profile, <name>_mnist: one check of each network.
 
     `digits` and `mnist` are what the two say.
     """
-    for network, profile, says in (("digits", "quick", digits), ("mnist", "full", mnist)):
+    for network, profile, summary in (("digits", "quick", digits), ("mnist", "full", mnist)):
 
-        def check(setting: Setting, network: str = network) -> Result:
+        def check(setting: Setting, network: str = network) -> CheckOutput:
             return body(setting, network)
 
-        check.__name__, check.__doc__ = f"{name}_{network}", says
+        check.__name__, check.__doc__ = f"{name}_{network}", summary
         check.__module__ = body.__module__
         kind(*claims, profile=profile)(check)
 

@@ -12,7 +12,7 @@ import sipp_theory
 from proofs_check.instances.strategies import layers, share_rows
 from proofs_check.keeping.oracles_measured import complaint, exact_errors
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 
 ROUNDING = Fraction(1, 10**13)
@@ -23,7 +23,7 @@ ERRORS = st.one_of(st.floats(0, 3), st.just(np.inf))
 
 
 @law("SP-6")
-def promise_on_every_row(setting: Setting) -> Found:
+def promise_on_every_row(setting: Setting) -> Result:
     """Whatever is dropped, every row loses between 0 and G_D, or G/(2 - G) of it recentred."""
 
     @given(layers(neurons=1, signed_weights=False), st.integers(0, 2**6 - 1))
@@ -51,7 +51,7 @@ def promise_on_every_row(setting: Setting) -> Found:
 
 
 @law("SP-6")
-def fewest_weights(setting: Setting) -> Found:
+def fewest_weights(setting: Setting) -> Result:
     """The number kept meets eps and one weight fewer does not; it falls with eps, grows with C."""
 
     @given(share_rows(), st.floats(0.01, 0.9), st.floats(1, 3), st.booleans())
@@ -75,7 +75,7 @@ def fewest_weights(setting: Setting) -> Found:
 
 
 @law("SP-6")
-def recentring_halves(setting: Setting) -> Found:
+def recentring_halves(setting: Setting) -> Result:
     """Recentring never raises the promise, at best halves it, and grows with what is dropped."""
 
     @given(SIZES, SIZES)
@@ -90,7 +90,7 @@ def recentring_halves(setting: Setting) -> Found:
 
 
 @law("SP-7")
-def takes_the_smaller(setting: Setting) -> Found:
+def takes_the_smaller(setting: Setting) -> Result:
     """The hybrid promises no more than either method, and as much as the one that it names."""
 
     @given(st.lists(st.tuples(ERRORS, ERRORS), min_size=1, max_size=6))
@@ -104,7 +104,7 @@ def takes_the_smaller(setting: Setting) -> Found:
 
 
 @law("SP-9")
-def joined_signs(setting: Setting) -> Found:
+def joined_signs(setting: Setting) -> Result:
     """The joined error covers every pair of errors, grows in each, is eps Delta for equal ones."""
 
     @given(layers(neurons=1, points=1), SMALL, SMALL, st.tuples(SIZES, SIZES))
@@ -131,7 +131,7 @@ def joined_signs(setting: Setting) -> Found:
 
 
 @law("SP-10")
-def best_of_tau_laws(setting: Setting) -> Found:
+def best_of_tau_laws(setting: Setting) -> Result:
     """More candidates fail less, more draws err less; the mean bound is below the closed form."""
 
     @given(share_rows(), st.integers(1, 1000), st.integers(1, 50), st.floats(1.01, 5))
@@ -159,7 +159,7 @@ def best_of_tau_laws(setting: Setting) -> Found:
 
 
 @law("SP-12")
-def never_below_the_maximum(setting: Setting) -> Found:
+def never_below_the_maximum(setting: Setting) -> Result:
     """The measured error covers the exact maximum over rows, however they are stored."""
 
     @given(layers(signed_activations=True), st.sampled_from([np.float32, np.float64]),

@@ -25,7 +25,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Body, Setting, oracle
 from sipp_core import PruneResult, calibrate
 from sipp_core.methods import registered
@@ -285,7 +285,7 @@ def _levels(one: Combination) -> tuple[str, ...]:
     return (*map(str, named), one.activations, one.layer)
 
 
-def _kept(setting: Setting, part: int) -> Found:
+def _kept(setting: Setting, part: int) -> Result:
     """Look at every PARTS-th combination of the covering that the profile asks for."""
     every = accepted()
     looks: list[Look] = []
@@ -296,7 +296,7 @@ def _kept(setting: Setting, part: int) -> Found:
     return _summary(looks, len(every))
 
 
-def _summary(looks: Sequence[Look], of: int) -> Found:
+def _summary(looks: Sequence[Look], of: int) -> Result:
     """The worst of each kind of promise."""
     fine = [one for one in looks if not one.refused]
     kinds = sorted({one.kind for one in fine})
@@ -304,7 +304,7 @@ def _summary(looks: Sequence[Look], of: int) -> Found:
              if any(x.trials for x in fine if x.kind == k)}  # fmt: skip
     used = {k: max(x.used for x in fine if x.kind == k) for k in kinds if k not in rates}
     none = "nothing"
-    return Found(
+    return Result(
         f"{len(fine)} of {of} accepted combinations; {len(looks) - len(fine)} more were refused "
         f"when the layer was looked at. Failures at the worst row, {DELTA:g} promised: "
         f"{'; '.join(f'{k} {rate:.3f}' for k, rate in rates.items()) or none}. What errors "
@@ -317,7 +317,7 @@ def _summary(looks: Sequence[Look], of: int) -> Found:
 def _part(part: int) -> Body:
     """The check of one part of the methods; parts are shared out among processes."""
 
-    def body(setting: Setting) -> Found:
+    def body(setting: Setting) -> Result:
         return _kept(setting, part)
 
     body.__name__ = f"combinations_{part + 1}"

@@ -14,7 +14,7 @@ from torch import nn
 import sipp_theory
 from proofs_check.instances import subjects
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.methods import SippDet, SippRecentred
 from sipp_core.pruning import draw, prune
@@ -25,7 +25,7 @@ SHARES = (0.0, 1e-30, 1e-16, 1e-3, 0.1, 0.25, 0.5, 0.75, 0.999999, 1.0)
 
 
 @oracle("SP-6")
-def recentring_digits(setting: Setting) -> Found:
+def recentring_digits(setting: Setting) -> Result:
     """Recentring's factor and error at 50 digits, and the worst error found by trying factors."""
     for share in SHARES:
         got = sipp_theory.recentring(share)
@@ -54,11 +54,11 @@ def recentring_digits(setting: Setting) -> Found:
                     truth = max(worse, lost / (2 - lost)) if recentred else lost
                     at = {"G": share, "C": cover, "recentred": recentred}
                     close(found, truth, at, safe="above")
-    return Found(cases=len(SHARES) * 407)
+    return Result(cases=len(SHARES) * 407)
 
 
 @oracle("SP-6")
-def fewest_by_brute_force(setting: Setting) -> Found:
+def fewest_by_brute_force(setting: Setting) -> Result:
     """The fewest weights that promise eps, and the best set of each size, among all subsets."""
     cases, saved = 0, 0
     for trial in range(60 if setting.full else 8):
@@ -96,7 +96,7 @@ def fewest_by_brute_force(setting: Setting) -> Found:
                         f"shares={g.tolist()}) = {found:g} (by the sum {plain:g}); truth {truth}"
                     )
                 cases, saved = cases + 1, saved + int(plain - found)
-    return Found(f"the maximum over rows keeps {saved} weights fewer than the sum", cases)
+    return Result(f"the maximum over rows keeps {saved} weights fewer than the sum", cases)
 
 
 def _high(value: Fraction) -> Any:
@@ -105,7 +105,7 @@ def _high(value: Fraction) -> Any:
 
 
 @oracle("SP-6")
-def network_keeps_the_promise(setting: Setting) -> Found:
+def network_keeps_the_promise(setting: Setting) -> Result:
     """Every neuron of a network pruned by dropping keeps its promise at every calibration input."""
     sums, truths, told, cases = [], [], [], 0
     for name in subjects.names(setting):
@@ -129,7 +129,7 @@ def network_keeps_the_promise(setting: Setting) -> Found:
                         truths.append(seen)
                         told.append(promised)
     ratio = np.array(sums) / np.array(truths)
-    return Found(
+    return Result(
         f"{np.median(ratio):.2f} times the error seen is promised by SP's sum (median; "
         f"{ratio.max():.2f} at most), {np.median(np.array(told) / np.array(truths)):.4f} by the "
         "maximum over inputs",
@@ -138,7 +138,7 @@ def network_keeps_the_promise(setting: Setting) -> Found:
 
 
 @oracle("SP-6")
-def stored_weights_keep_the_promise(setting: Setting) -> Found:
+def stored_weights_keep_the_promise(setting: Setting) -> Result:
     """What a dtype rounds of recentred weights is promised too, by exact sums over each input."""
     dtypes, cases = (torch.bfloat16, torch.float16, torch.float32), 0
     for dtype, fan_in in itertools.product(dtypes, (3, 40)):
@@ -158,11 +158,11 @@ def stored_weights_keep_the_promise(setting: Setting) -> Found:
                     raise Refuted(f"{dtype}, fan-in {fan_in}, neuron {neuron}: error "
                                   f"{float(abs(moved) / size)!r}, promised {eps!r}")  # fmt: skip
                 cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SP-7")
-def hybrid_grid(setting: Setting) -> Found:
+def hybrid_grid(setting: Setting) -> Result:
     """The promise taken is the smaller one and is the named method's, on a grid with infinities."""
     grid = (0.0, 1e-300, 0.1, np.nextafter(0.1, 1), 1.0, 7.0, np.inf)
     for drawn, dropped in itertools.product(grid, grid):
@@ -170,11 +170,11 @@ def hybrid_grid(setting: Setting) -> Found:
         named = dropped if bool(got.deterministic) else drawn
         if not float(got.error) == named == min(drawn, dropped):
             raise Refuted(f"hybrid_error({drawn!r}, {dropped!r}) = {got}")
-    return Found(cases=len(grid) ** 2)
+    return Result(cases=len(grid) ** 2)
 
 
 @oracle("SP-9")
-def signs_by_cases(setting: Setting) -> Found:
+def signs_by_cases(setting: Setting) -> Result:
     """The joined error of two signs is the worst of all cases, at 50 digits."""
     cases = 0
     grid = (0.0, 1e-9, 0.1, 0.5, 3.0)
@@ -197,11 +197,11 @@ def signs_by_cases(setting: Setting) -> Found:
                 cases += 1
             found = float(sipp_theory.combine_signs(0.1, ratio))
             close(found, mpmath.mpf(0.1) * mpmath.mpf(ratio), {"Delta": ratio}, safe="above")
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SP-10")
-def candidates_digits(setting: Setting) -> Found:
+def candidates_digits(setting: Setting) -> Result:
     """The number of candidates is the least with (9/10)^tau <= delta/4, at 50 digits."""
     grid = (1e-300, 1e-30, 1e-6, 1e-3, 0.01, 0.05, 0.1, 0.5, 0.9, 1 - 2.0**-53)
     for delta in grid:
@@ -213,11 +213,11 @@ def candidates_digits(setting: Setting) -> Found:
             half = int(mpmath.ceil(mpmath.log(share) / (2 * mpmath.log(ratio))))
         if half != (tau + 1) // 2:
             raise Refuted(f"Chebyshev asks for {half} candidates where Markov asks for {tau}")
-    return Found("by Chebyshev half the candidates would do", cases=len(grid))
+    return Result("by Chebyshev half the candidates would do", cases=len(grid))
 
 
 @oracle("SP-10")
-def best_of_tau_digits(setting: Setting) -> Found:
+def best_of_tau_digits(setting: Setting) -> Result:
     """What the best of tau promises, and the dead-neuron rate, at 50 digits, on the safe side."""
     cases = 0
     for total, m, tau, cover, lam in itertools.product(
@@ -236,4 +236,4 @@ def best_of_tau_digits(setting: Setting) -> Found:
             truth = 1 - (mpmath.mpf(beta) / neurons) ** (mpmath.mpf(1) / n)
             close(found, truth, {"n": n, "beta": beta, "N": neurons}, safe="above", relative=1e-9)
         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 import sipp_theory
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.methods import corenet
 from sipp_core.pruning import LayerPlan, draw
@@ -38,7 +38,7 @@ def mean_errors(
 
 
 @oracle("SP-10")
-def best_of_tau_by_enumeration(setting: Setting) -> Found:
+def best_of_tau_by_enumeration(setting: Setting) -> Result:
     """The best of tau meets its promise with the probability stated, over all ways of drawing."""
     cases, worst, mean_ratio = 0, 0.0, []
     for trial in range(30 if setting.full else 5):
@@ -72,14 +72,14 @@ def best_of_tau_by_enumeration(setting: Setting) -> Found:
                 if single > Fraction(lam) ** -2 + Fraction(1, 10**12):
                     raise Refuted(f"Chebyshev fails at rows {rows}, m = {m}, lambda = {lam}")
                 worst, cases = max(worst, float(single) * lam**2), cases + 1
-    return Found(
+    return Result(
         f"one candidate misses with at most {worst:.2f} of 1/lambda^2; the mean error promised is "
         f"{min(mean_ratio):.2f} to {max(mean_ratio):.2f} of the true one", cases,
     )  # fmt: skip
 
 
 @oracle("SP-10")
-def choosing_can_hurt(setting: Setting) -> Found:
+def choosing_can_hurt(setting: Setting) -> Result:
     """Kept as found: choosing the best of five on T raises the failure rate at a fresh input.
 
     One draw of three weights; the candidate that is perfect on T is the one that fails at x.
@@ -100,14 +100,14 @@ def choosing_can_hurt(setting: Setting) -> Found:
     if not 4 * single < chosen <= Fraction(promised):
         raise Refuted(f"{float(chosen):.4f} after choosing, {float(single):.4f} before; the union "
                       f"bound says {promised:.4f}")  # fmt: skip
-    return Found(
+    return Result(
         f"failure rate {float(single):.2f} of one candidate, {float(chosen):.2f} of the chosen one",
         1, promised=promised, needed=float(chosen),
     )  # fmt: skip
 
 
 @oracle("SP-10")
-def best_of_takes_the_least(setting: Setting) -> Found:
+def best_of_takes_the_least(setting: Setting) -> Result:
     """CoreNet++ keeps, per neuron and sign, that one of its candidates that errs least on T."""
     rng = generator(setting.seed, STREAM, 3)
     weight = rng.normal(size=(6, 9))
@@ -131,4 +131,4 @@ def best_of_takes_the_least(setting: Setting) -> Found:
             wanted = drawn[int(errors[:, neuron].argmin()), neuron, mask]
             if not np.array_equal(best[neuron, mask], wanted):
                 raise Refuted(f"sign {sign} of neuron {neuron} is not its best candidate's")
-    return Found(cases=12)
+    return Result(cases=12)

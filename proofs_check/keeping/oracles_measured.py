@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import sipp_core
 import sipp_theory
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.methods import (
     Magnitude,
@@ -98,14 +98,14 @@ def _instances(setting: Setting) -> list[tuple[np.ndarray, ...]]:
 
 
 @oracle("SP-12")
-def exact_maximum(setting: Setting) -> Found:
+def exact_maximum(setting: Setting) -> Result:
     """The measured error is the exact rational maximum, never below and above by a rounding."""
     instances = _instances(setting)
     for instance in instances:
         wrong = complaint(sipp_theory.measured_error(*instance), exact_errors(*instance))
         if wrong:
             raise Refuted(f"{wrong}; weight, stored, rows, shift: {[x.tolist() for x in instance]}")
-    return Found(cases=len(instances))
+    return Result(cases=len(instances))
 
 
 def _network(rng: np.random.Generator, convolution: bool) -> tuple[nn.Sequential, Tensor]:
@@ -145,7 +145,7 @@ def _exact_of(
 
 
 @oracle("SP-12")
-def stored_weights(setting: Setting) -> Found:
+def stored_weights(setting: Setting) -> Result:
     """What is measured is the error of the weights as float16, bfloat16 and float32 hold them."""
     cases = 0
     for number, dtype in enumerate((torch.float16, torch.bfloat16, torch.float32)):
@@ -164,11 +164,11 @@ def stored_weights(setting: Setting) -> Found:
             if wrong:
                 raise Refuted(f"layer {name}, weights stored as {dtype}: {wrong}")
             cases += len(measured)
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SP-12")
-def pruned_networks(setting: Setting) -> Found:
+def pruned_networks(setting: Setting) -> Result:
     """What `prune` reports as measured is exact in each neuron, by rule, draw, refit and rounds."""
     cases = 0
     for number, (rule, refit) in enumerate((
@@ -186,11 +186,11 @@ def pruned_networks(setting: Setting) -> Found:
                 if wrong or layer.measured != layer.measured_neuron.max():
                     raise Refuted(f"{rule.name}, refit={refit}, layer {layer.name}: {wrong}")
                 cases += len(truths)
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SP-12")
-def chosen_by_measuring(setting: Setting) -> Found:
+def chosen_by_measuring(setting: Setting) -> Result:
     """Guarantee mode by measuring keeps its eps in exact arithmetic, refitted or not."""
     cases, eps = 0, 0.4
     for number, (rule, refit) in enumerate((
@@ -214,4 +214,4 @@ def chosen_by_measuring(setting: Setting) -> Found:
                         raise Refuted(f"{rule.name}: neuron {neuron} of layer {layer.name} errs by "
                                       f"{None if error is None else float(error)!r}")  # fmt: skip
                     cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import sipp_theory
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.mutation import Function, Mutation
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core import calibrate, empirical_sensitivity
@@ -21,7 +21,7 @@ FACTOR = 1000.0
 
 
 @oracle("SP-2", "SP-9")
-def coverage_is_paid_or_refused(setting: Setting) -> Found:
+def coverage_is_paid_or_refused(setting: Setting) -> Result:
     """A promise for inputs that a factor covers costs more than one for the inputs seen."""
     net = nn.Linear(300, 1, bias=False, dtype=torch.float64)
     nn.init.ones_(net.weight)
@@ -49,11 +49,11 @@ def coverage_is_paid_or_refused(setting: Setting) -> Found:
             paid += 1
     if not (paid and refused):
         raise Refuted(f"{paid} combinations were paid for and {refused} refused")
-    return Found(f"{paid} combinations cost more, {refused} are refused", cases=paid + refused)
+    return Result(f"{paid} combinations cost more, {refused} are refused", cases=paid + refused)
 
 
 @oracle("SP-10")
-def removed_neurons_say_so(setting: Setting) -> Found:
+def removed_neurons_say_so(setting: Setting) -> Result:
     """A neuron that CoreNet+ removed although something reached it is promised an error of 1."""
     first = nn.Linear(4, 3)
     net = nn.Sequential(first, nn.ReLU(), nn.Linear(3, 2)).double()
@@ -69,11 +69,11 @@ def removed_neurons_say_so(setting: Setting) -> Found:
         raise Refuted("the neuron was not removed, or nothing reached it")
     if report.eps_neuron[0] < 1 or report.eps < 1:
         raise Refuted(f"it is promised eps {report.eps_neuron[0]!r}, the layer {report.eps!r}")
-    return Found(cases=1)
+    return Result(cases=1)
 
 
 @oracle("SP-10")
-def candidates_share_delta(setting: Setting) -> Found:
+def candidates_share_delta(setting: Setting) -> Result:
     """CoreNet++ promises of its chosen candidate what none of the candidates fails to keep."""
     dice = torch.Generator().manual_seed(setting.seed)
     rows = torch.rand(9, 40, generator=dice, dtype=torch.float64)
@@ -94,7 +94,7 @@ def candidates_share_delta(setting: Setting) -> Found:
                     f"{bound}, {m:g} draws, delta {delta}: {said!r} is promised of the best of "
                     f"{tau:g}, of which each keeps {one!r} but with delta/tau"
                 )
-    return Found(cases=4)
+    return Result(cases=4)
 
 
 def _only_counted(_: Function) -> Function:

@@ -16,7 +16,7 @@ from torch import nn
 import sipp_theory
 from proofs_check.kinds.laws import hold
 from proofs_check.kinds.symbolic import equal, holds
-from proofs_check.ledger.evidence import Experiment, Found, Refuted
+from proofs_check.ledger.evidence import Experiment, Refuted, Result
 from proofs_check.ledger.mutation import Mutation
 from proofs_check.ledger.registry import Setting, coverage, law, oracle, symbolic
 from proofs_check.monte_carlo.neuron import TIE
@@ -41,7 +41,7 @@ def union_over_rows(setting: Setting) -> None:
 
 
 @law("SP-13")
-def rows_invert(setting: Setting) -> Found:
+def rows_invert(setting: Setting) -> Result:
     """The two directions are inverses on the safe side; more rows never help."""
 
     @given(CHANCES, st.integers(1, 10**6))
@@ -56,7 +56,7 @@ def rows_invert(setting: Setting) -> Found:
 
 
 @oracle("SP-13")
-def exact_union(setting: Setting) -> Found:
+def exact_union(setting: Setting) -> Result:
     """delta/n and n delta in rational arithmetic, on the safe side of both."""
     cases = 0
     for delta in (1e-12, 0.05, 1 / 3, 0.9):
@@ -69,7 +69,7 @@ def exact_union(setting: Setting) -> Found:
             if some < 1 and not 0 <= above <= exact * rows / 10**14:
                 raise Refuted(f"some_row({delta}, {rows}) = {some!r}")
             cases += 2
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @dataclass(frozen=True, eq=False)

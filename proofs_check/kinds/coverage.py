@@ -18,7 +18,7 @@ NEURON_STREAM = 51
 
 
 def neuron_experiment(
-    says: str,
+    label: str,
     shares: ArrayLike,
     scores: ArrayLike,
     *,
@@ -42,15 +42,15 @@ def neuron_experiment(
     row = int(np.argmax(pair.mean_square(scheme, size)))
     only = Pair(pair.shares[row : row + 1], pair.scores, pair.rows[row : row + 1])
     count = partial(_misses, only, scheme, size, eps + TIE, seed, stream)
-    return Experiment(says, delta, count, promised=size, needed=needed)
+    return Experiment(label, delta, count, promised=size, needed=needed)
 
 
 def _misses(
     pair: Pair, scheme: str, size: float, limit: float, seed: int, stream: tuple[int, ...],
     block: int, trials: int,
 ) -> int:  # fmt: skip
-    found = estimates_at(pair, 0, scheme, size, trials, seed, NEURON_STREAM, *stream, block)
-    return int((np.abs(found - 1) > limit).sum())
+    estimates = estimates_at(pair, 0, scheme, size, trials, seed, NEURON_STREAM, *stream, block)
+    return int((np.abs(estimates - 1) > limit).sum())
 
 
 def two_point(span: int, coverage_factor: int = 1) -> tuple[np.ndarray, np.ndarray]:

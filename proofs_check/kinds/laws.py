@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.errors import Unsatisfiable
 
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting
 
 # How Hypothesis has introduced the instance, in its notes, through its versions.
@@ -29,7 +29,7 @@ def _leave_no_folder() -> None:
         set_hypothesis_home_dir(Path(tempfile.gettempdir(), f"hypothesis-{os.getpid()}"))
 
 
-def hold(setting: Setting, *laws: Callable[[], None], examples: int = 40) -> Found:
+def hold(setting: Setting, *laws: Callable[[], None], examples: int = 40) -> Result:
     """Try laws on drawn instances; the first that fails is refuted by its smallest instance.
 
     A law is a function that `hypothesis.given` fills in and that asserts no statistics. It is
@@ -58,7 +58,7 @@ def hold(setting: Setting, *laws: Callable[[], None], examples: int = 40) -> Fou
             raise
         except Exception as failure:
             raise Refuted(_example(failure)) from None
-    return Found(cases=count * len(laws))
+    return Result(cases=count * len(laws))
 
 
 def _example(failure: BaseException) -> str:
@@ -66,5 +66,5 @@ def _example(failure: BaseException) -> str:
     notes = [note for note in getattr(failure, "__notes__", []) if CASE.search(note)]
     call = " ".join(CASE.split(notes[0])[-1].split()) if notes else "an instance"
     call = call.replace("( ", "(").replace(", )", ")")
-    said = f"{type(failure).__name__}: {failure}".rstrip(": ")
-    return f"{call}: {said}"
+    text = f"{type(failure).__name__}: {failure}".rstrip(": ")
+    return f"{call}: {text}"

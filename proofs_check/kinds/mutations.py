@@ -14,14 +14,14 @@ from proofs_check.ledger.registry import modules
 @cache
 def all_mutations() -> dict[str, Mutation]:
     """Every mutation by name, "mutations.<family>.<name>"."""
-    found: dict[str, Mutation] = {}
+    mutations: dict[str, Mutation] = {}
     for module in modules():
         for mutation in getattr(module, "MUTATIONS", ()):
             name = f"mutations.{module.__name__.split('.')[-2]}.{mutation.name}"
-            if name in found:
+            if name in mutations:
                 raise ValueError(f"mutation {name!r} is defined twice")
-            found[name] = mutation
-    return found
+            mutations[name] = mutation
+    return mutations
 
 
 def divided(by: float) -> Function:

@@ -14,7 +14,7 @@ TOLERANCE = 1e-12
 
 
 def close(
-    found: float,
+    computed: float,
     truth: object,
     at: Mapping[str, object],
     safe: Literal["above", "below", "either"] = "either",
@@ -22,7 +22,7 @@ def close(
 ) -> None:
     """Compare a float64 result with the truth, and see that it errs on the safe side."""
     exact = mpmath.mpf(truth)
-    given = mpmath.mpf(found)
+    given = mpmath.mpf(computed)
     if mpmath.isinf(exact) or mpmath.isinf(given) or mpmath.isnan(given):
         agree = given == exact
     else:
@@ -31,5 +31,5 @@ def close(
         agree &= not (safe == "below" and given > exact)
     if not agree:
         raise Refuted(
-            f"found {found!r}, truth {mpmath.nstr(exact, 20)} (safe side: {safe}) at {dict(at)}"
+            f"found {computed!r}, truth {mpmath.nstr(exact, 20)} (safe side: {safe}) at {dict(at)}"
         )

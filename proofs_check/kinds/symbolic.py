@@ -27,9 +27,9 @@ def equal(left: sp.Expr, right: sp.Expr, step: str) -> None:
 
 def holds(condition: object, step: str) -> None:
     """Derive that a condition is true whatever its symbols are, under their assumptions."""
-    found = sp.simplify(condition) if isinstance(condition, sp.Basic) else condition
-    if found in (True, sp.true):
+    simplified = sp.simplify(condition) if isinstance(condition, sp.Basic) else condition
+    if simplified in (True, sp.true):
         return
-    if found in (False, sp.false):
+    if simplified in (False, sp.false):
         raise Refuted(f"{step}: false")
-    raise Unproved(f"{step}: sympy leaves {found}")
+    raise Unproved(f"{step}: sympy leaves {simplified}")

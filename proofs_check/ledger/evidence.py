@@ -106,18 +106,18 @@ class Unavailable(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a check returns when nothing was refuted and there are numbers to tell.
+class Result:
+    """What a check returns if it refutes nothing and has numbers to report.
 
     Attributes:
-        found: what was found, in words with numbers.
+        text: the result in words, with numbers.
         cases: cases looked at.
         promised: as in `Evidence`.
         needed: as in `Evidence`.
         series: numbers behind a picture, by name.
     """
 
-    found: str = ""
+    text: str = ""
     cases: int = 0
     promised: float = math.nan
     needed: float = math.nan

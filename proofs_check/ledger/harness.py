@@ -16,7 +16,7 @@ from proofs_check.kinds.mutations import all_mutations
 from proofs_check.ledger.all_claims import LEDGER
 from proofs_check.ledger.claim import Claim
 from proofs_check.ledger.evidence import Evidence, Experiment
-from proofs_check.ledger.performing import Asked, perform
+from proofs_check.ledger.performing import Planned, perform
 from proofs_check.ledger.registry import Profile, Setting, all_checks
 from proofs_check.ledger.sequential import Count, block_sizes, counted, verdict
 from proofs_check.ledger.status import Entry, corrected, entries
@@ -126,19 +126,19 @@ def run(
         if ids & set(check.claims) and (setting.full or check.profile == "quick")
     ] + [name for name, mutation in all_mutations().items() if mutation.claim in ids]
     kept = Store(store, setting)
-    found: dict[str, list[Evidence]] = {}
+    evidence_of: dict[str, list[Evidence]] = {}
     for name in names:
         if (earlier := kept.get(name)) is not None:
-            found[name] = earlier
-    waiting = [name for name in names if name not in found]
+            evidence_of[name] = earlier
+    waiting = [name for name in names if name not in evidence_of]
     step = CHECKS_A_PROCESS * workers(jobs)
     for start in range(0, len(waiting), step):
         for name, evidence in _chunk(waiting[start : start + step], setting, jobs).items():
-            found[name] = evidence
+            evidence_of[name] = evidence
             kept.put(name, evidence)
             if progress is not None:
-                progress(len(found), len(names), name)
-    evidence = [e for name in names for e in found[name] if e.claim in ids]
+                progress(len(evidence_of), len(names), name)
+    evidence = [e for name in names for e in evidence_of[name] if e.claim in ids]
     return LedgerRun(entries(chosen, corrected(evidence)), profile, seed, versions())
 
 
@@ -147,29 +147,31 @@ def _chosen(ids: Sequence[str]) -> list[Claim]:
     for one in ids:
         if one not in LEDGER:
             raise ValueError(f"claims must be ids of the ledger; found {one!r}")
-    wanted = set(ids) or set(LEDGER)
-    wanted |= {name for one in wanted for name in LEDGER[one].assumptions}
-    return [claim for claim in LEDGER.values() if claim.id in wanted]
+    chosen = set(ids) or set(LEDGER)
+    chosen |= {name for one in chosen for name in LEDGER[one].assumptions}
+    return [claim for claim in LEDGER.values() if claim.id in chosen]
 
 
 def _chunk(names: Sequence[str], setting: Setting, jobs: int | None) -> dict[str, list[Evidence]]:
     """Run some checks side by side, then the trials that they ask for."""
     results = _side_by_side(jobs, perform, [(name, setting) for name in names])
-    found: dict[str, list[Evidence]] = {}
-    asked: dict[str, list[Asked]] = {}
+    evidence_of: dict[str, list[Evidence]] = {}
+    trials_of: dict[str, list[Planned]] = {}
     for name, result in zip(names, results, strict=True):
         trials = [one for one in result if not isinstance(one, Evidence)]
-        found[name] = [one for one in result if isinstance(one, Evidence)]
+        evidence_of[name] = [one for one in result if isinstance(one, Evidence)]
         if trials:
-            asked[name] = trials
-    for name, evidence in _count(asked, jobs).items():
-        found[name] += evidence
-    return found
+            trials_of[name] = trials
+    for name, evidence in _count(trials_of, jobs).items():
+        evidence_of[name] += evidence
+    return evidence_of
 
 
-def _count(asked: dict[str, list[Asked]], jobs: int | None) -> dict[str, list[Evidence]]:
+def _count(trials_of: dict[str, list[Planned]], jobs: int | None) -> dict[str, list[Evidence]]:
     """Count the trials of all experiments, 1, 2, 4, ... blocks of each at a time."""
-    experiments = [(name, blank, one) for name, several in asked.items() for blank, one in several]
+    experiments = [
+        (name, blank, one) for name, several in trials_of.items() for blank, one in several
+    ]
     counts = [Count() for _ in experiments]
     sizes = [block_sizes(one) for _, _, one in experiments]
     wave = 1
@@ -189,10 +191,10 @@ def _count(asked: dict[str, list[Asked]], jobs: int | None) -> dict[str, list[Ev
                     experiments[index][2], counts[index], failed, sizes[index][block]
                 )
         wave *= 2
-    found: dict[str, list[Evidence]] = {name: [] for name in asked}
+    evidence_of: dict[str, list[Evidence]] = {name: [] for name in trials_of}
     for (name, blank, experiment), count in zip(experiments, counts, strict=True):
-        found[name].append(verdict(blank, experiment, count))
-    return found
+        evidence_of[name].append(verdict(blank, experiment, count))
+    return evidence_of
 
 
 def _side_by_side(

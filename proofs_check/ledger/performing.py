@@ -13,16 +13,16 @@ from proofs_check.ledger.registry import FINE, Setting, all_checks, families, na
 from proofs_check.ledger.sequential import run_serially, verdict
 from sipp_core.runtime import one_thread
 
-Asked = tuple[Evidence, Experiment]
+Planned = tuple[Evidence, Experiment]
 
 
-def perform(name: str, setting: Setting) -> list[Evidence | Asked]:
+def perform(name: str, setting: Setting) -> list[Evidence | Planned]:
     """Run one check or one mutation by name, in one thread."""
     with one_thread():
         if name in all_mutations():
             return [try_mutation(name, all_mutations()[name], setting)]
         check = all_checks()[name]
-        result: list[Evidence | Asked] = []
+        result: list[Evidence | Planned] = []
         for one in check.run(setting):
             if isinstance(one, Evidence):
                 result.append(one)
@@ -44,8 +44,8 @@ def try_mutation(name: str, mutation: Mutation, setting: Setting) -> Evidence:
                     if not isinstance(one, Evidence):
                         one = verdict(one[0], one[1], run_serially(one[1]))
                     if one.outcome == "refuted":
-                        found = f"{check}: {one.counterexample}"
-                        return replace(blank, outcome="killed", found=found)
+                        counterexample = f"{check}: {one.counterexample}"
+                        return replace(blank, outcome="killed", found=counterexample)
     finally:
         forget()
     return replace(blank, found=f"not noticed by {', '.join(map(name_of, mutation.by))}")

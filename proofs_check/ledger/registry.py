@@ -2,7 +2,7 @@
 
 A check lives in the folder of its family and is called <kind>.<family>.<function>; its decorator
 says the kind. Its docstring's first line is what the ledger says about it. It returns None or
-`Found` if nothing was refuted, and for coverage one or several `Experiment`; it raises `Refuted`
+`Result` if nothing was refuted, and for coverage one or several `Experiment`; it raises `Refuted`
 with the smallest counterexample, `Unproved` with the step, or `Unavailable` with what is missing.
 It calls the code under test as `sipp_theory.name`, so that a mutation is seen.
 """
@@ -21,17 +21,17 @@ from typing import Literal, TypeVar, get_args
 from proofs_check.ledger.evidence import (
     Evidence,
     Experiment,
-    Found,
     Kind,
     Outcome,
     Refuted,
+    Result,
     Unavailable,
     Unproved,
 )
 
 Profile = Literal["quick", "full"]
-Result = Found | Experiment | Sequence[Experiment] | None
-Body = Callable[["Setting"], Result]
+CheckOutput = Result | Experiment | Sequence[Experiment] | None
+Body = Callable[["Setting"], CheckOutput]
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 FINE: dict[str, Outcome] = {
@@ -93,16 +93,16 @@ class Check:
             result = self.body(setting)
         except Refuted as refuted:
             return self._all(
-                "refuted", counterexample=str(refuted), seen=Found(series=refuted.series)
+                "refuted", counterexample=str(refuted), seen=Result(series=refuted.series)
             )
         except Unproved as step:
-            return self._all("open", found=str(step))
+            return self._all("open", text=str(step))
         except Unavailable as missing:
-            return self._all("skipped", found=str(missing))
+            return self._all("skipped", text=str(missing))
         if isinstance(result, Experiment):
             return [result]
-        if result is None or isinstance(result, Found):
-            return self._all(FINE[self.kind], seen=result or Found())
+        if result is None or isinstance(result, Result):
+            return self._all(FINE[self.kind], seen=result or Result())
         return list(result)
 
     def evidence(self, claim: str, outcome: Outcome) -> Evidence:
@@ -110,13 +110,13 @@ class Check:
         return Evidence(claim, self.kind, self.name, self.says, outcome)
 
     def _all(
-        self, outcome: Outcome, found: str = "", counterexample: str = "", seen: Found | None = None
+        self, outcome: Outcome, text: str = "", counterexample: str = "", seen: Result | None = None
     ) -> list[Evidence]:
-        seen = seen or Found(found)
+        seen = seen or Result(text)
         return [
             replace(
                 self.evidence(claim, outcome),
-                found=seen.found, counterexample=counterexample, trials=int(seen.cases),
+                found=seen.text, counterexample=counterexample, trials=int(seen.cases),
                 promised=float(seen.promised), needed=float(seen.needed),
                 series={n: [float(x) for x in values] for n, values in seen.series.items()},
             )
@@ -135,10 +135,10 @@ def check(kind: Kind, *claims: str, profile: Profile = "quick") -> Callable[[Any
     def register(body: AnyBody) -> AnyBody:
         family = body.__module__.split(".")[-2]
         name = f"{kind}.{family}.{body.__name__.strip('_')}"
-        says = (body.__doc__ or "").strip().partition("\n")[0]
-        if not says or any(name == other.name for other in _CHECKS.values()):
+        summary = (body.__doc__ or "").strip().partition("\n")[0]
+        if not summary or any(name == other.name for other in _CHECKS.values()):
             raise ValueError(f"check {name!r} must have a docstring and a name of its own")
-        _CHECKS[body] = Check(name, claims, kind, profile, says, body)
+        _CHECKS[body] = Check(name, claims, kind, profile, summary, body)
         return body
 
     return register

@@ -106,11 +106,11 @@ def corrected(evidence: Sequence[Evidence]) -> list[Evidence]:
 def entries(claims: Sequence[Claim], evidence: Sequence[Evidence]) -> tuple[Entry, ...]:
     """Give every claim its evidence and its status."""
     fallen = {e.claim for e in evidence if e.kind == "assumptions" and e.outcome == "refuted"}
-    found = []
+    entries = []
     for claim in claims:
         own = tuple(e for e in evidence if e.claim == claim.id)
-        found.append(Entry(claim, status(claim, own, fallen), own))
-    return tuple(found)
+        entries.append(Entry(claim, status(claim, own, fallen), own))
+    return tuple(entries)
 
 
 def status(claim: Claim, evidence: Sequence[Evidence], fallen: Collection[str]) -> Status:

@@ -22,8 +22,8 @@ LIBRARIES = ("numpy", "scipy", "torch", "sympy", "mpmath", "hypothesis")
 
 def versions() -> dict[str, str]:
     """Versions of everything that a result may depend on."""
-    found = {name: metadata.version(name) for name in LIBRARIES}
-    return found | {"python": platform.python_version(), "source": _source_digest()}
+    libraries = {name: metadata.version(name) for name in LIBRARIES}
+    return libraries | {"python": platform.python_version(), "source": _source_digest()}
 
 
 @cache
@@ -87,6 +87,6 @@ def _numbers(fields: dict[str, Any]) -> dict[str, Any]:
     """Back from `_plain`, for the fields that hold numbers."""
     infinite = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
     numeric = ("delta", "low", "high", "p_value", "promised", "needed", "tightness")
-    found = {n: infinite.get(v, v) if n in numeric else v for n, v in fields.items()}
+    numbers = {n: infinite.get(v, v) if n in numeric else v for n, v in fields.items()}
     series = {n: [infinite.get(x, x) for x in xs] for n, xs in fields.get("series", {}).items()}
-    return found | {"series": series}
+    return numbers | {"series": series}

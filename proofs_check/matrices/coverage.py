@@ -67,17 +67,17 @@ def _off_counts(side: int, m: int, eps: float, seed: int, at: int, block: int, s
 @coverage("MS-1")
 def identity(setting: Setting) -> list[Experiment]:
     """Draws of the identity's entries, whose spectral error is that of the worst of its counts."""
-    asked = []
+    experiments = []
     for at, (side, eps, delta) in enumerate([(16, 0.5, 0.1), (4, 0.3, 0.05)]):
         p = np.eye(side) / side
         one = sipp_theory.draw_moments(np.eye(side), p)
         m = sipp_theory.spectral_size(one.variance, one.span, one.dimension, eps, delta)
         count = partial(_off_counts, side, int(m), eps, setting.seed, at)
-        asked.append(Experiment(
+        experiments.append(Experiment(
             f"Identity of side {side}, eps = {eps}.", delta, count, promised=float(m),
             needed=_needed(side, eps, delta),
         ))  # fmt: skip
-    return asked
+    return experiments
 
 
 def matrix(seed: int) -> np.ndarray:
@@ -100,14 +100,14 @@ def _off_norm(
 @coverage("MS-1")
 def laws_on_a_matrix(setting: Setting) -> list[Experiment]:
     """Every law for drawing entries, at the number of draws that MS-1 asks for."""
-    entries, eps, delta, asked = matrix(setting.seed), 0.7, 0.1, []
+    entries, eps, delta, experiments = matrix(setting.seed), 0.7, 0.1, []
     for at, kind in enumerate(sipp_theory.ENTRY_KINDS):
         p = sipp_theory.entry_probabilities(entries, kind)
         one = sipp_theory.draw_moments(entries, p)
         m = sipp_theory.spectral_size(one.variance, one.span, one.dimension, eps, delta)
         count = partial(_off_norm, entries, p, int(m), eps, setting.seed, at)
-        asked.append(Experiment(
+        experiments.append(Experiment(
             f"6 x 9 entries drawn by {kind}, eps = {eps}: {int(m):,} draws.", delta, count,
             block=256, most=2048,
         ))  # fmt: skip
-    return asked
+    return experiments

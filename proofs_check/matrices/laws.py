@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import sipp_theory
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 
 KINDS = st.sampled_from(sipp_theory.ENTRY_KINDS)
@@ -22,13 +22,13 @@ def matrices(draw: st.DrawFn, most: int = 5) -> np.ndarray:
     entries = st.one_of(
         st.floats(-1, 1).filter(lambda x: abs(x) > 1e-6), st.sampled_from([0.0, 1.0, -1.0, 1e-4])
     )
-    found = np.array(draw(st.lists(entries, min_size=rows * columns, max_size=rows * columns)))
-    found[draw(st.integers(0, found.size - 1))] = draw(st.sampled_from([1.0, -0.25]))
-    return found.reshape(rows, columns)
+    values = np.array(draw(st.lists(entries, min_size=rows * columns, max_size=rows * columns)))
+    values[draw(st.integers(0, values.size - 1))] = draw(st.sampled_from([1.0, -0.25]))
+    return values.reshape(rows, columns)
 
 
 @law("MS-3")
-def probabilities(setting: Setting) -> Found:
+def probabilities(setting: Setting) -> Result:
     """Laws add up to 1, cover the matrix and nothing else, and do not change with its scale."""
 
     @given(matrices(), KINDS, SHARES, st.integers(-60, 60))
@@ -42,7 +42,7 @@ def probabilities(setting: Setting) -> Found:
 
 
 @law("MS-2", "MS-3")
-def closed_above_exact(setting: Setting) -> Found:
+def closed_above_exact(setting: Setting) -> Result:
     """Closed forms are never below the moments computed from the law, of any scale or side."""
 
     @given(matrices(), KINDS, SHARES, st.integers(-60, 60))
@@ -61,7 +61,7 @@ def closed_above_exact(setting: Setting) -> Found:
 
 
 @law("MS-3")
-def no_law_beats_l1(setting: Setting) -> Found:
+def no_law_beats_l1(setting: Setting) -> Result:
     """No other law has a smaller range or a smaller mean square error than l1."""
 
     @given(matrices(), st.integers(0, 2**32 - 1))
@@ -80,7 +80,7 @@ def no_law_beats_l1(setting: Setting) -> Found:
 
 
 @law("MS-1")
-def monotone_and_inverse(setting: Setting) -> Found:
+def monotone_and_inverse(setting: Setting) -> Result:
     """The error falls in draws and rises with the moments; size and failure invert it."""
     positive = st.floats(1e-3, 1e4)
 
@@ -104,7 +104,7 @@ def monotone_and_inverse(setting: Setting) -> Found:
 
 
 @law("MS-4", "MS-5")
-def floors(setting: Setting) -> Found:
+def floors(setting: Setting) -> Result:
     """No rival of that rank, and none of so many entries, is nearer than its floor says."""
 
     @given(matrices(), st.integers(0, 4), st.integers(0, 12), st.integers(0, 2**32 - 1))

@@ -12,7 +12,7 @@ import numpy as np
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted, Unavailable
+from proofs_check.ledger.evidence import Refuted, Result, Unavailable
 from proofs_check.ledger.registry import Setting, oracle
 from proofs_check.matrices.coverage import identity_failure
 from sipp_core.runtime import generator
@@ -24,7 +24,7 @@ NAMES = ["variance", "span", "dimension", "m", "delta"]
 
 def _instances(setting: Setting) -> list[tuple[np.ndarray, np.ndarray]]:
     """Small matrices with every law, and with one of no kind."""
-    found = []
+    instances = []
     for number in range(12 if setting.full else 4):
         rng = generator(setting.seed, STREAM, number)
         shape = tuple(int(n) for n in rng.integers(1, 4, 2))
@@ -33,8 +33,8 @@ def _instances(setting: Setting) -> list[tuple[np.ndarray, np.ndarray]]:
         matrix.flat[0] += 1
         laws = [sipp_theory.entry_probabilities(matrix, kind) for kind in sipp_theory.ENTRY_KINDS]
         other = np.where(matrix != 0, rng.gamma(1, 1, shape) + 0.01, 0)
-        found += [(matrix, p) for p in (*laws, other / other.sum())]
-    return found
+        instances += [(matrix, p) for p in (*laws, other / other.sum())]
+    return instances
 
 
 def _top(matrix: Any) -> Any:
@@ -46,7 +46,7 @@ def _norm(matrix: Any) -> Any:
 
 
 @oracle("MS-2")
-def moments_by_enumeration(setting: Setting) -> Found:
+def moments_by_enumeration(setting: Setting) -> Result:
     """Variance and range of one draw from all its outcomes at 50 digits; the code errs above."""
     cases = 0
     with mpmath.workdps(DIGITS):
@@ -64,17 +64,17 @@ def moments_by_enumeration(setting: Setting) -> Found:
                 rows, columns = rows + chance * z * z.T, columns + chance * z.T * z
                 largest = max(largest, _norm(z))
             norm = _norm(exact)
-            found = sipp_theory.draw_moments(matrix, p)
-            close(found.norm, norm, at, relative=NEAR)
+            computed = sipp_theory.draw_moments(matrix, p)
+            close(computed.norm, norm, at, relative=NEAR)
             variance = max(_top(rows), _top(columns), mpmath.mpf(0)) / norm**2
             # Where every draw is the whole matrix the variance is 0, and the guard is all there is.
-            most = variance * (1 + mpmath.mpf(NEAR)) + mpmath.mpf("1e-10") * (found.span + 1)
-            if not variance <= found.variance <= most:
-                raise Refuted(f"variance {found.variance!r}, truth {variance} at {at}")
-            if not largest / norm <= found.span <= largest / norm + 2 + mpmath.mpf(NEAR):
-                raise Refuted(f"span {found.span!r}, largest ||Z|| {largest / norm} at {at}")
+            most = variance * (1 + mpmath.mpf(NEAR)) + mpmath.mpf("1e-10") * (computed.span + 1)
+            if not variance <= computed.variance <= most:
+                raise Refuted(f"variance {computed.variance!r}, truth {variance} at {at}")
+            if not largest / norm <= computed.span <= largest / norm + 2 + mpmath.mpf(NEAR):
+                raise Refuted(f"span {computed.span!r}, largest ||Z|| {largest / norm} at {at}")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _points(setting: Setting) -> list[tuple[float, float, float, float, float]]:
@@ -88,7 +88,7 @@ def _points(setting: Setting) -> list[tuple[float, float, float, float, float]]:
 
 
 @oracle("MS-1")
-def bound_at_50_digits(setting: Setting) -> Found:
+def bound_at_50_digits(setting: Setting) -> Result:
     """Error, failure probability and least size against the formula; each errs on the safe side."""
     points = _points(setting)
     with mpmath.workdps(DIGITS):
@@ -103,35 +103,35 @@ def bound_at_50_digits(setting: Setting) -> Found:
                 rate = m * mpmath.mpf(eps) ** 2 / (2 * var + 2 * span * mpmath.mpf(eps) / 3)
                 chance = min(size * mpmath.exp(-rate), mpmath.mpf(1))
                 if rate < 700:
-                    found = float(sipp_theory.spectral_failure(*point[:4], eps))
-                    close(found, chance, at | {"eps": eps}, safe="above", relative=NEAR)
+                    computed = float(sipp_theory.spectral_failure(*point[:4], eps))
+                    close(computed, chance, at | {"eps": eps}, safe="above", relative=NEAR)
             eps = mpmath.mpf(0.3)
             needed = (2 * var + 2 * span * eps / 3) * log / eps**2
-            found = float(sipp_theory.spectral_size(*point[:3], 0.3, point[4]))
-            if not needed <= found <= mpmath.ceil(needed * (1 + mpmath.mpf("1e-12"))):
-                raise Refuted(f"size {found!r}, needed {needed} at {at}")
-    return Found(cases=5 * len(points))
+            computed = float(sipp_theory.spectral_size(*point[:3], 0.3, point[4]))
+            if not needed <= computed <= mpmath.ceil(needed * (1 + mpmath.mpf("1e-12"))):
+                raise Refuted(f"size {computed!r}, needed {needed} at {at}")
+    return Result(cases=5 * len(points))
 
 
 def _errors(matrix: np.ndarray, p: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
     """Spectral error and probability of every outcome of m draws."""
     live = np.argwhere(p > 0)
-    found: dict[tuple[int, ...], float] = {}
+    law: dict[tuple[int, ...], float] = {}
     for sequence in itertools.product(range(len(live)), repeat=m):
         counts = tuple(np.bincount(sequence, minlength=len(live)))
         chance = math.prod(float(p[tuple(live[k])]) for k in sequence)
-        found[counts] = found.get(counts, 0.0) + chance
+        law[counts] = law.get(counts, 0.0) + chance
     errors = []
-    for counts in found:
+    for counts in law:
         other = -matrix.copy()
         for (i, j), k in zip(live, counts, strict=True):
             other[i, j] += matrix[i, j] * k / (m * p[i, j])
         errors.append(np.linalg.norm(other, 2))
-    return np.array(errors), np.array(list(found.values()))
+    return np.array(errors), np.array(list(law.values()))
 
 
 @oracle("MS-1")
-def enumerated_laws(setting: Setting) -> Found:
+def enumerated_laws(setting: Setting) -> Result:
     """The bound is never below the exact chance, from all outcomes of a few draws."""
     cases, sharpest = 0, np.inf
     for matrix, p in _instances(setting):
@@ -151,11 +151,11 @@ def enumerated_laws(setting: Setting) -> Found:
                     f"{matrix.tolist()} by {p.tolist()}"
                 )
             cases, sharpest = cases + 1, min(sharpest, bound / max(exact, 1e-300))
-    return Found(f"bound over exact chance at least {sharpest:.3g}", cases=cases)
+    return Result(f"bound over exact chance at least {sharpest:.3g}", cases=cases)
 
 
 @oracle("MS-1")
-def identity_by_its_exact_law(setting: Setting) -> Found:
+def identity_by_its_exact_law(setting: Setting) -> Result:
     """On the identity the promised error is exceeded no more often than promised, exactly."""
     cases = 0
     for side, delta in itertools.product((2, 5, 16), (0.3, 0.05, 1e-3)):
@@ -166,11 +166,11 @@ def identity_by_its_exact_law(setting: Setting) -> Found:
             if exact > delta:
                 raise Refuted(f"side {side}, {m} draws: Pr(error > {eps!r}) is {exact!r}")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("MS-3")
-def probabilities_in_fractions(setting: Setting) -> Found:
+def probabilities_in_fractions(setting: Setting) -> Result:
     """Each law against its definition at 50 digits."""
     cases = 0
     with mpmath.workdps(DIGITS):
@@ -187,14 +187,14 @@ def probabilities_in_fractions(setting: Setting) -> Found:
             ]
             for kind, row in exact.items():
                 p = sipp_theory.entry_probabilities(matrix, kind, 0.75).ravel()
-                for found, truth in zip(p.tolist(), row, strict=True):
-                    close(found, truth, {"matrix": matrix.tolist(), "kind": kind})
+                for computed, truth in zip(p.tolist(), row, strict=True):
+                    close(computed, truth, {"matrix": matrix.tolist(), "kind": kind})
                     cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("MS-4")
-def singular_values_at_50_digits(setting: Setting) -> Found:
+def singular_values_at_50_digits(setting: Setting) -> Result:
     """The floor of each rank is the next singular value, from below."""
     cases = 0
     with mpmath.workdps(DIGITS):
@@ -205,15 +205,15 @@ def singular_values_at_50_digits(setting: Setting) -> Found:
                             reverse=True)  # fmt: skip
             for rank in range(4):
                 truth = values[rank] if rank < len(values) else mpmath.mpf(0)
-                found = sipp_theory.rank_floor(matrix, rank)
-                if not truth - mpmath.mpf(NEAR) * values[0] <= found <= truth:
-                    raise Refuted(f"rank {rank}: {found!r}, truth {truth} at {matrix.tolist()}")
+                computed = sipp_theory.rank_floor(matrix, rank)
+                if not truth - mpmath.mpf(NEAR) * values[0] <= computed <= truth:
+                    raise Refuted(f"rank {rank}: {computed!r}, truth {truth} at {matrix.tolist()}")
                 cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("MS-5")
-def best_sparse_by_cvxpy(setting: Setting) -> Found:
+def best_sparse_by_cvxpy(setting: Setting) -> Result:
     """The nearest matrix of each support, by a convex program: none is nearer than the floor."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -239,4 +239,4 @@ def best_sparse_by_cvxpy(setting: Setting) -> Found:
                     raise Refuted(f"{kept} entries: floor {floor!r}, cvxpy {best!r} at "
                                   f"{matrix.tolist()}")  # fmt: skip
                 cases, worst = cases + math.comb(4, kept), min(worst, floor / best)
-    return Found(f"floor at least {worst:.2f} of the best", cases=cases)
+    return Result(f"floor at least {worst:.2f} of the best", cases=cases)

@@ -8,7 +8,7 @@ from typing import Any
 import sympy as sp
 
 from proofs_check.kinds.symbolic import equal, holds
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, symbolic
 
 
@@ -44,7 +44,7 @@ def error_falls(setting: Setting) -> None:
 
 
 @symbolic("MS-2")
-def moments_of_a_draw(setting: Setting) -> Found:
+def moments_of_a_draw(setting: Setting) -> Result:
     """E X = A and E Z Z^T = diag(sum a^2/p) - A A^T for every 2 x 3 matrix and law, columns too."""
     a: Any = sp.Matrix(2, 3, sp.symbols("a:2:3", real=True))
     p: Any = sp.Matrix(2, 3, sp.symbols("p:2:3", positive=True))
@@ -63,11 +63,11 @@ def moments_of_a_draw(setting: Setting) -> Found:
     by_column = sp.diag(*(sum(a[i, j] ** 2 / p[i, j] for i in range(2)) for j in range(3)))
     pairs = [(mean, a), (rows, by_row - a * a.T), (columns, by_column - a.T * a)]
     cases = 0
-    for found, stated in pairs:
-        for left, right in zip(found, stated, strict=True):
+    for derived, stated in pairs:
+        for left, right in zip(derived, stated, strict=True):
             equal(left, right, "an entry of the moments")
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @symbolic("MS-3")
@@ -124,7 +124,7 @@ def image_of_a_unit_vector(setting: Setting) -> None:
 
 
 @symbolic("MS-5")
-def what_is_dropped(setting: Setting) -> Found:
+def what_is_dropped(setting: Setting) -> Result:
     """Whatever support a 2 x 2 matrix keeps, what it drops is no less than the smallest entries."""
     d, c, b, a = (sp.Symbol("d", nonnegative=True), *sp.symbols("x y z", nonnegative=True))
     ranked = [d + c + b + a, d + c + b, d + c, d]  # falling
@@ -138,4 +138,4 @@ def what_is_dropped(setting: Setting) -> Found:
             top = sp.Poly(sp.expand(lost[0] - tail[0]), a, b, c, d).coeffs()
             holds(all(x >= 0 for x in top), "the largest entry")
             cases += 2
-    return Found(cases=cases)
+    return Result(cases=cases)

@@ -54,11 +54,11 @@ def activations(net_weights: tuple[Float, ...], biases: tuple[Float, ...], x: Fl
 
     Shapes: x (n, in).
     """
-    found = [x]
+    layers = [x]
     for layer, (w, b) in enumerate(zip(net_weights, biases, strict=True)):
-        z = found[-1] @ w.T + b
-        found.append(z if layer == len(net_weights) - 1 else np.maximum(z, 0.0))
-    return found
+        z = layers[-1] @ w.T + b
+        layers.append(z if layer == len(net_weights) - 1 else np.maximum(z, 0.0))
+    return layers
 
 
 def parts(weight: Float, a: Float) -> tuple[Float, Float]:

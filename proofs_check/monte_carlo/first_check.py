@@ -52,13 +52,13 @@ class FirstCheck:
     @property
     def refuted(self) -> tuple[str, ...]:
         """Claims refuted on the calibration rows, in the order of CLAIMS."""
-        found = {
+        claims = {
             c.claim
             for row in self.rows
             for c in row.coverages
             if c.where == "calibration" and c.verdict == "refuted"
         }
-        return tuple(claim for claim in CLAIMS if claim in found)
+        return tuple(claim for claim in CLAIMS if claim in claims)
 
     def summary(self) -> dict[str, object]:
         """All numbers, and per claim the range of tightness and the verdicts, ready for JSON."""
@@ -171,7 +171,7 @@ def first_check(
     return FirstCheck(tuple(checks), eps, delta, trials, seed, eta, eta_star)
 
 
-def _chosen(table: Table, wanted: int) -> list[tuple[int, int]]:
+def _chosen(table: Table, count: int) -> list[tuple[int, int]]:
     """Pairs of largest S_sum down to the median, evenly spaced in rank; ties to the first."""
     # Rows may be a sample, so a live pair need not have a live row among them.
     pairs = [
@@ -182,7 +182,7 @@ def _chosen(table: Table, wanted: int) -> list[tuple[int, int]]:
     pairs.sort(key=lambda pair: -table.total[pair])
     if not pairs:
         return []
-    ranks = np.rint(np.linspace(0, len(pairs) // 2, wanted)).astype(int) if wanted > 1 else [0]
+    ranks = np.rint(np.linspace(0, len(pairs) // 2, count)).astype(int) if count > 1 else [0]
     return [pairs[rank] for rank in dict.fromkeys(int(r) for r in ranks)]
 
 

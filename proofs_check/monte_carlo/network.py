@@ -153,7 +153,7 @@ def _weights(model: nn.Module, result: PruneResult) -> dict[str, Tensor]:
             "of the plan. Check a method that draws once, such as CoreNet+"
         )
     parameters = dict(model.named_parameters())
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for plan in result.plans:
         name = f"{plan.name}.weight" if plan.name else "weight"
         if name not in parameters:
@@ -164,8 +164,8 @@ def _weights(model: nn.Module, result: PruneResult) -> dict[str, Tensor]:
                 f"parameter {name!r} has shape {tuple(weight.shape)}, the plan "
                 f"{plan.scores.shape}; give the model that was pruned"
             )
-        found[name] = weight
-    return found
+        weights[name] = weight
+    return weights
 
 
 def _stacked(

@@ -155,9 +155,9 @@ def _sizes(table: Table, shares: Float, s: Float, eps: float, delta: float) -> d
     }
 
 
-def _ratio(asked: float, needed: float) -> float:
+def _ratio(size: float, needed: float) -> float:
     """Asked over needed; 1 where nothing is needed and nothing asked."""
-    return asked / needed if needed > 0 else (1.0 if asked == 0 else float("inf"))
+    return size / needed if needed > 0 else (1.0 if size == 0 else float("inf"))
 
 
 def _verdicts(

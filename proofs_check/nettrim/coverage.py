@@ -24,19 +24,19 @@ def recovers(sparsity: int, weights: int, points: int, rng: np.random.Generator)
     where = rng.choice(weights, sparsity, replace=False)
     truth[where] = rng.choice([-1.0, 1.0], sparsity) * rng.uniform(0.5, 2, sparsity)
     rows = rng.normal(size=(points, weights))
-    made = rows @ truth
-    on = made > 0
+    outputs = rows @ truth
+    on = outputs > 0
     both = np.hstack([rows, -rows])
     solved = optimize.linprog(
         np.ones(2 * weights), A_ub=both[~on] if (~on).any() else None,
         b_ub=np.zeros(int((~on).sum())) if (~on).any() else None,
-        A_eq=both[on] if on.any() else None, b_eq=made[on] if on.any() else None,
+        A_eq=both[on] if on.any() else None, b_eq=outputs[on] if on.any() else None,
         bounds=(0, None), method="highs",
     )  # fmt: skip
     if solved.x is None:
         return False
-    found = solved.x[:weights] - solved.x[weights:]
-    return bool(np.abs(found - truth).max() <= MISSED)
+    recovered = solved.x[:weights] - solved.x[weights:]
+    return bool(np.abs(recovered - truth).max() <= MISSED)
 
 
 def _failures(sparsity: int, weights: int, points: int, seed: int, block: int, trials: int) -> int:
@@ -57,14 +57,14 @@ def needed(sparsity: int, weights: int, seed: int, trials: int = 100) -> int:
 @coverage("NT-4")
 def gaussian_recovery(setting: Setting) -> list[Experiment]:
     """A sparse neuron is not the program's solution, at the number of inputs that NT-4 asks for."""
-    asked = []
+    experiments = []
     for sparsity, weights in NEURONS:
         mu = 1 - np.log(FAILURE) / np.log(weights)
         points = int(sipp_theory.recovery_samples(sparsity, weights, mu))
         least = needed(sparsity, weights, setting.seed)
-        asked.append(Experiment(
+        experiments.append(Experiment(
             f"s = {sparsity}, N = {weights}, P = {points}", FAILURE,
             partial(_failures, sparsity, weights, points, setting.seed),
             block=64, promised=points, needed=least,
         ))  # fmt: skip
-    return asked
+    return experiments

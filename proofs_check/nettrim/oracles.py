@@ -11,7 +11,7 @@ from torch import nn
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted, Unavailable
+from proofs_check.ledger.evidence import Refuted, Result, Unavailable
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.nettrim import program as nettrim_program
 from sipp_core.nettrim import reference, retrim, solver
@@ -22,7 +22,7 @@ STREAM = 82
 
 def _programs(setting: Setting) -> list[nettrim_program.Program]:
     """More and fewer inputs than weights, rows of zeros, dead neurons, with and without ReLU."""
-    found = []
+    programs = []
     for number in range(12 if setting.full else 4):
         rng = generator(setting.seed, STREAM, number)
         fan, out, points = ((6, 4, 15), (9, 3, 6))[number % 2]
@@ -35,12 +35,12 @@ def _programs(setting: Setting) -> list[nettrim_program.Program]:
         program = nettrim_program.layer_program(
             torch.from_numpy(weight), bias, torch.from_numpy(rows), eps=0.0, relu=relu
         )
-        found.append(program.at(0.1 * float(program.targets.norm())))
-    return found
+        programs.append(program.at(0.1 * float(program.targets.norm())))
+    return programs
 
 
 @oracle("NT-1")
-def optimum_by_cvxpy(setting: Setting) -> Found:
+def optimum_by_cvxpy(setting: Setting) -> Result:
     """The fast solver's objective is cvxpy's to 1e-4, and both points are feasible to 1e-6."""
     worst = 0.0
     programs = _programs(setting)
@@ -57,11 +57,11 @@ def optimum_by_cvxpy(setting: Setting) -> Found:
         if max(fast.overshoot, slow.overshoot) > 1e-6 * size:
             raise Refuted(f"ceilings overshot by {fast.overshoot}, {slow.overshoot}: {program}")
         worst = max(worst, gap)
-    return Found(f"largest relative difference {worst:.1e}", cases=len(programs))
+    return Result(f"largest relative difference {worst:.1e}", cases=len(programs))
 
 
 @oracle("NT-1")
-def dual_certificate(setting: Setting) -> Found:
+def dual_certificate(setting: Setting) -> Result:
     """No multipliers give a bound above a feasible point; those of the solution come up to it."""
     cases, worst = 0, 0.0
     for number, program in enumerate(_programs(setting)):
@@ -76,11 +76,11 @@ def dual_certificate(setting: Setting) -> Found:
             if bound > best.objective * (1 + 1e-6):
                 raise Refuted(f"a bound of {bound} above an objective of {best.objective}")
             cases += 1
-    return Found(f"largest gap {worst:.1e}", cases=cases)
+    return Result(f"largest gap {worst:.1e}", cases=cases)
 
 
 @oracle("NT-1", "NT-2", "NT-3")
-def errors_at_50_digits(setting: Setting) -> Found:
+def errors_at_50_digits(setting: Setting) -> Result:
     """The composed errors at 50 digits, never below the exact ones."""
     rng = generator(setting.seed, STREAM, 1000)
     cases = 60
@@ -98,13 +98,13 @@ def errors_at_50_digits(setting: Setting) -> Found:
             close(float(sipp_theory.parallel_error(eps, norms)[-1]), total, at, safe="above")
             for gamma, norm in zip(gammas, norms[1:], strict=True):
                 chain *= mpmath.sqrt(mpmath.mpf(float(gamma))) * mpmath.mpf(float(norm))
-            found = float(sipp_theory.cascade_error(eps[0], gammas, norms[1:])[-1])
-            close(found, chain, at, safe="above")
-    return Found(cases=3 * cases)
+            computed = float(sipp_theory.cascade_error(eps[0], gammas, norms[1:])[-1])
+            close(computed, chain, at, safe="above")
+    return Result(cases=3 * cases)
 
 
 @oracle("NT-4")
-def samples_at_50_digits(setting: Setting) -> Found:
+def samples_at_50_digits(setting: Setting) -> Result:
     """Samples and failure at 50 digits, never below the exact ones."""
     rng = generator(setting.seed, STREAM, 2000)
     cases = 60
@@ -113,33 +113,33 @@ def samples_at_50_digits(setting: Setting) -> Found:
             n = int(rng.integers(2, 2000))
             s, mu = int(rng.integers(0, n + 1)), float(1 + rng.gamma(1, 2))
             exact = (11 * s + 7) * mpmath.mpf(mu) * mpmath.log(n)
-            found = float(sipp_theory.recovery_samples(s, n, mu))
+            computed = float(sipp_theory.recovery_samples(s, n, mu))
             at = {"s": s, "N": n, "mu": mu}
-            if not exact <= found <= mpmath.ceil(exact * (1 + mpmath.mpf("1e-13"))):
-                raise Refuted(f"recovery_samples is {found}, the least {exact} at {at}")
-            failure = float(sipp_theory.recovery_failure(found, s, n))
-            truth = mpmath.exp(mpmath.log(n) - mpmath.mpf(found) / (11 * s + 7))
+            if not exact <= computed <= mpmath.ceil(exact * (1 + mpmath.mpf("1e-13"))):
+                raise Refuted(f"recovery_samples is {computed}, the least {exact} at {at}")
+            failure = float(sipp_theory.recovery_failure(computed, s, n))
+            truth = mpmath.exp(mpmath.log(n) - mpmath.mpf(computed) / (11 * s + 7))
             close(failure, min(truth, mpmath.mpf(1)), at, safe="above")
-    return Found(cases=2 * cases)
+    return Result(cases=2 * cases)
 
 
 @oracle("NT-1")
-def stored_weights_are_reported(setting: Setting) -> Found:
+def stored_weights_are_reported(setting: Setting) -> Result:
     """A layer's error in a network of few digits is that of the weights as it holds them."""
     cases = 0
-    dice = torch.Generator().manual_seed(setting.seed)
+    rng = torch.Generator().manual_seed(setting.seed)
     # Rounding may lower an error too: several networks of each.
     for dtype in (torch.bfloat16, torch.float16, torch.float32) * 4:
         net = nn.Linear(9, 4)
-        net.weight.data = torch.randn(4, 9, generator=dice)
-        net.bias.data = torch.randn(4, generator=dice)
-        net, rows = net.to(dtype), torch.rand(30, 9, generator=dice).to(dtype)
+        net.weight.data = torch.randn(4, 9, generator=rng)
+        net.bias.data = torch.randn(4, generator=rng)
+        net, rows = net.to(dtype), torch.rand(30, 9, generator=rng).to(dtype)
         new = retrim(net, rows, eps=0.05)
         wide = [copy.deepcopy(each).double() for each in (net, new.model)]
         with torch.no_grad():
             truth = float((wide[1](rows.double()) - wide[0](rows.double())).norm())
-        said = new.layers[""].constraint
-        if said < truth * (1 - 1e-6):
-            raise Refuted(f"{dtype}: ||Y^ - Y|| is {truth!r}, said to be {said!r}")
+        reported = new.layers[""].constraint
+        if reported < truth * (1 - 1e-6):
+            raise Refuted(f"{dtype}: ||Y^ - Y|| is {truth!r}, said to be {reported!r}")
         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)

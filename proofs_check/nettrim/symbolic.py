@@ -7,7 +7,7 @@ import sympy as sp
 
 import sipp_theory
 from proofs_check.kinds.symbolic import equal, holds
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, symbolic
 
 a, b, c = sp.symbols("a b c", nonnegative=True)
@@ -48,7 +48,7 @@ def relu_is_lipschitz(setting: Setting) -> None:
 
 
 @symbolic("NT-2")
-def recursion_unrolls(setting: Setting) -> Found:
+def recursion_unrolls(setting: Setting) -> Result:
     """e_l = n_l e_{l-1} + eps_l is the sum of products, in the algebra and in the code."""
     steps = sp.symbols("e1:6", positive=True)
     factors = sp.symbols("n1:6", positive=True)
@@ -61,11 +61,11 @@ def recursion_unrolls(setting: Setting) -> Found:
         )
         equal(before, total, f"layer {layer + 1}")
     eps, norms = [0.3, 2.0, 0.1], [7.0, 0.5, 4.0]
-    found = sipp_theory.parallel_error(eps, norms)
+    computed = sipp_theory.parallel_error(eps, norms)
     truth = [0.3, 2.15, 8.7]
-    if not np.allclose(found, truth, rtol=1e-12):
-        raise Refuted(f"parallel_error({eps}, {norms}) is {found.tolist()}, not {truth}")
-    return Found(cases=6)
+    if not np.allclose(computed, truth, rtol=1e-12):
+        raise Refuted(f"parallel_error({eps}, {norms}) is {computed.tolist()}, not {truth}")
+    return Result(cases=6)
 
 
 @symbolic("NT-2", "NT-3")
@@ -85,7 +85,7 @@ def ceiling_of_the_given_weights(setting: Setting) -> None:
 
 
 @symbolic("NT-3")
-def gamma_covers_both(setting: Setting) -> Found:
+def gamma_covers_both(setting: Setting) -> Result:
     """Gamma A + B <= gamma (A + B) for gamma >= 1; below 1 the entries y = 0 break it."""
     more = sp.Symbol("d", nonnegative=True)
     equal((1 + more) * (a + b) - ((1 + more) * a + b), more * b, "what is spare")
@@ -95,12 +95,12 @@ def gamma_covers_both(setting: Setting) -> Found:
     try:
         sipp_theory.cascade_error(1.0, [0.5])
     except ValueError:
-        return Found(cases=1)
+        return Result(cases=1)
     raise Refuted("cascade_error(1.0, [0.5]) answers, where the bound is false")
 
 
 @symbolic("NT-4")
-def failure_inverts_samples(setting: Setting) -> Found:
+def failure_inverts_samples(setting: Setting) -> Result:
     """N^(1-mu) at the mu that P stands for is exp(ln N - P/(11 s + 7)), also in the code."""
     n, p, s = sp.symbols("N P s", positive=True)
     mu = p / ((11 * s + 7) * sp.log(n))
@@ -110,4 +110,4 @@ def failure_inverts_samples(setting: Setting) -> Found:
         failure = float(sipp_theory.recovery_failure(count, sparsity, weights))
         if not failure <= weights ** (1 - factor) * (1 + 1e-9):
             raise Refuted(f"s = {sparsity}, N = {weights}, mu = {factor}: failure {failure}")
-    return Found(cases=3)
+    return Result(cases=3)

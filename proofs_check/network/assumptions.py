@@ -13,7 +13,7 @@ from scipy import special, stats
 
 import sipp_theory
 from proofs_check.instances import subjects
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, assumption
 from proofs_check.ledger.sequential import FAMILY_ERROR, LEVEL, holm
 from proofs_check.monte_carlo.drawn_network import activations, parts
@@ -27,9 +27,9 @@ DELTA = 1e-5
 GRID = 60
 
 
-def _deltas(found: subjects.Subject, x: Float) -> list[Float]:
+def _deltas(network: subjects.Subject, x: Float) -> list[Float]:
     """Delta_i(x) of every neuron, (n, out) a layer."""
-    weights, biases = tuple(found.weights), tuple(found.biases)
+    weights, biases = tuple(network.weights), tuple(network.biases)
     rows = activations(weights, biases, x)
     return [
         np.asarray(sipp_theory.delta_ratio(*parts(w, a), b))
@@ -56,9 +56,9 @@ def _picture(
     }
 
 
-def _tail_index(setting: Setting, name: str) -> Found:
-    found = subjects.subject(setting, name)
-    layers = _deltas(found, found.fresh.double().flatten(1).numpy())
+def _tail_index(setting: Setting, name: str) -> Result:
+    network = subjects.subject(setting, name)
+    layers = _deltas(network, network.fresh.double().flatten(1).numpy())
     where = [(layer, i) for layer, d in enumerate(layers) for i in range(d.shape[1])]
     n = len(layers[0])
     k = max(10, int(SHARE * n))
@@ -72,7 +72,7 @@ def _tail_index(setting: Setting, name: str) -> Found:
     at, neuron = where[worst]
     samples, one = layers[at][:, neuron], estimates[worst]
     ratios = [d.mean(axis=0) / np.median(d, axis=0) for d in layers]
-    told = (
+    text = (
         f"{name}: tail index below {FINITE:g} in {sum(refuted)} of {len(where)} neurons (Holm at "
         f"{FAMILY_ERROR:g}), median index {np.median(indices):.2f}; worst: layer {at + 1}, neuron "
         f"{neuron}, index {one.index:.2f} in [{one.low:.2f}, {one.high:.2f}] (Bonferroni; {k} "
@@ -80,37 +80,37 @@ def _tail_index(setting: Setting, name: str) -> Found:
         f"mean/median a layer: {', '.join(f'{r.max():.3g}' for r in ratios)}; largest mean a "
         f"layer: {', '.join(f'{d.mean(axis=0).max():.4g}' for d in layers)}"
     )
-    lam = float(np.log(found.eta * found.eta_star) / 2)
+    lam = float(np.log(network.eta * network.eta_star) / 2)
     series = _picture(samples, one, lam)
     if any(refuted):
-        raise Refuted(f"infinite variance: {told}", series)
-    return Found(told, cases=len(where), series=series)
+        raise Refuted(f"infinite variance: {text}", series)
+    return Result(text, cases=len(where), series=series)
 
 
-def _promise_of_nw4(setting: Setting, name: str) -> Found:
-    found = subjects.subject(setting, name)
-    eta, star = found.eta, found.eta_star
+def _promise_of_nw4(setting: Setting, name: str) -> Result:
+    network = subjects.subject(setting, name)
+    eta, star = network.eta, network.eta_star
     points = int(sipp_theory.calibration_size(eta, star, DELTA, rule="corenet"))
     # S comes from the inputs that the network was not trained on, so that it is one law for both.
-    x = found.fresh.double().flatten(1).numpy()
+    x = network.fresh.double().flatten(1).numpy()
     x = x[np.random.default_rng([setting.seed, 7]).permutation(len(x))]
-    old, new = _deltas(found, x[:points]), _deltas(found, x[points:])
+    old, new = _deltas(network, x[:points]), _deltas(network, x[points:])
     # S fails with delta/(8 eta); where it does not, so does each fresh input.
     n, promised = len(new[0]), DELTA / (8 * eta)
-    told, p_values = [], []
+    lines, p_values = [], []
     for at, (seen, fresh) in enumerate(zip(old, new, strict=True)):
         hat = float(sipp_theory.delta_hat(seen.mean(axis=0), eta, star, DELTA))
         above = int((fresh.max(axis=1) > hat).sum())
         p_values.append(min(1.0, promised + float(stats.binom.sf(above - 1, n, promised))))
-        told.append(f"layer {at + 1}: Delta^ {hat:.4g} passed by {above} of {n}")
+        lines.append(f"layer {at + 1}: Delta^ {hat:.4g} passed by {above} of {n}")
     text = (
-        f"{name}: {'; '.join(told)} fresh inputs; promised {promised:.2g} of them for all but "
+        f"{name}: {'; '.join(lines)} fresh inputs; promised {promised:.2g} of them for all but "
         f"as rare an S (delta = {DELTA:g}); least "
         f"p-value {min(p_values):.2g}"
     )
     if min(p_values) <= LEVEL / len(p_values):
         raise Refuted(text)
-    return Found(text, cases=n)
+    return Result(text, cases=n)
 
 
 subjects.on_networks(

@@ -65,15 +65,15 @@ def _sums(net: DrawnNetwork, x: Float) -> list[Float]:
 def _bernstein(sums: list[Float], errors: Float, delta: float) -> tuple[Float, ...]:
     """SP-3's draws at each layer's error, delta shared among all signs of all neurons."""
     each = delta / (2 * sum(s.shape[1] for s in sums))
-    found = []
+    sizes = []
     for s, eps in zip(sums, errors, strict=True):
         size = sipp_theory.bernstein_size(np.maximum(s, 1.0), float(eps), each)
-        found.append(np.where(s > 0, size, 0.0))
-    return tuple(found)
+        sizes.append(np.where(s > 0, size, 0.0))
+    return tuple(sizes)
 
 
 def _experiment(
-    says: str, net: DrawnNetwork, sums: list[Float], sizes: tuple[Float, ...], stream: int,
+    label: str, net: DrawnNetwork, sums: list[Float], sizes: tuple[Float, ...], stream: int,
     setting: Setting,
     *, block: int = 256, copies: int = 200, steps: int = 14,
 ) -> Experiment:  # fmt: skip
@@ -85,7 +85,7 @@ def _experiment(
         needed_total(one, DELTA, setting.seed, copies=copies, steps=steps) for one in (ready, plain)
     )
     count = partial(failures, ready, setting.seed, (stream,))
-    return Experiment(says, DELTA, count, block=block, promised=ready.total, needed=needed)
+    return Experiment(label, DELTA, count, block=block, promised=ready.total, needed=needed)
 
 
 @coverage("NW-1")

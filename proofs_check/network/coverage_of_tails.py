@@ -8,7 +8,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 import sipp_theory
-from proofs_check.ledger.evidence import Experiment, Found, Refuted
+from proofs_check.ledger.evidence import Experiment, Refuted, Result
 from proofs_check.ledger.registry import Setting, coverage
 from sipp_core.runtime import Float, generator
 
@@ -74,7 +74,7 @@ def kappa_covers_a_wide_output(setting: Setting) -> Experiment:
 
 
 @coverage("NW-6")
-def kappa_fails_at_near_zero_denominators(setting: Setting) -> Found:
+def kappa_fails_at_near_zero_denominators(setting: Setting) -> Result:
     """Where z has a density at 0, the event of NW-4 fails far more often than delta/(4 eta)."""
     eta, star, delta, trials = 410, 784, 0.05, 20_000
     points, promised = _points(eta, star, delta), delta / (4 * eta)
@@ -87,7 +87,7 @@ def kappa_fails_at_near_zero_denominators(setting: Setting) -> Found:
     exact = float((1 / hat).mean())
     if p_value > 1e-6:
         raise Refuted(f"z uniform at 0: only {fails} of {trials} pass Delta^, p = {p_value:.2g}")
-    return Found(
+    return Result(
         f"one neuron: {fails} of {trials} fresh inputs pass Delta^ ({exact:.2%} by the exact law), "
         f"promised at most {promised:.2e}: NW-4 cannot do without A2",
         cases=trials,
@@ -95,7 +95,7 @@ def kappa_fails_at_near_zero_denominators(setting: Setting) -> Found:
 
 
 @coverage("NW-6")
-def tail_of_a_gaussian(setting: Setting) -> Found:
+def tail_of_a_gaussian(setting: Setting) -> Result:
     """Delta = 1/|z|, z Gaussian: t Pr(Delta > t) is 2 f(0) = .798, and the running mean climbs."""
     trials = 400_000 if setting.full else 100_000
     ratio = np.sort(1 / np.abs(generator(setting.seed, TAIL_STREAM, 42).normal(size=trials)))
@@ -110,7 +110,7 @@ def tail_of_a_gaussian(setting: Setting) -> Found:
     if not estimate.low <= 1 <= estimate.high < 2:
         raise Refuted(f"tail index of 1/|z|, truth 1: [{estimate.low:.3f}, {estimate.high:.3f}]")
     scaled = at * counts / trials
-    return Found(
+    return Result(
         f"t Pr(Delta > t) = {', '.join(f'{v:.3f}' for v in scaled)} at t = 10 .. 1000; "
         f"Hill's index {estimate.index:.3f} in [{estimate.low:.3f}, {estimate.high:.3f}]",
         cases=trials,
@@ -128,8 +128,8 @@ def _hill(alpha: float, n: int, k: int, confidence: float, stream: int, seed: in
     rng = generator(seed, TAIL_STREAM, stream)
     flags = np.empty(trials, bool)
     for index in range(trials):
-        found = sipp_theory.hill_tail_index(_pareto(rng, alpha, n), k, confidence)
-        flags[index] = not found.low <= alpha <= found.high
+        interval = sipp_theory.hill_tail_index(_pareto(rng, alpha, n), k, confidence)
+        flags[index] = not interval.low <= alpha <= interval.high
     return Experiment(
         f"Pareto samples, alpha = {alpha:g}, n = {n}, k = {k}: the interval misses alpha.",
         1 - confidence, partial(_marked, flags, size), block=size, most=trials,
@@ -150,15 +150,15 @@ def hill_interval(setting: Setting) -> list[Experiment]:
 
 
 @coverage("NW-6")
-def hill_interval_is_not_wider_than_it_need_be(setting: Setting) -> Found:
+def hill_interval_is_not_wider_than_it_need_be(setting: Setting) -> Result:
     """The two ends of Hill's interval miss equally often, and together not too rarely."""
     rng, trials, confidence = generator(setting.seed, TAIL_STREAM, 53), 2000, 0.9
     below = above = 0
     for _ in range(trials):
-        found = sipp_theory.hill_tail_index(_pareto(rng, 1.5, 200), 50, confidence)
-        below, above = below + (found.high < 1.5), above + (found.low > 1.5)
+        interval = sipp_theory.hill_tail_index(_pareto(rng, 1.5, 200), 50, confidence)
+        below, above = below + (interval.high < 1.5), above + (interval.low > 1.5)
     for name, count in (("high", below), ("low", above)):
         p_value = float(stats.binomtest(count, trials, (1 - confidence) / 2).pvalue)
         if p_value < 1e-6:
             raise Refuted(f"the {name} end misses in {count} of {trials}, should in 5%")
-    return Found(f"misses {below} + {above} of {trials}, 5% each promised", cases=trials)
+    return Result(f"misses {below} + {above} of {trials}, 5% each promised", cases=trials)

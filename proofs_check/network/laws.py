@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import sipp_theory
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 
 # Whole numbers, so that float64 computes z+, z- and z without an error: dead, even, dominant.
@@ -61,7 +61,7 @@ def _matrices(entries: st.SearchStrategy, layers: int, most: int = 3) -> st.Sear
 
 
 @law("NW-1")
-def composition_bounds_shaken_networks(setting: Setting) -> Found:
+def composition_bounds_shaken_networks(setting: Setting) -> Result:
     """Each sign of each neuron shaken to its limit: no pre-activation leaves u_l, ReLU or bias."""
 
     def law(net: tuple, scale: int, turns: list[int]) -> None:
@@ -103,7 +103,7 @@ def composition_bounds_shaken_networks(setting: Setting) -> Found:
 
 
 @law("NW-1")
-def composition_is_attained(setting: Setting) -> Found:
+def composition_is_attained(setting: Setting) -> Result:
     """A neuron that cancels, all errors conspiring, is off by u_1 exactly."""
 
     def law(plus: int, gap: int, scale: int) -> None:
@@ -121,7 +121,7 @@ def composition_is_attained(setting: Setting) -> Found:
 
 
 @law("NW-1")
-def woken_neurons_end_the_promise(setting: Setting) -> Found:
+def woken_neurons_end_the_promise(setting: Setting) -> Result:
     """A neuron that was off and wakes: the next layer's error is as promised, or inf is."""
 
     def law(part: int, gap: int, scale: int, constant: int) -> None:
@@ -143,7 +143,7 @@ def woken_neurons_end_the_promise(setting: Setting) -> Found:
 
 
 @law("NW-1")
-def composition_is_monotone(setting: Setting) -> Found:
+def composition_is_monotone(setting: Setting) -> Result:
     """u_l rises with each error and each Delta; no error gives 0; Delta is at least 1."""
 
     def rises(errors: list[float], ratios: list[float], layer: int, factor: float) -> None:
@@ -158,9 +158,9 @@ def composition_is_monotone(setting: Setting) -> Found:
         assert (sipp_theory.compose([0.0] * count, ratios) == 0).all()
 
     def at_least_one(plus: float, minus: float, bias: float) -> None:
-        found = float(sipp_theory.delta_ratio(plus, minus, bias))
-        assert found >= 1
-        assert found == float(sipp_theory.delta_ratio(minus, plus, -bias))
+        ratio = float(sipp_theory.delta_ratio(plus, minus, bias))
+        assert ratio >= 1
+        assert ratio == float(sipp_theory.delta_ratio(minus, plus, -bias))
 
     sizes = st.floats(0, 1e30)
     return hold(
@@ -174,7 +174,7 @@ def composition_is_monotone(setting: Setting) -> Found:
 
 
 @law("NW-2", "NW-3")
-def splits_meet_the_error(setting: Setting) -> Found:
+def splits_meet_the_error(setting: Setting) -> Result:
     """Both splits, composed again, give at most eps at the output and at most 1 before it."""
 
     def law(eps: float, ratios: list[float], costs: list[float]) -> None:
@@ -195,7 +195,7 @@ def splits_meet_the_error(setting: Setting) -> Found:
 
 
 @law("NW-3")
-def log_split_spends_all(setting: Setting) -> Found:
+def log_split_spends_all(setting: Setting) -> Result:
     """A tenth more error in every layer breaks the promise for small eps: little is left over."""
 
     def law(eps: float, ratios: list[float]) -> None:
@@ -205,7 +205,7 @@ def log_split_spends_all(setting: Setting) -> Found:
 
 
 @law("NW-3")
-def log_split_is_cheapest(setting: Setting) -> Found:
+def log_split_is_cheapest(setting: Setting) -> Result:
     """No other division of ln(1+eps) costs less draws than shares proportional to A^(1/3)."""
 
     def law(costs: list[float], other: list[float], eps: float) -> None:
@@ -232,7 +232,7 @@ def log_split_is_cheapest(setting: Setting) -> Found:
 
 
 @law("NW-4", "NW-5")
-def network_sizes_are_monotone(setting: Setting) -> Found:
+def network_sizes_are_monotone(setting: Setting) -> Result:
     """NW-5 asks for more with more layers, S_sum or Delta and less eps or delta; kappa likewise."""
 
     def law(
@@ -269,7 +269,7 @@ def network_sizes_are_monotone(setting: Setting) -> Found:
 
 
 @law("NW-7")
-def propagation_bounds_the_true_error(setting: Setting) -> Found:
+def propagation_bounds_the_true_error(setting: Setting) -> Result:
     """Per input and over a box, no pre-activation of the pruned network moves beyond the bound."""
 
     def law(net: tuple, factors: list[float], phi: str, radius: float) -> None:

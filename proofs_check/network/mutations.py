@@ -26,20 +26,20 @@ def _layers(eps: Any, ratios: Any, *_: Any) -> int:
 
 def _without_product(errors: Any, ratios: Any) -> Float:
     """u_l = Delta_l (u_{l-1} + eps_l): small, and so it goes unnoticed at small errors."""
-    found, u = [], 0.0
+    composed, u = [], 0.0
     for eps, ratio in zip(errors, ratios, strict=True):
         u = np.inf if u > 1 else ratio * (u + eps)
-        found.append(u)
-    return np.array(found)
+        composed.append(u)
+    return np.array(composed)
 
 
 def _past_one(errors: Any, ratios: Any) -> Float:
     """The recursion as CoreNet has it, without the stop at 1 that ReLU needs."""
-    found, u = [], 0.0
+    composed, u = [], 0.0
     for eps, ratio in zip(errors, ratios, strict=True):
         u = ratio * (u + eps + u * eps) * (1 + 1e-15) if u + eps else 0.0
-        found.append(u)
-    return np.array(found)
+        composed.append(u)
+    return np.array(composed)
 
 
 def _equal_shares(right: Function) -> Function:
@@ -87,19 +87,19 @@ def _off_by_one(right: Function) -> Function:
     """(k-1)/sum in the place of k/sum."""
 
     def wrong(samples: Any, k: int, confidence: float = 0.95) -> Any:
-        found = right(samples, k, confidence)
-        return replace(found, index=found.index * (k - 1) / k)
+        result = right(samples, k, confidence)
+        return replace(result, index=result.index * (k - 1) / k)
 
     return wrong
 
 
 def _half_as_wide(right: Function) -> Function:
     def wrong(samples: Any, k: int, confidence: float = 0.95) -> Any:
-        found = right(samples, k, confidence)
+        result = right(samples, k, confidence)
         return replace(
-            found,
-            low=(found.low + found.index) / 2,
-            high=(found.high + found.index) / 2,
+            result,
+            low=(result.low + result.index) / 2,
+            high=(result.high + result.index) / 2,
         )
 
     return wrong
@@ -117,16 +117,16 @@ def _propagation(carried: Callable[[Float, Float], Float], of: str) -> Function:
         weights: Any, pruned: Any, biases: Any, inputs: Any, phi: str = "relu"
     ) -> tuple[Float, ...]:
         rows = np.asarray(inputs, float)
-        error, found = np.zeros_like(rows), []
+        error, errors = np.zeros_like(rows), []
         for w, v, b in zip(weights, pruned, biases, strict=True):
             old, new = np.asarray(w, float), np.asarray(v, float)
             direct = np.abs(rows @ (new - old).T)
             size = np.abs(old if of == "original" else new)
             error = carried(direct, error @ size.T)
-            found.append(error * (1 + 1e-9))
+            errors.append(error * (1 + 1e-9))
             z = rows @ old.T + (0 if b is None else np.asarray(b, float))
             rows = np.maximum(z, 0) if phi == "relu" else z
-        return tuple(found)
+        return tuple(errors)
 
     return wrong
 

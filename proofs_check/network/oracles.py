@@ -11,7 +11,7 @@ import numpy as np
 import sipp_theory
 from proofs_check.instances import subjects
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from proofs_check.monte_carlo.drawn_network import activations, parts
 from sipp_core.runtime import generator
@@ -29,7 +29,7 @@ def _exact_kappa(eta: int, star: int, delta: float) -> Any:
 
 
 @oracle("NW-4")
-def kappa_and_delta_hat(setting: Setting) -> Found:
+def kappa_and_delta_hat(setting: Setting) -> Result:
     """Kappa, and Delta^ = largest mean + kappa, at 50 digits, from above."""
     means = [3.0, 5.25, 1.0]
     with mp.workdps(DIGITS):
@@ -42,11 +42,11 @@ def kappa_and_delta_hat(setting: Setting) -> Found:
                 close(hat, truth + mp.mpf(5.25), at, safe="above")
     infinite = float(sipp_theory.delta_hat([1.0, np.inf], 4, 5, 0.1))
     close(infinite, mp.inf, {"means": "one infinite"})
-    return Found(cases=2 * len(NETWORKS) * len(DELTAS) + 1)
+    return Result(cases=2 * len(NETWORKS) * len(DELTAS) + 1)
 
 
 @oracle("NW-1")
-def cancellation_ratio(setting: Setting) -> Found:
+def cancellation_ratio(setting: Setting) -> Result:
     """Delta = max(1, (z+ + z-)/|z + b|) in fractions, from above; the bias counts."""
     rng, cases = generator(setting.seed, ORACLE_STREAM, 1), 200
     for _ in range(cases):
@@ -59,41 +59,41 @@ def cancellation_ratio(setting: Setting) -> Found:
             with mp.workdps(DIGITS):
                 ratio = max(Fraction(1), both / total)
                 truth = mp.mpf(ratio.numerator) / ratio.denominator
-        found = float(sipp_theory.delta_ratio(plus, minus, bias))
-        close(found, truth, {"positive": plus, "negative": minus, "bias": bias}, safe="above")
-    return Found(cases=cases)
+        computed = float(sipp_theory.delta_ratio(plus, minus, bias))
+        close(computed, truth, {"positive": plus, "negative": minus, "bias": bias}, safe="above")
+    return Result(cases=cases)
 
 
 def _composed(errors: list[float], ratios: list[float]) -> list[Fraction]:
-    u, found = Fraction(0), []
+    u, composed = Fraction(0), []
     for eps, ratio in zip(errors, ratios, strict=True):
         e = Fraction(eps)
         u = Fraction(ratio) * (u + e + u * e)
-        found.append(u)
-    return found
+        composed.append(u)
+    return composed
 
 
 @oracle("NW-1")
-def composition(setting: Setting) -> Found:
+def composition(setting: Setting) -> Result:
     """u_l = Delta_l (u_{l-1} + eps_l + u_{l-1} eps_l) in fractions, from above; no word past 1."""
     cases = 0
     for ratios in RATIOS:
         for scale in (1e-9, 1e-3, 0.2):
             errors = [scale / (1 + layer) for layer in range(len(ratios))]
-            found = sipp_theory.compose(errors, ratios)
+            computed = sipp_theory.compose(errors, ratios)
             over = False
-            for value, exact in zip(found, _composed(errors, ratios), strict=True):
+            for value, exact in zip(computed, _composed(errors, ratios), strict=True):
                 with mp.workdps(DIGITS):
                     truth = mp.inf if over else mp.mpf(exact.numerator) / exact.denominator
                     at = {"errors": errors, "delta_hats": ratios}
                     close(float(value), truth, at, safe="above")
                 over = over or exact > 1
                 cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("NW-2", "NW-3")
-def splits(setting: Setting) -> Found:
+def splits(setting: Setting) -> Result:
     """Both splits at 50 digits, from below."""
     cases = 0
     with mp.workdps(DIGITS):
@@ -104,7 +104,7 @@ def splits(setting: Setting) -> Found:
                 growth = [mp.fprod(mp.mpf(r) for r in ratios[at:]) for at in range(len(ratios))]
                 half = mp.mpf(eps) / (2 * len(ratios))
                 log = mp.log(1 + mp.mpf(eps))
-                found = (
+                pairs = (
                     (sipp_theory.corenet_split(eps, ratios), [half] * len(ratios)),
                     (sipp_theory.log_split(eps, ratios), [log / len(ratios)] * len(ratios)),
                     (
@@ -112,12 +112,12 @@ def splits(setting: Setting) -> Found:
                         [log * root / mp.fsum(roots) for root in roots],
                     ),
                 )
-                for split, shares in found:
+                for split, shares in pairs:
                     for value, share, factor in zip(split, shares, growth, strict=True):
                         at = {"eps": eps, "delta_hats": ratios}
                         close(float(value), share / factor, at, safe="below")
                         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _network_size(
@@ -135,7 +135,7 @@ def _network_size(
 
 
 @oracle("NW-5")
-def network_size(setting: Setting) -> Found:
+def network_size(setting: Setting) -> Result:
     """Draws and nonzeros of NW-5 at 50 digits, from above; 8/eps_l^2 of SP-2 at NW-2's eps_l."""
     sums = [np.array([[9.0, 0.0], [4.0, 1.0]]), np.array([[2.5, 3.0]])]
     cases = 0
@@ -163,15 +163,15 @@ def network_size(setting: Setting) -> Found:
     with mp.workdps(DIGITS):
         _, nnz = _network_size(least, [2, 3], 0.3, 0.05, 410, 784)
         close(bound.nnz, nnz, {"form": "instance-independent"}, safe="above", relative=1e-9)
-    return Found(cases=cases + 1)
+    return Result(cases=cases + 1)
 
 
-def _on_trained(setting: Setting, name: str) -> Found:
-    found, tables = subjects.subject(setting, name), subjects.tables(setting, name)
-    weights, biases = tuple(found.weights), tuple(found.biases)
-    x = found.train[: subjects.CALIBRATION].double().flatten(1).numpy()
+def _on_trained(setting: Setting, name: str) -> Result:
+    network, tables = subjects.subject(setting, name), subjects.tables(setting, name)
+    weights, biases = tuple(network.weights), tuple(network.biases)
+    x = network.train[: subjects.CALIBRATION].double().flatten(1).numpy()
     rows = activations(weights, biases, x)
-    eta, star, eps, delta = found.eta, found.eta_star, 0.5, 0.05
+    eta, star, eps, delta = network.eta, network.eta_star, 0.5, 0.05
     hats = [
         float(
             sipp_theory.delta_hat(
@@ -186,7 +186,7 @@ def _on_trained(setting: Setting, name: str) -> Found:
         _, nnz = _network_size(sums, hats, eps, delta, eta, star)
         close(size.nnz, nnz, {"network": name}, safe="above", relative=1e-9)
     count = float(sum(w.size for w in weights))
-    return Found(
+    return Result(
         f"{name}: at eps = {eps}, delta = {delta} NW-5 promises {size.nnz:.3g} nonzeros of "
         f"{count:.0f} weights: {'vacuous' if size.nnz > count else 'not vacuous'}; Delta^ = "
         f"{', '.join(f'{h:.4g}' for h in hats)}, of which kappa = "
@@ -203,36 +203,36 @@ subjects.on_networks(
 
 
 @oracle("NW-6")
-def hill_by_brute_force(setting: Setting) -> Found:
+def hill_by_brute_force(setting: Setting) -> Result:
     """Hill's index and its interval from sorted logarithms and the Gamma law at 50 digits."""
     rng, cases = generator(setting.seed, ORACLE_STREAM, 2), 0
     for n, k, confidence in ((5, 1, 0.5), (5, 4, 0.9), (40, 7, 0.95), (200, 60, 0.999)):
         samples = rng.pareto(1.2, n) + rng.random()
-        found = sipp_theory.hill_tail_index(rng.permutation(samples), k, confidence)
+        computed = sipp_theory.hill_tail_index(rng.permutation(samples), k, confidence)
         with mp.workdps(DIGITS):
             top = sorted((mp.mpf(float(v)) for v in samples), reverse=True)
             total = mp.fsum(mp.log(v / top[k]) for v in top[:k])
             at = {"n": n, "k": k}
-            close(found.index, k / total, at)
-            close(found.threshold, top[k], at)
+            close(computed.index, k / total, at)
+            close(computed.threshold, top[k], at)
             # alpha * total is Gamma(k): each end has half of the rest of the confidence.
             half = (1 - mp.mpf(confidence)) / 2
-            low = mp.gammainc(k, 0, mp.mpf(found.low) * total, regularized=True)
-            high = mp.gammainc(k, mp.mpf(found.high) * total, mp.inf, regularized=True)
+            low = mp.gammainc(k, 0, mp.mpf(computed.low) * total, regularized=True)
+            high = mp.gammainc(k, mp.mpf(computed.high) * total, mp.inf, regularized=True)
             close(float(low), half, at | {"end": "low"}, relative=1e-9)
             close(float(high), half, at | {"end": "high"}, relative=1e-9)
         cases += 4
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("NW-7")
-def propagation_on_digits(setting: Setting) -> Found:
+def propagation_on_digits(setting: Setting) -> Result:
     """A third of the trained network's weights kept at random: the bound at every fresh input."""
-    found = subjects.subject(setting, "digits")
-    weights, biases = tuple(found.weights), tuple(found.biases)
+    network = subjects.subject(setting, "digits")
+    weights, biases = tuple(network.weights), tuple(network.biases)
     rng = generator(setting.seed, ORACLE_STREAM, 3)
     pruned = tuple(w * (rng.random(w.shape) < 1 / 3) * 3 for w in weights)
-    x = found.fresh.double().flatten(1).numpy()
+    x = network.fresh.double().flatten(1).numpy()
     bounds = sipp_theory.absolute_propagation(weights, pruned, list(biases), x)
     box = sipp_theory.interval_propagation(
         weights, pruned, list(biases), x.min(axis=0), x.max(axis=0)
@@ -250,7 +250,7 @@ def propagation_on_digits(setting: Setting) -> Found:
         if layer == 0 and not np.allclose(bounds[0], moved, rtol=1e-9, atol=1e-12):
             raise Refuted("the bound of the first layer is not the error itself")
     ratio = float(np.median(box[-1]) / np.median(moved))
-    return Found(
+    return Result(
         f"per input; over the box of all inputs the bound is {ratio:.3g} times the median error",
         cases=moved.size, promised=float(np.median(bounds[-1])), needed=float(np.median(moved)),
     )  # fmt: skip

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import sipp_theory
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.mutation import Mutation
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.methods import CoreNet, CoreNetPlus, corenet
@@ -31,11 +31,11 @@ def _chain(*between: nn.Module) -> nn.Module:
 
 
 @oracle("NW-5")
-def claimed_where_it_holds(setting: Setting) -> Found:
+def claimed_where_it_holds(setting: Setting) -> Result:
     """The theorem is claimed of a ReLU chain with inputs enough, and of nothing that breaks it."""
-    dice = torch.Generator().manual_seed(setting.seed)
+    rng = torch.Generator().manual_seed(setting.seed)
     enough = int(sipp_theory.calibration_size(14, 6, DELTA)) + 80
-    rows = torch.rand(enough, 6, generator=dice)
+    rows = torch.rand(enough, 6, generator=rng)
     convolution = nn.Sequential(nn.Conv1d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
     cases = [
         ("a ReLU chain", _chain(nn.ReLU()), rows, True),
@@ -46,14 +46,14 @@ def claimed_where_it_holds(setting: Setting) -> Found:
         ("a convolution", convolution, rows[:, None, :], False),
     ]
     for method in (CoreNet(), CoreNetPlus()):
-        for says, net, inputs, holds in cases:
+        for label, net, inputs, holds in cases:
             result = prune(net, inputs, method=method, eps=EPS, delta=DELTA)
             if ("NW-5" in result.claims) != holds:
                 raise Refuted(
-                    f"{method.name} on {says}: claims {result.claims}, holds for "
+                    f"{method.name} on {label}: claims {result.claims}, holds for "
                     f"{result.holds_for!r}"
                 )
-    return Found(cases=2 * len(cases))
+    return Result(cases=2 * len(cases))
 
 
 MUTATIONS = (

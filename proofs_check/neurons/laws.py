@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 import sipp_theory
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 from proofs_check.neurons.instances import Layer, activations, small_layers
 
 
 @law("NC-1g", "NC-5")
-def values_stay_in_their_range(setting: Setting) -> Found:
+def values_stay_in_their_range(setting: Setting) -> Result:
     """No input of a region leaves the range of a neuron, and no draw leaves [-t, t]."""
 
     @given(small_layers(), activations, st.integers(0, 99))
@@ -39,7 +39,7 @@ def values_stay_in_their_range(setting: Setting) -> Found:
 
 
 @law("NC-1", "NC-1g", "NC-2", "NC-3", "NC-3g")
-def sizes_and_errors(setting: Setting) -> Found:
+def sizes_and_errors(setting: Setting) -> Result:
     """More draws never promise less, NC-2's size grows with t and d, and a size is an inverse."""
     share = st.floats(1e-3, 0.9)
 
@@ -70,7 +70,7 @@ def sizes_and_errors(setting: Setting) -> Found:
 
 
 @law("NC-4")
-def draws_depend_on_no_draw(setting: Setting) -> Found:
+def draws_depend_on_no_draw(setting: Setting) -> Result:
     """The number of draws for k distinct neurons is fixed, and met on average to one draw."""
 
     @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=8), st.data())
@@ -89,7 +89,7 @@ def draws_depend_on_no_draw(setting: Setting) -> Found:
 
 
 @law("NC-6")
-def certificate_for_any_parameters(setting: Setting) -> Found:
+def certificate_for_any_parameters(setting: Setting) -> Result:
     """Whatever the parameters of the relaxation, no input of the region exceeds the bound."""
 
     @given(small_layers(), st.integers(0, 99))
@@ -114,7 +114,7 @@ def certificate_for_any_parameters(setting: Setting) -> Found:
 
 
 @law("NC-6")
-def the_search_never_makes_it_worse(setting: Setting) -> Found:
+def the_search_never_makes_it_worse(setting: Setting) -> Result:
     """The certified bound is at most the LP's and the intervals', and no input exceeds it."""
 
     @given(small_layers(), st.integers(0, 99))
@@ -132,7 +132,7 @@ def the_search_never_makes_it_worse(setting: Setting) -> Found:
 
 
 @law("NC-7")
-def pruned_layer_by_layer(setting: Setting) -> Found:
+def pruned_layer_by_layer(setting: Setting) -> Result:
     """Two hidden layers lose neurons; no input exceeds the sum of the moved-on errors."""
 
     @given(st.integers(0, 2**20), activations)
@@ -155,7 +155,7 @@ def pruned_layer_by_layer(setting: Setting) -> Found:
 
 
 @law("NC-9")
-def peeled_shares_hold(setting: Setting) -> Found:
+def peeled_shares_hold(setting: Setting) -> Result:
     """No input exceeds a coreset's factor or a peeled share; few points are uniform."""
 
     @given(st.integers(0, 2**20), st.integers(1, 2), st.integers(2, 24))

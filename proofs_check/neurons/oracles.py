@@ -10,7 +10,7 @@ from scipy.linalg import hadamard
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from proofs_check.neurons.instances import Layer, attacked_peak, exact_peak
 
@@ -18,7 +18,7 @@ MASSES, DRAWS, DELTAS = (1e-3, 1.0, 7.5), (1.0, 30.0, 1e6), (1e-9, 0.05, 0.9)
 
 
 @oracle("NC-1", "NC-1g", "NC-3")
-def errors_at_50_digits(setting: Setting) -> Found:
+def errors_at_50_digits(setting: Setting) -> Result:
     """Errors for one input, both signs, k outputs and a ball against closed forms, never below."""
     with mp.workdps(DIGITS):
         for t, m, delta in itertools.product(MASSES, DRAWS, DELTAS):
@@ -31,22 +31,22 @@ def errors_at_50_digits(setting: Setting) -> Found:
             for c in (1.5, 2.0):
                 ball = one + mass * mp.mpf(c) / mp.sqrt(mp.mpf(m))
                 close(float(sipp_theory.ball_error(t, m, delta, c)), ball, at, "above")
-    return Found(cases=4 * len(MASSES) * len(DRAWS) * len(DELTAS))
+    return Result(cases=4 * len(MASSES) * len(DRAWS) * len(DELTAS))
 
 
 @oracle("NC-2")
-def printed_size(setting: Setting) -> Found:
+def printed_size(setting: Setting) -> Result:
     """The size of the paper's shape against its closed form; its constant has to be given."""
     for t, eps, d in itertools.product((1.0, 50.0), (0.1, 2.0), (1, 784)):
         truth = mp.ceil(mp.mpf(t) / mp.mpf(eps) ** 2 * (d * mp.log(t) - mp.log(mp.mpf(0.05))))
         found = float(sipp_theory.mussay_size(t, eps, 0.05, d, 1.0))
         if abs(found - truth) > 1e-9 * truth:
             raise Refuted(f"{found} draws for {truth} at t = {t}, eps = {eps}, d = {d}")
-    return Found(cases=8)
+    return Result(cases=8)
 
 
 @oracle("NC-3g", "NC-5")
-def region_errors_at_50_digits(setting: Setting) -> Found:
+def region_errors_at_50_digits(setting: Setting) -> Result:
     """NC-3g on boxes and balls, filters of several offsets among them, never below."""
     rng = np.random.default_rng(setting.seed)
     for v, ball in itertools.product((1, 3), (False, True)):
@@ -72,11 +72,11 @@ def region_errors_at_50_digits(setting: Setting) -> Found:
                 truth = mp.mpf(1.5) * first / mp.sqrt(50) + span * tail
                 at: dict[str, object] = {"output": i, "offsets": v, "ball": ball}
                 close(float(found[i]), truth, at, "above")
-    return Found(cases=8)
+    return Result(cases=8)
 
 
 @oracle("NC-5")
-def a_channel_is_one_draw(setting: Setting) -> Found:
+def a_channel_is_one_draw(setting: Setting) -> Result:
     """The mass of a filter's channels sums |w| over the offsets: brute force over activations."""
     rng = np.random.default_rng(setting.seed)
     for _ in range(20):
@@ -85,11 +85,11 @@ def a_channel_is_one_draw(setting: Setting) -> Found:
         signs = np.array(list(itertools.product((-1, 1), repeat=4)))
         largest = (np.abs(np.einsum("knv,sv->kns", w, signs)).max(axis=(0, 2)) * half).sum()
         close(float(sipp_theory.neuron_mass(w, half)), largest, {"w": w.tolist()}, "above")
-    return Found(cases=20)
+    return Result(cases=20)
 
 
 @oracle("NC-1g")
-def ranges_at_50_digits(setting: Setting) -> Found:
+def ranges_at_50_digits(setting: Setting) -> Result:
     """Ranges of all activations on intervals against 50 digits, and their Lipschitz constants."""
     exact = {
         "identity": lambda z: z, "relu": lambda z: max(z, mp.mpf(0)),
@@ -119,22 +119,22 @@ def ranges_at_50_digits(setting: Setting) -> Found:
                         f"{name} has a slope outside what is said of it on [{low}, {high}]"
                     )
                 cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("NC-4")
-def a_fixed_number_of_draws_is_unbiased(setting: Setting) -> Found:
+def a_fixed_number_of_draws_is_unbiased(setting: Setting) -> Result:
     """Two neurons, pr = (.9, .1): the mean multiplier of each over 4,000 draws is 1."""
     rng = np.random.default_rng([setting.seed, 4])
     made = np.stack([sipp_theory.neuron_draw([0.9, 0.1], 11, rng) for _ in range(4000)])
     far = np.abs(made.mean(axis=0) - 1) / (made.std(axis=0) / np.sqrt(len(made)) + 1e-12)
     if far.max() > 5:
         raise Refuted(f"mean multipliers are {made.mean(axis=0)}, {far.max():.1f} deviations off")
-    return Found(cases=len(made))
+    return Result(cases=len(made))
 
 
 @oracle("NC-6")
-def exact_suprema_in_the_plane(setting: Setting) -> Found:
+def exact_suprema_in_the_plane(setting: Setting) -> Result:
     """The certificate against the exact supremum over a box in the plane, never below."""
     rng = np.random.default_rng([setting.seed, 6])
     ratios, count = [], 1000 if setting.full else 40
@@ -151,14 +151,14 @@ def exact_suprema_in_the_plane(setting: Setting) -> Found:
                 )
         if truth > 0.1:
             ratios.append(worst.bound / truth)
-    return Found(
+    return Result(
         f"median ratio to the supremum {np.median(ratios):.2f}, largest {max(ratios):.2f}",
         cases=count,
     )
 
 
 @oracle("NC-6")
-def attacked_in_many_dimensions(setting: Setting) -> Found:
+def attacked_in_many_dimensions(setting: Setting) -> Result:
     """The certificate against ascent on layers of 3 to 12 inputs, boxes and balls, never below."""
     rng = np.random.default_rng([setting.seed, 12])
     ratios, count = [], 1000 if setting.full else 40
@@ -178,14 +178,14 @@ def attacked_in_many_dimensions(setting: Setting) -> Found:
                 raise Refuted(f"{kind} {getattr(worst, kind)!r} is below {seen!r}; trial {trial}")
         if seen > 0.1:
             ratios.append(worst.bound / seen)
-    return Found(
+    return Result(
         f"median ratio to the ascent {np.median(ratios):.2f}, largest {max(ratios):.2f}",
         cases=count,
     )
 
 
 @oracle("NC-6")
-def eigenvalues_are_proved(setting: Setting) -> Found:
+def eigenvalues_are_proved(setting: Setting) -> Result:
     """The proved bound is above the largest eigenvalue of matrices where it is known, and near."""
     rng = np.random.default_rng([setting.seed, 7])
     for size in (1, 2, 8, 16):
@@ -197,18 +197,18 @@ def eigenvalues_are_proved(setting: Setting) -> Found:
         )
         if not values.max() <= found <= values.max() + 1e-8 * np.abs(values).max():
             raise Refuted(f"{found!r} is proved, {values.max()!r} is the largest of {values}")
-    return Found(cases=4)
+    return Result(cases=4)
 
 
 @oracle("NC-7")
-def composed_by_hand(setting: Setting) -> Found:
+def composed_by_hand(setting: Setting) -> Result:
     """Two layers above the first error: |W_2| (|W_1| D_0 + D_1) + D_2, in fractions."""
     w1, w2 = np.array([[1.0, -2.0], [0.5, 0.0]]), np.array([[3.0, -1.0]])
     found = sipp_theory.network_error(
         [w1, w2], [np.array([1.0, 2.0]), np.array([0.25, 0.5]), np.zeros(1)]
     )
     close(float(found[0]), 3 * (5 + mp.mpf(1) / 4) + 1, {}, "above")
-    return Found(cases=1)
+    return Result(cases=1)
 
 
 def _rays(points: np.ndarray, positive: bool) -> np.ndarray:
@@ -225,7 +225,7 @@ def _rays(points: np.ndarray, positive: bool) -> np.ndarray:
 
 
 @oracle("NC-8")
-def cones_by_rays(setting: Setting) -> Found:
+def cones_by_rays(setting: Setting) -> Result:
     """Cone sensitivities in the plane against the largest share over all rays where one can lie."""
     rng = np.random.default_rng([setting.seed, 8])
     for trial, positive in itertools.product(range(8), (True, False)):
@@ -239,11 +239,11 @@ def cones_by_rays(setting: Setting) -> Found:
             raise Refuted(
                 f"found {found}, the rays say {shares}; trial {trial}, x >= 0: {positive}"
             )
-    return Found(cases=16)
+    return Result(cases=16)
 
 
 @oracle("NC-8r")
-def every_neuron_can_stand_alone(setting: Setting) -> Found:
+def every_neuron_can_stand_alone(setting: Setting) -> Result:
     """Of independent neurons with biases each has an input at which its share is 1, and s_j = 1."""
     rng = np.random.default_rng([setting.seed, 9])
     for n, d in ((1, 1), (4, 4), (6, 9)):
@@ -257,11 +257,11 @@ def every_neuron_can_stand_alone(setting: Setting) -> Found:
             raise Refuted("a cone sensitivity is below 1 for independent neurons")
         if n > 1 and sipp_theory.sign_ratio(p, w) != np.inf:
             raise Refuted("mu is finite although all neurons can be off")
-    return Found(cases=11)
+    return Result(cases=11)
 
 
 @oracle("NC-8r")
-def sign_ratio_by_rays(setting: Setting) -> Found:
+def sign_ratio_by_rays(setting: Setting) -> Result:
     """Mu in the plane against the largest ratio over all rays where one can lie."""
     rng = np.random.default_rng([setting.seed, 10])
     for _ in range(10):
@@ -271,11 +271,11 @@ def sign_ratio_by_rays(setting: Setting) -> Found:
         truth = np.inf if positive.min() < 1e-12 else (np.abs(z) @ w / positive).max()
         found = sipp_theory.sign_ratio(points, w)
         close(found, truth, {"points": points.tolist()}, relative=1e-5)
-    return Found(cases=10)
+    return Result(cases=10)
 
 
 @oracle("NC-9")
-def peeling_against_exact_shares(setting: Setting) -> Found:
+def peeling_against_exact_shares(setting: Setting) -> Result:
     """Peeled shares against the exact largest |p.x|/sum |q.x| over the rays of the plane."""
     rng = np.random.default_rng([setting.seed, 11])
     spare = []
@@ -287,4 +287,4 @@ def peeling_against_exact_shares(setting: Setting) -> Found:
         if (found < truth * (1 - 1e-9)).any():
             raise Refuted(f"a peeled share {found} is below the exact {truth}")
         spare.append(found.sum() / truth.sum())
-    return Found(f"total {np.mean(spare):.1f} times the exact one on average", cases=6)
+    return Result(f"total {np.mean(spare):.1f} times the exact one on average", cases=6)

@@ -10,7 +10,7 @@ from scipy import stats
 import sipp_theory
 from proofs_check.instances import subjects
 from proofs_check.instances.activations import inputs_of_layers, shares_of
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, assumption
 from sipp_core.runtime import generator
 
@@ -66,9 +66,9 @@ def _pair_numbers(
 
 
 @assumption("A1")
-def cdf_condition(setting: Setting) -> Found:
+def cdf_condition(setting: Setting) -> Result:
     """The least K' (K = ln(eta eta*)) and the least K with F_j(M_j/K) <= exp(-1/K')."""
-    told, refuted, cases = [], False, 0
+    lines, refuted, cases = [], False, 0
     series: dict[str, list[float]] = {}
     for name in subjects.names(setting):
         subject, train, fresh = _split(setting, name)
@@ -91,7 +91,7 @@ def cdf_condition(setting: Setting) -> Found:
             low, high = _least_factor(rates.high), _least_factor(rates.low)
             each = np.array([_least_factor(rate) for rate in above / n])
             missed = sum(x[3] for x in numbers) / (n * len(pairs))
-            told.append(
+            lines.append(
                 f"{name} layer {layer + 1}: K' of the worst weight in [{low:.4g}, {high:.4g}] (99% "
                 f"interval), assumed {assumed:.1f} (CoreNet) or 3 (SiPP); too small for "
                 f"{np.mean(each > assumed):.1%} and {np.mean(each > 3):.1%} of the weights; at K' "
@@ -107,8 +107,8 @@ def cdf_condition(setting: Setting) -> Found:
             ).tolist()
             series[f"{name} layer {layer + 1} assumed K'"] = [assumed, 3.0]
     if refuted:
-        raise Refuted("; ".join(told), series)
-    return Found("; ".join(told), cases=cases, series=series)
+        raise Refuted("; ".join(lines), series)
+    return Result("; ".join(lines), cases=cases, series=series)
 
 
 def _ranks(rows: list[np.ndarray], subject: subjects.Subject, edges: int) -> np.ndarray:
@@ -123,9 +123,9 @@ def _ranks(rows: list[np.ndarray], subject: subjects.Subject, edges: int) -> np.
 
 
 @assumption("A-iid")
-def exchangeability(setting: Setting) -> Found:
+def exchangeability(setting: Setting) -> Result:
     """The largest shift of ranks of g_j from calibration to fresh inputs, against permutations."""
-    told: list[str] = []
+    lines: list[str] = []
     refuted: list[str] = []
     series: dict[str, list[float]] = {}
     for number, name in enumerate(subjects.names(setting)):
@@ -152,7 +152,7 @@ def exchangeability(setting: Setting) -> Found:
             f"permutation p = {p:.3g} (the inputs alone, without a network: {raw.max():.2f}); new "
             f"inputs beat the record of {size} others {beaten:.2f} times as often as ES-6 says"
         )
-        told.append(text)
+        lines.append(text)
         series[f"{name} shifts"] = np.sort(shifts).tolist()
         series[f"{name} permuted largest"] = np.quantile(largest, [0.05, 0.5, 0.95, 0.99]).tolist()
         if p <= 1 / (count + 1):
@@ -161,20 +161,20 @@ def exchangeability(setting: Setting) -> Found:
         raise Refuted(
             f"calibration and fresh inputs are not exchangeable: {'; '.join(refuted)}", series
         )
-    return Found("; ".join(told), cases=len(told), series=series)
+    return Result("; ".join(lines), cases=len(lines), series=series)
 
 
 @assumption("A-nonnegative")
-def signs_of_activations(setting: Setting) -> Found:
+def signs_of_activations(setting: Setting) -> Result:
     """The least activation that enters any layer; where some are negative a row counts as two."""
-    told, least = [], []
+    lines, least = [], []
     for name in subjects.names(setting):
         _, train, fresh = _split(setting, name)
         both = [np.concatenate(pair) for pair in zip(train, fresh, strict=True)]
         least += [float(rows.min()) for rows in both]
-        told.append(f"{name}: least activation {', '.join(f'{rows.min():g}' for rows in both)}")
+        lines.append(f"{name}: least activation {', '.join(f'{rows.min():g}' for rows in both)}")
     if min(least) < 0:
-        raise Refuted("; ".join(told))
+        raise Refuted("; ".join(lines))
     # Elsewhere, as after tanh, the code takes a+ and a- for two points.
     weight, rows = np.array([[1.0, 2.0, -1.0]]), np.array([[1.0, -1.0, 3.0]])
     split = np.concatenate([np.maximum(rows, 0), np.maximum(-rows, 0)])
@@ -182,4 +182,4 @@ def signs_of_activations(setting: Setting) -> Found:
         sipp_theory.sensitivity(weight, rows), sipp_theory.sensitivity(weight, split)
     ):
         raise Refuted(f"sensitivity({weight.tolist()}, {rows.tolist()}) does not split the signs")
-    return Found("; ".join(told), cases=len(least), series={"least activation": least})
+    return Result("; ".join(lines), cases=len(least), series={"least activation": least})

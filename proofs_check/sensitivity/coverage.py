@@ -47,7 +47,7 @@ def _least_points(edges: int, factor: float, allowed: float) -> int:
 @coverage("ES-4")
 def rare_shares(setting: Setting) -> list[Experiment]:
     """Fresh shares above K s_j, one neuron, where A1 holds with equality."""
-    found = []
+    experiments = []
     for stream, (star, delta, rule) in enumerate(
         ((10, 0.8, "corenet"), (10, 0.4, "sipp"), (100, 0.8, "sipp"), (784, 0.4, "corenet"))
     ):
@@ -56,11 +56,11 @@ def rare_shares(setting: Setting) -> list[Experiment]:
         # eta = 1: the claim is delta/8 for the neuron.
         count = partial(_rare_shares, star - 1, factor, size, setting.seed, stream)
         needed = _least_points(star - 1, factor, delta / 8)
-        found.append(Experiment(
+        experiments.append(Experiment(
             f"{rule}: {star} edges, {size} points, allowed {delta / 8:g}", delta / 8, count,
             block=2048, promised=size, needed=needed,
         ))  # fmt: skip
-    return found
+    return experiments
 
 
 def _exceeds(points: int, width: int, seed: int, stream: int, block: int, trials: int) -> int:
@@ -96,7 +96,7 @@ def continuous_shares(setting: Setting) -> list[Experiment]:
 @coverage("ES-6")
 def trained_shares(setting: Setting) -> list[Experiment]:
     """A fresh share above the maximum of n others, points in random order, on trained networks."""
-    found = []
+    experiments = []
     for number, name in enumerate(subjects.names(setting)):
         subject = subjects.subject(setting, name)
         rows = inputs_of_layers(subject, subject.fresh[:1000])
@@ -106,11 +106,11 @@ def trained_shares(setting: Setting) -> list[Experiment]:
             # The weight with the fewest ties: the one that is alive most often.
             column = g[:, int((g > 0).sum(axis=0).argmax())]
             count = partial(_exceeds_pool, column, POINTS[0], setting.seed, 10 * number + pair[0])
-            found.append(Experiment(
+            experiments.append(Experiment(
                 f"{name}, layer {pair[0] + 1}, n = {POINTS[0]}",
                 float(sipp_theory.exchangeable_violation(POINTS[0])), count, block=512,
             ))  # fmt: skip
-    return found
+    return experiments
 
 
 SCENARIO_STREAM = 72
@@ -165,29 +165,29 @@ def _quantile(points: int, dimension: int, beta: float, seed: int) -> float:
 @coverage("ES-5")
 def a_priori_at_its_worst(setting: Setting) -> list[Experiment]:
     """Draws of S that leave more uncovered than promised beforehand, on the law of equality."""
-    found = []
+    experiments = []
     for stream, (n, d, beta) in enumerate(((500, 20, BETA), (1000, 200, BETA), (200, 2, BETA))):
         bound = float(sipp_theory.scenario_violation(n, d, beta))
         count = partial(_fails, np.full(d + 1, bound), n, d, setting.seed, stream)
-        found.append(Experiment(
+        experiments.append(Experiment(
             f"n = {n}, d = {d}: promised {bound:.4f}, mass against its quantile", beta, count,
             block=128, promised=bound, needed=_quantile(n, d, beta, setting.seed),
         ))  # fmt: skip
-    return found
+    return experiments
 
 
 @coverage("ES-5")
 def wait_and_judge_at_its_worst(setting: Setting) -> list[Experiment]:
     """Draws of S that leave more uncovered than promised afterwards, on the same law."""
-    found = []
+    experiments = []
     for stream, (n, d) in enumerate(((500, 20), (1000, 200)), 10):
         bounds = np.asarray(sipp_theory.wait_and_judge_violation(n, np.arange(d + 1), BETA))
         count = partial(_fails, bounds, n, d, setting.seed, stream)
-        found.append(Experiment(
+        experiments.append(Experiment(
             f"n = {n}, d = {d}: promised {bounds[d]:.4f} at k = d", BETA, count, block=128,
             promised=float(bounds[d]), needed=_quantile(n, d, BETA, setting.seed),
         ))  # fmt: skip
-    return found
+    return experiments
 
 
 def _together_fails(
@@ -209,8 +209,8 @@ def wait_and_judge_where_two_points_matter(setting: Setting) -> Experiment:
     # The uncovered mass is 1 minus the range of n uniform numbers: Beta(2, n - 1).
     needed = float(stats.beta(2, n - 1).ppf(1 - BETA))
     count = partial(_together_fails, bounds, n, setting.seed, 20)
-    says = f"n = {n}: promised {bounds[2]:.4f}, beforehand it was {before:.4f}"
-    return Experiment(says, BETA, count, block=128, promised=float(bounds[2]), needed=needed)
+    label = f"n = {n}: promised {bounds[2]:.4f}, beforehand it was {before:.4f}"
+    return Experiment(label, BETA, count, block=128, promised=float(bounds[2]), needed=needed)
 
 
 def _pool_mass(table: np.ndarray, points: int, rng: np.random.Generator) -> tuple[float, int]:
@@ -236,7 +236,7 @@ def _pool_fails(
 @coverage("ES-5")
 def trained_neurons(setting: Setting) -> list[Experiment]:
     """Draws of S, with replacement from the fresh inputs, that leave more of them uncovered."""
-    found = []
+    experiments = []
     for number, name in enumerate(subjects.names(setting)):
         subject = subjects.subject(setting, name)
         rows = inputs_of_layers(subject, subject.fresh[:2000])
@@ -252,9 +252,9 @@ def trained_neurons(setting: Setting) -> list[Experiment]:
             needed = float(np.quantile(missed, 1 - BETA))
             for form, bounds in (("beforehand", np.full(d + 1, before)), ("afterwards", after)):
                 stream = 100 * (number + 1) + 10 * pair[0] + (form == "afterwards")
-                found.append(Experiment(
+                experiments.append(Experiment(
                     f"{name}, layer {pair[0] + 1}, d = {d}, n = {n}, {form}", BETA,
                     partial(_pool_fails, table, bounds, n, setting.seed, stream), block=64,
                     promised=float(bounds[d]), needed=needed,
                 ))  # fmt: skip
-    return found
+    return experiments

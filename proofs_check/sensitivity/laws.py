@@ -14,7 +14,7 @@ import sipp_core
 import sipp_theory
 from proofs_check.instances.strategies import layers
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 
 ROUNDING = 1e-12
@@ -38,7 +38,7 @@ def _parts(activations: np.ndarray) -> np.ndarray:
 
 
 @law("ES-1")
-def shares(setting: Setting) -> Found:
+def shares(setting: Setting) -> Result:
     """Shares lie in [0, 1]; a row adds up to 1 if anything of that sign flows, and to 0 if not."""
 
     def law(layer: Layer, sign: int) -> None:
@@ -52,7 +52,7 @@ def shares(setting: Setting) -> Found:
 
 
 @law("ES-2")
-def sums(setting: Setting) -> Found:
+def sums(setting: Setting) -> Result:
     """A live sign of a neuron has 1 <= S_sum <= min(edges, points), whatever the layer."""
 
     def law(layer: Layer, way: str) -> None:
@@ -71,7 +71,7 @@ def sums(setting: Setting) -> Found:
 
 
 @law("ES-3")
-def scaling(setting: Setting) -> Found:
+def scaling(setting: Setting) -> Result:
     """Powers of two on rows of weights and activations change no bit; other factors the last."""
 
     def law(layer: Layer, way: str, up: list[int], down: list[int], factor: float) -> None:
@@ -89,22 +89,22 @@ def scaling(setting: Setting) -> Found:
 
 
 @law("ES-3")
-def order(setting: Setting) -> Found:
+def order(setting: Setting) -> Result:
     """Permuted neurons, inputs and points give the permuted sensitivities."""
 
     def law(layer: Layer, way: str, random: np.random.Generator) -> None:
         weights, rows = layer
         s = _sensitivity(way)(weights, rows)
         i, j, x = (random.permutation(n) for n in (*weights.shape, len(rows)))
-        found = _sensitivity(way)(weights[i][:, j], rows[x][:, j])
-        assert np.allclose(found, s[i][:, j], rtol=ROUNDING, atol=0)
+        permuted = _sensitivity(way)(weights[i][:, j], rows[x][:, j])
+        assert np.allclose(permuted, s[i][:, j], rtol=ROUNDING, atol=0)
 
-    dice = st.integers(0, 2**32 - 1).map(np.random.default_rng)
-    return hold(setting, given(layers(signed_activations=True), WAYS, dice)(law))
+    rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+    return hold(setting, given(layers(signed_activations=True), WAYS, rngs)(law))
 
 
 @law("ES-3")
-def growth(setting: Setting) -> Found:
+def growth(setting: Setting) -> Result:
     """More points never lower a sensitivity, and points seen before leave it as it is."""
 
     def law(layer: Layer, way: str, first: int) -> None:
@@ -120,7 +120,7 @@ def growth(setting: Setting) -> Found:
 
 
 @law("ES-1", "ES-3")
-def streaming(setting: Setting) -> Found:
+def streaming(setting: Setting) -> Result:
     """A stream gives the same bits however it is cut, and what the whole batch gives."""
 
     def law(layer: Layer, cuts: list[int], size: int) -> None:

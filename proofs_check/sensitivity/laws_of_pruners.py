@@ -27,7 +27,7 @@ import sipp_core
 from proofs_check.instances import methods
 from proofs_check.instances.strategies import layers
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 from sipp_core.methods import CoreNet, CoreNetPlusPlus, Magnitude, Method, Wanda
 
@@ -60,7 +60,7 @@ def _usable(layer: Layer, method: Method) -> bool:
 
 
 @law("ES-3")
-def scaling_of_methods(setting: Setting) -> Found:
+def scaling_of_methods(setting: Setting) -> Result:
     """Powers of two on weights and on inputs scale what a method leaves, as far as it goes."""
 
     def law(layer: Layer, method: Method, keep: float, up: list[int], down: list[int]) -> None:
@@ -80,7 +80,7 @@ def scaling_of_methods(setting: Setting) -> Found:
 
 
 @law("ES-3", "SP-6")
-def permutation_of_what_is_kept(setting: Setting) -> Found:
+def permutation_of_what_is_kept(setting: Setting) -> Result:
     """Methods that keep the largest keep weights of the same worth whatever their order."""
 
     def law(layer: Layer, method: Method, keep: float, random: np.random.Generator) -> None:
@@ -98,7 +98,7 @@ def permutation_of_what_is_kept(setting: Setting) -> Found:
 
 
 @law("ES-3", "SP-8")
-def permutation_of_probabilities(setting: Setting) -> Found:
+def permutation_of_probabilities(setting: Setting) -> Result:
     """Inclusion probabilities and numbers of draws are permuted with inputs and neurons."""
 
     def law(layer: Layer, method: Method, keep: float, random: np.random.Generator) -> None:

@@ -15,7 +15,7 @@ import sipp_core
 import sipp_theory
 from proofs_check.instances import subjects
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from sipp_core.runtime import generator
 
@@ -32,24 +32,26 @@ def _tail(d: int, n: int, e: Any) -> Any:
 
 
 @oracle("ES-5")
-def a_priori_root(setting: Setting) -> Found:
+def a_priori_root(setting: Setting) -> Result:
     """The a-priori bound is the root of the binomial tail, at 50 digits and never below it."""
     cases = 0
     with mpmath.workdps(DIGITS):
         for n, d in ((5, 1), (20, 1), (50, 7), (300, 60), (500, 20), (200, 199)):
             for beta in BETAS:
-                found = mpmath.mpf(float(sipp_theory.scenario_violation(n, d, beta)))
+                computed = mpmath.mpf(float(sipp_theory.scenario_violation(n, d, beta)))
                 # The tail falls strictly (symbolic): the root is between the two.
-                if not _tail(d, n, found) <= beta < _tail(d, n, found * (1 - ROOT)):
-                    raise Refuted(f"scenario_violation({n}, {d}, {beta}) = {found} is not the root")
+                if not _tail(d, n, computed) <= beta < _tail(d, n, computed * (1 - ROOT)):
+                    raise Refuted(
+                        f"scenario_violation({n}, {d}, {beta}) = {computed} is not the root"
+                    )
                 cases += 1
     for n, d, edge in ((1, 0, 0), (4, 4, 1), (3, 9, 1), (0, 1, 1)):
         close(float(sipp_theory.scenario_violation(n, d, 0.1)), edge, {"n": n, "d": d})
-    return Found(cases=cases + 4)
+    return Result(cases=cases + 4)
 
 
 @oracle("ES-5")
-def wait_and_judge_root(setting: Setting) -> Found:
+def wait_and_judge_root(setting: Setting) -> Result:
     """The a-posteriori bound is 1 - t, t the root of the equation as printed, at 50 digits."""
     cases = 0
     with mpmath.workdps(DIGITS):
@@ -61,14 +63,14 @@ def wait_and_judge_root(setting: Setting) -> Found:
                     t = (low + high) / 2
                     left = mpmath.mpf(beta) / (n + 1) * mpmath.polyval(terms, t)
                     low, high = (t, high) if left > terms[0] * t ** (n - k) else (low, t)
-                found = float(sipp_theory.wait_and_judge_violation(n, k, beta))
-                close(found, 1 - low, {"n": n, "k": k, "beta": beta}, "above", JUDGED)
+                computed = float(sipp_theory.wait_and_judge_violation(n, k, beta))
+                close(computed, 1 - low, {"n": n, "k": k, "beta": beta}, "above", JUDGED)
                 cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("ES-5")
-def points_are_least(setting: Setting) -> Found:
+def points_are_least(setting: Setting) -> Result:
     """The number of points is the least n whose binomial tail, by scipy.stats, is at most beta."""
     cases = 0
     for d, e, beta in ((1, 0.1, 0.05), (20, 0.05, 0.01), (300, 0.2, 1e-6), (235_200, 0.05, 0.01)):
@@ -77,11 +79,11 @@ def points_are_least(setting: Setting) -> Found:
         if not stats.binom.cdf(d - 1, n, e) <= beta < stats.binom.cdf(d - 1, n - 2, e):
             raise Refuted(f"scenario_points({d}, {e}, {beta}) = {n}")
         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("ES-5")
-def support_by_counting(setting: Setting) -> Found:
+def support_by_counting(setting: Setting) -> Result:
     """The support counts the points that some maximum comes from, ties to the first point."""
     rng = generator(setting.seed, 71, 1)
     for _ in range(40):
@@ -93,26 +95,26 @@ def support_by_counting(setting: Setting) -> Found:
                 points.add(column.index(max(column)))
         if float(sipp_theory.scenario_support(table)) != len(points):
             raise Refuted(f"scenario_support({table.tolist()}), counted {len(points)}")
-    return Found(cases=40)
+    return Result(cases=40)
 
 
 @oracle("ES-5")
-def exact_law(setting: Setting) -> Found:
+def exact_law(setting: Setting) -> Result:
     """Independent uniform coordinates: the uncovered mass that beta leaves, by its exact law."""
     # 1 - V = prod U_(n), and -ln of a maximum of n uniform numbers is exponential of rate n.
-    pairs, told = [], []
+    pairs, lines = [], []
     for n, d, beta in ((500, 20, 0.05), (200, 5, 0.05), (1000, 200, 0.05), (5000, 392, 0.01)):
         bound = float(sipp_theory.scenario_violation(n, d, beta))
         truth = -float(np.expm1(-special.gammainccinv(d, beta) / n))
         if bound < truth:
             raise Refuted(f"n = {n}, d = {d}, beta = {beta}: bound {bound}, exact {truth}")
         pairs.append((bound, truth))
-        told.append(f"{bound:.4f} for {truth:.4f} at n = {n}, d = {d}")
-    return Found("; ".join(told), cases=4, promised=pairs[0][0], needed=pairs[0][1])
+        lines.append(f"{bound:.4f} for {truth:.4f} at n = {n}, d = {d}")
+    return Result("; ".join(lines), cases=4, promised=pairs[0][0], needed=pairs[0][1])
 
 
 @oracle("ES-6")
-def all_orders(setting: Setting) -> Found:
+def all_orders(setting: Setting) -> Result:
     """Over all orders of n + 1 points, tied or not, the last is the one maximum in 1/(n+1)."""
     cases, attained = 0, 0
     for values in ([1], [1, 2], [1, 1], [1, 2, 3], [1, 2, 2], [1, 2, 3, 4, 5], [1, 1, 1, 4, 4],
@@ -125,11 +127,11 @@ def all_orders(setting: Setting) -> Found:
             raise Refuted(f"values {values}: probability {strict}, bound {float(bound)}")
         attained += strict == Fraction(1, n + 1)
         cases += 1
-    return Found(f"attained in {attained} of {cases}", cases=cases, promised=1, needed=1)
+    return Result(f"attained in {attained} of {cases}", cases=cases, promised=1, needed=1)
 
 
 @oracle("ES-5")
-def points_for_a_network(setting: Setting) -> Found:
+def points_for_a_network(setting: Setting) -> Result:
     """How many i.i.d. points ES-5 needs: one neuron, a layer, LeNet-300-100; beta = e = 0.05."""
     beta = violation = 0.05
     shapes = {
@@ -138,7 +140,7 @@ def points_for_a_network(setting: Setting) -> Found:
         "its first layer": 784 * 300,
         "LeNet-300-100": 784 * 300 + 300 * 100 + 100 * 10,
     }
-    told, dimensions, sizes = [], [], []
+    lines, dimensions, sizes = [], [], []
     for what, d in shapes.items():
         n = float(sipp_theory.scenario_points(d, violation, beta))
         # The bound's own order: d/e, from above.
@@ -147,13 +149,13 @@ def points_for_a_network(setting: Setting) -> Found:
         # Wait and judge promises the same from n points of which at most k matter.
         known = [k for k in (200, 1000, 3000) if k < d]
         after = ", ".join(f"{_judged(k, violation, beta):,} if k = {k:,}" for k in known)
-        told.append(
+        lines.append(
             f"{what} (d = {d:,}): {n:,.0f}" + (f"; seen afterwards {after}" if after else "")
         )
         dimensions.append(float(d))
         sizes.append(n)
-    return Found(
-        "; ".join(told), cases=len(told), series={"dimension": dimensions, "points": sizes}
+    return Result(
+        "; ".join(lines), cases=len(lines), series={"dimension": dimensions, "points": sizes}
     )
 
 
@@ -168,13 +170,15 @@ def _judged(support: int, violation: float, beta: float) -> int:
 
 
 @oracle("ES-5")
-def support_of_a_trained_network(setting: Setting) -> Found:
+def support_of_a_trained_network(setting: Setting) -> Result:
     """What both forms of ES-5 promise a trained network: k is counted on its calibration points."""
-    told, series, beta = [], {}, 0.05
+    lines, series, beta = [], {}, 0.05
     for name in subjects.names(setting):
-        found = subjects.subject(setting, name)
-        n = min(len(found.train), 4000)
-        layers = sipp_core.calibrate(found.model, found.train[:n], statistics={"support"}).layers
+        network = subjects.subject(setting, name)
+        n = min(len(network.train), 4000)
+        layers = sipp_core.calibrate(
+            network.model, network.train[:n], statistics={"support"}
+        ).layers
         for number, layer in enumerate(layers, 1):
             assert layer.support is not None and layer.support_total is not None
             weight, k = layer.layer.weight, layer.support.numpy()
@@ -186,7 +190,7 @@ def support_of_a_trained_network(setting: Setting) -> Found:
             before = sipp_theory.scenario_violation(n, d[live], beta)
             after = sipp_theory.wait_and_judge_violation(n, k[live], beta)
             whole = float(sipp_theory.wait_and_judge_violation(n, layer.support_total, beta))
-            told.append(
+            lines.append(
                 f"{name} layer {number}, |S| = {n}: one sign of a neuron {np.median(before):.3g} a "
                 f"priori (median d = {np.median(d[live]):.0f}), {np.median(after):.3g} afterwards "
                 f"(k = {np.median(k[live]):.0f}); whole layer {whole:.3g} (k = "
@@ -194,4 +198,4 @@ def support_of_a_trained_network(setting: Setting) -> Found:
             )
             series[f"{name} {number} a priori"] = np.sort(before).tolist()
             series[f"{name} {number} afterwards"] = np.sort(after).tolist()
-    return Found("; ".join(told), cases=len(told), series=series)
+    return Result("; ".join(lines), cases=len(lines), series=series)

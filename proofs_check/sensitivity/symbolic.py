@@ -68,9 +68,9 @@ def sum_between_one_and_edges_and_points(setting: Setting) -> None:
     holds(sp.simplify(points + 1 - raised) >= 0, "S_sum <= n and a row more give S_sum <= n + 1")
     equal(Sum(1, (INDEX, 1, COUNT)).doit(), COUNT, "k sensitivities of at most 1 add up to k")
     for fan_in, rows in ((3, 7), (7, 3), (5, 5), (1, 1)):
-        found = float(sipp_theory.sensitivity_sum_bound(fan_in, rows))
-        if found != min(fan_in, rows):
-            raise Refuted(f"sensitivity_sum_bound({fan_in}, {rows}) = {found}")
+        computed = float(sipp_theory.sensitivity_sum_bound(fan_in, rows))
+        if computed != min(fan_in, rows):
+            raise Refuted(f"sensitivity_sum_bound({fan_in}, {rows}) = {computed}")
 
 
 @symbolic("ES-3")
@@ -104,9 +104,11 @@ def failure_arithmetic(setting: Setting) -> None:
     equal(eta * star * one, delta / 8, "Boole over all eta neurons")
     holds(sp.diff(miss**more, more) < 0, "rounding |S| up makes the probability smaller")
     code = float(sipp_theory.calibration_size(20, 30, 0.1))
-    want = math.ceil(size.subs({factor: sp.log(600), eta: 20, star: 30, delta: sp.Rational(1, 10)}))
-    if code != want:
-        raise Refuted(f"calibration_size(20, 30, 0.1) = {code}, the derivation says {want}")
+    expected = math.ceil(
+        size.subs({factor: sp.log(600), eta: 20, star: 30, delta: sp.Rational(1, 10)})
+    )
+    if code != expected:
+        raise Refuted(f"calibration_size(20, 30, 0.1) = {code}, the derivation says {expected}")
 
 
 @symbolic("ES-6")
@@ -127,8 +129,8 @@ def strict_maximum_of_exchangeable(setting: Setting) -> None:
         "without ties it is the integral of F^n dF",
     )
     for count in (0, 1, 19, 99):
-        found = sp.Rational(float(sipp_theory.exchangeable_violation(count)))
-        holds(found >= sp.Rational(1, count + 1), f"exchangeable_violation({count}) is above it")
+        computed = sp.Rational(float(sipp_theory.exchangeable_violation(count)))
+        holds(computed >= sp.Rational(1, count + 1), f"exchangeable_violation({count}) is above it")
 
 
 E = sp.Symbol("e", positive=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import sipp_theory
 from proofs_check.kinds.laws import hold
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -50,7 +50,7 @@ def _shares(X: np.ndarray, y: np.ndarray, c: np.ndarray, rng: np.random.Generato
 
 
 @law("SV-1", "SV-2", "SV-6", "SV-7")
-def no_hyperplane_exceeds_a_bound(setting: Setting) -> Found:
+def no_hyperplane_exceeds_a_bound(setting: Setting) -> Result:
     """No drawn hyperplane gives a point a larger share than any bound says."""
 
     @given(SEEDS, PENALTIES)
@@ -77,7 +77,7 @@ def no_hyperplane_exceeds_a_bound(setting: Setting) -> Found:
 
 
 @law("SV-0")
-def duals_below_primals(setting: Setting) -> Found:
+def duals_below_primals(setting: Setting) -> Result:
     """Any multipliers' value is below any hyperplane's, and the solver's gap closes."""
 
     @given(SEEDS, PENALTIES)
@@ -101,7 +101,7 @@ def duals_below_primals(setting: Setting) -> Found:
 
 
 @law("SV-10")
-def no_partition_lies(setting: Setting) -> Found:
+def no_partition_lies(setting: Setting) -> Result:
     """Whatever the partition, F_G <= F everywhere and the certificate is no less than the truth."""
 
     @given(SEEDS, PENALTIES)
@@ -123,7 +123,7 @@ def no_partition_lies(setting: Setting) -> Found:
 
 
 @law("SV-4")
-def streams_and_merges(setting: Setting) -> Found:
+def streams_and_merges(setting: Setting) -> Result:
     """Sums and spreads of groups bound F from above; merging groups keeps the lower bound."""
 
     @given(SEEDS, PENALTIES, st.floats(0, 1), st.integers(0, 40))
@@ -151,7 +151,7 @@ def streams_and_merges(setting: Setting) -> Found:
 
 
 @law("SV-9")
-def control_variates_are_exact(setting: Setting) -> Found:
+def control_variates_are_exact(setting: Setting) -> Result:
     """F = ||w||^2/2 + l + sum c rho, 0 <= rho <= (rho0 s - |r|)_+ in the neighbourhood."""
 
     @given(SEEDS, PENALTIES, st.floats(1e-3, 2))
@@ -178,7 +178,7 @@ def control_variates_are_exact(setting: Setting) -> Found:
 
 
 @law("SV-3", "SV-8", "SV-9")
-def sizes_and_errors_are_monotone(setting: Setting) -> Found:
+def sizes_and_errors_are_monotone(setting: Setting) -> Result:
     """Sizes fall with eps and delta and rise with S; errors fall with m and rise with T."""
 
     @given(st.floats(1, 1e6), st.floats(1, 3), FRACTIONS, FRACTIONS, st.integers(1, 10**6))
@@ -200,7 +200,7 @@ def sizes_and_errors_are_monotone(setting: Setting) -> Found:
 
 
 @law("SV-12")
-def kernel_of_points(setting: Setting) -> Found:
+def kernel_of_points(setting: Setting) -> Result:
     """With K = X X^T a kernel's dual value is the linear machine's, and no solution is below it."""
 
     @given(SEEDS, PENALTIES)

@@ -15,7 +15,7 @@ import numpy as np
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
-from proofs_check.ledger.evidence import Found, Refuted
+from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from proofs_check.svm.instances import Points, kinds
 from sipp_core.runtime import generator
@@ -45,7 +45,7 @@ def _exact(seed: int, size: int, kind: str, C: float, i: int) -> tuple[float, fl
     return sipp_theory.exact_sensitivity(i, points.X, points.y, C, points.u)
 
 
-def _above_exact(setting: Setting, name: str, bound: Any) -> Found:
+def _above_exact(setting: Setting, name: str, bound: Any) -> Result:
     """No bound is below the exact sensitivity; how loose it is, in the median."""
     ratios = []
     for (kind, X, y, u), C, some in _problems(setting):
@@ -59,17 +59,17 @@ def _above_exact(setting: Setting, name: str, bound: Any) -> Found:
                 )
             ratios.append(float(found[i] / high))
     median = float(np.median(ratios))
-    return Found(f"{median:.3g} times the exact one in the median", cases=len(ratios))
+    return Result(f"{median:.3g} times the exact one in the median", cases=len(ratios))
 
 
 @oracle("SV-1")
-def clusters_above_exact(setting: Setting) -> Found:
+def clusters_above_exact(setting: Setting) -> Result:
     """SV-1 with class means is at or above exact sensitivities on sixteen kinds of data."""
     return _above_exact(setting, "SV-1", sipp_theory.cluster_sensitivities)
 
 
 @oracle("SV-1")
-def clusters_with_a_floor_above_exact(setting: Setting) -> Found:
+def clusters_with_a_floor_above_exact(setting: Setting) -> Result:
     """SV-1F, with the optimum as the floor, is at or above exact sensitivities."""
 
     def bound(X: np.ndarray, y: np.ndarray, C: float, u: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ def clusters_with_a_floor_above_exact(setting: Setting) -> Found:
 
 
 @oracle("SV-2")
-def printed_above_exact(setting: Setting) -> Found:
+def printed_above_exact(setting: Setting) -> Result:
     """SV-2 with 2a and with 3a is at or above exact sensitivities where u_i min(1, .) allows."""
 
     def bound(X: np.ndarray, y: np.ndarray, C: float, u: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ def printed_above_exact(setting: Setting) -> Found:
 
 
 @oracle("SV-6")
-def duals_above_exact(setting: Setting) -> Found:
+def duals_above_exact(setting: Setting) -> Result:
     """SV-6 with both families is at or above exact sensitivities."""
 
     def bound(X: np.ndarray, y: np.ndarray, C: float, u: np.ndarray) -> np.ndarray:
@@ -107,7 +107,7 @@ def duals_above_exact(setting: Setting) -> Found:
 
 
 @oracle("SV-7")
-def dimension_above_exact(setting: Setting) -> Found:
+def dimension_above_exact(setting: Setting) -> Result:
     """SV-7 is at or above exact sensitivities, from a logistic optimum and from any dual point."""
 
     def bound(X: np.ndarray, y: np.ndarray, C: float, u: np.ndarray) -> np.ndarray:
@@ -121,7 +121,7 @@ def dimension_above_exact(setting: Setting) -> Found:
 
 
 @oracle("SV-7")
-def lewis_weights_solve_their_equation(setting: Setting) -> Found:
+def lewis_weights_solve_their_equation(setting: Setting) -> Result:
     """w^2 = z^T (sum z z^T/w)^-1 z, with the rank as their sum, at 50 digits."""
     rng = generator(setting.seed, STREAM, 1)
     cases = 0
@@ -139,7 +139,7 @@ def lewis_weights_solve_their_equation(setting: Setting) -> Found:
                 close(weight, truth, {"n": n, "d": d}, relative=1e-7)
                 cases += 1
             close(float(w.sum()), d, {"n": n, "d": d}, relative=1e-7)
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 def _least(points: Points, C: float) -> float:
@@ -152,7 +152,7 @@ def _least(points: Points, C: float) -> float:
 
 
 @oracle("SV-0")
-def optimum_by_cvxpy(setting: Setting) -> Found:
+def optimum_by_cvxpy(setting: Setting) -> Result:
     """A convex solver's optimum lies between the solver's dual and its primal value."""
     cases = 0
     for points, C, _ in _problems(setting):
@@ -164,11 +164,11 @@ def optimum_by_cvxpy(setting: Setting) -> Found:
             raise Refuted(f"{points.kind}, C = {C:g}: optimum {truth}, bracket {found.dual} to "
                           f"{found.primal}")  # fmt: skip
         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SV-0")
-def values_in_fractions(setting: Setting) -> Found:
+def values_in_fractions(setting: Setting) -> Result:
     """F is never below, D never above its exact rational value, and both are near it."""
     rng = generator(setting.seed, STREAM, 5)
     cases = 0
@@ -196,11 +196,11 @@ def values_in_fractions(setting: Setting) -> Found:
             found = sipp_theory.svm_dual(a, X, y, C)
             close(found, mpmath.mpf(dual.numerator) / dual.denominator, at, "below", 1e-10)
         cases += 2
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SV-5")
-def exact_by_cvxpy(setting: Setting) -> Found:
+def exact_by_cvxpy(setting: Setting) -> Result:
     """At the exact lam, a convex solver finds the program's least value to be 0."""
     cases = 0
     for points, C, some in _problems(setting):
@@ -224,11 +224,11 @@ def exact_by_cvxpy(setting: Setting) -> Found:
                 raise Refuted(f"{points.kind}, point {i}, C = {C:g}: value {value} at lam "
                               f"{lam.value} for the share {share}")  # fmt: skip
             cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SV-10")
-def certificates_above_the_truth(setting: Setting) -> Found:
+def certificates_above_the_truth(setting: Setting) -> Result:
     """Certified eps is never below the true one, and close to it with every point single."""
     cases, worst = 0, 0.0
     for points, C, _ in _problems(setting):
@@ -247,11 +247,11 @@ def certificates_above_the_truth(setting: Setting) -> Found:
             worst = max(worst, at.eps - true - best.eps)
     if worst > 1e-4:
         raise Refuted(f"with every point single the certificate is {worst} above the truth")
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SV-10")
-def random_instances_certified_above_the_truth(setting: Setting) -> Found:
+def random_instances_certified_above_the_truth(setting: Setting) -> Result:
     """certify_svm on random arrays and streams (1,000 in full), any band, any weights."""
     count, close_ones = 1000 if setting.full else 40, 0
     for number in range(count):
@@ -278,11 +278,11 @@ def random_instances_certified_above_the_truth(setting: Setting) -> Found:
                               f"{at.eps}, true {true}")  # fmt: skip
             close_ones += at.eps <= 1.01 * true + 1e-6
     share = close_ones / (2 * count)
-    return Found(f"{share:.0%} within 1% of the truth, with bands of any size", cases=2 * count)
+    return Result(f"{share:.0%} within 1% of the truth, with bands of any size", cases=2 * count)
 
 
 @oracle("SV-4")
-def variance_by_enumeration(setting: Setting) -> Found:
+def variance_by_enumeration(setting: Setting) -> Result:
     """The variance of a thinned sum, from all its outcomes."""
     cases = 0
     for number in range(6):
@@ -302,11 +302,11 @@ def variance_by_enumeration(setting: Setting) -> Found:
             truth = (1 + mpmath.mpf(eps)) ** levels - 1
             at = {"eps": eps, "levels": levels}
             close(float(sipp_theory.merged_error(eps, levels)), truth, at, safe="above")
-    return Found(cases=cases + 12)
+    return Result(cases=cases + 12)
 
 
 @oracle("SV-3", "SV-8", "SV-9")
-def sizes_and_errors_at_50_digits(setting: Setting) -> Found:
+def sizes_and_errors_at_50_digits(setting: Setting) -> Result:
     """Sizes and errors at 50 digits, never on the unsafe side."""
     cases = 0
     with mpmath.workdps(DIGITS):
@@ -330,11 +330,11 @@ def sizes_and_errors_at_50_digits(setting: Setting) -> Found:
                 close(float(sipp_theory.coreset_suboptimality(eps)), excess, {"eps": eps},
                       safe="above", relative=1e-11)  # fmt: skip
                 cases += 4
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SV-11")
-def the_estimator_keeps_its_word(setting: Setting) -> Found:
+def the_estimator_keeps_its_word(setting: Setting) -> Result:
     """What CoresetSVC certifies holds by the exact solver, at the target, from few groups."""
     cases = 0
     for number, C in enumerate((1e-3, 0.3) if setting.full else (0.03,)):
@@ -352,11 +352,11 @@ def the_estimator_keeps_its_word(setting: Setting) -> Found:
         if proof.eps > 1e-4 or proof.groups > n / 2:
             raise Refuted(f"target 1e-4, certified {proof.eps} with {proof.groups} groups")
         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @oracle("SV-12")
-def kernel_optimum_by_cvxpy(setting: Setting) -> Found:
+def kernel_optimum_by_cvxpy(setting: Setting) -> Result:
     """No dual value of a kernel machine is above its optimum, solved in feature space."""
     cases = 0
     for points, C, _ in _problems(setting):
@@ -374,4 +374,4 @@ def kernel_optimum_by_cvxpy(setting: Setting) -> Found:
         if tight < best.dual * (1 - 1e-4):
             raise Refuted(f"{points.kind}: dual {tight} of the optimal multipliers, {best.dual}")
         cases += 4
-    return Found(cases=cases)
+    return Result(cases=cases)

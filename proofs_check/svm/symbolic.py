@@ -8,14 +8,14 @@ from typing import Any
 import sympy as sp
 
 from proofs_check.kinds.symbolic import equal, holds
-from proofs_check.ledger.evidence import Found
+from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, symbolic
 
 A, R, t, L, nu, eta, theta = sp.symbols("A R t L nu eta theta", positive=True)
 
 
 @symbolic("SV-0")
-def gap_term_by_term(setting: Setting) -> Found:
+def gap_term_by_term(setting: Setting) -> Result:
     """F - D = ||w - v||^2/2 + sum [c h - a (1 - m)], v = sum a y x, for all signs of 3 points."""
     w: Any = sp.symbols("w1:3", real=True)
     b = sp.Symbol("b", real=True)
@@ -36,7 +36,7 @@ def gap_term_by_term(setting: Setting) -> Found:
         gap += sum(c[i] * h[i] - a[i] * slack[i] for i in range(3))
         equal(primal - dual, gap, f"the gap at labels {y}")
         cases += 1
-    return Found(cases=cases)
+    return Result(cases=cases)
 
 
 @symbolic("SV-1")

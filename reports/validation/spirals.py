@@ -19,18 +19,18 @@ def two_spirals(count: int, seed: int) -> Dataset:
     each coordinate is off by a normal error of 0.01. What the paper drew is not published with its
     numbers, so this is a set of the same kind.
     """
-    dice = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     targets = torch.arange(2).repeat_interleave(count)
     return Dataset(
-        name="spirals", train_inputs=_points(targets, dice), train_targets=targets,
-        test_inputs=_points(targets, dice), test_targets=targets, num_classes=2,
+        name="spirals", train_inputs=_points(targets, rng), train_targets=targets,
+        test_inputs=_points(targets, rng), test_targets=targets, num_classes=2,
         description="two spirals of one and a half turns, drawn here",
     )  # fmt: skip
 
 
-def _points(targets: Tensor, dice: torch.Generator) -> Tensor:
-    along = 0.1 + 0.9 * torch.rand(len(targets), generator=dice)
+def _points(targets: Tensor, rng: torch.Generator) -> Tensor:
+    along = 0.1 + 0.9 * torch.rand(len(targets), generator=rng)
     angle = 2 * math.pi * TURNS * along + math.pi * targets
     clean = torch.stack([angle.cos(), angle.sin()], dim=1) * along[:, None]
-    noisy = clean + NOISE * torch.randn(clean.shape, generator=dice)
+    noisy = clean + NOISE * torch.randn(clean.shape, generator=rng)
     return ((noisy + 1.1) / 2.2).clamp(0, 1)

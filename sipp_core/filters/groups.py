@@ -159,8 +159,8 @@ def draw_sequence(table: GroupTable, seed: int, index: int) -> np.ndarray:
     if live.size == 0:
         return live
     edges = table.sensitivity[live].cumsum()
-    dice = generator(seed, index).random(MOST_DRAWS * table.group.units)
-    return live[np.searchsorted(edges[:-1], dice * edges[-1], side="right")]
+    uniform = generator(seed, index).random(MOST_DRAWS * table.group.units)
+    return live[np.searchsorted(edges[:-1], uniform * edges[-1], side="right")]
 
 
 def by_error(

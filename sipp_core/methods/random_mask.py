@@ -9,7 +9,7 @@ from sipp_core.pruning.planned import KeepLargest
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Float, generator
 
-# Draws count their candidates in the third place, so no draw shares these dice.
+# Draws count their candidates in the third place, so no draw shares these random numbers.
 MASK_STREAM = (0, 0, 0)
 
 
@@ -36,6 +36,6 @@ class RandomMask(KeepLargest):
 
     def scores(self, table: Table) -> Float:
         """Uniform numbers in (0, 1]: 0 would stand for a weight that is not there."""
-        seed, layer = table.dice
+        seed, layer = table.seed
         numbers = 1 - generator(seed, *MASK_STREAM, layer).random(table.weight.shape)
         return np.where(table.weight != 0, numbers, 0.0)

@@ -46,9 +46,9 @@ def random_like(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
         >>> random_like({"a": torch.tensor([True, False, True])}, seed=1)["a"].sum().item()
         2
     """
-    dice = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     return {
-        name: mask.flatten()[torch.randperm(mask.numel(), generator=dice)].reshape(mask.shape)
+        name: mask.flatten()[torch.randperm(mask.numel(), generator=rng)].reshape(mask.shape)
         for name, mask in masks.items()
     }
 

@@ -88,8 +88,8 @@ class Box:
 
         Shapes: returns (count, ...).
         """
-        dice = torch.from_numpy(generator(seed, 71).random((count, *self.shape)))
-        return self.low + dice * (self.high - self.low)
+        uniform = torch.from_numpy(generator(seed, 71).random((count, *self.shape)))
+        return self.low + uniform * (self.high - self.low)
 
     def domain(self) -> Domain:
         """The region as one of a batch."""

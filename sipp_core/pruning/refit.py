@@ -145,8 +145,8 @@ def _held(
             most = int(np.ceil(_most_rows(place) * share / place.calls))
             chosen = None
             if count > most:
-                dice = generator(0, ROW_STREAM, number, len(held[name]))
-                rows = np.sort(dice.choice(count, most, replace=False))
+                rng = generator(0, ROW_STREAM, number, len(held[name]))
+                rows = np.sort(rng.choice(count, most, replace=False))
                 chosen = torch.from_numpy(rows).to(call.given.device)
             values = _outputs(place, some_rows(place.layer, call.given, chosen).double())
             if call.added is not None:

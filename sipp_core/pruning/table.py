@@ -36,7 +36,7 @@ class Table:
             makes way for Bernstein's where calibration did not keep them all.
         eta: number of neurons of the network.
         eta_star: widest layer, the input width included.
-        dice: the user's seed and the layer's place, for what is chosen at random while planning.
+        seed: seed of random choices while planning: the call's, and the index of the layer.
     """
 
     statistics: LayerStatistics
@@ -50,7 +50,7 @@ class Table:
     bound: Bound
     eta: int
     eta_star: int
-    dice: tuple[int, int] = (0, 0)
+    seed: tuple[int, int] = (0, 0)
 
     @property
     def dead(self) -> Bool:
@@ -130,7 +130,7 @@ def make_table(
     bound: str | Bound,
     eta: int,
     eta_star: int,
-    dice: tuple[int, int] = (0, 0),
+    seed: tuple[int, int] = (0, 0),
 ) -> Table:
     """Collect the planning numbers of one layer.
 
@@ -141,7 +141,7 @@ def make_table(
         bound: a name of `sipp_theory.BOUNDS`, or a bound.
         eta: number of neurons of the network.
         eta_star: widest layer, the input width included.
-        dice: the user's seed and the layer's place.
+        seed: of the call, and the index of the layer.
 
     Returns:
         The table.
@@ -181,7 +181,7 @@ def make_table(
         bound=bound,
         eta=eta,
         eta_star=eta_star,
-        dice=dice,
+        seed=seed,
     )
 
 
@@ -215,7 +215,7 @@ def make_tables(request: Request, layers: Sequence[LayerStatistics]) -> list[Tab
     return [
         make_table(
             layer, delta=request.delta, coverage_factor=request.coverage_factor,
-            bound=request.bound, eta=eta, eta_star=eta_star, dice=(request.seed, index),
+            bound=request.bound, eta=eta, eta_star=eta_star, seed=(request.seed, index),
         )
         for index, layer in enumerate(layers, request.first)
     ]  # fmt: skip

@@ -168,7 +168,7 @@ def layer_table(out: int, fan_in: int, n: int, seed: int, bound: str = "bernstei
     stats = calibrate(module, pairs, points=10 * n, statistics={"energy", "gradients"}).layers[0]
     return make_table(
         stats, delta=0.1, coverage_factor=1.0, bound=bound, eta=out, eta_star=max(fan_in, out),
-        dice=(0, seed),
+        seed=(0, seed),
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def test_a_random_mask_is_uniform_over_all_masks_of_nonzero_weights() -> None:
     every = list(combinations([0, 1, 3, 4, 5], 2))
     seen: Counter[tuple[int, ...]] = Counter()
     for seed in range(2000):
-        plan = RandomMask().by_budget([dataclasses.replace(table, dice=(seed, 4))], 2)[0]
+        plan = RandomMask().by_budget([dataclasses.replace(table, seed=(seed, 4))], 2)[0]
         assert set(np.unique(plan.probability)) == {0, 1} and (plan.scale == 1).all()
         seen[tuple(np.flatnonzero(plan.probability).tolist())] += 1
     assert set(seen) == set(every)
