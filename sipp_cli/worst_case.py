@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sipp_cli import certifying, inputs, render
@@ -9,8 +10,41 @@ from sipp_cli import certifying, inputs, render
 if TYPE_CHECKING:
     from sipp_core import LocalCertificates, RegionCertificate
 
+# Inputs that are looked around unless --count says how many.
+AROUND = 100
 
-def certified(call: certifying.Call, region: str | None, radius: float | None, count: int) -> Any:
+
+def refuse(
+    region: str | None, radius: float | None, symbols: int | None, count: int | None,
+    others: Mapping[str, object],
+) -> None:  # fmt: skip
+    """Refuse what has no effect: on a box, around inputs, or on held-out inputs."""
+    given = [name for name, value in others.items() if value not in (None, False, [])]
+    if region is None and radius is None:
+        mine = {"--symbols": symbols, "--count": count}
+        if stray := [name for name, value in mine.items() if value is not None]:
+            needed = "--radius" if stray == ["--count"] else "--region or --radius"
+            raise ValueError(f"{' and '.join(stray)} has no effect without {needed}")
+        return
+    kind = "--region" if radius is None else "--radius"
+    if given:
+        raise ValueError(
+            f"{', '.join(given)} is for certificates on held-out inputs; leave out with {kind}"
+        )
+    if radius is None and count is not None:
+        raise ValueError("--count has no effect without --radius")
+    if count is not None and count < 1:
+        raise ValueError(f"--count must be at least 1; found {count}")
+    if symbols is not None and symbols < 0:
+        raise ValueError(f"--symbols must be at least 0; found {symbols}")
+    if radius is not None and not 0 <= radius < float("inf"):
+        raise ValueError(f"--radius must be finite and at least 0; found {radius}")
+
+
+def certified(
+    call: certifying.Call, region: str | None, radius: float | None, count: int | None,
+    symbols: int | None,
+) -> Any:  # fmt: skip
     """The certificate over a box, or around so many of the call's inputs."""
     import torch
 
@@ -30,11 +64,13 @@ def certified(call: certifying.Call, region: str | None, radius: float | None, c
         if radius is None:
             assert box is not None
             return sipp_core.certify_region(
-                subject.original, subject.pruned, box, seed=seed, progress=progress
-            )
-        some = inputs.some(held, min(count, len(held)), seed, "--count")
+                subject.original, subject.pruned, box, symbols=symbols, seed=seed,
+                progress=progress,
+            )  # fmt: skip
+        many = min(AROUND, len(held)) if count is None else count
+        some = inputs.some(held, many, seed, "--count")
         return sipp_core.certify_around(
-            subject.original, subject.pruned, some, radius, within=box, seed=seed,
+            subject.original, subject.pruned, some, radius, within=box, symbols=symbols, seed=seed,
             progress=progress,
         )  # fmt: skip
 

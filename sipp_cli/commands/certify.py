@@ -73,8 +73,12 @@ def command(
     ] = None,
     weights: options.Weights = None,
     train: options.Train = None,
-    delta: Annotated[float, typer.Option(help="Share of inputs that may move further.")] = 0.05,
-    confidence: Annotated[float, typer.Option(help="Confidence of the statement.")] = 0.99,
+    delta: Annotated[
+        float | None, typer.Option(help="Share of inputs that may move further; 0.05 if unset.")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Confidence of the statement; 0.99 if unset.")
+    ] = None,
     eps: Annotated[
         float | None,
         typer.Option(help="Bound the share of inputs that move further than this (CT-1)."),
@@ -116,7 +120,17 @@ def command(
             "networks decide otherwise (NC-7); --region cuts it."
         ),
     ] = None,
-    count: Annotated[int, typer.Option(help="With --radius: around how many inputs.")] = 100,
+    count: Annotated[
+        int | None, typer.Option(help="With --radius: around how many inputs; 100 if unset.")
+    ] = None,
+    symbols: Annotated[
+        int | None,
+        typer.Option(
+            help="With --region or --radius: affine forms of so many generators bound layers of "
+            "more than 2,048 values, each as dear as an input through both networks; 0: intervals. "
+            "8,192 if unset."
+        ),
+    ] = None,
     output: options.Output = None,
     mask: options.Mask = None,
     data_dir: options.DataDir = None,
@@ -139,6 +153,15 @@ def command(
     from sipp_core.certificates import certificate_text, with_certificate
     from sipp_core.runtime import read_bytes, write_atomically
 
+    worst_case.refuse(
+        region, radius, symbols, count,
+        {"--delta": delta, "--confidence": confidence, "--eps": eps, "--score": score,
+         "--corrupt": corrupt, "--labels": labels, "--groups": groups,
+         "--allow-repeats": allow_repeats, "--out": out, "--embed": embed, "--output": output,
+         "--mask": mask},
+    )  # fmt: skip
+    delta = 0.05 if delta is None else delta
+    confidence = 0.99 if confidence is None else confidence
     sipp_theory.points_needed(delta, confidence)  # refuses what is out of range before any work
     if eps is not None and not eps > 0:
         raise ValueError(f"--eps must be greater than 0; found {eps!r}")
@@ -165,9 +188,7 @@ def command(
         images=images, seed=seed, device=device,
     )  # fmt: skip
     if region is not None or radius is not None:
-        if out is not None or embed:
-            raise ValueError("--out and --embed write certificates on held-out inputs alone")
-        if not worst_case.show(worst_case.certified(call, region, radius, count), json):
+        if not worst_case.show(worst_case.certified(call, region, radius, count, symbols), json):
             raise typer.Exit(edge.UNMET)
         return
     certificate = certifying.certificate_of(call)

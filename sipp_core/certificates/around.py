@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sipp_core.certificates.attack import ascend
-from sipp_core.neurons import SYMBOLS, Box, Difference, Domain, embedded
+from sipp_core.certificates.two_networks import both_modules, generators, paired
+from sipp_core.neurons import Box, Difference, Domain
 from sipp_core.pruning import PruneResult
-from sipp_core.runtime.arguments import whole
+from sipp_core.runtime.arguments import at_least_0, refuse_nonfinite, whole
 from sipp_core.runtime.execution import Progress
 from sipp_core.runtime.numbers import Float
 
@@ -67,19 +68,6 @@ class LocalCertificates:
         )
 
 
-def both_modules(model: object, pruned: object) -> tuple[nn.Module, nn.Module]:
-    """The two networks, the pruned one also out of a result."""
-    if isinstance(pruned, PruneResult):
-        pruned = pruned.model
-    for name, module in (("model", model), ("pruned", pruned)):
-        if not isinstance(module, nn.Module):
-            raise TypeError(
-                f"{name} must be an nn.Module or a PruneResult; found {type(module).__name__}"
-            )
-    assert isinstance(model, nn.Module) and isinstance(pruned, nn.Module)
-    return model, pruned
-
-
 def certify_around(
     model: nn.Module,
     pruned: nn.Module | PruneResult,
@@ -88,7 +76,7 @@ def certify_around(
     *,
     within: Box | None = None,
     attack_steps: int = 20,
-    symbols: int = SYMBOLS,
+    symbols: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> LocalCertificates:
@@ -106,7 +94,8 @@ def certify_around(
         within: the inputs that there are, as [0, 1] for pixels; boxes are cut to it.
         attack_steps: of gradient ascent.
         symbols: generators of affine forms, at most, that bound layers of more than 2,048 values,
-            each about as dear as one input through both networks; 0 for intervals there.
+            each about as dear as one input through both networks; 8,192 unless given, 0 for
+            intervals there. Refused where no layer is so large.
         seed: of the attack's starts, >= 0.
         progress: callback (done, total, what).
 
@@ -114,8 +103,9 @@ def certify_around(
         One certificate an input, and what the attack found beside it.
 
     Raises:
-        TypeError: no modules, or inputs that are no tensor.
-        ValueError: a radius below 0, no inputs, networks that cannot be paired, or of one output.
+        TypeError: no modules, inputs that are no tensor, a region that is no Box.
+        ValueError: a radius below 0, no inputs, networks that cannot be paired, of weights that are
+            not finite, or of one output; an argument that has no effect.
 
     Claim: NC-7. Source: [OWN]; Zhang et al. 2018, arXiv 1811.00866.
 
@@ -127,14 +117,17 @@ def certify_around(
     dense, small = both_modules(model, pruned)
     if not isinstance(inputs, Tensor):
         raise TypeError(f"inputs must be a tensor (n, ...); found {type(inputs).__name__}")
-    if not (np.isfinite(radius) and radius >= 0):
-        raise ValueError(f"radius must be finite and at least 0; found {radius!r}")
+    radius = at_least_0("radius", radius)
+    for name, value in (("attack_steps", attack_steps), ("seed", seed)):
+        whole(name, value, 0)
     if len(inputs) == 0:
         raise ValueError("inputs must hold one input at least; found none")
-    whole("symbols", symbols, 0)
-    put_back = embedded(dense, small, inputs[:2].expand(2, *inputs.shape[1:]))
-    first = inputs[:1].detach().double().cpu()
-    wide = Difference(dense, put_back, Domain.box(first, first), refine=False).wide
+    refuse_nonfinite("inputs", inputs)
+    x = inputs.detach().double().cpu()
+    low, high = cut(x, radius, within)
+    put_back = paired(dense, small, x[:1], "inputs")
+    wide = Difference(dense, put_back, Domain.box(x[:1], x[:1]), refine=False).wide
+    symbols = generators(symbols, wide)
     # Affine forms are of one region at a time.
     size = 1 if wide and symbols else TOGETHER
     parts: list[tuple[np.ndarray, ...]] = []
@@ -142,19 +135,38 @@ def certify_around(
     for start in range(0, len(inputs), size):
         if progress is not None:
             progress(start, len(inputs), "regions")
-        x = inputs[start : start + size].detach().double().cpu()
-        low, high = x - radius, x + radius
-        if within is not None:
-            low, high = torch.maximum(low, within.low), torch.minimum(high, within.high)
-            if (low > high).any():
-                raise ValueError("an input lies outside within by more than the radius")
-        both = Difference(dense, put_back, Domain.box(low, high), symbols=symbols)
+        rows = slice(start, start + size)
+        both = Difference(dense, put_back, Domain.box(low[rows], high[rows]), symbols=symbols)
         parts.append(_around(both, attack_steps, seed))
         why = why or both.blame()
     bound, attack, proved, broken = (np.concatenate(p) for p in zip(*parts, strict=True))
     return LocalCertificates(
-        float(radius), bound, attack, proved, broken, ("NC-7",), "" if proved.any() else why
+        radius, bound, attack, proved, broken, ("NC-7",), "" if proved.any() else why
     )
+
+
+def cut(inputs: Tensor, radius: float, within: Box | None) -> tuple[Tensor, Tensor]:
+    """Ends of the boxes around inputs, as far as they lie within another box.
+
+    Shapes: inputs (n, ...) float64; returns the same twice.
+    """
+    low, high = inputs - radius, inputs + radius
+    if within is None:
+        return low, high
+    if not isinstance(within, Box):
+        raise TypeError(f"within must be a Box; found {type(within).__name__}")
+    if within.shape != tuple(inputs.shape[1:]):
+        raise ValueError(
+            f"within has inputs of shape {within.shape}, inputs of {tuple(inputs.shape[1:])}"
+        )
+    low, high = torch.maximum(low, within.low), torch.minimum(high, within.high)
+    outside = (low > high).flatten(1).any(1).nonzero().flatten().tolist()
+    if outside:
+        raise ValueError(
+            f"{len(outside)} of the inputs lie outside within by more than the radius {radius:g}, "
+            f"input {outside[0]} first"
+        )
+    return low, high
 
 
 def _around(both: Difference, steps: int, seed: int) -> tuple[np.ndarray, ...]:

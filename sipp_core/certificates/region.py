@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sipp_core.certificates.around import LocalCertificates, both_modules, certify_around
+from sipp_core.certificates.around import LocalCertificates, certify_around
 from sipp_core.certificates.attack import ascend
 from sipp_core.certificates.layer_region import LayerWorstCase, composed, worst_layers
-from sipp_core.neurons import SYMBOLS, Ball, Box, Difference, embedded
+from sipp_core.certificates.two_networks import both_modules, generators, paired
+from sipp_core.neurons import Ball, Box, Difference
 from sipp_core.pruning import PruneResult
 from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.execution import Progress
@@ -79,8 +80,8 @@ class RegionCertificate:
 @overload
 def certify_region(
     model: nn.Module, pruned: nn.Module | PruneResult, region: Box | Ball, *,
-    radius: None = None, outputs: Sequence[int] | None = None, steps: int = 100,
-    attack_steps: int = 100, symbols: int = SYMBOLS, seed: int = 0,
+    radius: None = None, outputs: Sequence[int] | None = None, steps: int | None = None,
+    attack_steps: int | None = None, symbols: int | None = None, seed: int = 0,
     progress: Progress | None = None,
 ) -> RegionCertificate: ...  # fmt: skip
 
@@ -88,8 +89,8 @@ def certify_region(
 @overload
 def certify_region(
     model: nn.Module, pruned: nn.Module | PruneResult, region: Tensor, *, radius: float,
-    attack_steps: int = 100, symbols: int = SYMBOLS, seed: int = 0,
-    progress: Progress | None = None,
+    within: Box | None = None, attack_steps: int | None = None, symbols: int | None = None,
+    seed: int = 0, progress: Progress | None = None,
 ) -> LocalCertificates: ...  # fmt: skip
 
 
@@ -99,10 +100,11 @@ def certify_region(
     region: Box | Ball | Tensor,
     *,
     radius: float | None = None,
+    within: Box | None = None,
     outputs: Sequence[int] | None = None,
-    steps: int = 100,
-    attack_steps: int = 100,
-    symbols: int = SYMBOLS,
+    steps: int | None = None,
+    attack_steps: int | None = None,
+    symbols: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> RegionCertificate | LocalCertificates:
@@ -121,11 +123,13 @@ def certify_region(
         pruned: the pruned one, or a result.
         region: a Box or Ball of inputs; or inputs (n, ...) to look around, with a radius.
         radius: largest change of a coordinate around each input: the same as `certify_around`.
+        within: with a radius, the inputs that there are (see `certify_around`).
         outputs: which pre-activations of each layer NC-6 looks at; None for all, which NC-7 needs.
-        steps: of the search for NC-6's parameters; 0 for the LP bound alone.
-        attack_steps: of gradient ascent.
+        steps: of the search for NC-6's parameters, 100 unless given; 0 for the LP bound alone.
+        attack_steps: of gradient ascent, 100 unless given; 20 around inputs.
         symbols: generators of affine forms, at most, that bound layers of more than 2,048 values,
-            each about as dear as one input through both networks; 0 for intervals there.
+            each about as dear as one input through both networks; 8,192 unless given, 0 for
+            intervals there. Refused where no layer is so large.
         seed: of the attack's starts, >= 0.
         progress: callback (done, total, what).
 
@@ -134,7 +138,8 @@ def certify_region(
 
     Raises:
         TypeError: no modules, or no region.
-        ValueError: networks that cannot be paired, an operation that no bound knows.
+        ValueError: networks that cannot be paired or whose weights are not finite, operations that
+            no bound knows, an argument out of range or without effect.
 
     Claim: NC-6, NC-7. Source: [OWN]; Zhang et al. 2018, arXiv 1811.00866.
 
@@ -147,21 +152,30 @@ def certify_region(
         True
     """
     if radius is not None and isinstance(region, Tensor):
-        if outputs is not None:
-            raise ValueError(f"outputs= is for a region; leave it out with radius={radius!r}")
+        for name, value in (("outputs", outputs), ("steps", steps)):
+            if value is not None:
+                raise ValueError(f"{name}= is for a region; leave it out with radius={radius!r}")
         return certify_around(
-            model, pruned, region, radius, attack_steps=attack_steps, symbols=symbols, seed=seed,
+            model, pruned, region, radius, within=within,
+            attack_steps=20 if attack_steps is None else attack_steps, symbols=symbols, seed=seed,
             progress=progress,
         )  # fmt: skip
-    dense, small = both_modules(model, pruned)
     if radius is not None or not isinstance(region, Box | Ball):
         raise TypeError(
             "region must be a Box or a Ball, or inputs (n, ...) with radius=...; found "
             f"{type(region).__name__} and radius={radius!r}"
         )
+    if within is not None:
+        raise ValueError("within= cuts the boxes of a radius; a region is cut by its own ends")
+    dense, small = both_modules(model, pruned)
+    steps = 100 if steps is None else whole("steps", steps, 0)
+    attack_steps = 100 if attack_steps is None else whole("attack_steps", attack_steps, 0)
+    whole("seed", seed, 0)
     domain = region.domain()
-    put_back = embedded(dense, small, domain.centre.expand(2, *region.shape).to(_dtype(dense)))
-    both = Difference(dense, put_back, domain, symbols=whole("symbols", symbols, 0))
+    put_back = paired(dense, small, domain.centre, "the region's inputs")
+    outputs = _outputs(outputs, dense)
+    wide = Difference(dense, put_back, domain, refine=False).wide
+    both = Difference(dense, put_back, domain, symbols=generators(symbols, wide))
     relaxed, spread = _ends(both)
     layers = worst_layers(both, dense, put_back, outputs, steps, attack_steps, seed, progress)
     over_layers = composed(both, dense, put_back, layers, outputs)
@@ -179,9 +193,16 @@ def certify_region(
     )  # fmt: skip
 
 
-def _dtype(model: nn.Module) -> torch.dtype:
-    parameter = next(model.parameters(), None)
-    return torch.float32 if parameter is None else parameter.dtype
+def _outputs(outputs: object, model: nn.Module) -> tuple[int, ...] | None:
+    """Which pre-activations are looked at, each of them there in some Linear layer."""
+    if outputs is None:
+        return None
+    if isinstance(outputs, str) or not isinstance(outputs, Sequence):
+        raise TypeError(f"outputs must be a list of places, as [0, 7]; found {outputs!r}")
+    if not outputs:
+        raise ValueError("outputs must name one pre-activation at least; found none")
+    widest = max((m.out_features for m in model.modules() if isinstance(m, nn.Linear)), default=1)
+    return tuple(dict.fromkeys(whole("outputs", k, 0, widest) for k in outputs))
 
 
 def _ends(both: Difference) -> tuple[Float, Float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sipp_core.neurons.pairing import embedded
 from sipp_core.neurons.regions import Ball, Box, Domain, Region, box_ends
-from sipp_core.neurons.relaxation import SYMBOLS, Difference
+from sipp_core.neurons.relaxation import REFINED, SYMBOLS, Difference
 
-__all__ = ["SYMBOLS", "Ball", "Box", "Difference", "Domain", "Region", "box_ends", "embedded"]
+__all__ = [
+    "REFINED", "SYMBOLS", "Ball", "Box", "Difference", "Domain", "Region", "box_ends", "embedded",
+]  # fmt: skip

@@ -1,13 +1,12 @@
 """The operations of a network as bounds know them: linear maps, activations, maxima.
 
-The network is traced once. Two networks of one architecture are walked together, node by node; an
-operation that is not known is refused by its name.
+An operation that is not known is refused by its name.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from sipp_core.filters.flow import function_name
-from sipp_core.filters.recording import trace
 from sipp_core.network.layers import SUPPORTED
 from sipp_core.network.structure import Norm
 
@@ -41,6 +39,9 @@ LINEAR_MODULES = (
 LINEAR_NAMES = {"avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d",
                 "adaptive_avg_pool2d", "mean", "getitem", "pad", "cat"}  # fmt: skip
 RESHAPES = {"flatten", "view", "reshape"}
+ARITHMETIC = {"add", "iadd", "sub", "isub", "mul", "imul", "truediv", "div", "neg"}
+# Parameters of activations that functions written in C take by position.
+BY_PLACE = {"softplus": ("beta", "threshold")}
 Apply = Callable[[list[Tensor]], Tensor]
 
 
@@ -107,44 +108,10 @@ class Step:
     layer: str = ""
 
 
-def steps_of(model: nn.Module, other: nn.Module | None, example: Tensor) -> list[Step]:
-    """The operations of one network, or of two of one architecture, in order.
-
-    Shapes: example (1, ...), any input.
-    """
-    graph = trace(model)
-    shapes = _Shapes(graph)
-    with torch.no_grad():
-        shapes.run(example)
-    if isinstance(shapes.result, Tensor) and not torch.isfinite(shapes.result).all():
-        raise ValueError("the model answers the middle of the region with a number not finite")
-    steps: list[Step] = []
-    for node in graph.graph.nodes:
-        step = _step(graph, other, node, shapes.values)
-        if step is not None:
-            steps.append(step)
-    return steps
-
-
-class _Shapes(fx.Interpreter):
-    """Remembers what each node gave on the example."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.values: dict[str, Any] = {}
-        self.result: Any = None
-
-    def run_node(self, n: fx.Node) -> Any:
-        out = super().run_node(n)
-        self.values[n.name] = out
-        if n.op == "output":
-            self.result = out
-        return out
-
-
-def _step(
+def step_of(
     graph: fx.GraphModule, other: nn.Module | None, node: fx.Node, values: dict[str, Any]
 ) -> Step | None:
+    """One node of a graph as a step; None for what is no tensor."""
     name = node.name
     if node.op == "placeholder":
         return Step(name, "input", ())
@@ -199,15 +166,15 @@ def _of_module(
 
 
 def _usual(name: str, given: dict[str, Any]) -> None:
-    strange = [f"{k}={v!r}" for k, v in given.items() if k in USUAL and v != USUAL[k]]
+    strange = {k: v for k, v in given.items() if v != USUAL[k]}
     if strange:
-        raise ValueError(f"activation {name} has {', '.join(strange)}, which no bound here knows")
+        raise ValueError(f"activation {name} has {_listed(strange)}, which no bound here knows")
 
 
 def _of_function(node: fx.Node, parents: tuple[str, ...], values: dict[str, Any]) -> Step:
     op, name = function_name(node.target), node.name
     if op in ACTIVATION_MODULES.values():
-        _usual(repr(name), {k: v for k, v in node.kwargs.items() if k in USUAL})
+        _usual(repr(name), _settings(node, op))
         return Step(name, "activation", parents, act=op)
     if op in ("max_pool1d", "max_pool2d", "max_pool3d"):
         keys = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
@@ -218,25 +185,60 @@ def _of_function(node: fx.Node, parents: tuple[str, ...], values: dict[str, Any]
     if op in RESHAPES:
         shape = values[name].shape[1:]
         return _unweighted(name, parents, lambda xs: xs[0].reshape(len(xs[0]), *shape), 1)
+    if op == "dropout" and node.kwargs.get("training", (*node.args, True, True)[2]) is not False:
+        raise ValueError(
+            f"operation {name!r} drops out in eval mode too: no bound can know it; give it "
+            "training=self.training"
+        )
     if op in NOTHING_NAMES:
         return _unweighted(name, parents, lambda xs: xs[0], 1)
-    if op in ("add", "iadd", "sub", "isub") and len(node.args) == 2:
-        sign = -1.0 if "sub" in op else 1.0
-        a, b = node.args
-        if isinstance(a, fx.Node) and isinstance(b, fx.Node) and len(parents) == 2:
-            return _unweighted(name, parents, lambda xs: xs[0] + sign * xs[1], 2, sum)
-        if isinstance(a, fx.Node) and a is b:
-            return _unweighted(name, parents, lambda xs: (1 + sign) * xs[0], 2)
-        if isinstance(a, fx.Node) and isinstance(b, int | float):
-            return _unweighted(
-                name, parents, lambda xs: xs[0] + sign * b, 2, lambda xs: xs[0] + abs(b)
-            )
-    if op in ("mul", "imul", "truediv", "div") and isinstance(node.args[1], int | float):
-        by = float(node.args[1]) if "mul" in op else 1 / float(node.args[1])
-        return _unweighted(name, parents, lambda xs: xs[0] * by, 2, lambda xs: xs[0] * abs(by))
+    if op in ARITHMETIC and node.kwargs:
+        raise ValueError(f"operation {name!r} has {_listed(node.kwargs)}: no bound here knows it")
+    if op in ARITHMETIC and (step := _arithmetic(op, name, node.args, parents)) is not None:
+        return step
     if op in LINEAR_NAMES and len(parents) >= 1:
         return _unweighted(name, parents, _again(node, values), 4096)
     raise ValueError(f"operation {name!r} ({op or node.target}) is none that a bound here knows")
+
+
+def _arithmetic(op: str, name: str, args: tuple[Any, ...], parents: tuple[str, ...]) -> Step | None:
+    """A sum or difference, or what a number is added to or multiplies; None where it is no such."""
+    args = (*args, -1.0) if op == "neg" else args
+    if len(args) != 2:
+        return None
+    a, b = args
+    turned = isinstance(b, fx.Node) and not isinstance(a, fx.Node)
+    if turned:
+        a, b = b, a
+    if not isinstance(a, fx.Node) or (turned and "div" in op):
+        return None
+    number = isinstance(b, int | float)
+    if op in ("neg", "mul", "imul", "truediv", "div"):
+        if not number:
+            return None
+        by = 1 / float(b) if "div" in op else float(b)
+        return _unweighted(name, parents, lambda xs: xs[0] * by, 2, lambda xs: xs[0] * abs(by))
+    sign = -1.0 if "sub" in op else 1.0
+    if number:
+        first, then = (sign, b) if turned else (1.0, sign * b)
+        return _unweighted(
+            name, parents, lambda xs: first * xs[0] + then, 2, lambda xs: xs[0] + abs(then)
+        )
+    if a is b:
+        return _unweighted(name, parents, lambda xs: (1 + sign) * xs[0], 2)
+    if len(parents) != 2:  # one is a number that the graph computes
+        return None
+    return _unweighted(name, parents, lambda xs: xs[0] + sign * xs[1], 2, sum)
+
+
+def _settings(node: fx.Node, op: str) -> dict[str, Any]:
+    """Parameters of an activation that is called as a function."""
+    given = dict(zip(BY_PLACE.get(op, ()), node.args[1:], strict=False))
+    return given | {k: v for k, v in node.kwargs.items() if k in USUAL}
+
+
+def _listed(given: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k}={v!r}" for k, v in given.items())
 
 
 def _again(node: fx.Node, values: dict[str, Any]) -> Apply:

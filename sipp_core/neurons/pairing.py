@@ -7,16 +7,24 @@ true, only for being near: rows that are alike are paired.
 from __future__ import annotations
 
 import copy
+import re
+from itertools import zip_longest
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from sipp_core.filters.flow import function_name
 from sipp_core.filters.graph import ChannelGroup, channel_graph
+from sipp_core.filters.recording import trace
 from sipp_core.network.layers import SUPPORTED, weight_of
 from sipp_core.network.structure import Norm, channel_shape
+from sipp_core.neurons.maps import NOTHING, RESHAPES
 
+# What fixes a layer besides its weights and their shapes.
+CONFIGURED = ("stride", "padding", "dilation", "padding_mode", "output_padding", "eps", "affine",
+              "track_running_stats")  # fmt: skip
 # What two ways to add up the same numbers may differ by, relative to the largest output.
 CLOSE = 1e-6
 
@@ -33,7 +41,7 @@ def embedded(model: nn.Module, pruned: nn.Module, example: Tensor) -> nn.Module:
         A copy of the model with the pruned network's weights.
 
     Raises:
-        ValueError: other layers, or channels that cannot be told.
+        ValueError: other layers or operations, wider layers, or channels that cannot be told.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
@@ -41,22 +49,28 @@ def embedded(model: nn.Module, pruned: nn.Module, example: Tensor) -> nn.Module:
         torch.Size([3, 2])
     """
     ours, theirs = dict(model.named_modules()), dict(pruned.named_modules())
-    strange = [
-        repr(name)
-        for name, module in ours.items()
-        if isinstance(module, (*SUPPORTED, Norm)) and type(theirs.get(name)) is not type(module)
+    _same_walk(model, pruned)
+    layers = [
+        n
+        for n, m in ours.items()
+        if isinstance(m, (*SUPPORTED, Norm)) and type(theirs.get(n)) is type(m)
     ]
-    if strange:
-        raise ValueError(
-            f"the pruned network has other layers at {', '.join(strange)}: pair networks of one "
-            "architecture, some layers of which may be narrower"
-        )
-    layers = [n for n, m in ours.items() if isinstance(m, (*SUPPORTED, Norm))]
     shrunk = [n for n in layers if channel_shape(ours[n]) != channel_shape(theirs[n])]
+    wider = [
+        f"{n!r} {channel_shape(theirs[n])}, not {channel_shape(ours[n])}"
+        for n in shrunk
+        if any(a > b for a, b in zip(channel_shape(theirs[n]), channel_shape(ours[n]), strict=True))
+    ]
+    if wider:
+        raise ValueError(
+            f"the pruned network is wider than the original at {', '.join(wider)} (out, in): give "
+            "the original first"
+        )
     new = copy.deepcopy(model)
     state = pruned.state_dict()
     if not shrunk:
-        new.load_state_dict({k: v.clone() for k, v in state.items()})
+        new.load_state_dict({k: v.clone() for k, v in state.items()}, strict=False)
+        _compare(new, pruned, example)
         return new
     rows, columns = _places(model, pruned, example, shrunk)
     with torch.no_grad():
@@ -64,6 +78,47 @@ def embedded(model: nn.Module, pruned: nn.Module, example: Tensor) -> nn.Module:
             _fill(new.get_submodule(name), theirs[name], rows.get(name), columns.get(name))
     _compare(new, pruned, example)
     return new
+
+
+def _same_walk(model: nn.Module, pruned: nn.Module) -> None:
+    """Refuse two networks whose operations differ in more than numbers of channels."""
+    ours, theirs = _operations(model), _operations(pruned)
+    strange = [
+        f"{b[0] if b else 'nothing'} in place of {a[0] if a else 'nothing'}"
+        for a, b in zip_longest(ours, theirs)
+        if a != b
+    ]
+    if strange:
+        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+        raise ValueError(
+            f"the pruned network computes {', '.join(strange[:3])}{more}: pair networks of one "
+            "architecture, some layers of which may be narrower"
+        )
+
+
+def _operations(model: nn.Module) -> list[tuple[str, object]]:
+    """What a network computes, one after the other: a name for readers, and all that fixes it."""
+    graph = trace(model)
+    operations: list[tuple[str, object]] = []
+    for node in graph.graph.nodes:
+        parents = [parent.name for parent in node.all_input_nodes]
+        if node.op == "call_module":
+            module = graph.get_submodule(str(node.target))
+            kind = type(module).__name__
+            given = repr({k: getattr(module, k, None) for k in CONFIGURED})
+            if not isinstance(module, (*SUPPORTED, Norm)):
+                # Dropout does nothing in eval mode, and where a result is written fixes no value.
+                given = "" if isinstance(module, NOTHING) else module.extra_repr()
+                given = re.sub(r"(, )?inplace(=\w+)?", "", given)
+            operations.append((f"a {kind} at {node.target!r}", (kind, parents, given)))
+            continue
+        name = function_name(node.target) or str(node.target)
+        # Numbers in shapes and slices may be numbers of channels.
+        loose = name in (*RESHAPES, "getitem")
+        kwargs = {k: v for k, v in node.kwargs.items() if k != "inplace"}
+        given = {} if loose else {"args": node.args, "kwargs": kwargs}
+        operations.append((f"{name} ({node.name!r})", (node.op, name, parents, repr(given))))
+    return operations
 
 
 def _places(
@@ -144,5 +199,7 @@ def _compare(new: nn.Module, pruned: nn.Module, example: Tensor) -> None:
     first, second = (copy.deepcopy(m).double().cpu().eval() for m in (new, pruned))
     with torch.no_grad():
         a, b = first(example.double().cpu()), second(example.double().cpu())
-    if not torch.allclose(a, b, rtol=0, atol=CLOSE * float(b.abs().max() + 1e-30)):
+    if a.shape != b.shape or not torch.allclose(
+        a, b, rtol=0, atol=CLOSE * float(b.abs().max() + 1e-30)
+    ):
         raise ValueError("the pruned network's removed neurons could not be told: it computes else")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sipp_core.runtime.arguments import refuse_nonfinite
+from sipp_core.runtime.arguments import at_least_0, refuse_nonfinite
 from sipp_core.runtime.inputs import Inputs, batches
 from sipp_core.runtime.numbers import generator
 
@@ -16,9 +16,19 @@ Numbers = Tensor | np.ndarray | float
 
 
 def _tensor(name: str, value: Numbers) -> Tensor:
-    tensor = torch.as_tensor(value).detach().double().cpu()
-    refuse_nonfinite(name, tensor)
-    return tensor
+    """Real, finite float64 numbers on the CPU."""
+    try:
+        tensor = torch.as_tensor(value).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} must be a tensor or an array of numbers; found {value!r}"
+        ) from error
+    if tensor.is_complex():
+        raise TypeError(f"{name} must hold real numbers; found {tensor.dtype}")
+    if tensor.ndim and not tensor.numel():
+        raise ValueError(f"{name} must hold one coordinate at least; found {tuple(tensor.shape)}")
+    refuse_nonfinite(name, tensor.double())
+    return tensor.double()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +53,13 @@ class Box:
     from_inputs: bool = False
 
     def __init__(self, low: Numbers, high: Numbers, from_inputs: bool = False) -> None:
-        below, above = torch.broadcast_tensors(_tensor("low", low), _tensor("high", high))
+        below, above = _tensor("low", low), _tensor("high", high)
+        if below.ndim and above.ndim and below.shape != above.shape:
+            raise ValueError(
+                f"low and high must have one shape, that of an input; found {tuple(below.shape)} "
+                f"and {tuple(above.shape)}"
+            )
+        below, above = torch.broadcast_tensors(below, above)
         if below.ndim == 0:
             raise ValueError(
                 "low and high must have the shape of one input, as torch.zeros(784); found numbers"
@@ -61,12 +77,12 @@ class Box:
     @classmethod
     def from_data(cls, inputs: Inputs, margin: float = 0.0) -> Box:
         """The least box around data, wider by a margin on every side."""
-        if not margin >= 0:
-            raise ValueError(f"margin must be at least 0; found {margin!r}")
+        margin = at_least_0("margin", margin)
         ends = []
         for batch in batches(inputs, None, "inputs"):
             if not isinstance(batch, Tensor):
                 raise TypeError("a box is of one tensor of inputs; found a Batch of several")
+            refuse_nonfinite("an input", batch)
             ends.append((batch.detach().double().cpu().amin(0), batch.double().cpu().amax(0)))
         low = torch.stack([e[0] for e in ends]).amin(0)
         high = torch.stack([e[1] for e in ends]).amax(0)
@@ -119,10 +135,8 @@ class Ball:
         middle = _tensor("centre", centre)
         if middle.ndim == 0:
             raise ValueError("centre must have the shape of one input; found a number")
-        if not (np.isfinite(radius) and radius >= 0):
-            raise ValueError(f"radius must be finite and at least 0; found {radius!r}")
         object.__setattr__(self, "centre", middle)
-        object.__setattr__(self, "radius", float(radius))
+        object.__setattr__(self, "radius", at_least_0("radius", radius))
         object.__setattr__(self, "from_inputs", False)
 
     @property

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sipp_core.neurons.forms import Forms, met
 from sipp_core.neurons.lines import Lines, lines_of, through_activation
-from sipp_core.neurons.maps import Step, steps_of
+from sipp_core.neurons.maps import Step
 from sipp_core.neurons.regions import Domain
 from sipp_core.neurons.spans import (
     TINY,
@@ -31,6 +31,7 @@ from sipp_core.neurons.spans import (
     through_linear,
     through_maximum,
 )
+from sipp_core.neurons.walk import steps_of
 
 # Elements of one (regions, specifications, values) tensor: 2**23 float64 are 64 MiB.
 MOST = 2**23

@@ -39,13 +39,26 @@ def whole(name: str, value: object, low: int, below: int | None = None) -> int:
     return number
 
 
+def _number(name: str, value: object) -> float:
+    shape = getattr(value, "shape", ())  # of an array that is one number
+    if isinstance(value, bool) or any(n != 1 for n in shape) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} must be a number; found {value!r}")
+    return float(value)  # pyright: ignore[reportArgumentType]
+
+
 def positive(name: str, value: float) -> float:
     """Return value as a float; refuse NaN, infinities and anything that is not above 0."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise TypeError(f"{name} must be a number; found {value!r}")
-    number = float(value)
+    number = _number(name, value)
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"{name} must be finite and above 0; found {number}")
+    return number
+
+
+def at_least_0(name: str, value: float) -> float:
+    """Return value as a float; refuse NaN, infinities and anything below 0."""
+    number = _number(name, value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be finite and at least 0; found {number:g}")
     return number
 
 

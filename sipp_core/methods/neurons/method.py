@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from sipp_core.neurons.tables import NeuronTable
 from sipp_core.pruning.method import Method, Needs, Promise, Pruned
 from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.table import make_tables
+from sipp_core.runtime.arguments import at_least_0
 from sipp_core.sensitivity.calibrate import Calibration
 
 FROM_DATA = "data"
@@ -69,11 +69,11 @@ class Neurons(Method):
             box_ends(self.region)
         if not isinstance(self.region, str | Box | Ball):
             raise TypeError(f"region must be a Box or a Ball; found {type(self.region).__name__}")
-        if not (math.isfinite(self.margin) and self.margin >= 0):
-            raise ValueError(f"margin must be at least 0; found {self.margin!r}")
+        at_least_0("margin", self.margin)
         if self.margin and self.region != FROM_DATA:
             raise ValueError("margin is for the box around data; widen the region itself")
-        if not (0 <= self.neurons < 1 or self.neurons == int(self.neurons)):
+        neurons = at_least_0("neurons", self.neurons)
+        if neurons >= 1 and neurons != int(neurons):
             raise ValueError(
                 f"neurons must be a whole number or a fraction below 1; found {self.neurons!r}"
             )
@@ -108,6 +108,11 @@ class Neurons(Method):
         region = self._over(inputs)
         model, prunable = request.model, [layer.layer for layer in calibration.layers]
         tables, kept_whole = tables_of(model, inputs, region, prunable)
+        widest = max(table.group.units for table in tables)
+        if self.neurons > widest:
+            raise ValueError(
+                f"neurons={self.neurons:g} removes none: the widest layer has {widest}"
+            )
         pairs = self._choose(request, tables, inputs, prunable, kept_whole)
         ends = ends_of(model, pairs)
         new = smaller(model, pairs, ends, corrections(pairs, self.corrected))

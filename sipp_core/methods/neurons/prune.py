@@ -7,12 +7,14 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from sipp_core.methods.neurons.method import Neurons
+from sipp_core.network.layers import SUPPORTED
 from sipp_core.network.selection import LayerChoice
 from sipp_core.neurons.reading import INPUTS
 from sipp_core.neurons.regions import Ball, Box, Region
 from sipp_core.pruning.method import registered
 from sipp_core.pruning.prune import prune
 from sipp_core.pruning.result import PruneResult
+from sipp_core.runtime.arguments import positive, refuse_no_module, whole
 from sipp_core.runtime.execution import Progress
 
 
@@ -49,7 +51,8 @@ def prune_neurons(
         keep: fraction of the prunable weights to keep, in (0, 1].
         neurons: how many neurons of each layer, or a fraction below 1; draws then stay unbiased.
         eps: error in units of t, in (0, 1): the fewest neurons that promise it.
-        delta: failure probability of a layer at one input, in (0, 1); 0.05 unless given.
+        delta: failure probability of a layer at one input, in (0, 1); 0.05 unless given. Methods
+            that draw nothing ("norm", "omp") take none.
         data: inputs (n, ...) that "omp" fits; without them random inputs of the region,
             2,048 or 64 images.
         seed: seed of every draw, >= 0.
@@ -61,7 +64,7 @@ def prune_neurons(
         was promised of each group.
 
     Raises:
-        TypeError: wrong types of model, region or numbers.
+        TypeError: wrong types of model, region, data or numbers.
         ValueError: anything out of range, an operation that no bound knows, no neuron that could
             go, a budget that cannot be met; nothing has been changed.
 
@@ -74,6 +77,11 @@ def prune_neurons(
         >>> result.model[0].weight.shape
         torch.Size([4, 4])
     """
+    refuse_no_module(model)
+    if isinstance(model, SUPPORTED):
+        raise ValueError(
+            f"the model is one {type(model).__name__} layer: there is no hidden neuron to remove"
+        )
     if not isinstance(region, Box | Ball):
         raise TypeError(f"region must be a Box or a Ball; found {type(region).__name__}")
     known = {n.removeprefix("neurons-"): m for n, m in registered().items()
@@ -89,10 +97,21 @@ def prune_neurons(
             f"give one of keep, neurons and eps; found {keep!r}, {neurons!r} and {eps!r}"
         )
     if neurons is not None:
-        if neurons <= 0:
-            raise ValueError(f"neurons must be above 0; found {neurons!r}")
+        positive("neurons", neurons)
         keep = 1.0
     chosen = replace(known[name], region=region, neurons=neurons or 0.0)
+    if delta is not None and chosen.certain:
+        raise ValueError(
+            f"delta={delta!r} has no effect: method {method!r} draws nothing, and what it promises "
+            "is certain"
+        )
+    whole("seed", seed, 0)
+    if data is not None and not isinstance(data, Tensor):
+        raise TypeError(f"data must be a tensor (n, ...); found {type(data).__name__}")
+    if data is not None and tuple(data.shape[1:]) != region.shape:
+        raise ValueError(
+            f"data has inputs of shape {tuple(data.shape[1:])}, the region of {region.shape}"
+        )
     if eps is not None and delta is None and not chosen.certain:
         delta = 0.05
     parameters = next(model.parameters(), None)

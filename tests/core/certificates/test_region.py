@@ -51,6 +51,12 @@ class Residual(nn.Module):
         return self.last(torch.relu(self.second(torch.tanh(self.first(x))) + x))
 
 
+def spoiled(net: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        next(net.parameters())[0, 1] = np.nan
+    return net
+
+
 NETS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "convolution": (convolutional(nn.ReLU()), (2, 8, 8)),
     "smooth": (convolutional(nn.Sigmoid()), (2, 8, 8)),
@@ -187,6 +193,39 @@ def test_local_certificates_are_sound_against_the_attack() -> None:
     assert same.bound.max() < 1e-9 and not same.broken.any()
 
 
+def test_another_activation_or_setting_is_another_network() -> None:
+    """Weights alike in number and shape: what the layers do with them is looked at too."""
+
+    def net(*, act: nn.Module, stride: int = 1, eps: float = 1e-5) -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(1, 2, 3, stride=stride, padding=1), nn.BatchNorm2d(2, eps=eps), act,
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2),
+        ).eval()  # fmt: skip
+
+    first, x = net(act=nn.ReLU()), torch.rand(1, 1, 6, 6)
+    for second, words in (
+        (net(act=nn.Tanh()), "a Tanh at '2' in place of a ReLU at '2'"),
+        (net(act=nn.ReLU(), stride=2), "a Conv2d at '0' in place of a Conv2d at '0'"),
+        (net(act=nn.ReLU(), eps=0.1), "a BatchNorm2d at '1' in place of"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            certify_around(first, second, x, 0.01)
+    same = certify_around(first, net(act=nn.ReLU(inplace=True)), x, 0.01)
+    assert same.bound.max() < 1e-9
+
+
+def test_one_layer_alone_is_a_network() -> None:
+    torch.manual_seed(0)
+    dense = nn.Linear(3, 2)
+    sparse = copy.deepcopy(dense)
+    with torch.no_grad():
+        sparse.weight[1, 2] = 0
+    found = certify_region(dense, sparse, Box(torch.zeros(3), torch.ones(3)))
+    assert found.bound[1] == pytest.approx(abs(dense.weight[1, 2].item()), rel=1e-6)
+    assert found.bound[0] < 1e-9
+
+
 def test_removed_neurons_are_put_back() -> None:
     model = models.build("lenet-5").eval()
     box = Box(torch.zeros(1, 28, 28), torch.ones(1, 28, 28))
@@ -208,11 +247,33 @@ def test_removed_neurons_are_put_back() -> None:
         ({"region": torch.ones(3, 7), "radius": 0.1, "outputs": [0]}, "outputs= is for a region"),
         ({"region": torch.ones(0, 7), "radius": 0.1}, "one input at least"),
         ({"pruned": "net"}, "pruned must be an nn.Module"),
-        ({"pruned": nn.Sequential(nn.Conv1d(1, 1, 1))}, "other layers at '0'"),
+        ({"pruned": nn.Sequential(nn.Conv1d(1, 1, 1))}, "a Conv1d at '0' in place of a Linear"),
+        ({"model": nn.Sequential(*list(relu_network().children())[:4], nn.Linear(6, 2))}, "wider"),
+        ({"pruned": spoiled(relu_network())}, r"'\w+.weight' is not finite: nan at index \(0, 1\)"),
+        ({"region": Box(torch.zeros(6), torch.ones(6))}, "cannot run on the region's inputs"),
+        ({"within": BOX}, "within= cuts the boxes of a radius"),
+        ({"steps": -1}, "steps must be at least 0; found -1"),
+        ({"attack_steps": "3"}, "attack_steps must be an integer"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"symbols": -1}, "symbols must be at least 0"),
+        ({"symbols": 9}, "symbols=9 has no effect"),
+        ({"outputs": [99]}, "outputs must be in"),
+        ({"outputs": [-1]}, "outputs must be in"),
+        ({"outputs": []}, "one pre-activation at least"),
+        ({"outputs": 3}, "list of places"),
+        ({"region": torch.ones(3, 7), "radius": 0.1, "steps": 3}, "steps= is for a region"),
+        ({"region": torch.ones(3, 7), "radius": "a"}, "radius must be a number; found 'a'"),
+        ({"region": torch.ones(3, 6), "radius": 0.1}, "cannot run on inputs of shape"),
+        ({"region": torch.full((3, 7), np.nan), "radius": 0.1}, "inputs is not finite"),
+        ({"region": torch.ones(3, 7), "radius": 0.1, "within": Ball(torch.ones(7), 1.0)},
+         "within must be a Box; found Ball"),
+        ({"region": torch.ones(3, 7), "radius": 0.1, "within": Box(torch.ones(6), torch.ones(6))},
+         r"within has inputs of shape \(6,\)"),
+        ({"region": torch.full((3, 7), 4.0), "radius": 0.1, "within": BOX}, "3 of the inputs lie"),
     ],
-)
+)  # fmt: skip
 def test_refusals(change: dict[str, object], words: str) -> None:
     model = relu_network()
-    call: dict[str, object] = {"pruned": model, "region": BOX} | change
+    call: dict[str, object] = {"model": model, "pruned": model, "region": BOX} | change
     with pytest.raises((TypeError, ValueError), match=words):
-        certify_region(model, **call)  # type: ignore[call-overload]
+        certify_region(**call)  # type: ignore[call-overload]
