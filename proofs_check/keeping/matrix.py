@@ -29,11 +29,13 @@ from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Body, Setting, oracle
 from sipp_core import PruneResult, calibrate
 from sipp_core.methods import registered
+from sipp_core.nettrim import solution
 from sipp_core.pruning import Method, draw, make_request, make_table, promise, prune
 from sipp_core.runtime import generator, one_thread
 from sipp_theory import BOUNDS
 
 COPIES, FAN_IN, ROWS, STREAM = 4, 12, 6, 57
+NEURONS = 2  # weights of both signs, and of one, where a promise has least to spare
 DELTA, KEEP, EPS = 0.1, 0.5, 0.7
 # Draws of a plan; each is a trial for every copy of the neuron.
 DRAWS, RERUNS = 60, 12
@@ -115,24 +117,25 @@ def rows_of(kind: str, dice: torch.Generator) -> Tensor:
 
 
 def instance(one: Combination, place: int) -> tuple[nn.Module, Tensor, Tensor]:
-    """A layer whose neurons are all alike, inputs to it, and the rows that they make, as groups."""
+    """A layer of COPIES of each of two neurons, inputs to it, and the rows that they make."""
     dice = torch.Generator().manual_seed(place)
     rows = rows_of(one.activations, dice).to(one.dtype)
-    neuron = torch.randn(FAN_IN, generator=dice)
-    groups, inputs = 1, rows
+    mixed = torch.randn(FAN_IN, generator=dice)
+    neurons = torch.stack([mixed, mixed.abs()]).repeat(COPIES, 1)
+    groups, inputs, out = 1, rows, len(neurons)
     if one.layer == "dense":
-        layer: nn.Module = nn.Linear(FAN_IN, COPIES, bias=False)
+        layer: nn.Module = nn.Linear(FAN_IN, out, bias=False)
     elif one.layer == "patches":
-        layer = nn.Conv1d(2, COPIES, FAN_IN // 2, stride=FAN_IN // 2, bias=False)
+        layer = nn.Conv1d(2, out, FAN_IN // 2, stride=FAN_IN // 2, bias=False)
         # Two patches an input: (inputs, positions, channels, width) to (inputs, channels, width).
         parts = rows.reshape(ROWS // 2, 2, 2, FAN_IN // 2)
         inputs = parts.transpose(1, 2).reshape(ROWS // 2, 2, FAN_IN)
     else:
         groups = 2
-        layer = nn.Conv1d(FAN_IN * 2, COPIES * 2, 1, groups=2, bias=False)
+        layer = nn.Conv1d(FAN_IN * 2, out * 2, 1, groups=2, bias=False)
         inputs = rows.repeat(1, 2)[:, :, None]
     weight = layer.get_parameter("weight")
-    weight.data = neuron.repeat(COPIES * groups, 1).reshape(weight.shape)
+    weight.data = neurons.repeat(groups, 1).reshape(weight.shape)
     return layer.to(one.dtype), inputs, rows
 
 
@@ -205,6 +208,8 @@ def _speaks_of(method: Method, layer: str) -> bool:
     one = Combination(method, None, target, (), torch.float64, "non-negative", layer)
     try:
         pruned(one, 0, 0)
+    except solution.Unsolved:
+        return True
     except (ValueError, TypeError):
         return False
     return True
@@ -228,9 +233,11 @@ def look(one: Combination, place: int, seed: int) -> Look:
         used = float(spent(old, new, points, report.eps_neuron, one.dtype).max())
         return Look(kind, used=used, broken=f"eps is passed by {used - 1:.2g}" if used > 1 else "")
     failed = np.stack(list(_failures(one, result, layer, given, points, seed)))
-    trials, worst = failed[..., 0].size, int(failed.sum(axis=(0, 1)).max())
+    # Draws, copies, neurons, rows: copies of a neuron are trials of one promise.
+    failed = failed.reshape(len(failed), -1, NEURONS, len(points))
+    trials, worst = failed[..., 0, 0].size, int(failed.sum(axis=(0, 1)).max())
     # One matrix has some 10^4 combinations; a promise that is broken is so by far.
-    chance = float(stats.binom.sf(worst - 1, trials, DELTA)) * len(points)
+    chance = float(stats.binom.sf(worst - 1, trials, DELTA)) * NEURONS * len(points)
     said = f"{worst} of {trials} draws pass eps at one row, promised at most {DELTA:g}"
     return Look(kind, worst / trials, trials=trials, broken=said if chance <= LEVEL / 2e4 else "")
 
@@ -329,6 +336,21 @@ def _part(part: int) -> Body:
 
 
 COMBINATIONS = tuple(map(_part, range(PARTS)))
+
+
+@oracle("SP-9", "SP-6", "SP-8", "SP-11")
+def least_to_spare(setting: Setting) -> Result:
+    """No promise is broken where it has least to spare: exact tails, one sign, coarse weights."""
+    every = accepted()
+    looks: list[Look] = []
+    for place, one in enumerate(every):
+        by_rows = one.bound in BOUNDS and BOUNDS[one.bound].knows in ("shares", "neuron")
+        rest = (one.target[0], one.modifier, one.dtype, one.activations, one.layer)
+        if by_rows and rest == ("keep", (), torch.bfloat16, "dead", "dense"):
+            looks.append(look(one, place, setting.seed))
+            if looks[-1].broken:
+                raise Refuted(f"{one}: {looks[-1].broken}")
+    return _summary(looks, len(every))
 
 
 def whole(path: Path, part: int, parts: int) -> None:

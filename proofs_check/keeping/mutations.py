@@ -244,4 +244,9 @@ MUTATIONS = (
              _first_sign_whole, matrix.COMBINATIONS),
     Mutation("SP-12", "measured_half", "Half of the measured error is reported.",
              sipp_theory.measured_error, scaled(0.5), matrix.COMBINATIONS),
+    Mutation("SP-8", "inclusion_promised_half", "Coins are promised half of their error.",
+             promise.inclusion_errors, scaled(0.5), (matrix.least_to_spare,)),
+    Mutation("SP-6", "rounded_after_the_promise",
+             "What is promised is of weights before bfloat16 rounds them.",
+             promise.rounding_errors, scaled(0.0), (matrix.least_to_spare,)),
 )  # fmt: skip
