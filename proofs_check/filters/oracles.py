@@ -7,10 +7,10 @@ import itertools
 import mpmath as mp
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 import sipp_theory
 from proofs_check.draws.oracles import right_size
+from proofs_check.instances.networks import TwoGroups
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
@@ -76,20 +76,6 @@ def printed_pays_for_its_events(setting: Setting) -> Result:
     return Result(cases=cases)
 
 
-class _Joined(nn.Module):
-    """A layer that two groups of channels feed, side by side."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left, self.right = nn.Linear(3, 300), nn.Linear(3, 200)
-        self.last = nn.Linear(500, 1)
-        for parameter in self.parameters():
-            nn.init.ones_(parameter)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.cat([self.left(x).relu(), self.right(x).relu()], dim=1))
-
-
 @oracle("PF-2")
 def groups_of_one_layer_add_up(setting: Setting) -> Result:
     """The failures of all groups that feed a layer, by Bernstein, add up to its delta at most."""
@@ -97,7 +83,7 @@ def groups_of_one_layer_add_up(setting: Setting) -> Result:
     delta, cases = 0.1, 0
     for eps in (0.5, 0.9):
         result = prune_filters(
-            _Joined().double(), rows, method="filters-rand", eps=eps, delta=delta, seed=0
+            TwoGroups().double(), rows, method="filters-rand", eps=eps, delta=delta, seed=0
         )
         assert result.channels is not None
         failing = mp.mpf(0)

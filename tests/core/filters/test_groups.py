@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import sipp_theory
+from proofs_check.instances.networks import TwoGroups
 from sipp_core import prune_filters
 from sipp_core.filters.graph import ChannelGroup, channel_graph
 from sipp_core.filters.groups import GroupTable, draw_sequence, drawn
@@ -49,23 +50,9 @@ def test_rounding_is_part_of_what_a_group_is_promised(bound: str) -> None:
     assert held.draw_size(unit) == math.inf
 
 
-class Joined(nn.Module):
-    """A layer that two groups of channels feed, side by side."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left, self.right = nn.Linear(3, 300), nn.Linear(3, 200)
-        self.last = nn.Linear(500, 1)
-        for parameter in self.parameters():
-            nn.init.ones_(parameter)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.cat([self.left(x).relu(), self.right(x).relu()], dim=1))
-
-
 def test_a_layer_that_two_groups_feed_shares_delta_between_them() -> None:
     x = torch.rand(12, 3).double()
-    result = prune_filters(Joined().double(), x, method="filters-rand", eps=0.9, delta=0.1)
+    result = prune_filters(TwoGroups().double(), x, method="filters-rand", eps=0.9, delta=0.1)
     assert result.channels is not None and "a group at a time" not in result.holds_for
     first, second = result.channels.groups
     assert first.draws > 0 and second.draws > 0
