@@ -53,7 +53,8 @@ class Group:
         violations: held-out inputs of the group whose score exceeds eps.
         disagreement: bound on the share of the group's fresh inputs whose class changes, or None.
         accuracy: accuracy on the group, or None without labels.
-        too_small: whether the group has too few inputs for any statement on (eps, delta).
+        too_small: whether the group has too few inputs for any statement on (eps, delta); never
+            where eps is given, as any number of inputs then bounds delta.
         needed_n: least number of inputs of the group at which there is one.
 
     Claim: CT-7. Source: Bonferroni 1936.
@@ -166,7 +167,8 @@ class Certificate:
     def worst_group(self) -> Group | None:
         """Group with the largest certified drop in accuracy, without labels the largest delta, eps.
 
-        Groups that are too small have no say; None if there is no other.
+        Of groups that are too small no eps is known, so they are not compared but listed in
+        `small_groups`; None if there is no other.
         """
         decided = [group for group in self.groups if not group.too_small]
         return max(
@@ -233,21 +235,23 @@ class Certificate:
                 f"{sure.lower()} at most {seen.drop:.2%} below the original's ({seen.before:.2%} "
                 f"seen; {seen.broken} broken, {seen.mended} mended)."
             )
+        small = self.small_groups
         if (worst := self.worst_group) is not None:
             what = (
                 f"accuracy at most {worst.accuracy.drop:.2%} lower"
                 if worst.accuracy
                 else f"at most {worst.delta:.2%} beyond eps = {worst.eps:.4g}"
             )
+            of = f" of the {len(self.groups) - len(small)} that are decided" if small else ""
             statements.append(
-                f"{sure} for all {len(self.groups)} groups at once, the worst is {worst.name!r}: "
-                f"{what}, from {worst.n} inputs."
+                f"{sure} for all {len(self.groups)} groups at once, the worst{of} is "
+                f"{worst.name!r}: {what}, from {worst.n} inputs."
             )
-        if self.small_groups:
+        if small:
             needed = max(group.needed_n for group in self.groups)
             statements.append(
-                f"Too small for any statement (fewer than {needed:g} inputs): "
-                f"{', '.join(self.small_groups)}."
+                f"Undecided, as fewer than the {needed:g} inputs needed were held out, "
+                f"{'is the group' if len(small) == 1 else 'are the groups'} {', '.join(small)}."
             )
         return statements + [line for other in self.family for line in other._statements()]
 
@@ -310,7 +314,7 @@ def groups_of(
     for number, name in enumerate(names):
         mine = members == number
         values = errors[mine]
-        _, quantile, share, _ = point(values, eps, delta, each)
+        _, quantile, share, needed = point(values, eps, delta, each)
         certificates.append(
             Group(
                 name=str(name),
@@ -320,8 +324,8 @@ def groups_of(
                 violations=int((values > quantile).sum()),
                 disagreement=_disagreement(changed[mine] if changed.size else changed, each),
                 accuracy=accuracy_of(right[:, mine], each) if right.size else None,
-                too_small=len(values) < needed_points(delta, each),
-                needed_n=needed_points(delta, each),
+                too_small=len(values) < needed,
+                needed_n=needed,
             )
         )
     return tuple(certificates)

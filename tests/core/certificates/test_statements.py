@@ -133,10 +133,22 @@ def test_the_worst_group_is_named_and_the_small_one_too() -> None:
     assert cert.worst_group.accuracy.drop == sipp_theory.accuracy_drop(30, 0, 300, each)
     assert cert.groups[1].disagreement == sipp_theory.violation_bound(0, 300, each)
     said = " ".join(cert.sentences())
-    assert "for all 4 groups at once, the worst is '0'" in said
-    assert "Too small for any statement (fewer than" in said and said.rstrip(".").endswith("3")
+    assert "for all 4 groups at once, the worst of the 3 that are decided is '0'" in said
+    assert said.endswith("inputs needed were held out, is the group 3.")
     named = certify(Table(), Table(wrong), x, groups=np.array(["a", "b"] * 452 + ["c"]))
     assert [g.name for g in named.groups] == ["a", "b", "c"] and named.small_groups == ("c",)
+
+
+def test_at_a_given_eps_a_group_of_any_size_is_decided() -> None:
+    """Five inputs bound delta, if badly, so that the group is compared and is the worst."""
+    groups = np.array(["large"] * 300 + ["small"] * 5)
+    x = table([0] * 305, [False] * 305)
+    cert = certify(Table(), Table(wrong), x, groups=groups, eps=0.1, confidence=0.95)
+    each = sipp_theory.family_confidence(0.95, 2)
+    assert cert.small_groups == () and [group.needed_n for group in cert.groups] == [1, 1]
+    assert cert.worst_group is not None and cert.worst_group.name == "small"
+    assert cert.worst_group.delta == sipp_theory.violation_bound(0, 5, each)
+    assert "for all 2 groups at once, the worst is 'small'" in " ".join(cert.sentences())
 
 
 # ---- scores ------------------------------------------------------------------------------------
