@@ -109,7 +109,9 @@ CLAIMS: tuple[Claim, ...] = (
         "It says nothing of other rows.",
         plain="Once the weights are there, their worst error on the calibration inputs can simply "
         "be measured, and holds there for certain; of new inputs it says nothing.",
-        source=HERE, computes=(sipp_theory.measured_error, measured_errors),
+        source=HERE, computes=(
+            sipp_theory.measured_error, sipp_theory.error_of_products, measured_errors,
+        ),
         steps=(
             Step("the maximum covers each row, and no probability enters",
                  symbolic.maximum_over_rows),

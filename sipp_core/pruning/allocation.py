@@ -6,27 +6,45 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 import sipp_theory
+from sipp_core.pruning.measured import multiplies
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory.allocation import layers
 
 
-def largest(scores: Sequence[Float], budget: float) -> list[Bool]:
+def largest(
+    scores: Sequence[Float], budget: float, device: torch.device | None = None
+) -> list[Bool]:
     """Masks of the `budget` largest scores of a scope; ties go to the earlier weight.
+
+    A device that has float64 looks for them if one is given; the masks are the same.
 
     Claim: AL-1 (its deterministic case). Source: [SP] arXiv 1910.05422.
     """
     flat = np.concatenate([s.ravel() for s in scores])
     count = min(int(budget), int((flat > 0).sum()))
     mask = np.zeros(flat.size, dtype=bool)
-    if count:
+    if count and device is not None and multiplies(device):
+        mask = _largest_there(torch.from_numpy(flat).to(device), count)
+    elif count:
         least = np.partition(flat, flat.size - count)[flat.size - count]
         np.greater(flat, least, out=mask)
         mask[np.flatnonzero(flat == least)[: count - int(mask.sum())]] = True
     cuts = np.cumsum([s.size for s in scores])[:-1]
     return [m.reshape(s.shape) for m, s in zip(np.split(mask, cuts), scores, strict=True)]
+
+
+def _largest_there(flat: Tensor, count: int) -> Bool:
+    """Mask of so many largest numbers of a tensor on a device. Shapes: flat (n,); returns (n,)."""
+    least = flat.kthvalue(len(flat) - count + 1).values
+    mask = flat > least
+    ties = (flat == least).nonzero().squeeze(1)  # in their order
+    mask[ties[: count - int(mask.sum())]] = True
+    return mask.cpu().numpy()
 
 
 def largest_per_row(scores: Float, sizes: Float) -> Bool:

@@ -23,6 +23,7 @@ from sipp_core.runtime.numbers import Float
 from sipp_core.runtime.padding import Mask, padding_mask
 from sipp_core.runtime.processes import Processes
 from sipp_theory import Bound, Neuron
+from sipp_theory.keeping.measured import SMALL
 
 
 class Measured(Bound):
@@ -106,11 +107,11 @@ def measured_errors(
 
     def see(name: str, given: Tensor) -> None:
         layer, old, new, shift = known[name]
+        measure = there if multiplies(given.device) else here
         for tile in tiles(layer, rows_kept(layer, given.detach(), padding[0])):
-            rows = tile.double().cpu().numpy()
+            rows = (tile if measure is there else tile.cpu()).double()
             for group, part in parts(len(old), layer.groups, old.shape[1]):
-                before, after = (w[part].double().cpu().numpy() for w in (old, new))
-                worst = sipp_theory.measured_error(before, after, rows[group], shift[part])
+                worst = measure(old[part], new[part], rows[group], shift[part])
                 errors[name][part] = np.maximum(errors[name][part], worst)
 
     padding: list[Tensor | None] = [None]
@@ -123,6 +124,45 @@ def measured_errors(
     if group is not None:
         errors = {n: group.maximum(torch.from_numpy(e)).cpu().numpy() for n, e in errors.items()}
     return errors
+
+
+def multiplies(device: torch.device) -> bool:
+    """Whether products in float64 are better made on a device than on the CPU."""
+    return device.type == "cuda"  # no other has float64
+
+
+def here(old: Tensor, new: Tensor, rows: Tensor, shift: Float) -> Float:
+    """SP-12 on the CPU. Shapes: old, new (out, k), rows (n, k) float64 on the CPU, shift (out,)."""
+    before, after = (w.double().cpu().numpy() for w in (old, new))
+    return sipp_theory.measured_error(before, after, rows.numpy(), shift)
+
+
+def there(old: Tensor, new: Tensor, rows: Tensor, shift: Float) -> Float:
+    """SP-12 with its products on the tensors' device; the rest is the CPU's, shapes as for `here`.
+
+    What is out of the usual range is done on the CPU throughout.
+
+    Claim: SP-12. Source: [OWN].
+    """
+    before, after = old.double(), new.double()
+    change, sizes = after - before, rows.abs()
+    moved = torch.from_numpy(np.array(shift)).to(rows.device)
+    if not all(_usual(each) for each in (rows, before, after, change, moved)):
+        return here(old, new, rows.cpu(), shift)
+    error, total = rows @ change.T, sizes @ before.abs().T
+    ratio = (change / before).abs().masked_fill_(change == 0, 0.0).amax(dim=1)
+    wide = ~ratio.isfinite() | (error + moved == 0).all(dim=0)
+    spread = total * ratio.masked_fill(wide, 0.0)
+    if bool(wide.any()):
+        spread[:, wide] = sizes @ change[wide].abs().T
+    error, total, spread = (each.cpu().numpy() for each in (error, total, spread))
+    return sipp_theory.error_of_products(error, total, spread, shift, old.shape[1])
+
+
+def _usual(values: Tensor) -> bool:
+    """Whether no product or quotient of two such numbers leaves the range of float64."""
+    size = values.abs()
+    return bool(((size == 0) | ((size > SMALL) & (size < 1 / SMALL))).all())
 
 
 def parts(out: int, groups: int, width: int) -> Iterator[tuple[int, slice]]:

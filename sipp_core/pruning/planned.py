@@ -311,7 +311,7 @@ class KeepLargest(Planned):
     def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
         """Keep the largest scores of the scope."""
         scores = [self.scores(t) for t in tables]
-        masks = allocation.largest(scores, budget)
+        masks = allocation.largest(scores, budget, tables[0].statistics.layer.weight.device)
         return [
             planning.mask_plan(t, m, s, self.recentred)
             for t, m, s in zip(tables, masks, scores, strict=True)

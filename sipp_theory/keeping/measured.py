@@ -52,26 +52,60 @@ def measured_error(
         raise ValueError(f"shift must be one number a neuron; found shape {moved.shape}")
     moved = np.broadcast_to(moved, old.shape[:1])
     terms = old.shape[1] + 4
-    gamma = terms * UNIT / (1 - terms * UNIT)
     with np.errstate(all="ignore"):
         difference = new - old
         total = np.abs(a) @ np.abs(old).T
-        error = np.abs(a @ difference.T + moved)
-        # What rounding may hide is at most gamma of the sum of the terms' magnitudes.
+        change = a @ difference.T
         ratio = np.where(difference == 0, 0.0, np.abs(difference / old)).max(axis=1, initial=0.0)
         sizes = [np.abs(x[x != 0]) for x in (a, old, difference, moved)]
         usual = all(((x > SMALL) & (x < 1 / SMALL)).all() for x in sizes)
-        wide = ~np.isfinite(ratio) | (error == 0).all(axis=0) | (not usual)
+        wide = ~np.isfinite(ratio) | (change + moved == 0).all(axis=0) | (not usual)
         spread = total * np.where(wide, 0.0, ratio)
         if wide.any():
             spread[:, wide] = np.abs(a) @ np.abs(difference[wide]).T
-        error = error + gamma * (spread + np.abs(moved))
+        lost = np.zeros(())
         if not usual:
             # Each term may underflow, by half of the least number.
-            lost = terms * 2.0**-1074
             touched = (a != 0).astype(np.float64) @ (difference != 0).astype(np.float64).T
-            error = np.where((touched > 0) | (moved != 0), error + lost, error)
-            total = np.maximum(total - lost, 0.0)
+            lost = np.where((touched > 0) | (moved != 0), terms * 2.0**-1074, 0.0)
+            total = np.maximum(total - terms * 2.0**-1074, 0.0)
+    return error_of_products(change, total, spread, moved, old.shape[1], lost)
+
+
+def error_of_products(
+    change: ArrayLike, total: ArrayLike, spread: ArrayLike, shift: ArrayLike, k: int,
+    lost: ArrayLike = 0.0,
+) -> Float:  # fmt: skip
+    """SP-12 from its products of matrices, wherever they were computed and in whatever order.
+
+    eps_i = max_x (|change + shift| + gamma (spread + |shift|))/(total (1 - gamma)), gamma = (k + 4)
+    u/(1 - (k + 4) u): sums of k products in float64, fused or not, are off by no more.
+
+    Args:
+        change: (n, out) float64 sums of k products, a(x) . (w^_i - w_i), no unit.
+        total: (n, out) float64 sums of k products, |a(x)| . |w_i|, no unit.
+        spread: (n, out) float64 >= |a(x)| . |w^_i - w_i| but for the rounding of a sum, no unit.
+        shift: (out,) real, new biases minus old ones; broadcasts.
+        k: inputs of a neuron, >= 0.
+        lost: (n, out) >= 0, what underflow may hide; broadcasts. Of `total` it is taken off before.
+
+    Returns:
+        (out,) float64 >= 0, rounded up, as `measured_error`.
+
+    Claim: SP-12. Source: [OWN].
+
+    Example:
+        >>> eps = error_of_products([[-1.0]], [[4.0]], [[1.0]], 0.0, 2)
+        >>> round(float(eps[0]), 12)
+        0.25
+    """
+    terms = k + 4
+    gamma = terms * UNIT / (1 - terms * UNIT)
+    moved, total = np.asarray(shift), np.asarray(total)
+    with np.errstate(all="ignore"):
+        error = np.abs(np.asarray(change) + moved)
+        # What rounding may hide is at most gamma of the sum of the terms' magnitudes.
+        error = error + gamma * (np.asarray(spread) + np.abs(moved)) + np.asarray(lost)
         eps = error / (total * (1 - gamma))
     eps = np.where(np.isfinite(eps) & np.isfinite(total), eps, np.inf)
     worst = np.where(error == 0, 0.0, eps).max(axis=0, initial=0.0)

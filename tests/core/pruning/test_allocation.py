@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sipp_core.pruning import allocation
 
@@ -15,3 +19,17 @@ def test_largest_breaks_ties_by_position_and_never_takes_zeros() -> None:
     ]
     assert sum(int(m.sum()) for m in allocation.largest(scores, 99)) == 4
     assert not any(m.any() for m in allocation.largest(scores, 0.99))
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1e-300]) | st.floats(0, 1), min_size=1,
+                      max_size=9), min_size=1, max_size=3),
+    st.floats(0, 30),
+)  # fmt: skip
+def test_a_device_finds_the_same_masks(rows: list[list[float]], budget: float) -> None:
+    scores = [np.array([row]) for row in rows]
+    here = allocation.largest(scores, budget)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(allocation, "multiplies", lambda device: True)
+        there = allocation.largest(scores, budget, torch.device("cpu"))
+    assert [m.tolist() for m in there] == [m.tolist() for m in here]

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
 from torch import Tensor, nn
 
 from sipp_core import METHODS, PruneResult, calibrate, load, prune
 from sipp_core.methods import find_method
 from sipp_core.network.layers import prunable_layers
-from sipp_core.pruning.measured import measured_errors
+from sipp_core.pruning import measured as measured_module
+from sipp_core.pruning.measured import measured_errors, there
 from sipp_core.runtime.numbers import Float
+from sipp_theory import measured_error
 from tests.core.conftest import for_method, promised_network
 from tests.core.methods.conftest import relu_network, rows, seeded
+from tests.theory.keeping.test_measured import USUAL, exactly, instances
 
 
 def drop(model: nn.Module, share: float = 0.5) -> nn.Module:
@@ -288,3 +293,57 @@ def test_a_norm_that_was_moved_shifts_its_layer() -> None:
     size = x @ model[0].weight.detach().abs().T
     np.testing.assert_allclose(errors, (by.abs() / size).amax(dim=0).numpy(), rtol=1e-12)
     assert not measured_errors(model, model, prunable_layers(model), [x])["0"].any()
+
+
+@given(instances(USUAL))
+def test_products_on_a_device_never_fall_below_the_exact_maximum(
+    instance: tuple[Float, Float, Float, Float],
+) -> None:
+    weight, stored, rows, shift = instance
+    old, new, x = (torch.from_numpy(each) for each in (weight, stored, rows))
+    values = there(old, new, x, shift)
+    assert values.shape == shift.shape
+    for value, exact in zip(values, exactly(*instance), strict=True):
+        assert (value == np.inf) == (exact is None)
+        assert exact is None or exact <= Fraction(float(value))
+    np.testing.assert_allclose(values, measured_error(weight, stored, rows, shift), rtol=1e-12)
+
+
+def test_a_network_on_a_device_is_measured_as_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.randn(9, 4, 7, 6, generator=torch.Generator().manual_seed(0))
+    models: list[tuple[nn.Module, Tensor]] = [
+        (relu_network(), rows()),
+        (nn.Sequential(nn.Conv2d(4, 6, 3, padding=1, groups=2), nn.BatchNorm2d(6)).eval(), images),
+        (nn.Sequential(nn.Conv2d(4, 6, 3, bias=False)).to(torch.bfloat16), images.bfloat16()),
+    ]
+    for model, x in models:
+        pruned, layers = drop(seeded(model)), prunable_layers(model)
+        usual = measured_errors(model, pruned, layers, x.split(4))
+        with monkeypatch.context() as patched:
+            patched.setattr(measured_module, "multiplies", lambda device: True)
+            patched.setattr(measured_module, "here", None)  # nothing here is beyond the range
+            other = measured_errors(model, pruned, layers, x.split(4))
+        assert usual.keys() == other.keys()
+        for name, value in usual.items():
+            assert value.any()
+            np.testing.assert_allclose(other[name], value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("odd", [1e-200, 1e200])
+def test_numbers_of_unusual_size_are_measured_on_the_cpu(odd: float) -> None:
+    values = [[[1.0, odd]], [[1.0, 0.0]], [[1.0, 1e-300], [0.5, 2.0]]]
+    old, new, x = (torch.tensor(each, dtype=torch.float64) for each in values)
+    shift = np.zeros(1)
+    assert there(old, new, x, shift) == measured_error(old.numpy(), new.numpy(), x.numpy(), shift)
+
+
+@pytest.mark.gpu
+def test_a_gpu_measures_what_the_cpu_does() -> None:
+    model = relu_network()
+    pruned, x = drop(model), rows()
+    usual = measured_errors(model, pruned, prunable_layers(model), [x])
+    model, pruned = model.cuda(), pruned.cuda()
+    there_ = measured_errors(model, pruned, prunable_layers(model), [x])
+    for name, value in usual.items():
+        # What enters later layers rounds otherwise there.
+        np.testing.assert_allclose(there_[name], value, rtol=1e-4)
