@@ -18,7 +18,7 @@ Network = tuple[float, float] | None
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of every bound: the draws for eps, or the error of m draws."""
+    """What every bound computes: the draws for eps, or the error of m draws."""
 
     eps: float | None
     m: float | None

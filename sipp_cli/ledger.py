@@ -24,7 +24,7 @@ def run_ledger(
     device: str,
 ) -> LedgerRun:
     """Run the ledger as the options say, with a progress bar; refuse bad options first."""
-    if not __debug__:  # said before seconds are spent on imports
+    if not __debug__:  # before seconds are spent on imports
         raise ValueError("python -O takes the assertions of laws and oracles away; run without it")
     if jobs < 0:
         raise ValueError(f"--jobs must be at least 0; found {jobs}")
@@ -36,7 +36,7 @@ def run_ledger(
 
     from proofs_check import run
 
-    # Workers have to load torch anew, which costs more than the quick profile could gain.
+    # Workers have to load torch again, which costs more than the quick profile could gain.
     processes = jobs or (1 if profile == "quick" else os.cpu_count() or 1)
     with render.progress() as progress:
         return run(

@@ -87,7 +87,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         The exit code.
 
     Raises:
-        Nothing: whatever goes wrong is said on stderr and told by the exit code.
+        Nothing: errors go to stderr and set the exit code.
 
     Example:
         >>> run(["bounds", "--kind", "kl", "--sensitivity-sum", "1", "--eps", "0.1", "--json"])

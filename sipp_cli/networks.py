@@ -246,7 +246,7 @@ def give_weights(
     network: Network, weights: Path | None, data: Dataset | None, on: str | None,
     data_dir: Path | None, seed: int,
 ) -> None:  # fmt: skip
-    """Read the weights, take those that come with the network or train it, as the user asked.
+    """Read the weights, take those that come with the network or train it, as the options say.
 
     `data` is the data set that the inputs came from, if any; `on` the one that --train names.
     """

@@ -51,7 +51,7 @@ def calibration_size(
     choice: str | None, available: int, model: nn.Module, layers: list[str] | None, delta: float,
     holds: bool,
 ) -> tuple[int | None, str | None]:  # fmt: skip
-    """How many inputs of a data set to calibrate on, and why if nobody said how many."""
+    """How many inputs of a data set to calibrate on, and why, where no number was given."""
     if choice is not None:
         return (None if choice == "all" else _whole(choice)), None
     from sipp_core.pruning import calibration_need

@@ -144,7 +144,7 @@ def progress() -> Iterator[Callback | None]:
         task = bars.add_task("", total=None)
 
         def update(done: int, total: int, what: str) -> None:
-            # A total of 0 means that nobody knows it.
+            # A total of 0 means that it is unknown.
             bars.update(task, description=what, completed=done, total=total or None)
 
         yield update

@@ -50,7 +50,7 @@ CLAIMS: tuple[Claim, ...] = (
         r"$m_i = \lceil (2 V_i + 2 b_i \epsilon_i)/\epsilon_i^2 \rceil$. Subject to "
         r"$\sum_i l_i \epsilon_i(m_i) \leq E$ it is AL-1's solution at the budget whose least "
         "sum is $E$.",
-        "For errors that are asked for, the fewest weights that meet them.",
+        "For given errors, the fewest weights that meet them.",
         "derived here (the dual of AL-1)", depends=("AL-1", "SP-3"),
         computes=(sipp_theory.allocate_for_errors, sipp_theory.allocate_for_total),
         steps=(

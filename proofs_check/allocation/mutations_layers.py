@@ -11,7 +11,7 @@ from proofs_check.ledger.mutation import Function, Mutation
 
 
 def _told(change: dict[str, Any]) -> Function:
-    """The allocation told something else than the layer's own numbers."""
+    """The allocation with other numbers than the layer's own."""
 
     def wrong(allocate: Function) -> Function:
         def allocated(total: Any = None, capacity: Any = None, neurons: Any = None,

@@ -88,7 +88,9 @@ def budget_by_cvxpy(setting: Setting) -> Result:
                 raise Refuted(f"sizes {sizes.tolist()} break the budget {budget!r} or the caps")
             value = float(rows[3] @ _error(sizes, *rows[:2]))
             if not value <= got.objective <= value * (1 + 1e-12):
-                raise Refuted(f"objective {got.objective!r} is said of sizes that reach {value!r}")
+                raise Refuted(
+                    f"objective {got.objective!r} is reported for sizes that reach {value!r}"
+                )
             gaps.append(_agree(value, _solved(rows, budget), "objective", rows, budget))
     return Result(f"largest relative gap {max(gaps):.1e}", cases=len(gaps))
 

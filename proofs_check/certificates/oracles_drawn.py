@@ -18,7 +18,7 @@ ORACLE_STREAM = 96
 
 @oracle("CT-8")
 def leaving_in_fractions(setting: Setting) -> Result:
-    """No output that leaves (1 +- eps) f(x) in exact fractions is said to stay."""
+    """No output that leaves (1 +- eps) f(x) in exact fractions counts as staying."""
     rng = generator(setting.seed, ORACLE_STREAM)
     stays, cases = 0, 0
     for eps, width in itertools.product((0.3, 0.1, 2.0**-20), (1, 3)):
@@ -43,7 +43,7 @@ def leaving_in_fractions(setting: Setting) -> Result:
                 for a, b in zip(old, new, strict=True)
             )
             if inside and leaves:
-                raise Refuted(f"well within {eps}, yet said to leave: {old.tolist()}")
+                raise Refuted(f"well within {eps}, yet counted as leaving: {old.tolist()}")
             stays, cases = stays + (not leaves), cases + 1
     return Result(f"{stays} of {cases} outputs stay", cases=cases)
 

@@ -46,7 +46,7 @@ def one_side_paid(size: Function) -> Function:
 
 
 def one_side(side: float) -> Function:
-    """The law of a draw turned to one side, whichever was asked for."""
+    """The law of a draw turned to one side, whichever side is given."""
     return lambda law: lambda instance, _side: law(instance, side)
 
 

@@ -96,7 +96,7 @@ def rates_invert_errors(setting: Setting) -> Result:
             assert error > eps or rate * s.max() < 1e-6
             assert sipp_theory.inclusion_rate(s, eps / 2, delta, bound=bound) >= rate
             assert sipp_theory.inclusion_rate(s, eps, delta / 2, bound=bound) >= rate
-            # Beyond 1/min s every weight is certain, and more is never asked for.
+            # Beyond 1/min s every weight is certain, and more is never needed.
             assert rate <= 1 / s.min() * (1 + 1e-12)
 
     return hold(setting, law, examples=20)

@@ -61,7 +61,7 @@ def tails_in_order(setting: Setting) -> Result:
 
 @law("SP-11")
 def neuron_rates_invert(setting: Setting) -> Result:
-    """At the rate that is asked for the error is at most eps, and at a little less it is not."""
+    """At the least rate the error is at most eps, and at a little less it is not."""
 
     @given(layers(neurons=2, signed_activations=True), EPS, DELTA, st.booleans())
     def law(layer: tuple[np.ndarray, np.ndarray], eps: float, delta: float, exact: bool) -> None:

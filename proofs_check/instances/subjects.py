@@ -1,4 +1,4 @@
-"""The networks that checks look at: trained once, kept for the process and, if asked, on disk."""
+"""The networks that checks look at: trained once, kept for the process and, on request, on disk."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ SIGNS_STREAM, NEEDED_STREAM, HALVES_STREAM = 53, 54, 55
 NEEDED_TRIALS = 20_000
 
 
-def _hybrid(says: str, g: np.ndarray, s: np.ndarray, m: int, delta: float, seed: int,
+def _hybrid(label: str, g: np.ndarray, s: np.ndarray, m: int, delta: float, seed: int,
             stream: tuple[int, ...]) -> Experiment:  # fmt: skip
     """Draw m times or keep as many weights as m draws leave, as the hybrid decides."""
     q = s / s.sum()
@@ -39,7 +39,8 @@ def _hybrid(says: str, g: np.ndarray, s: np.ndarray, m: int, delta: float, seed:
     drops = bool(choice.deterministic)
     # A share of 0 may be dropped with a promise of 0, which no rounding meets.
     return neuron_experiment(
-        f"{says}, {'dropped' if drops else 'drawn'}", g, s, scheme="dropping" if drops else "draws",
+        f"{label}, {'dropped' if drops else 'drawn'}", g, s,
+        scheme="dropping" if drops else "draws",
         size=kept if drops else m, eps=max(float(choice.error), TIE), delta=delta, seed=seed,
         stream=stream,
     )  # fmt: skip
@@ -51,7 +52,7 @@ def hybrid(setting: Setting) -> list[Experiment]:
     # Each half of the weights is live at one of two inputs: a draw is 2 or 0.
     halves = np.kron(np.eye(2), np.full(200, 1 / 200))
     dominant = np.array([[0.9, 0.05, 0.03, 0.02], [0.85, 0.02, 0.1, 0.03]])
-    found = [
+    result = [
         _hybrid("two halves of 400 weights", halves, halves.max(axis=0), 300, 0.05, setting.seed,
                 (1, 0)),
         _hybrid("one dominant weight", dominant, dominant.max(axis=0), 9, 0.05, setting.seed,
@@ -61,10 +62,10 @@ def hybrid(setting: Setting) -> list[Experiment]:
         tables = subjects.tables(setting, name)
         layer, sign, neuron = subjects.hardest_pairs(tables, 1)[0]
         g, s = subjects.pair_shares(tables[layer], sign, neuron)
-        found.append(
+        result.append(
             _hybrid(f"{name}, neuron {neuron}", g, s, 2 * s.size, 0.05, setting.seed, (2, place))
         )
-    return found
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,25 +91,25 @@ class Signed:
             zip(self.pairs, self.parts, self.draws, strict=True)
         ):
             if m:
-                found = estimates_at(pair, 0, "draws", m, trials, seed, *stream, sign)
-                total += (1 - 2 * sign) * part * (found - 1)
+                estimates = estimates_at(pair, 0, "draws", m, trials, seed, *stream, sign)
+                total += (1 - 2 * sign) * part * (estimates - 1)
         return np.abs(total)
 
 
 def _misses(neuron: Signed, limit: float, seed: int, stream: tuple[int, ...], block: int,
             trials: int) -> int:  # fmt: skip
-    found = neuron.errors(trials, seed, SIGNS_STREAM, *stream, block)
-    return int((found > limit + TIE * sum(neuron.parts)).sum())
+    errors = neuron.errors(trials, seed, SIGNS_STREAM, *stream, block)
+    return int((errors > limit + TIE * sum(neuron.parts)).sum())
 
 
-def _both(says: str, neuron: Signed, eps: tuple[float, float], delta: float, seed: int,
+def _both(label: str, neuron: Signed, eps: tuple[float, float], delta: float, seed: int,
           stream: tuple[int, ...]) -> Experiment:  # fmt: skip
-    """Hold the joined promise against the error of z; both are told relative to |z|."""
+    """Hold the joined promise against the error of z; both are relative to |z|."""
     value = abs(neuron.parts[0] - neuron.parts[1])
     promised = float(sipp_theory.combine_signs(eps[0], sum(neuron.parts) / value, eps[1]))
     seen = neuron.errors(NEEDED_TRIALS, seed, NEEDED_STREAM, *stream) / value
     return Experiment(
-        says, delta, partial(_misses, neuron, promised * value, seed, stream),
+        label, delta, partial(_misses, neuron, promised * value, seed, stream),
         promised=promised, needed=float(np.quantile(seen, 1 - delta, method="higher")),
     )  # fmt: skip
 
@@ -127,7 +128,7 @@ def both_signs(setting: Setting) -> list[Experiment]:
     few = int(sipp_theory.kl_size(9.0, 2 * eps, delta / 2))
     sure = 150
     alone = float(sipp_theory.exact_error(shares, scores / scores.sum(), sure, delta))
-    found = [
+    result = [
         _both("Delta = 5, both by SP-4", Signed((one, one), (3.0, 2.0), (m, m)), (eps, eps), delta,
               setting.seed, (1, 0)),
         _both("Delta = 5, errors of eps and 2 eps", Signed((one, one), (2.0, 3.0), (m, few)),
@@ -139,11 +140,11 @@ def both_signs(setting: Setting) -> list[Experiment]:
         tables = subjects.tables(setting, name)
         for layer, _, neuron in subjects.hardest_pairs(tables, 1)[: None if setting.full else 1]:
             signed, sums = network_neuron(tables[layer], neuron, eps, delta / 2)
-            found.append(
+            result.append(
                 _both(f"{name}, layer {layer + 1}, neuron {neuron}, both SP-3, Delta = {sums:.1f}",
                       signed, (eps, eps), delta, setting.seed, (2, place, layer))
             )  # fmt: skip
-    return found
+    return result
 
 
 @coverage("SP-9")
@@ -162,8 +163,8 @@ def signed_input(setting: Setting) -> Experiment:
     def misses(block: int, trials: int) -> int:
         failures = 0
         for first in range(0, trials, copies):
-            dice = generator(setting.seed, HALVES_STREAM, block, first)
-            error = np.abs((draw(plan, dice) - 1) @ row)[: trials - first]
+            rng = generator(setting.seed, HALVES_STREAM, block, first)
+            error = np.abs((draw(plan, rng) - 1) @ row)[: trials - first]
             failures += int((error > (eps + TIE) * np.abs(row).sum()).sum())
         return failures
 

@@ -22,23 +22,23 @@ def best_errors(shares: Float, q: Float, m: int, tau: int, trials: int, seed: in
                 *stream: int) -> Float:  # fmt: skip
     """Least mean error over the rows among tau candidates of m draws each, many times."""
     rng = generator(seed, *stream)
-    found = np.empty(trials)
+    least = np.empty(trials)
     chunk = max(1, 2**19 // (tau * q.size))
     for start in range(0, trials, chunk):
         count = min(chunk, trials - start)
         versions = rng.multinomial(m, q, size=count * tau) / (m * q)
         errors = np.abs(versions @ shares.T - 1).mean(axis=1)
-        found[start : start + count] = errors.reshape(count, tau).min(axis=1)
-    return found
+        least[start : start + count] = errors.reshape(count, tau).min(axis=1)
+    return least
 
 
 def _above(shares: Float, q: Float, m: int, tau: int, limit: float, seed: int,
            stream: tuple[int, ...], block: int, trials: int) -> int:  # fmt: skip
-    found = best_errors(shares, q, m, tau, trials, seed, STREAM, *stream, block)
-    return int((found > limit * (1 + 1e-9) + 1e-9).sum())
+    errors = best_errors(shares, q, m, tau, trials, seed, STREAM, *stream, block)
+    return int((errors > limit * (1 + 1e-9) + 1e-9).sum())
 
 
-def _best(says: str, shares: Float, s: Float, m: int, delta: float, seed: int,
+def _best(label: str, shares: Float, s: Float, m: int, delta: float, seed: int,
           stream: tuple[int, ...]) -> Experiment:  # fmt: skip
     """As many candidates as CoreNet++ draws for delta, against the mean error promised on T."""
     tau = int(sipp_theory.candidates(delta))
@@ -50,7 +50,7 @@ def _best(says: str, shares: Float, s: Float, m: int, delta: float, seed: int,
         1 - delta / 4, method="higher",
     )  # fmt: skip
     return Experiment(
-        f"{says}, {tau} candidates", delta / 4, partial(_above, shares, q, m, tau, limit, seed,
+        f"{label}, {tau} candidates", delta / 4, partial(_above, shares, q, m, tau, limit, seed,
                                                        stream),
         promised=limit, needed=float(needed),
     )  # fmt: skip
@@ -61,7 +61,7 @@ def best_on_its_set(setting: Setting) -> list[Experiment]:
     """The best of tau candidates errs on T by at most 10/9 of its root mean square, in the mean."""
     delta = 0.2
     # One draw is M = 1.8 or 0, and 0 misses the promise: no law of one draw fails more often.
-    found = [
+    result = [
         _best("one draw of two weights", np.array([[1.0, 0.0]]), np.array([1.0, 0.8]), 1, delta,
               setting.seed, (1, 0)),
     ]  # fmt: skip
@@ -69,10 +69,10 @@ def best_on_its_set(setting: Setting) -> list[Experiment]:
         tables = subjects.tables(setting, name)
         layer, sign, neuron = subjects.hardest_pairs(tables, 1)[0]
         g, s = subjects.pair_shares(tables[layer], sign, neuron)
-        found.append(
+        result.append(
             _best(f"{name}, neuron {neuron}", g[:64], s, 40, delta, setting.seed, (2, place))
         )
-    return found
+    return result
 
 
 def _all_large(tau: int, chance: float, seed: int, block: int, trials: int) -> int:
@@ -126,18 +126,18 @@ def _some_dead(rate: float, points: int, neurons: int, seed: int, block: int, tr
 def dead_on_all_points(setting: Setting) -> list[Experiment]:
     """Neurons alive a little more often than the bound are dead on all of S with chance beta."""
     points, beta = 100, 0.05
-    found = []
+    result = []
     for neurons in (1, 20):
         rate = float(sipp_theory.dead_neuron_violation(points, beta, neurons))
         truth = 1 - (1 - (1 - beta) ** (1 / neurons)) ** (1 / points)
-        found.append(
+        result.append(
             Experiment(
                 f"{neurons} neurons, {points} points", beta,
                 partial(_some_dead, rate * (1 + 1e-9), points, neurons, setting.seed),
                 promised=rate, needed=truth,
             )
         )  # fmt: skip
-    return found
+    return result
 
 
 def _wakes(alive: np.ndarray, points: int, seed: int, stream: int, block: int, trials: int) -> int:
@@ -164,10 +164,10 @@ def removed_neuron_wakes(setting: Setting) -> list[Experiment]:
                       fires[:, int(rates.argmin())]))  # fmt: skip
     return [
         Experiment(
-            says, promised, partial(_wakes, alive, points, setting.seed, number), block=512,
+            label, promised, partial(_wakes, alive, points, setting.seed, number), block=512,
             promised=promised, needed=wakes(alive, points),
         )
-        for number, (says, alive) in enumerate(cases)
+        for number, (label, alive) in enumerate(cases)
     ]  # fmt: skip
 
 

@@ -31,11 +31,11 @@ ACTIVATIONS = ("non-negative", "signed", "one-hot", "dead")
 GROUPS = (1, 2)
 
 
-def _rows(kind: str, dice: torch.Generator, groups: int) -> Tensor:
+def _rows(kind: str, rng: torch.Generator, groups: int) -> Tensor:
     """Inputs of a layer, (ROWS, groups FAN_IN)."""
-    rows = torch.rand(ROWS, FAN_IN, generator=dice) + 0.05
+    rows = torch.rand(ROWS, FAN_IN, generator=rng) + 0.05
     if kind == "signed":
-        rows *= torch.where(torch.rand(rows.shape, generator=dice) < 0.5, -1.0, 1.0)
+        rows *= torch.where(torch.rand(rows.shape, generator=rng) < 0.5, -1.0, 1.0)
     if kind == "one-hot":
         rows = torch.eye(FAN_IN)[:ROWS] * rows
     if kind == "dead":
@@ -43,9 +43,9 @@ def _rows(kind: str, dice: torch.Generator, groups: int) -> Tensor:
     return rows.repeat(1, groups)
 
 
-def _layer(dice: torch.Generator, groups: int) -> nn.Module:
+def _layer(rng: torch.Generator, groups: int) -> nn.Module:
     """A dense layer or a convolution in groups, all rows of weights alike."""
-    weight = torch.randn(FAN_IN, generator=dice).repeat(COPIES * groups, 1)
+    weight = torch.randn(FAN_IN, generator=rng).repeat(COPIES * groups, 1)
     if groups == 1:
         layer: nn.Module = nn.Linear(FAN_IN, COPIES, bias=False)
     else:
@@ -54,10 +54,10 @@ def _layer(dice: torch.Generator, groups: int) -> nn.Module:
     return layer
 
 
-def _failures(plan: LayerPlan, table: Table, rows: np.ndarray, dice: np.random.Generator,
+def _failures(plan: LayerPlan, table: Table, rows: np.ndarray, rng: np.random.Generator,
               dtype: torch.dtype) -> np.ndarray:  # fmt: skip
     """Which neurons miss their promise at which rows, in one draw; (out, rows)."""
-    multiplier = draw(plan, dice)
+    multiplier = draw(plan, rng)
     stored = torch.from_numpy(table.weight * multiplier).to(dtype).double().numpy()
     eps = (plan.eps + promise.rounding_errors(table, multiplier, stored)).max(axis=0)
     parts = rows.reshape(len(rows), -1, FAN_IN).swapaxes(0, 1)
@@ -81,19 +81,19 @@ class Case:
 
     def misses(self, block: int, trials: int) -> int:
         """Count neurons that miss their promise in so many trials."""
-        found = [
+        misses = [
             _failures(self.plan, self.table, self.row, generator(*self.seed, 1, block, start),
                       self.dtype)[:, 0]
             for start in range(0, trials, len(self.table.weight))
         ]  # fmt: skip
-        return int(np.concatenate(found)[:trials].sum())
+        return int(np.concatenate(misses)[:trials].sum())
 
 
 def _case(method: Method, bound: Bound, dtype: torch.dtype, kind: str, groups: int, place: int,
           seed: tuple[int, ...]) -> Case:  # fmt: skip
     """Prune one layer; the row is the one where most of a few pilot draws fail."""
-    dice = torch.Generator().manual_seed(place)
-    rows, layer = _rows(kind, dice, groups).to(dtype), _layer(dice, groups).to(dtype)
+    rng = torch.Generator().manual_seed(place)
+    rows, layer = _rows(kind, rng, groups).to(dtype), _layer(rng, groups).to(dtype)
     inputs = rows if groups == 1 else rows[:, :, None]
     target: dict[str, Any] = {"eps": EPS} if place // 2 % 2 else {"keep": 0.6}
     plan = prune(layer, inputs, method=method, bound=bound, delta=DELTA, **target).plans[0]

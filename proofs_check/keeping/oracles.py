@@ -45,7 +45,7 @@ def recentring_digits(setting: Setting) -> Result:
                     raise Refuted(f"factor {factor} beats recentring({share})")
         for cover in (1.0, 1.7, 4.0):
             for recentred in (False, True):
-                found = float(sipp_theory.deterministic_error(share, cover, recentred))
+                computed = float(sipp_theory.deterministic_error(share, cover, recentred))
                 with mpmath.workdps(DIGITS):
                     lost = min(mpmath.mpf(1), mpmath.mpf(share) * mpmath.mpf(cover))
                     covered = float(sipp_theory.deterministic_error(share, cover))
@@ -53,7 +53,7 @@ def recentring_digits(setting: Setting) -> Result:
                     worse = max(rounded - 1, 1 - rounded * (1 - lost))
                     truth = max(worse, lost / (2 - lost)) if recentred else lost
                     at = {"G": share, "C": cover, "recentred": recentred}
-                    close(found, truth, at, safe="above")
+                    close(computed, truth, at, safe="above")
     return Result(cases=len(SHARES) * 407)
 
 
@@ -88,14 +88,14 @@ def fewest_by_brute_force(setting: Setting) -> Result:
             for recentred in (False, True):
                 limit = Fraction(2 * eps / (1 + eps)) if recentred else Fraction(eps)
                 truth = next(size for size in range(7) if lost[size] <= limit)
-                found = sipp_theory.deterministic_size(s, eps, recentred=recentred, shares=g)
+                computed = sipp_theory.deterministic_size(s, eps, recentred=recentred, shares=g)
                 plain = sipp_theory.deterministic_size(s, eps, recentred=recentred)
-                if found != truth or plain < truth:
+                if computed != truth or plain < truth:
                     raise Refuted(
                         f"deterministic_size({s.tolist()}, {eps}, recentred={recentred}, "
-                        f"shares={g.tolist()}) = {found:g} (by the sum {plain:g}); truth {truth}"
+                        f"shares={g.tolist()}) = {computed:g} (by the sum {plain:g}); truth {truth}"
                     )
-                cases, saved = cases + 1, saved + int(plain - found)
+                cases, saved = cases + 1, saved + int(plain - computed)
     return Result(f"the maximum over rows keeps {saved} weights fewer than the sum", cases)
 
 
@@ -107,7 +107,7 @@ def _high(value: Fraction) -> Any:
 @oracle("SP-6")
 def network_keeps_the_promise(setting: Setting) -> Result:
     """Every neuron of a network pruned by dropping keeps its promise at every calibration input."""
-    sums, truths, told, cases = [], [], [], 0
+    sums, truths, promises, cases = [], [], [], 0
     for name in subjects.names(setting):
         tables = subjects.tables(setting, name)
         budget = 0.4 * sum(int((t.weight != 0).sum()) for t in tables)
@@ -127,11 +127,11 @@ def network_keeps_the_promise(setting: Setting) -> Result:
                         gone = table.sensitivity[neuron, columns & (plan.probability[neuron] == 0)]
                         sums.append(min(1.0, float(gone.sum())))
                         truths.append(seen)
-                        told.append(promised)
+                        promises.append(promised)
     ratio = np.array(sums) / np.array(truths)
     return Result(
         f"{np.median(ratio):.2f} times the error seen is promised by SP's sum (median; "
-        f"{ratio.max():.2f} at most), {np.median(np.array(told) / np.array(truths)):.4f} by the "
+        f"{ratio.max():.2f} at most), {np.median(np.divide(promises, truths)):.4f} by the "
         "maximum over inputs",
         cases, promised=float(np.median(sums)), needed=float(np.median(truths)),
     )  # fmt: skip
@@ -142,10 +142,10 @@ def stored_weights_keep_the_promise(setting: Setting) -> Result:
     """What a dtype rounds of recentred weights is promised too, by exact sums over each input."""
     dtypes, cases = (torch.bfloat16, torch.float16, torch.float32), 0
     for dtype, fan_in in itertools.product(dtypes, (3, 40)):
-        dice = torch.Generator().manual_seed(setting.seed)
-        rows = torch.rand(6, fan_in, generator=dice).to(dtype)
+        rng = torch.Generator().manual_seed(setting.seed)
+        rows = torch.rand(6, fan_in, generator=rng).to(dtype)
         layer = nn.Linear(fan_in, 8, bias=False, dtype=dtype)
-        layer.weight.data = torch.randn(8, fan_in, generator=dice).to(dtype)
+        layer.weight.data = torch.randn(8, fan_in, generator=rng).to(dtype)
         result = prune(layer, rows, method=SippRecentred(), keep=0.8, bound="exact")
         new = result.model.get_parameter("weight")
         for neuron, eps in enumerate(result.layers[0].eps_neuron.tolist()):
@@ -191,12 +191,12 @@ def signs_by_cases(setting: Setting) -> Result:
                     for t in (-1, 1)
                     for a, b in ((first, second), (second, first))
                 )
-                found = float(sipp_theory.combine_signs(first, ratio, second))
+                computed = float(sipp_theory.combine_signs(first, ratio, second))
                 at = {"eps": first, "Delta": ratio, "eps_other": second}
-                close(found, worst, at, safe="above")
+                close(computed, worst, at, safe="above")
                 cases += 1
-            found = float(sipp_theory.combine_signs(0.1, ratio))
-            close(found, mpmath.mpf(0.1) * mpmath.mpf(ratio), {"Delta": ratio}, safe="above")
+            computed = float(sipp_theory.combine_signs(0.1, ratio))
+            close(computed, mpmath.mpf(0.1) * mpmath.mpf(ratio), {"Delta": ratio}, safe="above")
     return Result(cases=cases)
 
 
@@ -231,9 +231,11 @@ def best_of_tau_digits(setting: Setting) -> Result:
             close(float(got.failure), mpmath.mpf(lam) ** -tau, at, safe="above")
         cases += 1
     for n, neurons, beta in itertools.product((1, 30, 10**6), (1, 410), (1e-9, 0.05)):
-        found = float(sipp_theory.dead_neuron_violation(n, beta, neurons))
+        computed = float(sipp_theory.dead_neuron_violation(n, beta, neurons))
         with mpmath.workdps(DIGITS):
             truth = 1 - (mpmath.mpf(beta) / neurons) ** (mpmath.mpf(1) / n)
-            close(found, truth, {"n": n, "beta": beta, "N": neurons}, safe="above", relative=1e-9)
+            close(
+                computed, truth, {"n": n, "beta": beta, "N": neurons}, safe="above", relative=1e-9
+            )
         cases += 1
     return Result(cases=cases)

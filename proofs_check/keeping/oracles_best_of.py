@@ -22,7 +22,7 @@ def mean_errors(
     rows: list[list[Fraction]], q: list[Fraction], m: int
 ) -> list[tuple[Fraction, Fraction]]:
     """Law of the mean error over the rows, by all ways of drawing m of k weights."""
-    found = []
+    means = []
     for counts in itertools.product(range(m + 1), repeat=len(q)):
         if sum(counts) != m:
             continue
@@ -33,8 +33,8 @@ def mean_errors(
         total = Fraction(0)
         for row in rows:
             total += abs(sum((g * v for g, v in zip(row, value, strict=True)), Fraction(0)) - 1)
-        found.append((total / len(rows), mass))
-    return found
+        means.append((total / len(rows), mass))
+    return means
 
 
 @oracle("SP-10")
@@ -128,7 +128,7 @@ def best_of_takes_the_least(setting: Setting) -> Result:
         errors = np.abs(np.einsum("nk,tok,ok->tno", points[0], drawn, part) / z - 1).mean(axis=1)
         for neuron in range(6):
             mask = plan.sign(sign)[neuron]
-            wanted = drawn[int(errors[:, neuron].argmin()), neuron, mask]
-            if not np.array_equal(best[neuron, mask], wanted):
+            expected = drawn[int(errors[:, neuron].argmin()), neuron, mask]
+            if not np.array_equal(best[neuron, mask], expected):
                 raise Refuted(f"sign {sign} of neuron {neuron} is not its best candidate's")
     return Result(cases=12)

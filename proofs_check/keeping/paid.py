@@ -75,8 +75,8 @@ def removed_neurons_say_so(setting: Setting) -> Result:
 @oracle("SP-10")
 def candidates_share_delta(setting: Setting) -> Result:
     """CoreNet++ promises of its chosen candidate what none of the candidates fails to keep."""
-    dice = torch.Generator().manual_seed(setting.seed)
-    rows = torch.rand(9, 40, generator=dice, dtype=torch.float64)
+    rng = torch.Generator().manual_seed(setting.seed)
+    rows = torch.rand(9, 40, generator=rng, dtype=torch.float64)
     net = nn.Linear(40, 1, bias=False, dtype=torch.float64)
     nn.init.ones_(net.weight)  # one sign, so that all of delta is this pair's
     total = float(empirical_sensitivity(net.weight.detach(), rows).sum())
@@ -87,11 +87,11 @@ def candidates_share_delta(setting: Setting) -> Result:
             result = prune(net, rows.repeat_interleave(5, dim=0), method=CoreNetPlusPlus(),
                            bound=bound, keep=0.5, delta=delta, seed=setting.seed)  # fmt: skip
             m = float(result.plans[0].draws[0, 0])
-            said = float(result.plans[0].eps[0, 0])
+            promised = float(result.plans[0].eps[0, 0])
             one = sipp_theory.error(bound, sensitivity_sum=total, m=m, delta=delta / tau)
-            if said < one * (1 - 1e-6):
+            if promised < one * (1 - 1e-6):
                 raise Refuted(
-                    f"{bound}, {m:g} draws, delta {delta}: {said!r} is promised of the best of "
+                    f"{bound}, {m:g} draws, delta {delta}: {promised!r} is promised of the best of "
                     f"{tau:g}, of which each keeps {one!r} but with delta/tau"
                 )
     return Result(cases=4)

@@ -36,7 +36,7 @@ def neuron_experiment(
 
     Shapes: shares (n, k), scores (k,).
 
-    Claim: SP-2 to SP-8, whichever asked for the size. Source: the claim's; the count is [OWN].
+    Claim: SP-2 to SP-8, whichever gave the size. Source: the claim's; the count is [OWN].
     """
     pair = make_pair(shares, scores)
     row = int(np.argmax(pair.mean_square(scheme, size)))

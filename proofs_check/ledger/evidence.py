@@ -135,7 +135,7 @@ class Experiment:
             from its own seed and the block's number alone, so that a run is the same on any
             number of machines; it can be pickled, and it does not call the bound under test.
         block: trials a block; a trial that takes long has a block of few.
-        most: largest number of trials wanted, 0 for as many as the power needs.
+        most: largest number of trials, 0 for as many as the power needs.
         promised: what the bound asks for, in its own unit; NaN if nothing is compared.
         needed: what the trials need, by a search that uses no bound; NaN if nothing is compared.
     """

@@ -148,7 +148,7 @@ def power(trials: int, delta: float, confidence: float = CONFIDENCE) -> float:
 
 @cache
 def trials_for_power(delta: float, confidence: float = CONFIDENCE, wanted: float = POWER) -> int:
-    """Number of trials from which "consistent" can be said.
+    """Number of trials from which the verdict "consistent" is possible.
 
     An n, found by doubling and bisection, with power(n) >= wanted (the power is a saw of n; within
     a per cent of the least n).

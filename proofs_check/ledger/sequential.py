@@ -44,7 +44,7 @@ class Count:
         trials: trials counted.
         failures: of them.
         largest: largest log e-value against the claim seen after any block.
-        stopped: why no more are wanted: "", "refuted", "consistent" or "end".
+        stopped: why no more are run: "", "refuted", "consistent" or "end".
 
     Claim: CT-4. Source: [OWN]; Robbins (1970).
     """

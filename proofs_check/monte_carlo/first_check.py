@@ -1,9 +1,9 @@
 """The first check: what each bound asks of real neurons, beside what Monte Carlo needs.
 
-For a few neurons of a trained network every claim SP-2 to SP-8 is asked for its size at the same
-(eps, delta) of one sign of one neuron at one input, and judged there. What is asked of one neuron,
-and how its numbers are to be read, is in `neuron_check`; here the neurons are chosen and the
-findings gathered.
+For a few neurons of a trained network every claim SP-2 to SP-8 gives its size at the same
+(eps, delta) of one sign of one neuron at one input, and is judged there. How the numbers of one
+neuron are to be read is described in `neuron_check`; here the neurons are chosen and the findings
+gathered.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class FirstCheck:
 
     Attributes:
         rows: one entry a neuron and sign.
-        eps: relative error asked for.
-        delta: failure probability asked for.
+        eps: relative error allowed.
+        delta: failure probability allowed.
         trials: pruned versions behind each verdict at the worst row.
         seed: seed of everything.
         eta: neurons of the network, in SP-2.

@@ -76,7 +76,7 @@ def neuron_coverage(
     Raises:
         ValueError: an argument is out of range; the message names it and the value.
 
-    Claim: SP-2 to SP-8, whichever asked for the size. Source: the claim's; the count is [OWN].
+    Claim: SP-2 to SP-8, whichever gave the size. Source: the claim's; the count is [OWN].
 
     Example:
         >>> neuron_coverage([[1.0, 0.0]], [0.5, 0.5], scheme="draws", size=20, eps=0.1, delta=0.05,
@@ -113,7 +113,7 @@ def neuron_coverage(
 def check_question(
     scheme: str, points: str, size: float, eps: float, delta: float, trials: int, chunk: int
 ) -> None:
-    """Refuse what no coverage and no search can be asked."""
+    """Refuse arguments for which neither coverage nor search is defined."""
     if scheme not in get_args(Scheme):
         raise ValueError(f"scheme must be one of {get_args(Scheme)}; found {scheme!r}")
     if points not in get_args(Points):

@@ -4,7 +4,7 @@ The yardstick `needed` is the smallest size with which the worst calibration row
 in the trials. Two readings need care:
 
 - SP-2's delta is that of the whole network in the paper, and what it promises one neuron is
-  3 delta/(8 eta). It is asked at the same printed (eps, delta) and checked against delta, which it
+  3 delta/(8 eta). Its size is taken at the printed (eps, delta) and checked against delta, which it
   implies: 3 delta/(8 eta) is far below what an affordable number of trials can tell from 0.
 - On fresh inputs a claim with coverage factor C = 1 speaks only of those with g_j(x) <= s_j for all
   j ("fresh-covered"), and SP-5, SP-5x of none. Counts over all fresh inputs ("fresh") show how
@@ -33,7 +33,7 @@ CLAIMS = (*(bound.claim for bound in OF_A_SIGN), "SP-6", "SP-8")
 SCHEMES: dict[str, Scheme] = {"SP-6": "dropping", "SP-8": "inclusion"}
 # These speak of the calibration rows alone, whatever the coverage factor.
 ON_ROWS_ONLY = tuple(bound.claim for bound in OF_A_SIGN if bound.knows == "shares")
-# Failures wanted at the needed size: it then repeats within some 1.4% (one standard deviation).
+# Failures to count at the needed size: it then repeats within some 1.4% (one standard deviation).
 NEEDED_FAILURES = 1_000
 COVERED_SLACK = 1e-6
 
@@ -55,9 +55,9 @@ class NeuronCheck:
         needed: smallest number of draws that Monte Carlo needs at the worst calibration row.
         needed_rate: smallest inclusion rate c likewise.
         needed_kept: smallest number of most sensitive weights whose keeping meets eps on all rows.
-        sizes: asked by each claim: draws, for SP-8 the rate c, for SP-6 weights kept.
-        tightness: asked over needed, 1 at best.
-        coverages: verdicts at the asked sizes, see the module's docstring.
+        sizes: given by each claim: draws, for SP-8 the rate c, for SP-6 weights kept.
+        tightness: given size over needed size, 1 at best.
+        coverages: verdicts at these sizes, see the module's docstring.
 
     Claim: SP-2 to SP-8. Source: [CN] arXiv 1804.05345, [SP] arXiv 1910.05422, [OWN].
     """
@@ -156,7 +156,7 @@ def _sizes(table: Table, shares: Float, s: Float, eps: float, delta: float) -> d
 
 
 def _ratio(size: float, needed: float) -> float:
-    """Asked over needed; 1 where nothing is needed and nothing asked."""
+    """Given size over needed size; 1 where both are 0."""
     return size / needed if needed > 0 else (1.0 if size == 0 else float("inf"))
 
 
@@ -164,7 +164,7 @@ def _verdicts(
     claim: str, size: float, shares: Float, fresh: Float, covered: Bool, s: Float, eps: float,
     delta: float, trials: int, seed: int,
 ) -> list[Coverage]:  # fmt: skip
-    """Judge one claim at the size that it asked for."""
+    """Judge one claim at the size that it gives."""
     level = 1 - 1e-3 / max(1, len(shares))
     # Looking at all rows costs more, so it is done as often as its verdict needs, with a margin.
     joint = min(trials, int(1.2 * trials_for_power(delta, level)))

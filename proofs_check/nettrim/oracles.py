@@ -140,6 +140,6 @@ def stored_weights_are_reported(setting: Setting) -> Result:
             truth = float((wide[1](rows.double()) - wide[0](rows.double())).norm())
         reported = new.layers[""].constraint
         if reported < truth * (1 - 1e-6):
-            raise Refuted(f"{dtype}: ||Y^ - Y|| is {truth!r}, said to be {reported!r}")
+            raise Refuted(f"{dtype}: ||Y^ - Y|| is {truth!r}, reported as {reported!r}")
         cases += 1
     return Result(cases=cases)

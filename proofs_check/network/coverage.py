@@ -154,7 +154,7 @@ def _least_cancelling(
 ) -> tuple[Float, Bool]:
     """Each layer's Delta at the input of least cancellation, and the inputs with none larger.
 
-    At the medians of the layers more draws would be asked for than int64 can count.
+    At the medians of the layers more draws would be needed than int64 can count.
 
     Shapes: x (n, in); returns (layers,) and (n,).
     """
@@ -250,6 +250,6 @@ def _methods(setting: Setting, name: str) -> list[Experiment]:
 
 subjects.on_networks(
     coverage, "methods_on", ("NW-3", "NW-5"), _methods,
-    "Each method, asked for the errors that the network theorem needs, where it cancels least.",
-    "Each method on LeNet-300-100, asked for the errors that the network theorem needs.",
+    "Each method, at the errors that the network theorem needs, where it cancels least.",
+    "Each method on LeNet-300-100, at the errors that the network theorem needs.",
 )  # fmt: skip

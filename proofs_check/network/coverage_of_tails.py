@@ -123,7 +123,7 @@ def _marked(flags: np.ndarray, size: int, block: int, trials: int) -> int:
 
 
 def _hill(alpha: float, n: int, k: int, confidence: float, stream: int, seed: int) -> Experiment:
-    """Trials made beforehand, so that the estimator under test is asked here and not in a block."""
+    """Trials drawn beforehand, so that the estimator under test is called here, not in a block."""
     trials, size = 2048, 512
     rng = generator(seed, TAIL_STREAM, stream)
     flags = np.empty(trials, bool)

@@ -39,8 +39,8 @@ def both_signs_on(setting: Setting) -> Experiment:
     q = np.asarray(sipp_theory.neuron_probabilities(w, np.ones(n)))
     mass = float(sipp_theory.neuron_mass(w, np.ones(n)))
     limit = float(sipp_theory.neuron_error(mass, m, delta))
-    says = "n = 40, all of them on, signs balanced"
-    return Experiment(says, delta, partial(_far, w, values, q, m, limit, (1, setting.seed)))
+    label = "n = 40, all of them on, signs balanced"
+    return Experiment(label, delta, partial(_far, w, values, q, m, limit, (1, setting.seed)))
 
 
 @coverage("NC-1")

@@ -23,7 +23,7 @@ def run(setting: Setting) -> Findings:
     if torch.device(setting.device).type != "cuda":
         why = "no CUDA device is at hand"
         if torch.cuda.is_available():
-            why = "there is a CUDA device, but it was not asked for: --device cuda"
+            why = "there is a CUDA device, but the run is on the CPU: --device cuda"
         return Findings(skipped=(Skipped(FAMILY, "the kernel on a GPU", why),))
     return on(setting, torch.device(setting.device))
 

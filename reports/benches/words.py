@@ -78,7 +78,7 @@ def margin(one: Json) -> tuple[float, float, float] | None:
 
 
 def power(exponent: float | None, axis: str) -> str:
-    """How a cost grows, said plainly.
+    """How a cost grows, in words.
 
     >>> power(1.02, "inputs |S|"), power(0.04, "batch")
     ('grows in proportion to inputs |S| (power 1.02)', 'hardly grows with batch (power 0.04)')

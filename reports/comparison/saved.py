@@ -28,7 +28,7 @@ class Saved:
         weights: weights of the matrices of its layers.
         nonzero: those that are not 0.
         layers: each with name, weights, nonzero, promised eps, measured error and rows an input
-            (None: not told).
+            (None: unknown).
         certificate: what it carries, or what stands beside it, or None.
         edited: whether that certificate has been edited.
 

@@ -38,7 +38,7 @@ PARTS = {
 
 
 def amount(value: float | str) -> str:
-    """A bound as a percentage, rounded up; from 100% on it says nothing, and is said to.
+    """A bound as a percentage, rounded up; from 100% on it is vacuous, and called so.
 
     >>> amount(0.09871), amount(1.0), amount(2.29), amount("infinite"), amount(4.2e9)
     ('9.88%', 'vacuous', 'vacuous (229%)', 'vacuous (∞)', 'vacuous (4.20 × 10¹¹%)')

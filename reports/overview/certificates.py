@@ -85,7 +85,7 @@ def searches(
                 ],
             }
         )
-    # Three curves can be told apart in a figure; as all lines hold at once, they may be chosen now.
+    # Three curves are distinct in a figure; as all lines hold at once, they may be chosen now.
     drawn = sorted((row for row in rows if row["found"]), key=lambda row: row["kept"])[:CURVES]
     for row in rows:
         if row not in drawn:

@@ -71,7 +71,7 @@ def choose(rows: Sequence[Json], original: float, tolerance: float) -> Json:
     """Choose the sparsest network that loses at most `tolerance` accuracy on the figure inputs.
 
     Only first seeds count: the network to certify is one that was drawn, not the luckiest of
-    several. What counts is what is left, not what was asked for; ties go to the smaller output
+    several. What counts is the share left, not the budget; ties go to the smaller output
     error; if none qualifies, the most accurate one.
     """
     firsts = [{"method": r["method"], "keep": r["keep"]} | r["runs"][0] for r in rows]

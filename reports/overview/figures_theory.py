@@ -1,4 +1,4 @@
-"""Figures for the theorist: sizes asked and needed, promised and observed, factors of NW-5."""
+"""Figures for the theorist: sizes given and needed, promised and observed, factors of NW-5."""
 
 from __future__ import annotations
 

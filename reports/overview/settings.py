@@ -45,7 +45,7 @@ class Settings:
         promise_draws: pruned versions drawn for that comparison.
         trials: Monte-Carlo trials of the first check.
         neurons: pairs (neuron, sign) per layer in the first check.
-        guarantee_eps: errors asked for in guarantee mode.
+        guarantee_eps: errors allowed in guarantee mode.
         guarantees: (method, bound) pairs tried there.
         points: calibration rows that instance-exact bounds look at there.
         tail_inputs: training inputs that the tail of Delta is estimated from.

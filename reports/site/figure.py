@@ -84,7 +84,7 @@ def ticks(axis: Axis, form: Callable[[float, float], str], places: Locator | Non
 
 
 def general_tick(value: float, _: float) -> str:
-    """A number as a tick, as short as it can be said."""
+    """A number as a tick, as short as possible."""
     return f"{value:g}"
 
 

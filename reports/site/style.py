@@ -21,7 +21,7 @@ Dashes = str | tuple[int, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Look:
-    """How a series is drawn: told apart by colour, by marker and by line style."""
+    """How a series is drawn: its colour, marker and line style."""
 
     colour: str
     marker: str

@@ -124,7 +124,7 @@ def certify(
 ) -> None:
     """Certify a model on any points: how far it is from the best one for them, in one pass.
 
-    Exit code 1: nothing can be said, or the certified eps is above --eps.
+    Exit code 1: nothing is certified, or the certified eps is above --eps.
     """
     from sipp_core.svm import load_model, read_chunks
 

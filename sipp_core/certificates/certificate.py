@@ -214,7 +214,7 @@ class Certificate:
         scores = [one.score for one in (self, *self.family)]
         if self.disagreement is None and not any(s.startswith("class-change@") for s in scores):
             sentences.append(
-                "Nothing is said of changes of class: the outputs are not (n, classes). Where "
+                "Changes of class are not certified: the outputs are not (n, classes). Where "
                 "they score classes at every position (pixel, token), score="
                 '"class-change@1" computes the share of positions whose class changes, 1 being '
                 "the dimension of the classes."

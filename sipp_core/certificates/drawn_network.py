@@ -33,7 +33,7 @@ from sipp_core.runtime.provenance import Provenance
 from sipp_core.sensitivity.calibrate import Calibration
 
 KEEPS = (0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
-# More draws than int64 can share out are never asked for.
+# Never more draws than int64 can share out.
 MOST_DRAWS = 2.0**50
 # The search starts this many times above what the calibration inputs seem to need.
 ABOVE, PILOT = 8.0, 200
@@ -305,7 +305,7 @@ class _Trials:
     def of_method(
         self, rule: Method, keep: float, scope: str | None, inputs: Inputs, budget: int
     ) -> tuple[int, float]:
-        """Failures of a method at a keep ratio: drawn anew for each input, if it is random."""
+        """Failures of a method at a keep ratio: drawn again for each input, if it is random."""
 
         def pruned(seed: int) -> PruneResult:
             return prune(

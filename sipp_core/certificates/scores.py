@@ -73,7 +73,7 @@ class OfClasses(Score):
     """A score of class scores: of (n, classes), or of each position along another dimension.
 
     Attributes:
-        dim: dimension of the classes; by default 1 of (n, classes), and to be said for outputs of
+        dim: dimension of the classes; by default 1 of (n, classes), and required for outputs of
             more dimensions. Positions of one input count as one draw, by their mean.
     """
 

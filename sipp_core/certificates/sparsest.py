@@ -42,7 +42,7 @@ from sipp_core.sensitivity.calibrate import Calibration
 KEEPS = (
     0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02,
 )  # fmt: skip
-# Share of fresh inputs that the error of a network found by its accuracy is told for.
+# Share of fresh inputs that the error of a network found by its accuracy is reported for.
 SHARE = 0.05
 
 

@@ -186,7 +186,7 @@ class Shelf:
             parts = tuple((str(a), str(b), float(c)) for a, b, c in fields.pop("sections"))
             return Coded(setting, Compressed(content, parts), **fields)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise ValueError(f"{path} is damaged ({error}); delete it to make it anew") from error
+            raise ValueError(f"{path} is damaged ({error}); delete it") from error
 
     def put(self, one: Coded) -> None:
         """Keep a candidate."""

@@ -39,7 +39,7 @@ class Layout:
 
 
 def usual(shape: tuple[int, ...]) -> Layout:
-    """The layout of a tensor of that shape, where nothing else is said."""
+    """The layout of a tensor of that shape, by default."""
     rows = shape[0] if len(shape) > 1 else 1
     columns = math.prod(shape) // rows if rows else 0
     if len(shape) > 2:

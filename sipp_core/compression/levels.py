@@ -1,6 +1,6 @@
 """Whole numbers of a quantised tensor: where they are not zero, their magnitudes, their signs.
 
-Each of the three is said in the shortest of several ways, and each way either begins anew or goes
+Each of the three is coded in the shortest of several ways, and each either starts afresh or goes
 on with what the tensors before it taught; the choice is coded before it. A function codes an array
 and returns it; a reader is given zeros of the right length.
 """
@@ -25,7 +25,7 @@ Numbers = np.ndarray[Any, np.dtype[Any]]
 # code(coder, book, numbers) -> numbers
 Way = Callable[[Coder, Book, Numbers], Numbers]
 
-# Tensors so large learn anew at no cost worth looking at.
+# Tensors so large can start afresh at a negligible cost.
 LARGE = 50_000
 
 
@@ -110,7 +110,7 @@ def code_levels(
     rises = chance(coder, memory.choices, "rises", int(bool((steps[1:] >= 0).all())))
     if not rises:
         return _code_signed(coder, memory, levels, layout, "vector", part)
-    # Neurons can be put in any order; where it is that of their biases, it need not be said.
+    # Neurons can be put in any order; where it is that of their biases, it need not be coded.
     return np.cumsum(_code_signed(coder, memory, steps, layout, "rising", part))
 
 

@@ -1,6 +1,6 @@
 """The loops of the compressed file that run once a weight or a decision, compiled, in one module.
 
-In one module because a compiled loop holds what it calls: kept on disk, it is made anew when its
+In one module because a compiled loop holds what it calls: the one on disk is renewed only when its
 own file changes. `code` takes a decision down for a recorder, and for a reader answers from the
 stream and looks at no value that it is given; everything above it is written once. The range coder
 is constriction's (words of 32 bits, a state of 64, probabilities of 24). Whole numbers, + - * / and

@@ -1,7 +1,7 @@
 """Hidden neurons in the order of their biases: the same function in a shorter file.
 
 A network computes the same whatever the order of its hidden neurons, up to the rounding of sums;
-a file of it need not say an order that can be told from the biases.
+a file of it need not store an order that follows from the biases.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def shortest(values: list[float]) -> int:
 def rising(coder: Coder, values: list[int], count: int, bits: int) -> list[int]:
     """Code so many whole numbers of so many bits in rising order.
 
-    Their order being known saves log2(count!) bits: at each bit only how many have a 1 is said,
+    Their order being known saves log2(count!) bits: at each bit only how many have a 1 is coded,
     whose chance is binomial.
     """
     if count == 0 or bits == 0:

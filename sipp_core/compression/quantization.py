@@ -223,7 +223,7 @@ def learning_levels(
 ) -> Iterator[None]:
     """Train for a while with every parameter on few levels; they stay on them afterwards.
 
-    Inside the block the model computes with the levels; whoever trains its `parameters()` trains
+    Inside the block the model computes with the levels; training its `parameters()` trains
     what is rounded to them, and the levels themselves. Zeros outside the masks stay zeros. On
     leaving, every parameter holds its levels' values exactly and is an ordinary one again. Buffers
     are left alone.

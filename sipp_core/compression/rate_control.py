@@ -66,7 +66,7 @@ def _ladder(
 ) -> Iterator[tuple[Setting, Rung]]:  # fmt: skip
     """Each candidate with its pruned network, method by method, from dense to sparse.
 
-    Candidates of one method share the way down; each is made when it is asked for.
+    Candidates of one method share the way down; each is computed when it is needed.
     """
     shares = list(dict.fromkeys(setting.filters for setting in settings))
     making = (dataset, schedule, seed, threads)
@@ -188,7 +188,7 @@ def search(
         progress: called as progress(done, total, what).
 
     Returns:
-        An iterator of candidates, each made when it is asked for; the best is the one with the
+        An iterator of candidates, each computed when it is consumed; the best is the one with the
         least bound.
 
     Raises:
@@ -277,7 +277,7 @@ def _written(
     model = polished(model, dataset.train_inputs, dataset.train_targets, bits, delta)
     model = _in_any_order(model)
     file = compress(model, architecture=architecture)
-    # Everything from here on is said of what the file decodes to.
+    # Everything from here on holds for what the file decodes to.
     read = decompress(file.content, model if architecture is None else None)
     read = read.to(model_device(model)).eval()
     n, tests = len(dataset.train_inputs), len(dataset.test_inputs)

@@ -53,7 +53,7 @@ class Units:
         return np.arange(first, first + count)
 
     def unify(self, left: Labels, right: Labels) -> Labels:
-        """Make the units at each position one; nobody's channel leaves the other as it is."""
+        """Merge the units at each position; a channel of no unit leaves the other as it is."""
         for a, b in zip(left.tolist(), right.tolist(), strict=True):
             if a != NOBODY and b != NOBODY:
                 _union(self.same, a, b)

@@ -56,7 +56,7 @@ class Operation:
         named: keyword arguments as values.
         flows: of the positional arguments, None where they carry no channels; lists for lists.
         literal: positional arguments as they stand in the graph, for numbers written there.
-        users: the indices that `shape` or `size()` is asked for by later nodes; None: others too.
+        users: indices at which later nodes read `shape` or `size()`; None: in other ways too.
         out: what came out.
     """
 

@@ -26,7 +26,7 @@ class ChannelGroup:
     """Channels that compete: those of layers that are coupled, directly or through others.
 
     Attributes:
-        units: how many channels can be told apart; several places may share one.
+        units: number of distinct channels; several places may share one.
         producers: layers whose filters they are.
         outputs: by name of a producer, or of a depthwise convolution or BatchNorm that passes them
             on: (out,) int64, the unit of each channel.

@@ -12,7 +12,7 @@ import sipp_theory
 from sipp_core.filters.graph import ChannelGroup
 from sipp_core.runtime.numbers import Bool, Float, generator
 
-# A group of which more draws are asked for, for each of its channels, is kept whole.
+# A group that needs more draws than this for each of its channels is kept whole.
 MOST_DRAWS = 64
 # Numbers of draws that a budget may end at: this many between m and 2 m.
 STEPS = 16

@@ -50,7 +50,7 @@ class ChannelCalibration:
     """Statistics of all consumers, and what the inputs were.
 
     Attributes:
-        statistics: as they were asked for: by (name of the layer, number of the group).
+        statistics: by (name of the layer, number of the group).
         inputs: number of inputs seen.
         digests: fingerprints of the inputs.
     """

@@ -51,7 +51,7 @@ def dead_neurons(model: nn.Module, calibration: Calibration) -> dict[str, Tensor
     """Find neurons whose activation was 0 on every calibration input.
 
     A neuron belongs to the dense layer that feeds another dense layer through elementwise modules
-    of a plain Sequential; elsewhere it cannot be told which edges leave it, and none is reported.
+    of a plain Sequential; elsewhere the edges that leave it are unknown, and none is reported.
 
     Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet+).
     """
@@ -299,7 +299,7 @@ class CoreNetPlusPlus(CoreNetPlus):
     T is every 5th calibration input, set aside. A candidate with more distinct weights tends to
     have the smaller error, so choosing the best of several overshoots the budget that a single draw
     meets in expectation; less is planned until what is chosen leaves the budget, to about 1%. Each
-    rehearsal throws dice of its own: SP-10 speaks of a plan that was settled before its draws.
+    rehearsal has random numbers of its own: SP-10 is about a plan that is fixed before its draws.
 
     Claim: SP-10. Source: [CN] arXiv 1804.05345 (CoreNet++); the rehearsals [OWN].
     """
@@ -379,7 +379,7 @@ class CoreNetPlusPlus(CoreNetPlus):
 
 
 def one_candidate(request: Request) -> Request:
-    """What one of tau candidates is asked for: delta/tau, so that none of them fails with delta.
+    """The request of one of tau candidates: delta/tau, so that all hold with probability 1 - delta.
 
     Claim: SP-10. Source: [OWN], a union bound.
     """

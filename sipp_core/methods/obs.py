@@ -56,7 +56,7 @@ class OptimalBrainSurgeon(Rewriting):
         positive("ridge", self.ridge)
 
     def needs(self, request: Request) -> Needs:
-        """The inputs, which every layer is given anew."""
+        """The inputs, which every layer is given again."""
         return Needs(inputs=True)
 
     def rewrites(self, request: Request, calibration: Calibration) -> list[Rewrite]:

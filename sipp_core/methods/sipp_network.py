@@ -51,7 +51,7 @@ class SippNetwork(Method):
 
     In each of `rounds` rounds of geometrically fewer weights the network sensitivity Lambda (AL-4)
     is measured on what is left, the weights of largest |w|^(1-a) Lambda^a of all layers together
-    stay, a the exponent, and, unless told otherwise, the kept weights and biases are refitted
+    stay, a the exponent, and, unless refit=False, the kept weights and biases are refitted
     (AL-5). A weight that no longer lies on a live path has sensitivity 0 and is the first to go in
     the next round (AL-6); the last round is taken again without what it cut off. Guarantee mode is
     by measuring (SP-12): each neuron keeps its weights of largest score, as few as, refitted,

@@ -162,7 +162,7 @@ class _Newton:
     spare: float  # by which the ball's is
 
     def toward(self, products: tuple[Tensor, Tensor, Tensor, float], bend: float) -> _Iterate:
-        """The step at whose end each product of slack and multiplier is as wanted, to first order.
+        """The step to given products of slack and multiplier, to first order.
 
         `bend` is what the ball's constraint curves along the step.
         """

@@ -156,7 +156,7 @@ def layer_program(
         bias: (M,) or None.
         inputs: (P, N), at least one row, finite.
         eps: radius of the ball, >= 0; taken as it is unless gamma is given.
-        targets: (M, P) outputs wanted (after ReLU, so >= 0, if relu).
+        targets: (M, P) target outputs (after ReLU, so >= 0, if relu).
         gamma: NT-3's inflation, >= 1; needs targets, and eps is then computed from it.
         relu: whether a ReLU follows.
         penalise_bias: whether |bias| counts in the objective, as in the paper; NT-2's bound for

@@ -56,7 +56,7 @@ def _traced(model: nn.Module) -> tuple[fx.Graph, dict[str, nn.Module]]:
         return fx.Tracer().trace(model), modules
     except Exception as error:
         raise ValueError(
-            "the model's forward pass cannot be traced, so nobody can tell which layers a ReLU "
+            "the model's forward pass cannot be traced, so it is unknown which layers a ReLU "
             f"follows ({error}); say it for every layer with relu={{name: True or False}}"
         ) from error
 

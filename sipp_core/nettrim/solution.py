@@ -21,7 +21,7 @@ NOTHING = 1e-7
 
 
 class Unsolved(ValueError, RuntimeError):
-    """A program whose solution was not reached as near as was asked for."""
+    """A program that was not solved to the tolerance."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,7 +145,7 @@ def trim(
         bias: (M,) or None.
         inputs: (P, N) activations.
         eps: ||Y^ - Y||_F allowed, in the outputs' unit, >= 0.
-        targets: (M, P) outputs wanted; those of the layer itself if not given.
+        targets: (M, P) target outputs; by default those of the layer itself.
         gamma: eps^2 is then gamma times the given weights' own squared error (NT-3).
         relu: whether a ReLU follows.
         penalise_bias: whether |bias| counts in the objective, as in the paper.
@@ -257,7 +257,7 @@ def trim_to(program: Program, keep: int, *, steps: int = 12, tolerance: float = 
 
 
 def _searched(program: Program, budget: int, turns: int, tolerance: float) -> tuple[Trimmed, bool]:
-    """The best solution of a bisection, and whether some eps asked for more than the budget."""
+    """The best solution of a bisection, and whether some eps needed more than the budget."""
     size = _ball_norm(program)
     low, high = math.log(1e-3 * size), math.log(size)
     best = solve(program.at(size * (1 + 1e-9)), tolerance=tolerance)

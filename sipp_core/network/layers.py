@@ -192,7 +192,7 @@ def prunable_layers(model: nn.Module, layers: LayerChoice = None) -> tuple[Pruna
 
 
 def other_matrices(model: nn.Module, layers: LayerChoice = None) -> tuple[str, ...]:
-    """Name the matrices of modules of the user's own, which nobody can tell the use of.
+    """Name the matrices of the user's own modules, whose use is unknown.
 
     Position embeddings are the usual ones; a matrix that such a module multiplies by is left whole
     too, and that must not go unsaid.
@@ -252,7 +252,7 @@ def _check_shared(model: nn.Module, layers: list[PrunableLayer], known: Iterable
 
 
 def _check_plain(layers: list[PrunableLayer], known: Iterable[str]) -> None:
-    """Refuse a weight that is computed anew in each forward pass: writing to it changes nothing."""
+    """Refuse a weight that is recomputed in each forward pass: writing to it changes nothing."""
     culprits = [layer.name for layer in layers if _stored(layer) is None]
     if culprits:
         raise ValueError(

@@ -105,7 +105,7 @@ def duplicate(model: nn.Module) -> nn.Module:
 
 
 def refresh(model: nn.Module) -> None:
-    """Compute masked weights anew from what they are made of, as the next forward pass would.
+    """Recompute masked weights from what they are made of, as the next forward pass would.
 
     Example:
         >>> net = nn.Linear(2, 1)

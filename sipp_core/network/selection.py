@@ -101,7 +101,7 @@ class Choice:
         self.included = positive if positive or not entries else None
 
     def __call__(self, place: Place) -> bool:
-        """Whether this module is asked for."""
+        """Whether this module is selected."""
         if self.predicate is not None:
             return bool(self.predicate(place.name, place.module))
         if any(_matches(what, place) for what in self.excluded):

@@ -80,7 +80,7 @@ def _two_layers(change: Change, old: nn.Module) -> nn.Sequential:
         most = min(old.weight.shape[0] // groups, old.weight[0].numel())
         if rank > most:
             raise ValueError(f"layer {change.name!r} has rank {most} at most; found {rank}")
-    # Not initialised: that would move torch's global random state, and all is written anew.
+    # Not initialised: that would move torch's global random state, and all is written again.
     if isinstance(old, nn.Linear):
         bias = old.bias is not None
         pair = (
@@ -107,10 +107,10 @@ def _two_layers(change: Change, old: nn.Module) -> nn.Sequential:
 
 
 class TwoLayers(nn.Sequential):
-    """A layer as two thin ones, for whoever calls it and whoever multiplies by its weight.
+    """A layer as two thin ones, whether it is called or its weight is multiplied by.
 
     Attention is often written with `F.linear(x, layer.weight, layer.bias)`: there the product of
-    both matrices is formed anew each time, which saves parameters and no time.
+    both matrices is formed each time, which saves parameters and no time.
 
     Example:
         >>> low = TwoLayers(nn.Linear(5, 1, bias=False), nn.Linear(1, 3))

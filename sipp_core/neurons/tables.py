@@ -120,7 +120,7 @@ def make_table(
     model: nn.Module, group: ChannelGroup, seen: Difference, dense_ball: float | None,
     shown: Mapping[str, tuple[Float, Float]],
 ) -> NeuronTable | str:  # fmt: skip
-    """Gather a group's table, or say why its neurons cannot be told apart here.
+    """Gather a group's table, or say why its neurons are not separate here.
 
     `dense_ball` is the radius where the region is a ball and the producer reads it itself, `shown`
     the least and largest value (in,) that random inputs of the region bring to each consumer.

@@ -187,7 +187,7 @@ def _fill(
     except Exception as error:  # whatever a module of the user's own makes of another's state
         raise ValueError(str(error)) from error
     for name in report["masked"]:
-        # The masked weight is else made anew only in the next forward pass.
+        # The masked weight is otherwise recomputed only in the next forward pass.
         module = new.get_submodule(name)
         orig, mask = module.get_parameter("weight_orig"), module.get_buffer("weight_mask")
         module.weight = orig.detach() * mask

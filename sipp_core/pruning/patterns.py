@@ -24,7 +24,7 @@ class Pattern(ABC):
 
     @property
     def fraction(self) -> float | None:
-        """The fraction that it keeps; None where any may be asked for."""
+        """The fraction that it keeps; None where any is possible."""
         return None
 
     @abstractmethod

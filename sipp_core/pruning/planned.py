@@ -66,7 +66,7 @@ class Planned(Method):
         return ()
 
     def rescales(self) -> bool:
-        """Whether weights that are kept are multiplied, and so rounded to their dtype anew."""
+        """Whether weights that are kept are multiplied, and so rounded to their dtype again."""
         return True
 
     def statistics(self, request: Request, calibration: Calibration) -> tuple[LayerStatistics, ...]:

@@ -238,7 +238,7 @@ def dropping(table: Table, scores: Float, eps: float, recentred: bool = False) -
                 lost = np.cumsum(table.sensitivity[neuron, columns]) * table.coverage_factor
             # Recentring promises G/(2 - G), so G may go up to 2 eps/(1 + eps).
             target = 2 * eps / (1 + eps) if recentred else eps
-            # The promise is recomputed in another order of summation, hence the hair of slack.
+            # The promise is recomputed in another order of summation, so a little slack is needed.
             spare = int(np.searchsorted(lost, target * (1 - 1e-9), side="right"))
             kept[neuron, columns[spare:]] = True
     return mask_plan(table, kept, scores, recentred)

@@ -1,4 +1,4 @@
-"""One call of `prune`, validated: what is asked of a method."""
+"""One validated call of `prune`, as a method sees it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class LayerReport:
         removed: neurons removed with their edges (CoreNet+).
         vacuous_neurons: neurons whose promise is 1 or more.
         measured: worst |z^ - z|/z~ over the neurons and over all rows of the calibration set, of
-            the weights as stored (SP-12): certain there, and nothing is said of other inputs; None
+            the weights as stored (SP-12): certain there, with no statement about other inputs; None
             where the inputs could not be run again or the layer has another shape.
         measured_neuron: (out,) float64, the same per neuron.
         rows_per_input: rows that the layer of the original network received for each calibration
@@ -96,9 +96,9 @@ class PruneResult:
         layers: one report a pruned layer.
         method: method name.
         seed: seed of every draw.
-        keep: fraction of prunable weights asked for, or None in guarantee mode.
+        keep: fraction of prunable weights to keep, or None in guarantee mode.
         scope: "layer" or "global" (budget mode).
-        eps: relative error asked for, or None in budget mode.
+        eps: relative error allowed, or None in budget mode.
         delta: failure probability of the promises: per neuron and input; per network for CoreNet's
             own mode.
         bound: bound that made the promises.

@@ -106,7 +106,7 @@ class Call:
 
 
 class _Sums(TorchFunctionMode):
-    """Reports what is added to tensors that it was told of, unless they were written to before."""
+    """Reports what is added to the tensors it follows, unless they were written to before."""
 
     def __init__(self, report: Callable[[str, Tensor], None]) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class _Sums(TorchFunctionMode):
             self.known[id(value)] = name, value, value._version
 
     def name_of(self, value: Any) -> str | None:
-        """The name of a tensor that is as it was when it was told of; None of any other."""
+        """The name of a followed tensor that has not changed; None of any other."""
         name, known, version = self.known.get(id(value), (None, None, 0))
         return name if known is value and value._version == version else None
 
@@ -239,7 +239,7 @@ def watch(
             if place.added:
                 end = place.layer.module if place.norm is None else place.norm
                 stack.callback(end.register_forward_hook(after(name)).remove)
-        # Heard as calibration hears them, parts of a packed projection too.
+        # Observed as in calibration, parts of a packed projection too.
         modules = {name: place.layer.module for name, place in places.items()}
         stack.enter_context(contextlib.suppress(_Reached))
         stack.enter_context(watching(model, modules, called))

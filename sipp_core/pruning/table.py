@@ -73,7 +73,7 @@ class Table:
         return self.failure if self.bound.knows == "network" else self.delta
 
     def neuron(self, sums: Float) -> Neuron:
-        """What a bound that knows sums is told of all pairs. Shapes: sums (2, out)."""
+        """What a bound that knows sums is given of all pairs. Shapes: sums (2, out)."""
         widths = (self.eta, self.eta_star) if self.bound.knows == "network" else ()
         return Neuron(sums, None, None, self.coverage_factor, *widths)
 

@@ -112,7 +112,7 @@ def rewritten_errors(table: Table, weight: Float) -> Float:
 
 
 def measured_promise() -> Promise:
-    """What can be said of weights that were solved for: what is measured of them (SP-12)."""
+    """The promise of weights that were solved for: what is measured of them (SP-12)."""
     return Promise(
         ("AL-5", "SP-12"),
         "nothing is promised before weights are solved for; what is measured, |z^ - z| <= measured "

@@ -1,4 +1,4 @@
-"""Arrays from .npy and .npz files: read once, those that are asked for, never without bound."""
+"""Arrays from .npy and .npz files: the named ones, read once, never without bound."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def most_unpacked(content: bytes) -> int:
 
 
 class _Refused(ValueError):
-    """A sound file of arrays that nobody wants."""
+    """A sound file of arrays, none of them needed."""
 
 
 def read_arrays(

@@ -28,7 +28,7 @@ def refuse_uncopyable(model: nn.Module) -> None:
         for name, value in vars(module).items():
             if name in ("_parameters", "_buffers", "_modules"):
                 continue
-            # A hook computes it anew, without gradients, in the first pass of calibration.
+            # A hook recomputes it, without gradients, in the first pass of calibration.
             if isinstance(value, Tensor) and not value.is_leaf and module._forward_pre_hooks:
                 continue
             faults += _not_copied(

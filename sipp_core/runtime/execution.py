@@ -116,7 +116,7 @@ def watching(
     own, others = threading.get_ident(), set[str]()
 
     def foreign(name: str) -> bool:
-        """Whether another thread makes this call, with inputs that nobody gave here."""
+        """Whether another thread makes this call, with inputs of its own."""
         if threading.get_ident() == own:
             return False
         others.add(name)

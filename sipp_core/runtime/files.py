@@ -24,7 +24,7 @@ _BLOCK = 1 << 24
 
 
 def read_bytes(path: PathOrName, what: str = "file", *, most: int | None = None) -> bytes:
-    """Read a regular file once, so that nobody who saves meanwhile can mix two contents.
+    """Read a regular file once, so that a concurrent save cannot mix two contents.
 
     Args:
         path: the file.
@@ -84,7 +84,7 @@ def write_atomically(path: PathOrName, content: bytes) -> Path:
         The path.
 
     Raises:
-        PermissionError: the file is there and nobody may write to it.
+        PermissionError: the file is there and is not writable.
         OSError: the folder cannot be made or written to; the file is named, and no partial file is
             left behind.
 
@@ -184,7 +184,7 @@ def _prefix(place: Path) -> str:
 
 
 def _remove_stale(place: Path) -> None:
-    """Remove what killed writers of the same file left: nobody holds a lock on it."""
+    """Remove what killed writers of the same file left: files without a lock."""
     if fcntl is None:
         return
     with contextlib.suppress(OSError):

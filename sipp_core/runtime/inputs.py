@@ -97,7 +97,7 @@ def _read(raw: object, where: str, targets: bool) -> tuple[Given, Tensor | None]
             "takes beside its first tensor: Batch(x, **others), or one dict by the names of forward"
         )
     if not isinstance(given, Tensor) or given.ndim == 0:
-        return batch, None  # targets of a kind that nobody looks at: boxes, texts
+        return batch, None  # targets of a kind that is not used: boxes, texts
     # A tuple of two is a pair, but of whole numbers (token ids and their mask?).
     unclear = isinstance(raw, list) or not given.is_floating_point()
     if unclear and not targets and isinstance(batch, Tensor):

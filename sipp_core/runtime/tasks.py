@@ -1,4 +1,4 @@
-"""Tasks over processes: whoever does them, in whatever order, the results are the same.
+"""Tasks over processes: their results depend neither on the process nor on the order.
 
 joblib hands them out, so `joblib.parallel_config(backend="dask")` around a call takes it to a
 cluster. A worker that dies, killed or out of memory, costs what it was at and no more: what was

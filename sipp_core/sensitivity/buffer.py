@@ -25,7 +25,7 @@ class Waiting:
     """Rows and denominators of one block of a layer that are not folded yet.
 
     Rows are copied, as a model may write to its activations later on. A sum of shares rounds by the
-    rows that it is formed of, so where the mean is asked for nothing waits.
+    rows that it is formed of, so where the mean is kept nothing waits.
     """
 
     def __init__(self, acc: kernel.Accumulator, block: Matrix, elements: int) -> None:

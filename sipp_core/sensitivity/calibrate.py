@@ -39,13 +39,13 @@ class Calibration:
         distinct: number of distinct inputs among them.
         digests: fingerprints of the inputs, to refuse them as held-out ones.
         original: fingerprint of the network that was measured.
-        points: activation rows kept per layer, as asked for.
+        points: activation rows kept per layer, at most.
         left_whole: matrices of modules of the user's own, which are no layer of a known kind.
         statistics: names of what was measured beside what always is.
         held_inputs: the inputs (n, ...) in the order seen, each process all of them, on the device
             that they came on; None unless calibrate(inputs=True) kept them.
         mask: which positions of the inputs were measured; None for all.
-        forward_size: inputs a forward pass, as asked for; None where the inputs decide.
+        forward_size: inputs a forward pass; None where the inputs decide.
         validation: statistics-free activation rows of the inputs set aside (CoreNet++'s T), per
             layer name; empty when none were.
     """
@@ -111,7 +111,7 @@ def calibrate(
     with the same model and the whole of the inputs in the same order (no sampler that gives each
     rank a part). Rank r of N runs every N-th batch from batch r on, and each rank returns the same
     statistics, bit for bit those of one process with as many threads: maxima are joined by MAX,
-    sums without rounding (`exact_sum`), sampled rows by dice of their own, and with inputs=True
+    sums without rounding (`exact_sum`), sampled rows by seeds of their own, and with inputs=True
     every rank holds all inputs. Ranks whose inputs or settings differ are refused, and what one
     rank refuses, all of them do. A rank that dies ends
     the call on the others at once with gloo; one that hangs, after the group's timeout.

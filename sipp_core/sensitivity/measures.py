@@ -296,9 +296,9 @@ class Cancellation(Summed):
 
 
 class Sample(Statistic):
-    """A uniform sample of the rows, whoever sees them: those of least random priority.
+    """A uniform sample of the rows of all processes: those of least random priority.
 
-    The dice of a row are named by the seed, its batch and its place there, so they are the same in
+    The priority of a row depends on the seed, its batch and its place there, so it is the same in
     whichever process the batch runs.
     """
 

@@ -36,7 +36,7 @@ class LayerStatistics:
         cancellation: (out,) mean of Delta_i = max(1, z~/|z + b|) over the rows (+inf where a
             pre-activation is 0); the exact bias moves the denominator.
         points: (groups, n, fan_in) float64 activation rows kept for instance-exact bounds, on the
-            CPU; signed rows are split in two. Empty when none were asked for.
+            CPU; signed rows are split in two. Empty where none are kept.
         complete: whether `points` holds every row seen.
         patches: most rows that an image of a convolution gave; 1 for a linear layer.
         positions: rows that it received in all, of any sign: patches of images, tokens; those of

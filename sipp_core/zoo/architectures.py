@@ -97,7 +97,7 @@ class ResidualBlock(nn.Module):
         return F.relu(branch + shortcut)
 
 
-# Images wider than this are halved first: fewer places to look at, and as easily told apart.
+# Images wider than this are halved first: fewer places, and as easy to classify.
 WIDE = 16
 
 

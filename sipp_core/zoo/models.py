@@ -28,7 +28,7 @@ def _known(name: str) -> Network:
 
 
 def initialise(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Draw all weights of a network anew, from a generator of our own.
+    """Draw all weights of a network again, from a generator of our own.
 
     Weights are He-normal and biases zero; normalisation starts at mean 0 and variance 1; positions
     of tokens have a standard deviation of 0.02, as is usual for transformers.

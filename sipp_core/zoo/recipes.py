@@ -65,7 +65,7 @@ def learnable(model_name: str) -> tuple[str, ...]:
         model_name: a name from `sipp_core.models.NAMES`.
 
     Returns:
-        Their names; none for a model that nobody has tried to train.
+        Their names; none for a model without one.
 
     Raises:
         TypeError: a name that cannot be looked up.

@@ -100,7 +100,7 @@ class Round:
     """One round of the cascade.
 
     Attributes:
-        keep: fraction of the prunable weights asked for.
+        keep: fraction of the prunable weights to keep.
         kept: fraction left.
         pruned_accuracy: on the test inputs, before training again.
         accuracy: on the test inputs, after it.
@@ -193,7 +193,7 @@ def cascade(
         progress: as for `train`.
 
     Returns:
-        An iterator of rounds, each computed as it is asked for.
+        An iterator of rounds, each computed when it is consumed.
 
     Raises:
         ValueError: fractions that do not descend, or what pruning and training refuse.

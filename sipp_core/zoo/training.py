@@ -281,7 +281,7 @@ def train(
     """Train a classifier in place by a recipe.
 
     The same seed, data and starting weights give the same weights, bit for bit, on any number of
-    cores (training runs in one thread unless told otherwise); another number of threads, kind of
+    cores (training runs in one thread by default); another number of threads, kind of
     processor or a GPU may differ by float rounding. The global random state is left as it was. The
     model is left in evaluation mode.
 

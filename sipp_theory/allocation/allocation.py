@@ -153,7 +153,7 @@ def allocate_for_errors(linear: ArrayLike, variance: ArrayLike, eps: ArrayLike) 
     Args:
         linear: b >= 0, in draws (bernstein_coefficients); any shape.
         variance: V >= 0, in draws; broadcasts.
-        eps: wanted error of each pair, > 0; broadcasts.
+        eps: target error of each pair, > 0; broadcasts.
 
     Returns:
         float64 array of whole numbers, in draws; 0 for a dead pair (b = V = 0).

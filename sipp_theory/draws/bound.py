@@ -190,7 +190,7 @@ def register_bound(bound: type[B]) -> type[B]:
 
 
 class Names(Sequence[str]):
-    """Names of the bounds in BOUNDS for which a condition holds, read anew at each use."""
+    """Names of the bounds in BOUNDS for which a condition holds, read again at each use."""
 
     def __init__(self, condition: Callable[[Bound], bool] = lambda bound: True):
         self._condition = condition

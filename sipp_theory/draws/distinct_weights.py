@@ -60,7 +60,7 @@ def draws_for_distinct(probabilities: ArrayLike, target: ArrayLike) -> Float:
 
     Args:
         probabilities: (..., k) q_j in [0, 1], one row a neuron, adding up to 1 (or all 0).
-        target: (...) wanted distinct weights, >= 0.
+        target: (...) distinct weights to reach, >= 0.
 
     Returns:
         (...) float64 whole numbers: 0 for target 0, at least 1 otherwise, at most 2**50 where the
@@ -92,7 +92,7 @@ def draws_for_distinct(probabilities: ArrayLike, target: ArrayLike) -> Float:
 def _nearest(log_missed: Float, targets: Float) -> Float:
     """Whole numbers of draws, one a row, by Newton's method from below.
 
-    The expected number is concave in m and at most m, so each step from m = wanted stays below the
+    The expected number is concave in m and at most m, so each step from m = target stays below the
     root, or passes it by rounding alone; the last unit is settled by comparing both neighbours.
     """
     m = np.maximum(targets, 1.0)

@@ -30,7 +30,7 @@ class CorenetGeneralization:
             it is the network itself.
         penalty: sqrt(nats/(2n)).
         n: number of points.
-        eps: relative output error asked of NW-5, min(1, gamma/(2 max ||f||)).
+        eps: relative output error in NW-5, min(1, gamma/(2 max ||f||)).
         size: NW-5's draws, layer by layer, and its number of nonzeros.
         weights: number of weights that the network has, biases left out.
         parameters: weights of the compressed network, the smaller of `size.nnz` and `weights`.

@@ -59,7 +59,7 @@ def margin_loss(margins: ArrayLike, gamma: ArrayLike) -> Float:
 
     Args:
         margins: (n,) real, n >= 1, as `margins` gives them.
-        gamma: margin asked for, >= 0, in their unit; any shape.
+        gamma: margin, >= 0, in their unit; any shape.
 
     Returns:
         float64 array of the shape of gamma, in [0, 1].

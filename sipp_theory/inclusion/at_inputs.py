@@ -15,7 +15,7 @@ from sipp_theory.inclusion.neuron_laws import Coins
 from sipp_theory.inclusion.poisson_rate import Bennett, Checked, Weights
 from sipp_theory.numeric.checks import Float
 
-# Rates at which the likeliest weight is kept less often than this are not told apart.
+# Rates at which the likeliest weight is kept less often than this count as equal.
 LEAST_CERTAINTY = 1e-6
 
 

@@ -352,7 +352,7 @@ def inclusion_rate(
         bound: "bernstein", "kl", "cramer" or "exact".
 
     Returns:
-        float64 c; at 1/min s_j every weight is certain, and more is never asked for; 0 for a dead
+        float64 c; at 1/min s_j every weight is certain, and more is never needed; 0 for a dead
         neuron.
 
     Raises:

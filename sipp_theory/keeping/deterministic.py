@@ -222,7 +222,7 @@ def deterministic_size(
 
     Args:
         sensitivity: (..., k) real in [0, 1], no unit, of one sign of a neuron; (k,) with shares.
-        eps: wanted relative error, > 0; broadcasts over the leading dimensions. No probability.
+        eps: target relative error, > 0; broadcasts over the leading dimensions. No probability.
         coverage_factor: C >= 1, no unit; broadcasts.
         recentred: whether the kept weights are rescaled (see recentring).
         shares: (n, k) real in [0, 1], the shares on S of one neuron, to use G_D itself.

@@ -38,7 +38,7 @@ def spectral_failure(
         eps: relative spectral error, >= 0.
 
     Returns:
-        float64 probability, rounded up; 1 where nothing can be said.
+        float64 probability, rounded up; 1 where the bound is vacuous.
 
     Raises:
         ValueError: an argument is out of range.

@@ -1,7 +1,7 @@
 """Net-Trim's errors and sample count (NT-1 to NT-4): what retraining layer by layer promises.
 
 All errors are Frobenius norms over the inputs that the layers were trimmed on: ||Y^ - Y||_F, in the
-unit of the outputs. Nothing is said of other inputs.
+unit of the outputs. No statement about other inputs is made.
 """
 
 from __future__ import annotations
@@ -86,12 +86,12 @@ def parallel_error(eps: ArrayLike, norms: ArrayLike = 1.0) -> Float:
 
 
 def parallel_split(error: ArrayLike, norms: ArrayLike, shares: ArrayLike | None = None) -> Float:
-    """Radii eps_l whose composed error (NT-2) is within a wanted one.
+    """Radii eps_l whose composed error (NT-2) is within a given one.
 
     eps_l = t_l E / prod_{k>l} n_k with the shares t_l adding up to 1.
 
     Args:
-        error: E > 0, error wanted of the last layer; any shape (...).
+        error: E > 0, target error of the last layer; any shape (...).
         norms: (..., L) n_l > 0, upper bounds of the spectral norms of the trimmed weights.
         shares: (..., L) t_l > 0, in proportion; equal if not given.
 

@@ -74,7 +74,7 @@ def corenet_split(eps: ArrayLike, delta_hats: ArrayLike) -> Float:
     layer.
 
     Args:
-        eps: relative error wanted of the output, in (0, 1], no unit; any shape (...).
+        eps: target relative error of the output, in (0, 1], no unit; any shape (...).
         delta_hats: (..., L) Delta_l >= 1, +inf allowed, no unit.
 
     Returns:
@@ -103,7 +103,7 @@ def log_split(eps: ArrayLike, delta_hats: ArrayLike, costs: ArrayLike | None = N
     costs): a quarter for small eps, 0.52 at eps = 1.
 
     Args:
-        eps: relative error wanted of the output, in (0, 1], no unit; any shape (...).
+        eps: target relative error of the output, in (0, 1], no unit; any shape (...).
         delta_hats: (..., L) Delta_l >= 1, +inf allowed, no unit.
         costs: (..., L) A_l > 0, draws times t_l^2, the Deltas' squares included; equal if not
             given.
@@ -132,7 +132,7 @@ def log_split(eps: ArrayLike, delta_hats: ArrayLike, costs: ArrayLike | None = N
 
 
 def checked_network_error(eps: ArrayLike) -> Float:
-    """Check the relative error wanted of the output.
+    """Check the target relative error of the output.
 
     Example:
         >>> float(checked_network_error(1))
@@ -183,7 +183,7 @@ def corenet_network_size(
         sensitivity_sums: one array a layer, any shape (say (out, 2)): S_sum of each neuron and
             sign, 0 (dead: no draw, no nonzero) or >= 1.
         delta_hats: (L,) Delta^_l >= 1, +inf allowed (then vacuous).
-        eps: relative error wanted of the output, in (0, 1].
+        eps: target relative error of the output, in (0, 1].
         delta: failure probability of the network, in (0, 1).
         eta: number of neurons of the network, >= 1.
         eta_star: largest layer width, the input's included, >= 1.
@@ -242,7 +242,7 @@ def corenet_network_size_bound(
             0.
         points: |S|, whole, >= 1; a signed row counts twice.
         delta_hats: (L,) Delta^_l >= 1, +inf allowed (then vacuous).
-        eps: relative error wanted of the output, in (0, 1].
+        eps: target relative error of the output, in (0, 1].
         delta: failure probability of the network, in (0, 1).
         eta: number of neurons of the network, >= 1.
         eta_star: largest layer width, the input's included, >= 1.

@@ -72,7 +72,7 @@ def _exact_tail_at_most(k: int, n: int, p: float, alpha: float) -> bool:
 
 
 def tail_at_most(k: ArrayLike, n: ArrayLike, p: ArrayLike, alpha: ArrayLike) -> NDArray[np.bool_]:
-    """Whether Pr(Bin(n, p) <= k) <= alpha; False when that cannot be told apart."""
+    """Whether Pr(Bin(n, p) <= k) <= alpha; False where rounding leaves it open."""
     k, n, p, alpha = (np.asarray(a, np.float64) for a in np.broadcast_arrays(k, n, p, alpha))
     tail = lower_tail(k, n, p)
     sure = np.asarray(tail <= alpha * (1 - TAIL_MARGIN))

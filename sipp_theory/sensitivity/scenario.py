@@ -44,13 +44,13 @@ def scenario_violation(points: ArrayLike, dimension: ArrayLike, beta: ArrayLike)
 
 
 def scenario_points(dimension: ArrayLike, violation: ArrayLike, beta: ArrayLike) -> Float:
-    """Least number of points whose a-priori violation bound is at most the wanted one.
+    """Least number of points whose a-priori violation bound is at most the target.
 
     The least n with scenario_violation(n, dimension, beta) <= violation.
 
     Args:
         dimension: d, whole, >= 0; any shape.
-        violation: wanted bound on the uncovered mass, in (0, 1); broadcasts.
+        violation: target bound on the uncovered mass, in (0, 1); broadcasts.
         beta: 1 - confidence, in (0, 1); broadcasts.
 
     Returns:

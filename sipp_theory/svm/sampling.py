@@ -59,7 +59,7 @@ def uniform_coreset_size(
         dimension: d >= 1.
         eps: relative error, in (0, 1).
         delta: failure probability, in (0, 1).
-        constant: c > 0. The papers leave it open: a promise for whoever knows one.
+        constant: c > 0. The papers leave it open: the promise needs a known one.
 
     Returns:
         Whole number of draws, rounded up.

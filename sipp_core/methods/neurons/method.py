@@ -80,7 +80,7 @@ class Neurons(Method):
 
     @abstractmethod
     def chooser(self, request: Request, table: NeuronTable, index: int, inputs: Tensor) -> Choose:
-        """What stays of one group, for any number of neurons or error that is asked for."""
+        """What stays of one group, for any number of neurons or error."""
 
     def remarks(self, table: NeuronTable, selection: Selection, delta: float) -> list[str]:
         """What a reader should know of one group besides."""

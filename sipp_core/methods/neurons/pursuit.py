@@ -31,6 +31,6 @@ class PursuedNeurons(Neurons):
     claims = ("NC-1g", "NC-7")
 
     def chooser(self, request: Request, table: NeuronTable, index: int, inputs: Tensor) -> Choose:
-        """One pursuit, gone on with as more neurons are asked for."""
+        """One pursuit, continued as more neurons are needed."""
         pursuit = Pursuit(table, reads(request.model, inputs, table, request.seed))
         return lambda ask: pursuit.select(ask.count or table.group.units)
