@@ -26,6 +26,8 @@ FASTER, MOST_MIB = 50.0, 200.0
 # CPU seconds that the search for another solver's effort may take: SGD would take any.
 PATIENCE = 300
 REPEATS = 3
+# Seconds by the clock of one process, on a machine that others may use.
+LONGEST = 7200
 SOLVERS = ("coreset", "newton", "linear svc", "sgd")
 MAPPED_MIB = 256
 
@@ -237,7 +239,7 @@ def _libsvm(X: np.ndarray, y: np.ndarray, C: float) -> Found:
 def one(asked: Json) -> Json:
     """One solver in a process of its own, as `solve` tells of it; LIBSVM may not end at all."""
     try:
-        return child("svm", asked) | {"ended": True}
+        return child("svm", asked, patience=LONGEST) | {"ended": True}
     except RuntimeError:
         if asked["solver"] != "libsvm":
             raise

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 PACKAGES = ("sipp_theory", "sipp_core")
 # What cells run of this package. Plans are in a cell's key; lines and pages only read cells.
@@ -22,10 +24,18 @@ def source_digest() -> str:
     Docstrings, comments and empty lines change no number, and have no part in it.
     """
     here = Path(__file__).resolve().parent
-    root = here.parents[1]
-    files = [path for package in PACKAGES for path in (root / package).rglob("*.py")]
-    digest = hashlib.sha256()
-    for path in sorted([*files, *(here / f"{name}.py" for name in MODULES)]):
+    files = [path for package in PACKAGES for path in (here.parents[1] / package).rglob("*.py")]
+    return _digest([*files, *(here / f"{name}.py" for name in MODULES)])
+
+
+def modules_digest(*modules: ModuleType) -> str:
+    """The same of some modules, for cells that run what the others do not."""
+    return _digest([Path(str(one.__file__)).resolve() for one in modules])
+
+
+def _digest(files: Iterable[Path]) -> str:
+    root, digest = Path(__file__).resolve().parents[2], hashlib.sha256()
+    for path in sorted(files):
         digest.update(f"{path.relative_to(root)}\0{code_of(path.read_bytes().decode())}".encode())
     return digest.hexdigest()[:12]
 

@@ -330,6 +330,29 @@ def test_the_digest_is_of_all_that_cells_run(monkeypatch: pytest.MonkeyPatch) ->
     sources.source_digest.cache_clear()
 
 
+@pytest.mark.parametrize("name", ["svm.py", "child.py", "children.py"])
+def test_a_race_is_run_anew_where_the_code_that_races_changed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> tuple[list[Json], list[Json]]:
+        made = [key for key, _ in SVM.tasks(SVM.plans["quick"][0], Workshop(), 0)]
+        races = [key for key in made if key["part"] == "race"]
+        return races, [key for key in made if key not in races]
+
+    races, others = keys()
+    assert {key["solver"] for key in races} == {*svm.SOLVERS, "libsvm"}
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(
+        Path,
+        "read_bytes",
+        lambda path: (
+            read_bytes(path) + b"X = 1\n" * (path.name == name and path.parent.name == "benches")
+        ),
+    )
+    again, same_ones = keys()
+    assert same_ones == others and not any(key in races for key in again)
+
+
 def test_the_digest_of_the_code_leaves_out_what_changes_no_number() -> None:
     code = "def f(x):\n    text = '''a\n# b\n'''\n    return x\n"
     said = code.replace("def f(x):\n", '# Why.\n\ndef f(x):\n    """Say\n    it."""\n')
@@ -618,11 +641,18 @@ def test_lines_of_svm_coresets_follow_the_cells(better: float, agrees: str) -> N
         })  # fmt: skip
     stuck = {"solver": "libsvm", "cpu": 120.0, "capped": True, "ended": False}
     rows.append(base | {"part": "race", "points": 500, **stuck})
-    first, *_, timed, certified = [x for x in SVM.lines([plan], rows) if x.agrees != "not run"]
+    for count, cpu in ((100, 2.0), (200, 8.0)):
+        row = {"solver": "libsvm", "points": count, "cpu": cpu, "ended": True}
+        rows.append(base | {"part": "race", **row})
+    first, *_, timed, alone, certified = [
+        x for x in SVM.lines([plan], rows) if x.agrees != "not run"
+    ]
     assert first.agrees == agrees
     assert "newton 3 times its time, 7 MiB" in timed.ours
     assert "linear svc 60 times its time" in timed.ours
     assert "libsvm not done after 1.2e+02 times its time" in timed.ours
+    assert "2 s of 100 points, 8 s of 200 points" in alone.ours
+    assert "power 2, not run: 50 s of 500" in alone.ours
     assert certified.agrees == "yes" and "0 of 18 below; 0% within 1%" in certified.ours
     wrong = [row | {"certified": 0.0} if row["part"] == "method" else row for row in rows]
     (broken,) = [x for x in SVM.lines([plan], wrong) if x.guarantee]
