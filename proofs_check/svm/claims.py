@@ -209,12 +209,16 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "SV-12", "Kernel machines",
         r"For a fixed feature map all of SV holds in it. $D_K(a) = \sum a - (ay)^T K (ay)/2 \leq "
-        r"F^*_K$; Nyström's $\hat K \preceq K$ gives $F^*_K \leq F^*_{\hat K}$. Random features "
+        r"F^*_K$, also for the multipliers $a_i = a_G c_i/c_G$ of groups in Nyström's features; "
+        r"Nyström's $\hat K \preceq K$ gives $F^*_K \leq F^*_{\hat K}$. Random features "
         r"alone bound $F^*_K$ on no side.",
         "What is certified of a kernel machine, and what is not.",
         "derived here", depends=("SV-0",), computes=(sipp_theory.kernel_dual,
                                                                   certify_kernel),
-        steps=(Step("The square of a sum of features is a form in the kernel.",
-                    symbolic.kernel_of_a_feature_map),),
+        steps=(
+            Step("The square of a sum of features is a form in the kernel.",
+                 symbolic.kernel_of_a_feature_map),
+            Step("Multipliers of groups are multipliers of the points.", symbolic.multipliers_lift),
+        ),
     ),
 )  # fmt: skip

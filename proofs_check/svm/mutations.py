@@ -11,7 +11,7 @@ import sipp_theory
 from proofs_check.kinds.mutations import divided, fields_scaled, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from proofs_check.svm import coverage, laws, oracles
-from sipp_core.svm import CoresetSVC, certify_svm
+from sipp_core.svm import CoresetSVC, certify_kernel, certify_svm
 
 
 def _unbalanced(original: Function) -> Function:
@@ -138,6 +138,18 @@ MUTATIONS = (
              fields_scaled(eps=0.5), (oracles.random_instances_certified_above_the_truth,)),
     Mutation("SV-11", "boasting", "A dual bound above what was found.", CoresetSVC, _boasting,
              (oracles.the_estimator_keeps_its_word,)),
+    Mutation("SV-12", "kernel_certify_halved", "Half of the eps that certify_kernel certifies.",
+             certify_kernel,
+             lambda f: lambda *given, **named: tuple(
+                 replace(one, eps=one.eps / 2) for one in f(*given, **named)
+             ),
+             (oracles.kernel_machines_certified_above_the_truth,)),
+    Mutation("SV-12", "kernel_certify_above", "A dual value of the kernel half again as large.",
+             certify_kernel,
+             lambda f: lambda *given, **named: tuple(
+                 replace(one, dual=1.5 * one.dual) for one in f(*given, **named)
+             ),
+             (oracles.kernel_machines_certified_above_the_truth,)),
     Mutation("SV-12", "twice", "Twice a kernel's dual value.", sipp_theory.kernel_dual,
              scaled(2.0), (oracles.kernel_optimum_by_cvxpy, laws.kernel_of_points)),
 )  # fmt: skip

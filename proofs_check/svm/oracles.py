@@ -12,6 +12,9 @@ from typing import Any
 import cvxpy as cp
 import mpmath
 import numpy as np
+from sklearn.kernel_approximation import Nystroem
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.pipeline import make_pipeline
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
@@ -19,7 +22,7 @@ from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
 from proofs_check.svm.instances import Points, kinds
 from sipp_core.runtime import generator
-from sipp_core.svm import CoresetSVC, certify_svm
+from sipp_core.svm import CoresetSVC, certify_kernel, certify_svm
 
 STREAM = 102
 NEAR = 1e-6
@@ -375,3 +378,49 @@ def kernel_optimum_by_cvxpy(setting: Setting) -> Result:
             raise Refuted(f"{points.kind}: dual {tight} of the optimal multipliers, {best.dual}")
         cases += 4
     return Result(cases=cases)
+
+
+@oracle("SV-12")
+def kernel_machines_certified_above_the_truth(setting: Setting) -> Result:
+    """certify_kernel on arrays, lists of chunks and iterators: any band, the same bits, no lie."""
+    count, close_ones = 60 if setting.full else 10, 0
+    for number in range(count):
+        rng = generator(setting.seed, STREAM, 7, number)
+        n, d, whole = int(rng.integers(20, 120)), int(rng.integers(1, 4)), number % 2 == 0
+        y = np.where(rng.random(n) < rng.uniform(0.2, 0.8), 1.0, -1.0)
+        y[:2] = 1, -1
+        X = rng.normal(size=(n, d)) * rng.uniform(0.5, 2)
+        X[:, 0] += y * rng.choice([0, 1])
+        u = rng.gamma(1, 1, n) * (rng.random(n) < 0.9)
+        u[:2] = 1
+        C, gamma = float(10.0 ** rng.uniform(-2, 1)), float(rng.uniform(0.2, 2))
+        features: Any = Nystroem
+        model = make_pipeline(
+            features(gamma=gamma, n_components=n if whole else 5, random_state=number),
+            CoresetSVC(C),
+        ).fit(X, y, coresetsvc__sample_weight=u)
+        band = n if whole else int(rng.integers(0, n + 1))
+        cut = int(rng.integers(1, n))
+        chunks = [(X[:cut], y[:cut], u[:cut]), (X[cut:], y[cut:], u[cut:])]
+        proofs = [
+            *certify_kernel(model, X, y, u, band=band), *certify_kernel(model, chunks, band=band),
+            *certify_kernel(model, iter(chunks), band=band),
+        ]  # fmt: skip
+        at = f"instance {number}, C = {C:g}, gamma = {gamma:g}, band {band} of {n}"
+        if len({(one.primal, one.dual, one.eps) for one in proofs}) != 1:
+            raise Refuted(f"{at}: chunks are certified another way than the array")
+        root = np.linalg.cholesky(rbf_kernel(X, gamma=gamma) + 1e-9 * np.eye(n))
+        best = sipp_theory.solve_svm(root, y, C, u)
+        step: Any = model[0]
+        last: Any = model[-1]
+        beta = step.normalization_.T @ last.coef_[0]
+        scores = rbf_kernel(X, step.components_, gamma=gamma) @ beta + last.intercept_[0]
+        value = beta @ rbf_kernel(step.components_, gamma=gamma) @ beta / 2
+        value += C * float(u @ np.maximum(0, 1 - y * scores))
+        true = float(value) / best.primal - 1
+        if proofs[0].dual > best.primal * (1 + NEAR) or proofs[0].eps < true * (1 - 1e-3) - NEAR:
+            raise Refuted(f"{at}: certified {proofs[0].eps}, true {true}")
+        if whole and proofs[0].eps > true + 0.01:
+            raise Refuted(f"{at}: certified {proofs[0].eps} with all components, true {true}")
+        close_ones += proofs[0].eps <= 2 * true + 1e-3
+    return Result(f"{close_ones} of {count} within twice the truth", cases=3 * count)

@@ -155,7 +155,7 @@ def residual_of_a_hinge(setting: Setting) -> None:
     equal(positive - r, (sp.Abs(r) - r) / 2, "the residual of an active point")
 
 
-@symbolic("SV-10")
+@symbolic("SV-10", "SV-12")
 def multipliers_lift(setting: Setting) -> None:
     """a_i = a_G c_i/c_G have the sum a_G, the point a_G mu_G, and stay below c_i if a_G <= c_G."""
     c, x = sp.symbols("c1:4", positive=True), sp.symbols("x1:4", real=True)

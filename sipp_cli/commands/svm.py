@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sipp_cli import edge, options, render
+from sipp_cli import edge, options, places, render
 
 if TYPE_CHECKING:
     from sipp_core.svm import CoresetSVC
@@ -97,12 +97,16 @@ def fit(
 
     from sklearn.exceptions import ConvergenceWarning
 
-    from sipp_core.svm import CoresetSVC, read_chunks, save_model, scan
+    from sipp_core.svm import CoresetSVC, check_parameters, read_chunks, save_model, scan
 
-    chunks = read_chunks(data, label=label, labels=labels, weight=weight)
     model = CoresetSVC(
         C, target=target, band=band, class_weight=class_weight, random_state=seed, n_jobs=jobs
     )
+    check_parameters(model)
+    if target > 1:
+        raise ValueError(f"--target must be at most 1, twice the optimum; found {target:g}")
+    places.check({"--out": out}, {"DATA": data, "--labels": labels})
+    chunks = read_chunks(data, label=label, labels=labels, weight=weight)
     with render.progress() as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the exit code says it
         model.fit_chunks(chunks, scan(chunks, jobs), progress)
@@ -128,6 +132,8 @@ def certify(
     """
     from sipp_core.svm import load_model, read_chunks
 
+    if eps is not None and not eps >= 0:
+        raise ValueError(f"--eps must be at least 0; found {eps:g}")
     with render.progress() as progress:
         trained = load_model(model)
         chunks = read_chunks(data, label=label, labels=labels, weight=weight)
@@ -159,12 +165,18 @@ def coreset(
     import numpy as np
 
     from sipp_core.runtime import write_atomically
-    from sipp_core.svm import SVMCoreset, read_chunks
+    from sipp_core.svm import SVMCoreset, check_parameters, read_chunks, scan
 
+    sample = SVMCoreset(size, C, method=method, class_weight=class_weight, random_state=seed)
+    check_parameters(sample)
+    sample.refuse_without_points()
+    places.check({"--out": out}, {"DATA": data, "--labels": labels})
     chunks = read_chunks(data, label=label, labels=labels, weight=weight)
+    scan(chunks)
     parts = [chunks.read(number) for number in range(len(chunks))]
     X, y, u = (np.concatenate(part) for part in zip(*parts, strict=True))
-    sample = SVMCoreset(size, C, method=method, class_weight=class_weight, random_state=seed)
+    if size > len(y):
+        raise ValueError(f"--size must be at most the points of {data}, {len(y):,}; found {size:,}")
     rows, kept, weights = sample.fit_resample(X, y, u)
     buffer = io.BytesIO()
     np.savez(buffer, X=rows, y=kept, sample_weight=weights, index=sample.sample_indices_)

@@ -43,7 +43,10 @@ def _number(name: str, value: object) -> float:
     shape = getattr(value, "shape", ())  # of an array that is one number
     if isinstance(value, bool) or any(n != 1 for n in shape) or not hasattr(value, "__float__"):
         raise TypeError(f"{name} must be a number; found {value!r}")
-    return float(value)  # pyright: ignore[reportArgumentType]
+    try:
+        return float(value)  # pyright: ignore[reportArgumentType]
+    except OverflowError:  # an integer beyond float64
+        return math.inf
 
 
 def positive(name: str, value: float) -> float:

@@ -65,6 +65,8 @@ def as_done(
         >>> sorted(as_done(pow, [(2, 3), (3, 2)]))
         [(0, 8), (1, 9)]
     """
+    if jobs is not None and jobs > 0:
+        jobs = min(jobs, max(len(calls), 1))  # all of them are started at once
     if workers(jobs) == 1:
         for place, call in enumerate(calls):
             yield place, function(*call)

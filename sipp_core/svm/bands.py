@@ -17,6 +17,8 @@ from sipp_theory.svm.certificate import LEVELS, SvmCertificate, coarse, group_du
 from sipp_theory.svm.problem import hinge_sum, primal_value, slacks, suboptimality
 
 CODES = 4 * (2 * LEVELS + 1)
+# What is known of each single point.
+SINGLE = ("y", "c", "distance", "side", "place")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Look:
     size: Float  # (n,) Q-norms of (x, 1)
     norms: Float
     hinge: float
+    rows: int  # of the block, those without weight too
 
     @classmethod
     def at(cls, view: View, block: Block) -> Look:
@@ -60,7 +63,7 @@ class Look:
             X, y, weight = X[index], y[index], weight[index]
         c, (norms, size) = view.C * weight, norms_and_sizes(X, view.metric)
         r, hinge = hinge_sum(view.w, view.b, X, y, c, norms)
-        return cls(X, y, c, index, r, size, norms, hinge)
+        return cls(X, y, c, index, r, size, norms, hinge, block.rows)
 
 
 @dataclass
@@ -77,6 +80,8 @@ class Bands:
     c: Float
     distance: Float
     side: Float
+    place: np.ndarray  # (k,) their rows in the data, rising
+    taken: int  # rows of the data so far
     sums: Float  # (CODES, d) sum c x of all others
     weights: Float
     norms: Float
@@ -100,7 +105,8 @@ class Bands:
         d = X.shape[1]
         bands = cls(
             view, look.hinge, len(y), 1, len(y), rows_of(X, near), y[near], c[near],
-            distance[near], r[near], np.zeros((CODES, d)), np.zeros(CODES), np.zeros(CODES),
+            distance[near], r[near], look.index[near], look.rows, np.zeros((CODES, d)),
+            np.zeros(CODES), np.zeros(CODES),
         )  # fmt: skip
         bands._lump(np.flatnonzero(far), X, y, c, distance, r, norms)
         return bands
@@ -138,7 +144,9 @@ class Bands:
         self.weights += other.weights
         self.norms += other.norms
         self.X = stack([self.X, other.X])
-        for name in ("y", "c", "distance", "side"):
+        other.place = other.place + self.taken
+        self.taken += other.taken
+        for name in SINGLE:
             setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
         if len(self.y) > 2 * self.view.singles:
             self.trim()
@@ -151,7 +159,7 @@ class Bands:
         index = np.flatnonzero(far)
         self._lump(index, self.X, self.y, self.c, self.distance, self.side, row_norms(self.X))
         self.X = self.X[near]
-        for name in ("y", "c", "distance", "side"):
+        for name in SINGLE:
             setattr(self, name, getattr(self, name)[near])
 
     def groups(self) -> tuple[Float, Float, Float, Float]:
@@ -160,12 +168,34 @@ class Bands:
         X = dense(self.X)
         full = self.weights > 0
         side = np.where(np.arange(CODES) // (2 * LEVELS + 1) >= 2, 1.0, -1.0)
+        y = np.concatenate([self.y, side[full]])
+        if not len(y):
+            raise ValueError("there is no point with weight above 0")
+        for label in (-1.0, 1.0):
+            if not (y == label).any():
+                raise ValueError(
+                    "there must be two classes with weight above 0; found only points of class "
+                    f"{-label:g} (1 is the positive class)"
+                )
         return (
             np.concatenate([self.c[:, None] * X, self.sums[full]]),
-            np.concatenate([self.y, side[full]]),
+            y,
             np.concatenate([self.c, self.weights[full]]),
             np.concatenate([self.c * row_norms(X), self.norms[full]]),
         )
+
+    def lifted(self, alpha: Float, look: Look, first: int) -> Float:
+        """(n,) multipliers of points from those of `groups`: a_i = a_G c_i/c_G, at most c_i.
+
+        `look` is at the points from row `first` of the data on, from the same view.
+        """
+        share = np.zeros(CODES)
+        full = self.weights > 0
+        share[full] = alpha[len(self.y) :] / self.weights[full]
+        alphas = share[coarse(look.r, look.y, np.abs(look.r) / look.size)] * look.c
+        mine = slice(*np.searchsorted(self.place, (first, first + look.rows)))
+        alphas[np.searchsorted(look.index, self.place[mine] - first)] = alpha[: len(self.y)][mine]
+        return np.minimum(alphas, look.c)
 
     def primal(self) -> float:
         """F(w, b), rounded up."""
@@ -173,17 +203,14 @@ class Bands:
 
     def certificate(self, tol: float) -> SvmCertificate:
         """Solve for the means."""
-        sums, y, c, norms = self.groups()
-        for label in (-1.0, 1.0):
-            if not (y == label).any():
-                raise ValueError(
-                    "there must be two classes with weight above 0; found only points of class "
-                    f"{-label:g} (1 is the positive class)"
-                )
+        dual, w, b, alpha = self.solved(tol)
+        primal, groups = self.primal(), len(alpha)
+        return SvmCertificate(primal, dual, suboptimality(primal, dual), self.points, groups, w, b)
+
+    def solved(self, tol: float) -> tuple[float, Float, float, Float]:
+        """A lower bound of F*, the best hyperplane of the means, and their multipliers."""
         additions = 2 * self.rows + self.blocks
-        dual, w, b, _ = group_dual(sums, y, c, norms, additions, self.view.w, self.view.b, tol)
-        primal = self.primal()
-        return SvmCertificate(primal, dual, suboptimality(primal, dual), self.points, len(y), w, b)
+        return group_dual(*self.groups(), additions, self.view.w, self.view.b, tol)
 
 
 def primal_above(view: View, hinge: float, blocks: int) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sipp_theory.numeric.checks import Float
+from sipp_theory.numeric.checks import Float, numbers
 from sipp_theory.svm.problem import MOST
 
 Matrix = Any  # (n, d) float64 array, or CSR of it
@@ -97,6 +97,17 @@ def dense(X: Matrix) -> Float:
     return np.asarray(X.todense() if sparse.issparse(X) else X, np.float64)
 
 
+@contextlib.contextmanager
+def within_float64() -> Iterator[None]:
+    """Refuse points among which is an integer that no float64 holds, as what is too large."""
+    try:
+        yield
+    except OverflowError as error:
+        raise ValueError(
+            f"X must be at most {MOST:g} in size; found a number beyond float64; scale it down"
+        ) from error
+
+
 def check_rows(X: Any, first: int, columns: int | None) -> Matrix:
     """Refuse rows that are no numbers, not finite or of another width; names the row."""
     if sparse.issparse(X):
@@ -105,7 +116,7 @@ def check_rows(X: Any, first: int, columns: int | None) -> Matrix:
         matrix = np.asarray(X)
         if matrix.dtype == object:
             # Frames with columns of several types.
-            with contextlib.suppress(TypeError, ValueError):
+            with within_float64(), contextlib.suppress(TypeError, ValueError):
                 matrix = matrix.astype(np.float64)
         if matrix.dtype.kind not in "fiub":
             raise ValueError(f"X must be real numbers; found dtype {matrix.dtype}")
@@ -134,7 +145,7 @@ def check_weight(weight: Any, rows: int, first: int) -> Float:
     """(n,) float64 weights >= 0; None is 1."""
     if weight is None:
         return np.ones(rows)
-    weights = np.asarray(weight, np.float64)
+    weights = numbers("sample_weight", weight)
     if weights.ndim == 0:
         weights = np.full(rows, float(weights))
     if weights.shape != (rows,):
@@ -207,8 +218,13 @@ def array_blocks(X: Matrix, y: Float, weight: Float) -> Iterator[Block]:
         yield Block(double(X[part]), y[part], weight[part])
 
 
-def stream_blocks(chunks: Iterable[Any], classes: Any = None) -> Iterator[Block]:
-    """Blocks of a stream of (X, y) or (X, y, sample_weight); how it is cut moves no bit."""
+def stream_blocks(
+    chunks: Iterable[Any], classes: Any = None, wide: int | None = None
+) -> Iterator[Block]:
+    """Blocks of a stream of (X, y) or (X, y, sample_weight); how it is cut moves no bit.
+
+    wide: columns that decide how many rows make a block, if not those of X.
+    """
     held: list[Block] = []
     columns: int | None = None
     first = count = 0
@@ -230,7 +246,7 @@ def stream_blocks(chunks: Iterable[Any], classes: Any = None) -> Iterator[Block]
         weight = check_weight(chunk[2] if len(chunk) == 3 else None, len(y), first)
         columns, first, count = X.shape[1], first + len(y), count + len(y)
         held.append(Block(double(X), y, weight))
-        size = block_rows(X.shape[1])
+        size = block_rows(wide or X.shape[1])
         if count >= size:
             whole = _joined(held)
             cut = count - count % size

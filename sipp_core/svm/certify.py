@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 
 from sipp_core.runtime import generator
 from sipp_core.svm.bands import Bands, Look, View
@@ -24,7 +23,8 @@ from sipp_core.svm.blocks import (
     stream_blocks,
     two_classes,
 )
-from sipp_theory.numeric.checks import Float
+from sipp_core.svm.chunks import pieces
+from sipp_theory.numeric.checks import Float, numbers
 from sipp_theory.svm import SvmCertificate
 from sipp_theory.svm.problem import Instance, hyperplane, positive_number
 from sipp_theory.svm.solver import solve
@@ -65,7 +65,7 @@ def certify_svm(
         w: (d,) or (1, d) finite normal, as `coef_`.
         b: finite intercept, as `intercept_`.
         X: (n, d) array of any float or integer type, memory-mapped or not; CSR; or any iterable of
-            (X, y) or (X, y, sample_weight) chunks, which is read once.
+            (X, y) or (X, y, sample_weight) chunks, `read_chunks`' among them, which is read once.
         y: (n,) labels of two classes; the larger one, or 1, is the positive class. None where X is
             a stream.
         C: penalty, > 0, as in scikit-learn's SVC and LinearSVC(loss="hinge").
@@ -93,31 +93,25 @@ def certify_svm(
         >>> certify_svm([1.0], -2.0, [(X[:1], y[:1]), (X[1:], y[1:])], C=10.0).eps < 1e-6
         True
     """
-    normal = np.asarray(w, np.float64)
+    normal, offset = numbers("w", w), numbers("b", b)
     normal = normal.ravel() if normal.ndim == 2 and 1 in normal.shape else normal
-    offset = np.asarray(b, np.float64)
     if normal.ndim != 1 or offset.size != 1:
         raise ValueError(
             f"w and b must be one hyperplane; found shapes {normal.shape} and {offset.shape}; "
             "certify one class against the rest at a time"
         )
     normal, intercept = hyperplane(normal, float(offset.ravel()[0]), len(normal))
-    if band is None:
-        band = LEAST_BAND if y is None else max(LEAST_BAND, int(np.shape(X)[0] * SHARE))
-    if not isinstance(band, int | np.integer) or band < 0:
-        raise ValueError(f"band must be a whole number of at least 0; found {band!r}")
     total = 0
+    singles = band_size(band, None if y is None else np.shape(X)[0], len(normal))
     view = View(
-        normal, intercept, positive_number("C", C),
-        min(int(band), BAND_BYTES // (8 * max(len(normal), 1))), np.ones(len(normal) + 1),
+        normal, intercept, positive_number("C", C), singles, np.ones(len(normal) + 1)
     )  # fmt: skip
     views = [view]
     if y is None:
-        if sparse.issparse(X) or isinstance(X, np.ndarray) or not isinstance(X, Iterable):
-            raise ValueError("y must be given with an array X; leave it out for chunks (X, y)")
+        stream = pieces(X)
         if sample_weight is not None:
             raise ValueError("sample_weight goes into each chunk of a stream: (X, y, weight)")
-        blocks: Iterable[Block] = stream_blocks(X, classes)
+        blocks: Iterable[Block] = stream_blocks(stream, classes)
     else:
         rows = check_rows(X, 0, None)
         labels = signs(y, two_classes(y, classes), 0)
@@ -131,6 +125,15 @@ def certify_svm(
             views.append(replace(view, about=about))
     proofs = [bands.certificate(1e-10) for bands in one_pass(views, blocks, total, progress)]
     return max(proofs, key=lambda one: one.dual)
+
+
+def band_size(band: Any, rows: int | None, columns: int) -> int:
+    """Points that stay by themselves: as given, or by the rows of an array; what memory allows."""
+    if band is None:
+        band = max(LEAST_BAND, int((rows or 0) * SHARE))
+    if not isinstance(band, int | np.integer) or band < 0:
+        raise ValueError(f"band must be a whole number of at least 0; found {band!r}")
+    return min(int(band), BAND_BYTES // (8 * max(columns, 1)))
 
 
 def _about(view: View, X: Matrix, y: Float, weight: Float) -> Float | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
 from sipp_core.runtime import tasks
@@ -17,6 +18,7 @@ from sipp_theory.numeric.checks import Float
 Result = TypeVar("Result")
 
 
+@runtime_checkable
 class Chunks(Protocol):
     """Rows in pieces, each of them read anew whenever it is needed."""
 
@@ -32,6 +34,19 @@ class Chunks(Protocol):
     def read(self, number: int) -> tuple[Matrix, np.ndarray, Float]:
         """One piece: float64 rows, labels as they are, and weights."""
         ...
+
+
+def pieces(chunks: Any) -> Iterator[Any]:
+    """(X, y) or (X, y, weight) after another, from the first on, of `Chunks` or any iterable."""
+    if isinstance(chunks, Chunks):
+        return map(chunks.read, range(len(chunks)))
+    if (
+        sparse.issparse(chunks)
+        or isinstance(chunks, np.ndarray)
+        or not isinstance(chunks, Iterable)
+    ):
+        raise ValueError("y must be given with an array X; leave it out for chunks (X, y)")
+    return iter(chunks)
 
 
 @dataclass(frozen=True)

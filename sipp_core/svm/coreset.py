@@ -12,10 +12,10 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sipp_core.svm.adaptive import residual_minimiser
+from sipp_core.svm.arguments import check_parameters, class_factors, labelled
 from sipp_core.svm.blocks import dense
 from sipp_theory.numeric.checks import Float
 from sipp_theory.svm import (
@@ -32,6 +32,8 @@ from sipp_theory.svm.solver import solve
 METHODS = ("uniform", "sensitivity", "baykal", "leverage", "lewis", "control-variate")
 # The optimum that bounds and references start from is solved to here.
 TOLERANCE = 1e-4
+# What NumPy can draw at once.
+MOST_DRAWS = 2**63 - 1
 RADIUS, QUANTILE = 2.5, 0.95
 
 
@@ -62,7 +64,7 @@ class SVMCoreset(BaseEstimator):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 (scikit-learn's way)
-        "size": [Interval(Integral, 2, None, closed="left")],
+        "size": [Interval(Integral, 2, MOST_DRAWS, closed="both")],
         "C": [Interval(Real, 0, None, closed="neither")],
         "method": [StrOptions(set(METHODS))],
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -98,13 +100,8 @@ class SVMCoreset(BaseEstimator):
         Raises:
             ValueError: parameters or data that are refused, or other than two classes.
         """
-        self._validate_params()
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32])
-        check_classification_targets(y)
-        weight = np.asarray(
-            _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True),
-            np.float64,
-        )
+        check_parameters(self)
+        X, y, weight = labelled(self, X, y, sample_weight)
         self.classes_ = np.unique(y[weight > 0])
         if len(self.classes_) != 2:
             raise ValueError(
@@ -112,7 +109,9 @@ class SVMCoreset(BaseEstimator):
                 "make one for each class against the rest"
             )
         signs = np.where(y == self.classes_[1], 1.0, -1.0)
-        u = weight * self._factors(weight, y)
+        totals = np.array([weight[y == k].sum() for k in self.classes_])
+        factors = class_factors(self.class_weight, self.classes_.tolist(), totals)
+        u = weight * factors[(y == self.classes_[1]).astype(np.intp)]
         rows, C = dense(X), float(self.C)
         check_scale(rows, C * u)
         rng = check_random_state(self.random_state)
@@ -143,14 +142,18 @@ class SVMCoreset(BaseEstimator):
         Raises:
             ValueError: as `fit`; and with method="control-variate", which is more than points.
         """
+        self.refuse_without_points()
+        self.fit(X, y, sample_weight)
+        X, y = validate_data(self, X, y, accept_sparse="csr", reset=False)
+        return X[self.sample_indices_], y[self.sample_indices_], self.sample_weight_
+
+    def refuse_without_points(self) -> None:
+        """Refuse, for `fit_resample`, the method that is more than points with weights."""
         if self.method == "control-variate":
             raise ValueError(
                 "method='control-variate' has an exact linear part, which no weighted points "
                 "express; use fit and solve, or CoresetSVC"
             )
-        self.fit(X, y, sample_weight)
-        X, y = validate_data(self, X, y, accept_sparse="csr", reset=False)
-        return X[self.sample_indices_], y[self.sample_indices_], self.sample_weight_
 
     def solve(self, X: Any, y: Any) -> tuple[Float, float]:
         """The best hyperplane of the coreset; certify it with `certify_svm`.
@@ -180,22 +183,6 @@ class SVMCoreset(BaseEstimator):
             return np.zeros(rows.shape[1]), float(signs[0])
         solution = solve(Instance(rows, signs, float(self.C) * self.sample_weight_), 1e-7)
         return solution.w, solution.b
-
-    def _factors(self, weight: Float, y: np.ndarray) -> Float:
-        labels = self.classes_.tolist()
-        if isinstance(self.class_weight, dict):
-            strange = [k for k in self.class_weight if k not in labels]
-            if strange:
-                raise ValueError(f"class_weight names {strange[0]!r}, which is no class of y")
-            each = np.array([float(self.class_weight.get(k, 1.0)) for k in labels])
-            if not (np.isfinite(each) & (each > 0)).all():
-                raise ValueError(f"class_weight must be above 0; found {self.class_weight!r}")
-        elif self.class_weight == "balanced":
-            totals = np.array([weight[y == k].sum() for k in labels])
-            each = totals.sum() / (2 * totals)
-        else:
-            each = np.ones(2)
-        return each[(y == self.classes_[1]).astype(np.intp)]
 
     def _scores(self, X: Float, y: Float, u: Float, rng: np.random.RandomState) -> Float:
         """(n,) what points are drawn in proportion to; 0 where u is 0."""

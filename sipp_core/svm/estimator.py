@@ -13,15 +13,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sipp_core.svm.adaptive import Search, search
+from sipp_core.svm.arguments import check_parameters, class_factors, labelled
 from sipp_core.svm.blocks import dense
 from sipp_core.svm.certify import certify_svm
 from sipp_core.svm.chunks import ArrayChunks, Chunks, OneAgainstRest, refuse_strangers
 from sipp_core.svm.stream import Stream
-from sipp_theory.numeric.checks import Float
+from sipp_theory.numeric.checks import Float, numbers
 from sipp_theory.svm import SvmCertificate, stream_objective
 from sipp_theory.svm.certificate import group_dual
 from sipp_theory.svm.problem import Instance, suboptimality
@@ -35,7 +35,6 @@ PLAIN_ENTRIES = 2**27
 PLAIN_TOLERANCE = 1e-9
 # Repeated rows are joined up to here, so that a weight of 2 is two rows to the bit.
 JOIN_ENTRIES = 2**21
-FORMATS = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
 
 
 class CoresetSVC(LinearClassifierMixin, BaseEstimator):
@@ -120,10 +119,8 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
         Raises:
             ValueError: data or parameters that are refused, by name.
         """
-        self._validate_params()
-        X, y = validate_data(self, X, y, **FORMATS)
-        check_classification_targets(y)
-        weight = self._weights(sample_weight, X)
+        check_parameters(self)
+        X, y, weight = labelled(self, X, y, sample_weight)
         live = weight > 0
         if not live.any():
             raise ValueError("sample_weight is 0 everywhere; no point is left to fit")
@@ -157,10 +154,13 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
         Raises:
             ValueError: one class, or parameters that are refused.
         """
-        self._validate_params()
+        check_parameters(self)
         self.classes_ = np.array(sorted(class_totals))
         self._refuse_one_class()
-        self._set_class_weight(np.array([class_totals[k] for k in self.classes_.tolist()]))
+        totals = numbers("class_totals", [class_totals[k] for k in self.classes_.tolist()])
+        if not (np.isfinite(totals) & (totals > 0)).all():
+            raise ValueError(f"class_totals must be above 0 and finite; found {class_totals!r}")
+        self._set_class_weight(totals)
         self._stream = None
         self.n_features_in_ = chunks.columns
         self._fit_chunks(chunks, progress)
@@ -214,10 +214,9 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
             ValueError: data or parameters that are refused, an unknown label, no classes in the
                 first call, or class_weight="balanced", which needs all labels.
         """
-        self._validate_params()
+        check_parameters(self)
         first = getattr(self, "_stream", None) is None
-        X, y = validate_data(self, X, y, reset=first and not hasattr(self, "classes_"), **FORMATS)
-        check_classification_targets(y)
+        X, y, weight = labelled(self, X, y, sample_weight, first and not hasattr(self, "classes_"))
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight='balanced' needs all labels; give partial_fit a dict of weights"
@@ -238,7 +237,7 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
             raise ValueError(f"classes must be those of the first call, {self.classes_!r}")
         refuse_strangers(y, self.classes_)
         index = np.searchsorted(self.classes_, y)
-        weight = self._weights(sample_weight, X) * self.class_weight_[index]
+        weight = weight * self.class_weight_[index]
         side = np.zeros(len(y), np.intp)
         if hasattr(self, "coef_"):
             scores = np.asarray(X @ self.coef_.T + self.intercept_)
@@ -289,10 +288,10 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
             ValueError: data that are refused, or a class without points.
         """
         check_is_fitted(self, "coef_")
-        X, y = validate_data(self, X, y, reset=False, **FORMATS)
+        X, y, weight = labelled(self, X, y, sample_weight, False)
         refuse_strangers(y, self.classes_)
         index = np.searchsorted(self.classes_, y)
-        weight = self._weights(sample_weight, X) * self.class_weight_[index]
+        weight = weight * self.class_weight_[index]
         return tuple(
             certify_svm(
                 self.coef_[row], self.intercept_[row], X, np.where(index == k, 1, -1),
@@ -317,6 +316,11 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
             ValueError: data that are refused, or labels that are none of the classes.
         """
         check_is_fitted(self, "coef_")
+        if chunks.columns != self.n_features_in_:
+            raise ValueError(
+                f"the model was fitted to {self.n_features_in_} columns; the data have "
+                f"{chunks.columns}"
+            )
 
         def parts(k: int) -> Iterator[tuple[Any, np.ndarray, Float]]:
             for number in range(len(chunks)):
@@ -348,24 +352,8 @@ class CoresetSVC(LinearClassifierMixin, BaseEstimator):
                 + (f"one class, {only[0]!r}" if only else "none")
             )
 
-    def _weights(self, sample_weight: Any, X: Any) -> Float:
-        checked = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        return np.asarray(checked, np.float64)
-
     def _set_class_weight(self, totals: Float) -> None:
-        labels = self.classes_.tolist()
-        if self.class_weight is None:
-            self.class_weight_ = np.ones(len(labels))
-        elif isinstance(self.class_weight, dict):
-            strange = [k for k in self.class_weight if k not in labels]
-            if strange:
-                raise ValueError(f"class_weight names {strange[0]!r}, which is no class of y")
-            factors = np.array([float(self.class_weight.get(k, 1.0)) for k in labels])
-            if not (np.isfinite(factors) & (factors > 0)).all():
-                raise ValueError(f"class_weight must be above 0; found {self.class_weight!r}")
-            self.class_weight_ = factors
-        else:
-            self.class_weight_ = totals.sum() / (len(labels) * totals)
+        self.class_weight_ = class_factors(self.class_weight, self.classes_.tolist(), totals)
 
     def _keep(self, certificates: list[SvmCertificate], warn: bool = True) -> None:
         self.coef_ = np.array([one.w for one in certificates])

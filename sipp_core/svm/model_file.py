@@ -15,6 +15,7 @@ import safetensors.numpy
 from sklearn.utils.validation import check_is_fitted
 
 from sipp_core.runtime import write_atomically
+from sipp_core.svm.arguments import check_parameters
 from sipp_core.svm.estimator import CoresetSVC
 from sipp_theory.svm import SvmCertificate
 
@@ -143,7 +144,7 @@ def _restored(
     if not all(np.isfinite(one).all() for one in (coef, intercept, factors)):
         raise ValueError("it holds what is not finite")
     model = CoresetSVC(**facts["parameters"])
-    model._validate_params()
+    check_parameters(model)
     model.classes_, model.class_weight_ = labels, factors
     model.n_features_in_ = coef.shape[1]
     model._stream = None

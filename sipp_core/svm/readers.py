@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import weakref
@@ -144,7 +145,8 @@ def scan(chunks: Chunks, n_jobs: int | None = None) -> dict[Any, float]:
         Weight by label, rising.
 
     Raises:
-        ValueError: NaN or infinity, a weight below 0, no rows, or too many labels to be classes.
+        ValueError: NaN or infinity, a weight below 0, no rows, or labels that are none of classes:
+            fractions, or too many.
 
     Claim: none (plumbing).
 
@@ -169,6 +171,14 @@ def _totals(chunks: Chunks, number: int) -> dict[Any, float]:
         X, y, weight = chunks.read(number)
         check_rows(X, 0, chunks.columns)
         check_weight(weight, len(y), 0)
+        if y.dtype.kind not in "fiubU":
+            raise ValueError(f"y must be numbers or text; found dtype {y.dtype}")
+        broken = ~(y == np.floor(y)) if y.dtype.kind == "f" else np.zeros(len(y), bool)
+        if broken.any():
+            raise ValueError(
+                f"y holds {y[broken].tolist()[0]!r}, which is the label of no class: labels are "
+                "whole numbers or text; name their column"
+            )
     names, place = np.unique(y, return_inverse=True)
     return dict(zip(names.tolist(), np.bincount(place, weight).tolist(), strict=True))
 
@@ -246,6 +256,13 @@ def _arrow(part: str) -> Any:
         ) from error
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def _names(
     path: Path, names: list[str], label: str | None, weight: str | None
 ) -> tuple[tuple[str, ...], str]:
@@ -253,6 +270,8 @@ def _names(
     missing = [n for n in (own, weight) if n is not None and n not in names]
     if missing:
         raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(names[:20])}")
+    if weight is not None and weight == own:
+        raise ValueError(f"label and weight both name the column {own!r} of {path}")
     if twice := [n for n, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{path} has more than one column {twice[0]!r}; name them apart")
     features = tuple(n for n in names if n not in (own, weight))
@@ -292,6 +311,8 @@ def _csv(path: Path, label: str | None, weight: str | None) -> MappedChunks:
     folder = tempfile.mkdtemp(prefix="sipp-svm-")
     try:
         reader = _arrow("csv").open_csv(path)
+        if all(map(_is_number, reader.schema.names)):
+            raise ValueError(f"the first line of {path} must name the columns; found numbers")
         features, own = _names(path, reader.schema.names, label, weight)
         raw, labels, weights = Path(folder, "rows.raw"), [], []
         with raw.open("wb") as out:

@@ -7,6 +7,7 @@ up, and a search that fails answers with infinity.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,6 +39,15 @@ def _refuse(name: str, value: Float, bad: NDArray[np.bool_], rule: str) -> None:
 def numbers(name: str, value: ArrayLike) -> Float:
     """Return value as float64; refuse what is not numeric (complex, text, objects)."""
     array = np.asarray(value)
+    if array.dtype == object and array.size and all(isinstance(v, Real) for v in array.flat):
+        # Integers of more than 64 bits, and fractions.
+        try:
+            return array.astype(np.float64)
+        except OverflowError as error:
+            largest = np.finfo(np.float64).max
+            raise ValueError(
+                f"{name} must be at most {largest:.3g} in size; found a number beyond float64"
+            ) from error
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers; found dtype {array.dtype}")
     return array.astype(np.float64)

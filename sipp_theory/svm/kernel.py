@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,23 +57,64 @@ def kernel_dual(
     return _lower(float(a.sum()), float(signed @ kept @ signed), size, len(live))
 
 
-def kernel_dual_of_blocks(
-    alpha: Float, X: Float, kernel: Callable[[Float, Float], Float], y: Float, c: Float,
-    entries: int, progress: Callable[[int, int, str], None] | None = None,
-) -> float:  # fmt: skip
-    """`kernel_dual` of points X (n, d), from at most `entries` kernel values at a time."""
-    a = balanced(np.clip(alpha, 0, c), y)
-    live = np.flatnonzero(a)
-    signed, rows = (a * y)[live], X[live]
+Parts = Callable[[], Iterable[tuple[Float, Float, Float]]]
+
+
+def kernel_dual_of_parts(
+    parts: Parts, kernel: Callable[[Float, Float], Float], entries: int,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> tuple[float, int]:  # fmt: skip
+    """`kernel_dual` of points that need not fit into memory, and how many have a multiplier.
+
+    parts() gives the same pieces each time: points X (m, d), labels (m,) and multipliers (m,)
+    within [0, c]. At most `entries` numbers of points and of kernel values are held at a time.
+    """
+    sums, count = np.zeros(2), 0
+    for _, y, a in parts():
+        sums += a[y > 0].sum(), a[y < 0].sum()
+        count += int((a > 0).sum())
+    if not (sums > 0).all():
+        return 0.0, 0
+    # The heavier class is scaled down until sum a y = 0.
+    factors = sums.min() / sums
     square = size = 0.0
-    step = max(1, entries // max(len(live), 1))
-    for start in range(0, len(live), step):
-        block, part = kernel(rows[start : start + step], rows), signed[start : start + step]
-        square += float(part @ (block @ signed))
-        size += float(np.abs(part) @ (np.abs(block) @ np.abs(signed)))
+    done = 0
+    for rows, signed in _held(parts, factors, entries):
+        for others, theirs in _live(parts, factors):
+            step = max(1, entries // len(theirs))
+            for start in range(0, len(signed), step):
+                block, part = (
+                    kernel(rows[start : start + step], others),
+                    signed[start : start + step],
+                )
+                square += float(part @ (block @ theirs))
+                size += float(np.abs(part) @ (np.abs(block) @ np.abs(theirs)))
+        done += len(signed)
         if progress is not None:
-            progress(min(start + step, len(live)), len(live), "rows of the kernel")
-    return _lower(float(a.sum()), square, size, len(live))
+            progress(done, count, "rows of the kernel")
+    return _lower(2 * float(sums.min()), square, size, count), count
+
+
+def _live(parts: Parts, factors: Float) -> Iterator[tuple[Float, Float]]:
+    """Points with a multiplier, and a y."""
+    for X, y, a in parts():
+        live = np.flatnonzero(a)
+        if len(live):
+            yield X[live], (a * np.where(y > 0, *factors) * y)[live]
+
+
+def _held(parts: Parts, factors: Float, entries: int) -> Iterator[tuple[Float, Float]]:
+    """The same, joined to as many as may be held."""
+    rows: list[Float] = []
+    signed: list[Float] = []
+    for X, s in _live(parts, factors):
+        if rows and (sum(map(len, signed)) + len(s)) * X.shape[1] > entries:
+            yield np.concatenate(rows), np.concatenate(signed)
+            rows, signed = [], []
+        rows.append(X)
+        signed.append(s)
+    if rows:
+        yield np.concatenate(rows), np.concatenate(signed)
 
 
 def _lower(total: float, square: float, size: float, count: int) -> float:

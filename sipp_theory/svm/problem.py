@@ -44,7 +44,10 @@ def check_scale(X: Float, c: Float) -> None:
 
 def positive_number(name: str, value: float) -> float:
     """A finite number above 0."""
-    number = float(nm.finite(name, value))
+    given = nm.finite(name, value)
+    if given.ndim:
+        raise ValueError(f"{name} must be one number; found shape {given.shape}")
+    number = float(given)
     if not number > 0:
         raise ValueError(f"{name} must be above 0; found {number!r}")
     return number

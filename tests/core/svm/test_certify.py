@@ -191,3 +191,27 @@ def test_bad_arguments_are_refused(data: tuple[np.ndarray, np.ndarray]) -> None:
         certify_svm(np.full(D, 1e200), 0.0, X, y, C=1)
     with pytest.raises(ValueError, match="one hyperplane"):
         certify_svm(np.ones((2, D)), [0.0, 1.0], X, y, C=1)
+    several: Any = [1.0]
+    with pytest.raises(ValueError, match=r"C must be one number; found shape \(1,\)"):
+        certify_svm(np.ones(D), 0.0, X, y, C=several)
+    with pytest.raises(TypeError, match="sample_weight must be real numbers; found dtype <U"):
+        certify_svm(np.ones(D), 0.0, X, y, C=1, sample_weight=["1"] * N)
+
+
+@pytest.mark.parametrize("where", ["w", "b", "X", "C", "sample_weight"])
+def test_integers_beyond_float64_are_refused_by_name(
+    data: tuple[np.ndarray, np.ndarray], where: str
+) -> None:
+    huge = 10**400
+    given: dict[str, Any] = {"w": [1.0] * D, "b": 0.0, "X": data[0][:50].tolist(),
+                             "y": data[1][:50], "C": 1.0, "sample_weight": [1.0] * 50}  # fmt: skip
+    given |= {
+        "w": {"w": [*given["w"][1:], huge]}, "b": {"b": huge}, "C": {"C": huge},
+        "X": {"X": [[*row[1:], huge] for row in given["X"]]},
+        "sample_weight": {"sample_weight": [1.0] * 49 + [huge]},
+    }[where]  # fmt: skip
+    with pytest.raises(ValueError, match=f"{where} must be at most .* beyond float64"):
+        certify_svm(**given)
+    # Those of more than 64 bits that float64 holds are numbers like any other.
+    large = certify_svm(np.ones(D), 0.0, *data, C=10**30)
+    assert large.primal == certify_svm(np.ones(D), 0.0, *data, C=1e30).primal

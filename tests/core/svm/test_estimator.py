@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sipp_core.svm import CoresetSVC, certify_kernel, certify_svm, save_model
+from sipp_core.svm import CoresetSVC, certify_kernel, certify_svm, read_chunks, save_model
 from sipp_core.svm import estimator as module
 from sipp_core.svm.chunks import ArrayChunks
 from sipp_theory.svm import solve_svm
@@ -168,6 +168,52 @@ def test_a_certificate_to_the_kernels_own_optimum() -> None:
         certify_kernel(model, X, y)
 
 
+def test_a_kernel_is_certified_from_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(900, 2))
+    y = np.array(["a", "b", "c"])[np.digitize((X**2).sum(axis=1), [0.8, 2.5])]
+    model: Any = make_pipeline(
+        StandardScaler(), Nystroem(gamma=0.5, n_components=60, random_state=0),
+        CoresetSVC(1.0, class_weight={"a": 2.0}),
+    ).fit(X, y)  # fmt: skip
+    u = rng.integers(0, 3, 900).astype(float)
+    chunks = [(X[i : i + 170], y[i : i + 170], u[i : i + 170]) for i in range(0, 900, 170)]
+    np.savez(tmp_path / "data.npz", X=X, y=y, sample_weight=u)
+    # A few rows at a time: of blocks, of held points and of kernel values.
+    for part, name, few in (("blocks", "ENTRIES", 6000), ("blocks", "LEAST_ROWS", 10),
+                              ("kernels", "ENTRIES", 400)):  # fmt: skip
+        monkeypatch.setattr(f"sipp_core.svm.{part}.{name}", few)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    told: list[tuple[int, int, str]] = []
+    first, *others = [
+        certify_kernel(model, X, y, u, band=200),
+        certify_kernel(model, chunks, band=200, progress=lambda *at: told.append(at)),
+        certify_kernel(model, iter(chunks), band=200),
+        certify_kernel(model, read_chunks(tmp_path / "data.npz"), band=200),
+    ]
+    assert len(first) == 3 and told[-1][0] == told[-1][1] > 0
+    for other in others:
+        assert [(a.primal, a.dual, a.w.tobytes()) for a in other] == [
+            (a.primal, a.dual, a.w.tobytes()) for a in first
+        ]
+    assert not list(tmp_path.glob("sipp-svm-*")), "temporary files are gone"
+    whole = certify_kernel(model, X, y, u)
+    assert all(a.eps <= b.eps * (1 + 1e-6) < 0.5 for a, b in zip(whole, first, strict=True))
+    for wrong, message in (
+        (iter([]), "the stream holds no rows"),
+        ([(X, y[:3])], "chunk 0 has 900 rows"),
+        ([X], "chunk 0 must be"),
+        (X, "y must be given with an array X"),
+        ([(X, np.full(900, "d"))], "'d', which is not among"),
+        ([(X[y == "a"], y[y == "a"])], "there must be two classes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            certify_kernel(model, wrong)
+    bare = model[1:]
+    with pytest.raises(ValueError, match="X must have 2 columns before Nystroem; found 1"):
+        certify_kernel(bare, X[:, :1], y)
+
+
 def test_a_target_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(4000, 2)), np.where(rng.random(4000) < 0.5, 1, -1)
@@ -208,6 +254,23 @@ def test_a_stream_is_merged_and_reduced(data: tuple[np.ndarray, np.ndarray], bes
         (lambda X, y: CoresetSVC().fit(X * [1, 1, np.nan, 1, 1], y), "contains NaN"),
         (lambda X, y: CoresetSVC(class_weight={7: 1.0}).fit(X, y), "names 7, which is no class"),
         (lambda X, y: CoresetSVC(class_weight={1: 0.0}).fit(X, y), "class_weight must be above 0"),
+        (lambda X, y: CoresetSVC(C=10**400).fit(X, y), "C must be at most .* beyond float64"),
+        (lambda X, y: CoresetSVC(target=10**400).fit(X, y), "target must be at most .* beyond"),
+        (lambda X, y: CoresetSVC(class_weight={1: 10**400}).fit(X, y), "class_weight must be at"),
+        (lambda X, y: CoresetSVC().fit(X, y, [10**400] * N), "sample_weight must be at most"),
+        (lambda X, y: CoresetSVC().fit([[10**400]] * N, y), "X must be at most .* beyond float64"),
+        (
+            lambda X, y: CoresetSVC().fit_chunks(
+                ArrayChunks(X, y, np.ones(N)), {-1: 10**400, 1: 1.0}
+            ),
+            "class_totals must be at most",
+        ),
+        (
+            lambda X, y: CoresetSVC().fit_chunks(
+                ArrayChunks(X, y, np.ones(N)), {-1: np.nan, 1: 1.0}
+            ),
+            "class_totals must be above 0 and finite",
+        ),
         (lambda X, y: CoresetSVC().fit(X, X[:, 0]), "Unknown label type"),
         (lambda X, y: CoresetSVC().fit(1e120 * X, y), r"X must be at most 1e\+100 in size"),
         (lambda X, y: CoresetSVC(C=1e300).fit(X, y), "C times the sum of sample_weight must be"),
