@@ -101,6 +101,10 @@ def command(
     allow_repeats: Annotated[
         bool, typer.Option("--allow-repeats", help="Accept inputs equal to calibration inputs.")
     ] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(help="Folder for what was tested: the same call goes on where one stopped."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the network here.")] = None,
     json: options.Json = False,
     seed: options.Seed = 0,
@@ -129,6 +133,8 @@ def command(
     if source is None:
         raise ValueError("--inputs names the held-out inputs: a file or a data set")
     places.check({"--out": out}, {"--weights": weights, "--data": data, "--inputs": source})
+    if store is not None:
+        places.refuse_unwritable(Path(store), folder=True)
     network = networks.build(model, seed, networks.device(ranks.device(device)), images)
     rule = pruning.method_of(method, setting or [])
     needs = rule.needs(make_request(rule, network.model, keep=1.0, scope=scope))
@@ -153,7 +159,7 @@ def command(
     search = functools.partial(
         sipp_core.sparsest, network.model, holdout=fresh, eps=eps, delta=share, drop=drop,
         labels=truth, confidence=confidence, method=rule, scope=scope, seed=seed, mask=mask,
-        allow_repeats=allow_repeats, output=inputs.position(output),
+        allow_repeats=allow_repeats, output=inputs.position(output), store=store,
         **({} if keeps is None else {"keeps": _keeps(keeps)}),
     )  # fmt: skip
     # All that can be refused is, before minutes are spent on training.

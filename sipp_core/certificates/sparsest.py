@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from os import PathLike
 
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -21,22 +22,28 @@ from sipp_core.certificates.held_out import (
     gathered,
     labels_of,
     look_at,
-    origin_of,
     refuse_reuse,
 )
 from sipp_core.certificates.measure import Measurements, measure
 from sipp_core.certificates.scores import RelativeL2
+from sipp_core.certificates.search_record import SearchRecord, Tested
 from sipp_core.pruning.arguments import make_request
 from sipp_core.pruning.method import Method, find_method
 from sipp_core.pruning.prune import calibrate_for, prune
 from sipp_core.pruning.result import PruneResult
-from sipp_core.runtime.execution import Progress, uncompiled
+from sipp_core.runtime.arguments import in_words
+from sipp_core.runtime.execution import Progress, model_device, uncompiled
 from sipp_core.runtime.inputs import Inputs
 from sipp_core.runtime.isolation import isolated
 from sipp_core.runtime.outputs import Output
 from sipp_core.runtime.padding import Mask
 from sipp_core.runtime.processes import processes
-from sipp_core.runtime.provenance import fingerprint
+from sipp_core.runtime.provenance import (
+    Provenance,
+    calibration_fingerprint,
+    fingerprint,
+    versions,
+)
 from sipp_core.sensitivity.calibrate import Calibration
 
 KEEPS = (
@@ -104,6 +111,7 @@ def sparsest(
     allow_repeats: bool = False,
     output: Output = None,
     mask: Mask = None,
+    store: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> SparsestResult:
     """Find the sparsest pruned network that provably meets a target on fresh inputs.
@@ -134,6 +142,8 @@ def sparsest(
         allow_repeats: as in `certify`.
         output: as in `prune` and `certify`.
         mask: as in `prune` and `certify`.
+        store: folder for what was tested; the same call goes on there after it was stopped, with
+            the bits of one that was not, on any number of processes. None keeps nothing.
         progress: callback (done, total, what).
 
     Returns:
@@ -142,7 +152,9 @@ def sparsest(
     Raises:
         TypeError: as `prune`.
         ValueError: as `prune` and `certify`; no target or two; or keeps not strictly decreasing.
-        ConnectionError: a process of the group has ended or does not answer.
+        ConnectionError: a process of the group has ended or does not answer; what was tested by
+            then is in `store`.
+        OSError: the store cannot be written to.
 
     Claim: CT-3, CT-6. Source: Maurer et al. 1995, fixed-sequence testing.
 
@@ -181,53 +193,88 @@ def sparsest(
     if group is not None:
         targets = {"(eps, delta, drop, confidence)": (eps, delta, drop, confidence)}
         group.agree(targets | {"keeps": ratios, "(method, scope)": (rule.name, scope)})
-    best: tuple[PruneResult, Measurements] | None = None
-    counts: list[int] = []
-    drops: list[float] = []
-    for index, keep in enumerate(ratios):
-        if progress is not None:
-            progress(index, len(ratios), f"keep {keep:g}")
+    origin = None if measured is None else Provenance(measured.digests, seed)
+    seen = look_at(held, origin)
+    refuse_reuse(model, seen, allow_repeats)
+    if truth is not None and len(truth) != seen.n:
+        raise ValueError(f"there are {len(truth)} labels for {seen.n} inputs")
+    if group is not None:
+        group.agree({"held-out inputs": seen.sha256})
+    search: dict[str, object] = {}
+    if store is not None:
+        search = {
+            "model": fingerprint(model), "device": str(model_device(model)),
+            "calibration": (calibration_fingerprint(origin), measured.inputs, measured.points),
+            "held-out": seen.sha256, "labels": None if truth is None else truth.tolist(),
+            "target": (eps, delta, drop, confidence), "keeps": ratios, "scope": scope, "seed": seed,
+            "method": repr((rule.name, rule.settings())), "output": in_words(output),
+            "mask": in_words(mask), "versions": versions(),
+        }  # fmt: skip
+    record = SearchRecord(store, search, ratios, group)
+
+    def attempt(keep: float) -> tuple[PruneResult, Measurements, str]:
+        """Prune at a ratio and look at every held-out input."""
         candidate = prune(
             model, measured, method=rule, keep=keep, scope=scope, seed=seed, output=output
         )
-        if index == 0:
-            seen = look_at(held, origin_of(candidate.model))
-            refuse_reuse(candidate.model, seen, allow_repeats)
-            if group is not None:
-                group.agree({"held-out inputs": seen.sha256})
-            if truth is not None and len(truth) != seen.n:
-                raise ValueError(f"there are {len(truth)} labels for {seen.n} inputs")
+        network = fingerprint(candidate.model)
         if group is not None:
-            group.agree({"pruned network": fingerprint(candidate.model)})
-        outputs = measure(
+            group.agree({"pruned network": network})
+        found = measure(
             model, candidate.model, held, [RelativeL2()], labels=truth, output=output, mask=mask
         )
-        if drop is None:
-            assert eps is not None
-            errors = outputs.scores[:, 0]
-            counts.append(int((errors > eps).sum()))
-            passed = sipp_theory.fixed_sequence(counts, len(errors), share, confidence).last
+        return candidate, found, network
+
+    def tested(keep: float, found: Measurements, network: str) -> Tested:
+        """What is counted of a network."""
+        if eps is not None:
+            return Tested(keep, int((found.scores[:, 0] > eps).sum()), None, network)
+        told = accuracy_of(found.right, confidence)
+        assert told is not None
+        return Tested(keep, told.broken, told.drop, network)
+
+    best: tuple[PruneResult, Measurements] | None = None
+    path: list[Tested] = []
+    accepted: Tested | None = None
+    for index, keep in enumerate(ratios):
+        if progress is not None:
+            progress(index, len(ratios), f"keep {keep:g}")
+        made: tuple[PruneResult, Measurements] | None = None
+        if index < len(record.tested):
+            one = record.tested[index]
         else:
-            accuracy = accuracy_of(outputs.right, confidence)
-            assert accuracy is not None
-            counts.append(accuracy.broken)
-            drops.append(accuracy.drop)
-            passed = index if accuracy.drop <= drop else index - 1
+            candidate, found, network = attempt(keep)
+            made, one = (candidate, found), tested(keep, found, network)
+            record.add(one)
+        path.append(one)
+        if one.drop is None or drop is None:
+            counts = [each.count for each in path]
+            passed = sipp_theory.fixed_sequence(counts, seen.n, share, confidence).last
+        else:
+            passed = index if one.drop <= drop else index - 1
         if passed != index:
             break
-        best = candidate, outputs
+        accepted, best = one, made
+    if accepted is not None and best is None:
+        result, found, network = attempt(accepted.keep)
+        if tested(accepted.keep, found, network) != accepted:
+            raise ValueError(
+                f"{record.path} holds another network at keep={accepted.keep} than this machine "
+                "makes; remove it to search anew"
+            )
+        best = result, found
     return SparsestResult(
         result=None if best is None else best[0],
         certificate=None
         if best is None
         else _certificate(best[1], eps, share, confidence, needed, seed, len(ratios)),
-        keeps=tuple(ratios[: len(counts)]),
-        violations=tuple(counts),
+        keeps=tuple(one.keep for one in path),
+        violations=tuple(one.count for one in path),
         confidence=confidence,
         eps=eps,
         delta=delta,
         drop=drop,
-        drops=tuple(drops),
+        drops=tuple(one.drop for one in path if one.drop is not None),
     )
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,14 +38,19 @@ def start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[
     )
 
 
-def ranks(words: list[str], environment: dict[str, str], size: int) -> list[tuple[int, str, str]]:
+def ranks(
+    words: list[str],
+    environment: dict[str, str],
+    size: int,
+    how: Sequence[str] = ("-m", "sipp_cli"),
+) -> list[tuple[int, str, str]]:
     """Start the processes without a launcher, which would hide their exit codes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     place = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     started = [
-        start([sys.executable, "-m", "sipp_cli", *words], environment | place | {"RANK": str(rank)})
+        start([sys.executable, *how, *words], environment | place | {"RANK": str(rank)})
         for rank in range(size)
     ]
     return [finish(process) for process in started]
@@ -114,3 +119,40 @@ def test_a_search_is_that_of_one_process(
     assert alone[0] == first[0] == second[0] == 0, first[2] + second[2]
     assert first[1].replace(str(outs[1]), str(outs[0])) == alone[1] and second[1] == ""
     assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
+KILLED = """
+import importlib, os, signal, sys
+home = importlib.import_module("sipp_core.certificates.sparsest")
+looked, real = [], home.measure
+def measure(*given, **named):
+    looked.append(1)
+    if os.environ["RANK"] == "1" and len(looked) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*given, **named)
+home.measure = measure
+from sipp_cli.__main__ import main
+sys.argv[0] = "sipp"
+sys.exit(main())
+"""
+
+
+def test_a_search_whose_process_was_killed_ends_at_once_and_goes_on_alone(
+    words: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    search = ["sparsest", *words[1:], "--method", "magnitude", "--keeps", "0.8,0.5,0.02"]
+    search += ["--drop", "0.15", "--json", "--out", str(tmp_path / "net"), "--store"]
+    whole = ranks([*search, str(tmp_path / "other")], environment, 1)[0]
+    expected = (tmp_path / "net").read_bytes()
+    (tmp_path / "net").unlink()
+    store = tmp_path / "store"
+    first, second = ranks([*search, str(store)], environment, 2, ["-c", KILLED])
+    assert second[0] == -9 and first[0] == 2, first[2]
+    assert "another process of the group has ended" in first[2] and "Start all" in first[2]
+    assert not (tmp_path / "net").exists()
+    (record,) = store.iterdir()
+    assert '\\"keep\\": 0.8' in record.read_text() and '\\"keep\\": 0.5' not in record.read_text()
+    # One process goes on where two were stopped.
+    again = ranks([*search, str(store)], environment, 1)[0]
+    assert (again[0], again[1]) == (whole[0], whole[1]), again[2]
+    assert (tmp_path / "net").read_bytes() == expected
