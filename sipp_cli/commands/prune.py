@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from sipp_cli import edge, inputs, networks, options, places, pruning, ranks, render
+from sipp_cli import edge, inputs, networks, options, places, pruning, ranks, render, usefulness
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from sipp_cli.usefulness import Usefulness
     from sipp_core import PruneResult
     from sipp_core.methods import Method, Needs
-    from sipp_core.zoo import Dataset
-
-
-# Accuracy that a pruned network may lose before the first line of the output warns of it.
-BROKEN = 0.2
-# Prunings that look for the share of the weights at which it would not.
-BISECTIONS = 4
 
 
 class Command(TyperCommand):
@@ -50,18 +43,6 @@ def _needs(
     return rule.needs(request)
 
 
-def _measured(network: networks.Network, result: PruneResult, data: Dataset | None) -> Any:
-    """Test accuracies before and after, where inputs and classes are known to fit."""
-    if data is None or not network.built_in:
-        return None
-    from sipp_core.zoo import accuracy
-
-    return {
-        when: accuracy(model, data.test_inputs, data.test_targets)
-        for when, model in (("before", network.model), ("after", result.model))
-    }
-
-
 def _promise(result: PruneResult) -> str:
     """Say in one line what is promised, and for which inputs."""
     if result.eps is not None and result.vacuous:
@@ -76,46 +57,29 @@ def _promise(result: PruneResult) -> str:
     return f"Promised (delta = {result.delta:g}): {result.holds_for}.{but}"
 
 
-def _worst(result: PruneResult) -> float | None:
-    """Largest measured error of all layers, None where it is not known of each."""
-    errors = [layer.measured for layer in result.layers]
-    return None if None in errors else max(filter(None, errors), default=0.0)
+def _neurons(result: PruneResult) -> str | None:
+    """What SP-12 measured of the neurons, None where it is not known of each layer."""
+    import numpy as np
 
-
-def _is_broken(measured: dict[str, float] | None) -> bool:
-    """Whether a network is of no use, where test inputs say so."""
-    return measured is not None and measured["after"] <= measured["before"] - BROKEN
-
-
-def _unbroken(
-    network: networks.Network, data: Dataset | None, keep: float, again: Callable[[float], Any]
-) -> tuple[float, float] | None:
-    """The least share that bisection finds to give a network of use, and its accuracy."""
-    broken, sound, best = keep, 1.0, None
-    for _ in range(BISECTIONS):
-        middle = round((broken + sound) / 2, 2)
-        if not broken < middle < sound:
-            break
-        measured = _measured(network, again(middle), data)
-        if _is_broken(measured):
-            broken = middle
-        else:
-            sound, best = middle, (middle, measured["after"])
-    return best
-
-
-def _warning(measured: dict[str, float], enough: tuple[float, float] | None) -> str:
-    """What the first line says of a network that is of no use."""
-    advice = (
-        "Keep more weights" if enough is None else f"--keep {enough[0]:g} gives {enough[1]:.1%}"
-    )
+    errors = [layer.measured_neuron for layer in result.layers if layer.measured_neuron is not None]
+    if len(errors) < len(result.layers) or not errors:
+        return None
+    every = np.concatenate(errors)
+    finite = every[np.isfinite(every)]
+    moving, which = len(every) - len(finite), "every neuron"
+    if moving:
+        which = (
+            f"{moving:,} of {len(every):,} neurons are moved at rows where their z~ is 0, which no "
+            "relative error describes; every other"
+        )
     return (
-        f"This network is broken: test accuracy fell from {measured['before']:.1%} to "
-        f"{measured['after']:.1%}. {advice}; or take --method sipp-network."
+        f"Measured on the calibration inputs, of the weights as stored: {which} within "
+        f"{render.number(float(finite.max(initial=0.0)))} of z~ at each row, given its layer's "
+        "input (SP-12)."
     )
 
 
-def _show(result: PruneResult, measured: dict[str, float] | None, out: Path | None) -> None:
+def _show(result: PruneResult, seen: Usefulness, out: Path | None) -> None:
     rows = [
         (
             layer.name,
@@ -146,17 +110,16 @@ def _show(result: PruneResult, measured: dict[str, float] | None, out: Path | No
         f"{result.nnz_after:,} of {result.nnz_before:,} weights are left "
         f"({result.kept:.1%} of all), calibrated on {result.inputs:,} inputs."
     )
-    if measured is not None:
+    if seen.accuracy is not None:
         render.show(
-            f"Test accuracy {measured['before']:.2%} before, {measured['after']:.2%} after "
-            "(measured, not promised)."
+            f"Test accuracy {seen.accuracy['before']:.2%} before, {seen.accuracy['after']:.2%} "
+            "after (measured, not promised)."
         )
+    if (moved := seen.moved()) is not None:
+        render.show(moved)
     render.show(_promise(result))
-    if (worst := _worst(result)) is not None:
-        render.show(
-            f"Measured on the calibration inputs, of the weights as stored: every neuron within "
-            f"{render.number(worst)} of z~ at each row, given its layer's input (SP-12)."
-        )
+    if (neurons := _neurons(result)) is not None:
+        render.show(neurons)
     for line in result.notes:
         render.show(f"Note: {line}")
     if out is not None:
@@ -299,10 +262,17 @@ def command(
         )
 
     # Every process of a launch measures and prunes again alike: they share the calibration.
-    measured, warning = _measured(network, result, data_set), None
-    if _is_broken(measured) and not json:
-        enough = None if keep is None else _unbroken(network, data_set, keep, again)
-        warning = _warning(measured, enough)
+    how: dict[str, Any] = {"output": arguments["output"], "mask": mask}
+    seen, warning = usefulness.measured(network, result, given, data_set, **how), None
+    if seen.broken and not json:
+        enough = None
+        if keep is not None:
+            enough = usefulness.useful(
+                keep, lambda share: usefulness.measured(
+                    network, again(share), given, data_set, **how
+                ),
+            )  # fmt: skip
+        warning = usefulness.warning(seen, enough, rule.name)
 
     def finish() -> None:
         if save_weights is not None:
@@ -311,12 +281,20 @@ def command(
             result.save(out)
         if json:
             render.show_json(
-                result.summary() | {"accuracy": measured, "out": out, "calibration_size": why}
+                result.summary()
+                | {
+                    "accuracy": seen.accuracy,
+                    "changed": seen.changed,
+                    "error": seen.error,
+                    "broken": seen.broken,
+                    "out": out,
+                    "calibration_size": why,
+                }
             )
         else:
             if warning is not None:
                 render.show(warning)
-            _show(result, measured, out)
+            _show(result, seen, out)
             if why is not None:
                 render.show(f"Calibrated on {why}.")
 

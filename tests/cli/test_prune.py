@@ -136,6 +136,43 @@ def test_the_first_line_says_that_a_network_is_broken(sipp: Call, base: Any) -> 
     assert measured["after"] > measured["before"] - 0.2
 
 
+def test_outputs_say_that_a_network_of_ones_own_is_broken(
+    sipp: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "nets_for_use.py").write_text(
+        "import torch\nfrom torch import nn\n\n\ndef classes():\n    torch.manual_seed(0)\n"
+        "    return nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 5))\n\n\n"
+        "def one():\n    torch.manual_seed(0)\n    return nn.Linear(20, 1)\n"
+    )
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((60, 20), dtype=np.float32))
+    for name, says in (("classes", "its class is another on "), ("one", "its output is off by ")):
+        words = ("prune", "--model", f"nets_for_use:{name}", "--data", tmp_path / "x.npy",
+                 "--method", "random", "--seed", 1)  # fmt: skip
+        ended = sipp(*words, "--keep", 0.05)
+        assert ended.code == 0, ended
+        first = ended.out.splitlines()[0]
+        assert first.startswith("This network is broken: ") and says in first
+        assert "On the calibration inputs the output is off by " in ended.out
+        found = sipp(*words, "--keep", 0.05, "--json").json
+        assert found["broken"] is True and found["accuracy"] is None and found["error"] > 0
+        assert (found["changed"] is None) == (name == "one")
+        fine = sipp(*words, "--keep", 1.0)
+        assert not fine.out.startswith("This network") and "off by 0.0% of its size" in fine.out
+    share = re.findall(r"--keep (\S+) gives", first)[0]
+    assert not sipp(*words, "--keep", float(share)).out.startswith("This network")
+
+
+def test_neurons_whose_sum_is_zero_are_counted(sipp: Call, base: Any) -> None:
+    # A refit moves a bias behind rows at which nothing enters a neuron.
+    words = (*base, "--data", "digits", "--keep", 0.1, "--calibration-size", 50)
+    said = next(x for x in sipp(*words).out.splitlines() if x.startswith("Measured on the cal"))
+    layers = sipp(*words, "--json").json["layers"]
+    moved = sum(layer["measured"] == "inf" for layer in layers)
+    assert ("where their z~ is 0" in said) == (moved > 0)
+    assert "within inf" not in said
+
+
 def test_parameters_of_a_method_are_set_by_name(sipp: Call, base: Any, tmp_path: Path) -> None:
     words = (*base, "--data", "digits", "--method", "sipp-det", "--keep", 0.3, "--json",
              "--calibration-size", 50)  # fmt: skip
