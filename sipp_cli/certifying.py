@@ -112,7 +112,7 @@ def opened(spec: str, model: str | None, seed: int, where: torch.device, images:
 
 
 @dataclass(frozen=True)
-class Subject:
+class NetworkPair:
     """Two networks, and the data set that the inputs are of, if it has a name."""
 
     original: nn.Module
@@ -120,7 +120,7 @@ class Subject:
     data: Dataset | None
 
 
-def _two(call: Call, where: torch.device) -> Subject:
+def _two(call: Call, where: torch.device) -> NetworkPair:
     """Any two networks, each named by itself."""
     assert call.original is not None
     seed = call.seed or 0
@@ -129,10 +129,10 @@ def _two(call: Call, where: torch.device) -> Subject:
     ]
     flat = not call.images
     data = inputs.dataset(call.data, _path(call.data_dir), flat) if _named(call) else None
-    return Subject(pair[0], pair[1], data)
+    return NetworkPair(pair[0], pair[1], data)
 
 
-def _ours(call: Call, where: torch.device) -> Subject:
+def _ours(call: Call, where: torch.device) -> NetworkPair:
     """A file of `sipp prune`, and the network that it was pruned from."""
     import sipp_core
     from sipp_core.runtime import fingerprint
@@ -159,7 +159,7 @@ def _ours(call: Call, where: torch.device) -> Subject:
             f"{path} was pruned from another network than {network.name!r} as it is here; give the "
             "weights it was pruned from with --weights (prune --save-weights writes them)"
         )
-    return Subject(network.model, result.model, data)
+    return NetworkPair(network.model, result.model, data)
 
 
 def _path(name: str | None) -> Path | None:
@@ -186,17 +186,17 @@ def labels_from(
     return targets
 
 
-def both_of(call: Call) -> tuple[Subject, Tensor | Batch]:
+def both_of(call: Call) -> tuple[NetworkPair, Tensor | Batch]:
     """The two networks that a call names, and its inputs."""
     where = networks.device(ranks.device(call.device))
     _named(call)  # refuses a word that is neither a file nor a data set
-    subject = (_ours if call.original is None else _two)(call, where)
+    pair = (_ours if call.original is None else _two)(call, where)
     held: Tensor | Batch
-    if subject.data is None:
-        held = inputs.read(Path(call.data), subject.original)
+    if pair.data is None:
+        held = inputs.read(Path(call.data), pair.original)
     else:
-        held = subject.data.test_inputs
-    return subject, inputs.fitted(held, subject.original, call.data)
+        held = pair.data.test_inputs
+    return pair, inputs.fitted(held, pair.original, call.data)
 
 
 def certificate_of(call: Call) -> Certificate:
@@ -206,12 +206,12 @@ def certificate_of(call: Call) -> Certificate:
     """
     import sipp_core
 
-    subject, held = both_of(call)
-    named = functools.partial(labels_from, held=held, data=subject.data)
+    pair, held = both_of(call)
+    named = functools.partial(labels_from, held=held, data=pair.data)
     labels = named(call.labels, "targets", option="--labels")
     groups = named(call.groups, "class", option="--groups")
     ranks.join()
     return sipp_core.certify(
-        subject.original, subject.pruned, held, labels=labels, groups=groups, seed=call.seed or 0,
+        pair.original, pair.pruned, held, labels=labels, groups=groups, seed=call.seed or 0,
         **call.options,
     )  # fmt: skip

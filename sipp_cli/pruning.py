@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from sipp_core.methods import Method
 
 
-class AllRight(Exception):
-    """Everything was checked, and the first input is about to be read."""
+class ArgumentsValid(Exception):
+    """Raised when all arguments have been validated, before the first input is read."""
 
 
 class NoInputs:
     """Calibration inputs for a call that is to be checked alone."""
 
     def __iter__(self) -> Iterator[Any]:
-        """Whoever reads them has checked all else."""
-        raise AllRight
+        """Raise ArgumentsValid: `prune` reads inputs after all checks."""
+        raise ArgumentsValid
 
 
 # Calibration inputs, at least, of a method that solves for weights on them.

@@ -52,7 +52,7 @@ def certified(
     from sipp_core.neurons import box_ends
 
     ends = None if region is None else box_ends(region)
-    subject, held = certifying.both_of(call)
+    pair, held = certifying.both_of(call)
     if not isinstance(held, torch.Tensor):
         raise ValueError("--region and --radius are for models of one input tensor")
     box = None
@@ -64,13 +64,13 @@ def certified(
         if radius is None:
             assert box is not None
             return sipp_core.certify_region(
-                subject.original, subject.pruned, box, symbols=symbols, seed=seed,
+                pair.original, pair.pruned, box, symbols=symbols, seed=seed,
                 progress=progress,
             )  # fmt: skip
         many = min(AROUND, len(held)) if count is None else count
         some = inputs.some(held, many, seed, "--count")
         return sipp_core.certify_around(
-            subject.original, subject.pruned, some, radius, within=box, symbols=symbols, seed=seed,
+            pair.original, pair.pruned, some, radius, within=box, symbols=symbols, seed=seed,
             progress=progress,
         )  # fmt: skip
 

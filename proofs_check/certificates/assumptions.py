@@ -5,7 +5,7 @@ from __future__ import annotations
 from scipy import stats
 
 import sipp_core
-from proofs_check.instances import methods, subjects
+from proofs_check.instances import methods, trained
 from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, assumption
 from sipp_core.certificates import output_errors
@@ -24,8 +24,8 @@ def _shift(first: Float, second: Float) -> float:
 def halves_of_the_fresh_inputs(setting: Setting) -> Result:
     """Output errors of a pruned network on a random half of the fresh inputs and on the other."""
     lines, series = [], {}
-    for number, name in enumerate(subjects.names(setting)):
-        network = subjects.subject(setting, name)
+    for number, name in enumerate(trained.names(setting)):
+        network = trained.network(setting, name)
         pruned = sipp_core.prune(network.model, network.train[:256], method=methods.PLAIN, keep=0.5)
         errors, _ = output_errors(network.model, pruned.model, network.fresh)
         half = len(errors) // 2

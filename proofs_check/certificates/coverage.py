@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import sipp_core
 import sipp_theory
-from proofs_check.instances import methods, subjects
+from proofs_check.instances import methods, trained
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
 from sipp_core.methods import Method
@@ -288,8 +288,8 @@ def small_search(setting: Setting) -> Experiment:
 
 def _trained(setting: Setting, kind: Kind, keeps: tuple[float, ...]) -> list[Experiment]:
     experiments = []
-    for place, name in enumerate(subjects.names(setting)):
-        network = subjects.subject(setting, name)
+    for place, name in enumerate(trained.names(setting)):
+        network = trained.network(setting, name)
         population = torch.cat([network.fresh, network.train])[: 4000 if setting.full else 1000]
         pruners = methods.CERTIFIED if setting.full and kind != "CT-3" else (methods.PLAIN,)
         eps = _exceeded(network.model, population, keeps[0], BORDERLINE)

@@ -11,7 +11,7 @@ from torch import nn
 
 import sipp_core
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
 from sipp_core.runtime import generator
@@ -117,7 +117,7 @@ def _digits(
 @coverage("CT-8", profile="full")
 def trained_network(setting: Setting) -> Experiment:
     """A trained network with so few draws that every eighth pair or more fails."""
-    network = subjects.subject(setting)
+    network = trained.network(setting)
     # Draws at which some 13% of 2,000 pairs fail, by the same search from other inputs.
     draws = 2.0**40
     while True:

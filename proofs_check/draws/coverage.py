@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.kinds.coverage import neuron_experiment, two_point
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
@@ -158,19 +158,19 @@ def _needed_on_network(
 ) -> Needed:
     """Draws that the trials need at a pair; no bound has a say, so all claims share it."""
     layer, sign, neuron = pair
-    g, s = subjects.pair_shares(subjects.tables(setting, name)[layer], sign, neuron)
+    g, s = trained.pair_shares(trained.tables(setting, name)[layer], sign, neuron)
     trials = int(FAILURES / delta)
     return needed_size(g, s, eps=eps, delta=delta, trials=trials, seed=setting.seed)
 
 
 def _trials(setting: Setting, name: str, bound: Bound) -> list[Experiment]:
     """Experiments of one bound on one network, each with what is promised and what is needed."""
-    network, tables = subjects.subject(setting, name), subjects.tables(setting, name)
+    network, tables = trained.network(setting, name), trained.tables(setting, name)
     place = OF_A_SIGN.index(bound)
     experiments: list[Experiment] = []
-    for pair in subjects.hardest_pairs(tables, 1 if name == "digits" else 2):
+    for pair in trained.hardest_pairs(tables, 1 if name == "digits" else 2):
         layer, sign, neuron = pair
-        g, s = subjects.pair_shares(tables[layer], sign, neuron)
+        g, s = trained.pair_shares(tables[layer], sign, neuron)
         known = known_neuron(g, s, float(s.sum()), network.eta, network.eta_star)
         for eps, delta in QUICK if name == "digits" else FULL:
             experiments.append(
@@ -186,7 +186,7 @@ def _trials(setting: Setting, name: str, bound: Bound) -> list[Experiment]:
 
 
 for _bound in OF_A_SIGN:
-    subjects.on_networks(
+    trained.on_networks(
         coverage, "chernoff" if _bound.name == "kl" else _bound.name, (_bound.claim,),
         lambda setting, network, bound=_bound: _trials(setting, network, bound),
         f"{_bound.claim} on the hardest sign of a neuron of each layer of the digits network.",

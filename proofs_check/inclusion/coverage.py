@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.kinds.coverage import neuron_experiment
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
@@ -124,11 +124,11 @@ def trained_network(setting: Setting) -> list[Experiment]:
     """The pairs of largest S_sum of a trained network, at the worst of the calibration inputs."""
     eps, delta, result = 0.2, 0.05, []
     trials = 40_000 if setting.full else 4_000
-    for place, name in enumerate(subjects.names(setting)):
-        tables = subjects.tables(setting, name)
-        pairs = subjects.hardest_pairs(tables, 1)
+    for place, name in enumerate(trained.names(setting)):
+        tables = trained.tables(setting, name)
+        pairs = trained.hardest_pairs(tables, 1)
         for layer, sign, neuron in pairs if setting.full else pairs[:1]:
-            g, s = subjects.pair_shares(tables[layer], sign, neuron)
+            g, s = trained.pair_shares(tables[layer], sign, neuron)
             needed = needed_size(
                 g, s, eps=eps, delta=delta, scheme="inclusion", trials=trials, seed=setting.seed
             ).size

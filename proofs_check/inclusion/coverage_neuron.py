@@ -10,7 +10,7 @@ from scipy import stats
 from torch import nn
 
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
 from proofs_check.monte_carlo.neuron import TIE
@@ -129,8 +129,8 @@ def rows_not_kept(setting: Setting) -> Experiment:
 def neurons_of_a_network(setting: Setting) -> list[Experiment]:
     """Neurons of a trained network at the worst of the calibration inputs, all coins their own."""
     eps, delta, experiments = 0.2, 0.05, []
-    for place, name in enumerate(subjects.names(setting)):
-        for layer, table in enumerate(subjects.tables(setting, name)):
+    for place, name in enumerate(trained.names(setting)):
+        for layer, table in enumerate(trained.tables(setting, name)):
             ((part, rows),) = table.groups()
             weight, s = table.weight[part], table.sensitivity[part]
             neuron = int(np.argmax((weight != 0).sum(axis=1)))

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.kinds.coverage import neuron_experiment, two_point
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
@@ -58,10 +58,10 @@ def hybrid(setting: Setting) -> list[Experiment]:
         _hybrid("one dominant weight", dominant, dominant.max(axis=0), 9, 0.05, setting.seed,
                 (1, 1)),
     ]  # fmt: skip
-    for place, name in enumerate(subjects.names(setting)):
-        tables = subjects.tables(setting, name)
-        layer, sign, neuron = subjects.hardest_pairs(tables, 1)[0]
-        g, s = subjects.pair_shares(tables[layer], sign, neuron)
+    for place, name in enumerate(trained.names(setting)):
+        tables = trained.tables(setting, name)
+        layer, sign, neuron = trained.hardest_pairs(tables, 1)[0]
+        g, s = trained.pair_shares(tables[layer], sign, neuron)
         result.append(
             _hybrid(f"{name}, neuron {neuron}", g, s, 2 * s.size, 0.05, setting.seed, (2, place))
         )
@@ -136,9 +136,9 @@ def both_signs(setting: Setting) -> list[Experiment]:
         _both("the other sign is exact", Signed((one, one), (3.0, 2.0), (sure, 0)), (alone, 0.0),
               delta, setting.seed, (1, 2)),
     ]  # fmt: skip
-    for place, name in enumerate(subjects.names(setting)):
-        tables = subjects.tables(setting, name)
-        for layer, _, neuron in subjects.hardest_pairs(tables, 1)[: None if setting.full else 1]:
+    for place, name in enumerate(trained.names(setting)):
+        tables = trained.tables(setting, name)
+        for layer, _, neuron in trained.hardest_pairs(tables, 1)[: None if setting.full else 1]:
             signed, sums = network_neuron(tables[layer], neuron, eps, delta / 2)
             result.append(
                 _both(f"{name}, layer {layer + 1}, neuron {neuron}, both SP-3, Delta = {sums:.1f}",

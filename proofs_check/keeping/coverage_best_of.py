@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
 from sipp_core import calibrate
@@ -65,10 +65,10 @@ def best_on_its_set(setting: Setting) -> list[Experiment]:
         _best("one draw of two weights", np.array([[1.0, 0.0]]), np.array([1.0, 0.8]), 1, delta,
               setting.seed, (1, 0)),
     ]  # fmt: skip
-    for place, name in enumerate(subjects.names(setting)):
-        tables = subjects.tables(setting, name)
-        layer, sign, neuron = subjects.hardest_pairs(tables, 1)[0]
-        g, s = subjects.pair_shares(tables[layer], sign, neuron)
+    for place, name in enumerate(trained.names(setting)):
+        tables = trained.tables(setting, name)
+        layer, sign, neuron = trained.hardest_pairs(tables, 1)[0]
+        g, s = trained.pair_shares(tables[layer], sign, neuron)
         result.append(
             _best(f"{name}, neuron {neuron}", g[:64], s, 40, delta, setting.seed, (2, place))
         )
@@ -155,9 +155,9 @@ def removed_neuron_wakes(setting: Setting) -> list[Experiment]:
     promised = float(sipp_theory.exchangeable_violation(points))
     population = np.arange(points + 1) == 0
     cases = [(f"alive at 1 of {points + 1} points", population)]
-    for name in subjects.names(setting):
-        subject = subjects.subject(setting, name)
-        layers = calibrate(subject.model, subject.train[:400], points=400, seed=setting.seed).layers
+    for name in trained.names(setting):
+        network = trained.network(setting, name)
+        layers = calibrate(network.model, network.train[:400], points=400, seed=setting.seed).layers
         fires = layers[1].points[0].numpy() > 0
         rates = np.abs(fires.mean(axis=0) - 1 / (points + 1))
         cases.append((f"{name}, the neuron alive nearest to 1/{points + 1} of the time",

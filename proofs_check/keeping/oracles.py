@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
@@ -108,8 +108,8 @@ def _high(value: Fraction) -> Any:
 def network_keeps_the_promise(setting: Setting) -> Result:
     """Every neuron of a network pruned by dropping keeps its promise at every calibration input."""
     sums, truths, promises, cases = [], [], [], 0
-    for name in subjects.names(setting):
-        tables = subjects.tables(setting, name)
+    for name in trained.names(setting):
+        tables = trained.tables(setting, name)
         budget = 0.4 * sum(int((t.weight != 0).sum()) for t in tables)
         for rule in (SippDet(), SippRecentred()):
             for table, plan in zip(tables, rule.by_budget(tables, budget), strict=True):

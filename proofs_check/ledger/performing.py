@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.kinds.mutations import all_mutations
 from proofs_check.ledger.evidence import Evidence, Experiment
 from proofs_check.ledger.mutation import Mutation, substituted
@@ -56,7 +56,7 @@ def forget() -> None:
 
     What was computed by a weakened copy must not outlive it, nor hide it.
     """
-    subjects.forget_calibration()
+    trained.forget_calibration()
     for key, module in list(sys.modules.items()):
         parts = key.split(".")
         if parts[0] == "proofs_check" and len(parts) > 2 and parts[1] in families():

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import special, stats
 
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, assumption
 from proofs_check.ledger.sequential import FAMILY_ERROR, LEVEL, holm
@@ -27,7 +27,7 @@ DELTA = 1e-5
 GRID = 60
 
 
-def _deltas(network: subjects.Subject, x: Float) -> list[Float]:
+def _deltas(network: trained.TrainedNetwork, x: Float) -> list[Float]:
     """Delta_i(x) of every neuron, (n, out) a layer."""
     weights, biases = tuple(network.weights), tuple(network.biases)
     rows = activations(weights, biases, x)
@@ -57,7 +57,7 @@ def _picture(
 
 
 def _tail_index(setting: Setting, name: str) -> Result:
-    network = subjects.subject(setting, name)
+    network = trained.network(setting, name)
     layers = _deltas(network, network.fresh.double().flatten(1).numpy())
     where = [(layer, i) for layer, d in enumerate(layers) for i in range(d.shape[1])]
     n = len(layers[0])
@@ -88,7 +88,7 @@ def _tail_index(setting: Setting, name: str) -> Result:
 
 
 def _promise_of_nw4(setting: Setting, name: str) -> Result:
-    network = subjects.subject(setting, name)
+    network = trained.network(setting, name)
     eta, star = network.eta, network.eta_star
     points = int(sipp_theory.calibration_size(eta, star, DELTA, rule="corenet"))
     # S comes from the inputs that the network was not trained on, so that it is one law for both.
@@ -113,14 +113,14 @@ def _promise_of_nw4(setting: Setting, name: str) -> Result:
     return Result(text, cases=n)
 
 
-subjects.on_networks(
+trained.on_networks(
     assumption, "tail_on", ("A2",), _tail_index,
     "Tail index of every neuron's Delta on digits: an interval below 2 refutes A2.",
     "Tail index of every neuron's Delta on LeNet-300-100: an interval below 2 refutes A2.",
 )  # fmt: skip
 
 
-subjects.on_networks(
+trained.on_networks(
     assumption, "allowance_on", ("A2",), _promise_of_nw4,
     "Fresh digits whose Delta passes Delta^: under A2 a share of delta/(8 eta) at most.",
     "Fresh MNIST digits whose Delta passes Delta^: under A2 a share of delta/(8 eta) at most.",

@@ -9,7 +9,7 @@ import numpy as np
 
 import sipp_core
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.instances.methods import DRAWN_FROM_A_PLAN
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
@@ -171,7 +171,7 @@ def _least_cancelling(
 
 def _trained(setting: Setting, name: str) -> Experiment:
     """NW-3 on a trained network, at the input of least cancellation and all with no more of it."""
-    network = subjects.subject(setting, name)
+    network = trained.network(setting, name)
     weights, biases = tuple(network.weights), tuple(network.biases)
     x = network.train[: 500 if name == "mnist" else 256].double().flatten(1).numpy()
     hats, covered = _least_cancelling(weights, biases, x)
@@ -189,7 +189,7 @@ def _trained(setting: Setting, name: str) -> Experiment:
     )  # fmt: skip
 
 
-subjects.on_networks(
+trained.on_networks(
     coverage, "log_split_on", ("NW-3",), _trained,
     "The trained network, drawn to the errors of the logarithmic split where it cancels least.",
     "LeNet-300-100, drawn to the errors of the logarithmic split where it cancels least.",
@@ -219,9 +219,9 @@ def leaving(
 
 def _methods(setting: Setting, name: str) -> list[Experiment]:
     """NW-3 kept by each method's own plan, in place of draws that the check makes itself."""
-    network = subjects.subject(setting, name)
+    network = trained.network(setting, name)
     weights, biases = tuple(network.weights), tuple(network.biases)
-    inputs = network.train[: subjects.CALIBRATION]
+    inputs = network.train[: trained.CALIBRATION]
     x = inputs.double().flatten(1).numpy()
     rows = activations(weights, biases, x)
     hats, covered = _least_cancelling(weights, biases, x)
@@ -248,7 +248,7 @@ def _methods(setting: Setting, name: str) -> list[Experiment]:
     return experiments
 
 
-subjects.on_networks(
+trained.on_networks(
     coverage, "methods_on", ("NW-3", "NW-5"), _methods,
     "Each method, at the errors that the network theorem needs, where it cancels least.",
     "Each method on LeNet-300-100, at the errors that the network theorem needs.",

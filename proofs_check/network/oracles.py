@@ -9,7 +9,7 @@ import mpmath as mp
 import numpy as np
 
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
@@ -167,9 +167,9 @@ def network_size(setting: Setting) -> Result:
 
 
 def _on_trained(setting: Setting, name: str) -> Result:
-    network, tables = subjects.subject(setting, name), subjects.tables(setting, name)
+    network, tables = trained.network(setting, name), trained.tables(setting, name)
     weights, biases = tuple(network.weights), tuple(network.biases)
-    x = network.train[: subjects.CALIBRATION].double().flatten(1).numpy()
+    x = network.train[: trained.CALIBRATION].double().flatten(1).numpy()
     rows = activations(weights, biases, x)
     eta, star, eps, delta = network.eta, network.eta_star, 0.5, 0.05
     hats = [
@@ -195,7 +195,7 @@ def _on_trained(setting: Setting, name: str) -> Result:
     )  # fmt: skip
 
 
-subjects.on_networks(
+trained.on_networks(
     oracle, "network_size_on", ("NW-5",), _on_trained,
     "Nonzeros that NW-5 promises on the network trained on digits, beside the weights it has.",
     "Nonzeros that NW-5 promises on LeNet-300-100, beside the weights it has.",
@@ -228,7 +228,7 @@ def hill_by_brute_force(setting: Setting) -> Result:
 @oracle("NW-7")
 def propagation_on_digits(setting: Setting) -> Result:
     """A third of the trained network's weights kept at random: the bound at every fresh input."""
-    network = subjects.subject(setting, "digits")
+    network = trained.network(setting, "digits")
     weights, biases = tuple(network.weights), tuple(network.biases)
     rng = generator(setting.seed, ORACLE_STREAM, 3)
     pruned = tuple(w * (rng.random(w.shape) < 1 / 3) * 3 for w in weights)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.instances.activations import inputs_of_layers, shares_of
 from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, assumption
@@ -25,16 +25,16 @@ ALIVE = 0.1
 
 def _split(
     setting: Setting, name: str
-) -> tuple[subjects.Subject, list[np.ndarray], list[np.ndarray]]:
-    """A subject and the activations of two disjoint sets of inputs: trained on, and fresh."""
-    subject = subjects.subject(setting, name)
-    order = generator(setting.seed, 73, 1).permutation(len(subject.train))[:POINTS]
-    train = inputs_of_layers(subject, subject.train[order])
-    return subject, train, inputs_of_layers(subject, subject.fresh[:POINTS])
+) -> tuple[trained.TrainedNetwork, list[np.ndarray], list[np.ndarray]]:
+    """A network and the activations of two disjoint sets of inputs: trained on, and fresh."""
+    network = trained.network(setting, name)
+    order = generator(setting.seed, 73, 1).permutation(len(network.train))[:POINTS]
+    train = inputs_of_layers(network, network.train[order])
+    return network, train, inputs_of_layers(network, network.fresh[:POINTS])
 
 
-def _neurons(subject: subjects.Subject, layer: int) -> range:
-    count = len(subject.weights[layer])
+def _neurons(network: trained.TrainedNetwork, layer: int) -> range:
+    count = len(network.weights[layer])
     return range(0, count, max(1, count // NEURONS))
 
 
@@ -70,17 +70,17 @@ def cdf_condition(setting: Setting) -> Result:
     """The least K' (K = ln(eta eta*)) and the least K with F_j(M_j/K) <= exp(-1/K')."""
     lines, refuted, cases = [], False, 0
     series: dict[str, list[float]] = {}
-    for name in subjects.names(setting):
-        subject, train, fresh = _split(setting, name)
-        eta, star = subject.eta, subject.eta_star
+    for name in trained.names(setting):
+        network, train, fresh = _split(setting, name)
+        eta, star = network.eta, network.eta_star
         assumed = float(sipp_theory.assumption_factors(eta, star)[0])
         size = min(len(train[0]), int(sipp_theory.calibration_size(eta, star, DELTA)))
         n = len(fresh[0])
-        for layer in range(len(subject.weights)):
-            pairs = [(layer, sign, i) for i in _neurons(subject, layer) for sign in (0, 1)]
+        for layer in range(len(network.weights)):
+            pairs = [(layer, sign, i) for i in _neurons(network, layer) for sign in (0, 1)]
             numbers = [
                 _pair_numbers(
-                    shares_of(subject, train, pair), shares_of(subject, fresh, pair), size, assumed
+                    shares_of(network, train, pair), shares_of(network, fresh, pair), size, assumed
                 )
                 for pair in pairs
             ]
@@ -111,12 +111,12 @@ def cdf_condition(setting: Setting) -> Result:
     return Result("; ".join(lines), cases=cases, series=series)
 
 
-def _ranks(rows: list[np.ndarray], subject: subjects.Subject, edges: int) -> np.ndarray:
+def _ranks(rows: list[np.ndarray], network: trained.TrainedNetwork, edges: int) -> np.ndarray:
     """Ranks of g_j(x) over all points, one column a weight; weights spread over all layers."""
     columns = []
     for layer in range(len(rows)):
-        for i in _neurons(subject, layer):
-            g = shares_of(subject, rows, (layer, i % 2, i))
+        for i in _neurons(network, layer):
+            g = shares_of(network, rows, (layer, i % 2, i))
             alive = np.flatnonzero((g > 0).mean(axis=0) > ALIVE)[:edges]
             columns.append(stats.rankdata(g[:, alive], axis=0))
     return np.concatenate(columns, axis=1)
@@ -128,11 +128,11 @@ def exchangeability(setting: Setting) -> Result:
     lines: list[str] = []
     refuted: list[str] = []
     series: dict[str, list[float]] = {}
-    for number, name in enumerate(subjects.names(setting)):
-        subject, train, fresh = _split(setting, name)
+    for number, name in enumerate(trained.names(setting)):
+        network, train, fresh = _split(setting, name)
         size = min(1000, len(train[0]), len(fresh[0]))
         rows = [np.concatenate([a[:size], b[:size]]) for a, b in zip(train, fresh, strict=True)]
-        ranks = _ranks(rows, subject, 4)
+        ranks = _ranks(rows, network, 4)
         ranks = (ranks - ranks.mean(axis=0)) / ranks.std(axis=0)
         rng = generator(setting.seed, 73, 2, number)
         labels = np.repeat([1.0, -1.0], size)
@@ -168,7 +168,7 @@ def exchangeability(setting: Setting) -> Result:
 def signs_of_activations(setting: Setting) -> Result:
     """The least activation that enters any layer; where some are negative a row counts as two."""
     lines, least = [], []
-    for name in subjects.names(setting):
+    for name in trained.names(setting):
         _, train, fresh = _split(setting, name)
         both = [np.concatenate(pair) for pair in zip(train, fresh, strict=True)]
         least += [float(rows.min()) for rows in both]

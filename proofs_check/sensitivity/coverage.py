@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.instances.activations import inputs_of_layers, shares_of
 from proofs_check.ledger.evidence import Experiment
 from proofs_check.ledger.registry import Setting, coverage
@@ -97,12 +97,12 @@ def continuous_shares(setting: Setting) -> list[Experiment]:
 def trained_shares(setting: Setting) -> list[Experiment]:
     """A fresh share above the maximum of n others, points in random order, on trained networks."""
     experiments = []
-    for number, name in enumerate(subjects.names(setting)):
-        subject = subjects.subject(setting, name)
-        rows = inputs_of_layers(subject, subject.fresh[:1000])
-        pairs = subjects.hardest_pairs(subjects.tables(setting, name), 1)
+    for number, name in enumerate(trained.names(setting)):
+        network = trained.network(setting, name)
+        rows = inputs_of_layers(network, network.fresh[:1000])
+        pairs = trained.hardest_pairs(trained.tables(setting, name), 1)
         for pair in pairs:
-            g = shares_of(subject, rows, pair)
+            g = shares_of(network, rows, pair)
             # The weight with the fewest ties: the one that is alive most often.
             column = g[:, int((g > 0).sum(axis=0).argmax())]
             count = partial(_exceeds_pool, column, POINTS[0], setting.seed, 10 * number + pair[0])
@@ -237,11 +237,11 @@ def _pool_fails(
 def trained_neurons(setting: Setting) -> list[Experiment]:
     """Draws of S, with replacement from the fresh inputs, that leave more of them uncovered."""
     experiments = []
-    for number, name in enumerate(subjects.names(setting)):
-        subject = subjects.subject(setting, name)
-        rows = inputs_of_layers(subject, subject.fresh[:2000])
-        for pair in subjects.hardest_pairs(subjects.tables(setting, name), 1):
-            table = shares_of(subject, rows, pair)
+    for number, name in enumerate(trained.names(setting)):
+        network = trained.network(setting, name)
+        rows = inputs_of_layers(network, network.fresh[:2000])
+        for pair in trained.hardest_pairs(trained.tables(setting, name), 1):
+            table = shares_of(network, rows, pair)
             table = table[:, table.max(axis=0) > 0]
             d = table.shape[1]
             n = 4 * d

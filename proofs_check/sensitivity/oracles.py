@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import sipp_core
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.instances.strategies import layers
 from proofs_check.kinds.laws import hold
 from proofs_check.kinds.oracles import DIGITS, TOLERANCE, close
@@ -138,10 +138,10 @@ def sum_bound_is_attained(setting: Setting) -> Result:
 def sums_of_a_trained_network(setting: Setting) -> Result:
     """S_sum of each sign of each trained neuron against min(edges, points)."""
     lines, promised, needed, series = [], [], [], {}
-    for name in subjects.names(setting):
-        for number, table in enumerate(subjects.tables(setting, name), 1):
+    for name in trained.names(setting):
+        for number, table in enumerate(trained.tables(setting, name), 1):
             bound = np.stack([
-                sipp_theory.sensitivity_sum_bound(table.sign(s).sum(axis=1), subjects.CALIBRATION)
+                sipp_theory.sensitivity_sum_bound(table.sign(s).sum(axis=1), trained.CALIBRATION)
                 for s in (0, 1)
             ])  # fmt: skip
             live = table.total > 0

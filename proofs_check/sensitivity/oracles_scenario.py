@@ -13,7 +13,7 @@ from scipy import special, stats
 
 import sipp_core
 import sipp_theory
-from proofs_check.instances import subjects
+from proofs_check.instances import trained
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
@@ -173,8 +173,8 @@ def _judged(support: int, violation: float, beta: float) -> int:
 def support_of_a_trained_network(setting: Setting) -> Result:
     """What both forms of ES-5 promise a trained network: k is counted on its calibration points."""
     lines, series, beta = [], {}, 0.05
-    for name in subjects.names(setting):
-        network = subjects.subject(setting, name)
+    for name in trained.names(setting):
+        network = trained.network(setting, name)
         n = min(len(network.train), 4000)
         layers = sipp_core.calibrate(
             network.model, network.train[:n], statistics={"support"}

@@ -37,7 +37,7 @@ def _needs(
     """Let `prune` check its arguments before minutes are spent on training: it reads no input."""
     from sipp_core.pruning import make_request, prune
 
-    with contextlib.suppress(pruning.AllRight):
+    with contextlib.suppress(pruning.ArgumentsValid):
         prune(model, pruning.NoInputs(), method=rule, layers=layers, **arguments)
     request = make_request(rule, model, **arguments)
     return rule.needs(request)

@@ -163,7 +163,7 @@ def command(
         **({} if keeps is None else {"keeps": _keeps(keeps)}),
     )  # fmt: skip
     # All that can be refused is, before minutes are spent on training.
-    with contextlib.suppress(pruning.AllRight):
+    with contextlib.suppress(pruning.ArgumentsValid):
         search(pruning.NoInputs())
     ranks.join()
     ranks.only_first(

@@ -34,8 +34,8 @@ LENGTHS = 2 * (LONGEST + 1)
 NUMBER = 2 * LONGEST
 
 
-class Book:
-    """What was learnt: pairs and hints by the name of their contexts."""
+class ContextModels:
+    """Adaptive models of decisions: pairs and hints by the name of their contexts."""
 
     def __init__(self) -> None:
         self._pairs: dict[Hashable, Pairs] = {}
@@ -55,26 +55,26 @@ class Book:
             self._hints[name] = hints
         return self._hints[name]
 
-    def copy(self) -> Book:
+    def copy(self) -> ContextModels:
         """A copy that learns on its own."""
-        book = Book()
-        book._pairs = {name: pairs.copy() for name, pairs in self._pairs.items()}
-        book._hints = {name: hints.copy() for name, hints in self._hints.items()}
-        return book
+        contexts = ContextModels()
+        contexts._pairs = {name: pairs.copy() for name, pairs in self._pairs.items()}
+        contexts._hints = {name: hints.copy() for name, hints in self._hints.items()}
+        return contexts
 
-    def aged(self) -> Book:
+    def aged(self) -> ContextModels:
         """A copy that trusts what it learnt no more than so far."""
-        book = self.copy()
-        for pairs in book._pairs.values():
+        contexts = self.copy()
+        for pairs in contexts._pairs.values():
             totals = pairs.sum(axis=1, keepdims=True)
             shrunk = np.maximum(1, pairs * TRUST // np.maximum(totals, 1))
             np.copyto(pairs, shrunk, where=totals > TRUST)
-        for hints in book._hints.values():
+        for hints in contexts._hints.values():
             hints[hints[:, 1] >= 0, 1] += DOUBT
-        return book
+        return contexts
 
-    def learn(self, other: Book) -> None:
-        """Take over what another book knows."""
+    def learn(self, other: ContextModels) -> None:
+        """Take over what others have learnt."""
         _learn(self._pairs, other._pairs)
         _learn(self._hints, other._hints)
 
@@ -87,22 +87,22 @@ def _learn(ours: dict[Hashable, Any], theirs: dict[Hashable, Any]) -> None:
             ours[name] = values.copy()
 
 
-def chance(coder: Coder, book: Book, name: Hashable, value: int) -> int:
+def chance(coder: Coder, contexts: ContextModels, name: Hashable, value: int) -> int:
     """Code a decision of that name."""
-    decision = adapt(*coder.room(1), book.pairs(name, 1)[0], value, START, START)
+    decision = adapt(*coder.room(1), contexts.pairs(name, 1)[0], value, START, START)
     coder.check()
     return decision
 
 
-def choose(coder: Coder, book: Book, name: Hashable, value: int, count: int) -> int:
+def choose(coder: Coder, contexts: ContextModels, name: Hashable, value: int, count: int) -> int:
     """Code one of so many options."""
-    option = code_choice(*coder.room(count), book.pairs(name, count - 1), value)
+    option = code_choice(*coder.room(count), contexts.pairs(name, count - 1), value)
     coder.check()
     return option
 
 
-def number(coder: Coder, book: Book, name: Hashable, value: int) -> int:
+def number(coder: Coder, contexts: ContextModels, name: Hashable, value: int) -> int:
     """Code a whole number >= 0 of any size."""
-    result = code_number(*coder.room(NUMBER), book.pairs((name, "number"), LENGTHS), value)
+    result = code_number(*coder.room(NUMBER), contexts.pairs((name, "number"), LENGTHS), value)
     coder.check()
     return result

@@ -162,7 +162,7 @@ def charged(count: int) -> float:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class CandidateCache:
     """Finished candidates of one search in a folder; those of another search are not seen."""
 
     folder: Path

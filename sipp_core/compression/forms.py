@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sipp_core.compression.adaptive import Book, chance, choose, number
+from sipp_core.compression.adaptive import ContextModels, chance, choose, number
 from sipp_core.compression.number_formats import FORMATS, rising, shortest
 from sipp_core.compression.range_coder import Coder, DamagedError, Integers, flag, one_of
 
@@ -88,11 +88,11 @@ def _on_grid(steps: np.ndarray, step: float, dtype: torch.dtype) -> Tensor:
 
 
 def code_form(
-    coder: Coder, book: Book, form: Form, dtype: torch.dtype, known: Sequence[float],
+    coder: Coder, contexts: ContextModels, form: Form, dtype: torch.dtype, known: Sequence[float],
     earlier: int, vector: bool,
 ) -> Form:  # fmt: skip
     """Write or read a form."""
-    kind = KINDS[choose(coder, book, ("form", vector), KINDS.index(form.kind), len(KINDS))]
+    kind = KINDS[choose(coder, contexts, ("form", vector), KINDS.index(form.kind), len(KINDS))]
     if kind == "same":
         if not earlier:
             raise DamagedError("it names a tensor that is not there")
@@ -101,27 +101,27 @@ def code_form(
         return Form(kind)
     coded = replace(form, kind=kind)
     if kind != "table":
-        coded = replace(coded, step=_step(coder, book, form.step, known))
+        coded = replace(coded, step=_step(coder, contexts, form.step, known))
     if kind == "table":
-        coded = _entries(coder, book, coded, dtype)
+        coded = _entries(coder, contexts, coded, dtype)
         usual = int(np.searchsorted(coded.values, 0)) if coded.values else 0
     elif kind == "grid table":
-        coded = replace(coded, steps=_marks(coder, book, coded.steps))
+        coded = replace(coded, steps=_marks(coder, contexts, coded.steps))
         usual = int(np.searchsorted(coded.steps, 0))
     else:
         usual = 0
-    moved = chance(coder, book, ("moved", kind), int(form.centre != usual))
+    moved = chance(coder, contexts, ("moved", kind), int(form.centre != usual))
     if not moved:
         return replace(coded, centre=usual)
     below = flag(coder, int(form.centre < usual))
-    by = 1 + number(coder, book, ("moved by", kind), max(abs(form.centre - usual) - 1, 0))
+    by = 1 + number(coder, contexts, ("moved by", kind), max(abs(form.centre - usual) - 1, 0))
     return replace(coded, centre=usual - by if below else usual + by)
 
 
-def _step(coder: Coder, book: Book, step: float, known: Sequence[float]) -> float:
-    if known and not chance(coder, book, "new step", int(step != known[-1])):
+def _step(coder: Coder, contexts: ContextModels, step: float, known: Sequence[float]) -> float:
+    if known and not chance(coder, contexts, "new step", int(step != known[-1])):
         return known[-1]
-    way = FORMATS[choose(coder, book, "format", shortest([step]), len(FORMATS))]
+    way = FORMATS[choose(coder, contexts, "format", shortest([step]), len(FORMATS))]
     (pattern,) = rising(coder, [way.pattern(step) or 0], 1, way.bits)
     step = way.number(pattern)
     if not (math.isfinite(step) and step > 0):
@@ -129,11 +129,11 @@ def _step(coder: Coder, book: Book, step: float, known: Sequence[float]) -> floa
     return step
 
 
-def _entries(coder: Coder, book: Book, form: Form, dtype: torch.dtype) -> Form:
+def _entries(coder: Coder, contexts: ContextModels, form: Form, dtype: torch.dtype) -> Form:
     """A table: the numbers below 0, 0 itself and those above in one format, or bits as they are."""
-    exact = chance(coder, book, "exact", int(not form.values))
+    exact = chance(coder, contexts, "exact", int(not form.values))
     if exact:
-        count = 1 + number(coder, book, "entries", max(len(form.patterns) - 1, 0))
+        count = 1 + number(coder, contexts, "entries", max(len(form.patterns) - 1, 0))
         _refuse_long(count)
         width = 8 * torch.empty((), dtype=dtype).element_size()
         return replace(
@@ -142,13 +142,13 @@ def _entries(coder: Coder, book: Book, form: Form, dtype: torch.dtype) -> Form:
     if dtype not in REAL_TYPES:
         raise DamagedError("its table does not fit its type")
     sizes = [abs(value) for value in form.values if value]
-    way = FORMATS[choose(coder, book, "table format", shortest(sizes), len(FORMATS))]
+    way = FORMATS[choose(coder, contexts, "table format", shortest(sizes), len(FORMATS))]
     patterns = [way.pattern(size) or 0 for size in sizes]
     below = sum(value < 0 for value in form.values)
-    zero = chance(coder, book, "has zero", int(0 in form.values))
+    zero = chance(coder, contexts, "has zero", int(0 in form.values))
     parts = []
     for side in (patterns[:below][::-1], patterns[below:]):
-        count = number(coder, book, "entries", len(side))
+        count = number(coder, contexts, "entries", len(side))
         _refuse_long(count)
         parts.append([way.number(p) for p in rising(coder, side, count, way.bits)])
     values = [-value for value in reversed(parts[0])] + [0.0] * zero + parts[1]
@@ -157,17 +157,17 @@ def _entries(coder: Coder, book: Book, form: Form, dtype: torch.dtype) -> Form:
     return replace(form, patterns=(), values=tuple(values))
 
 
-def _marks(coder: Coder, book: Book, steps: tuple[int, ...]) -> tuple[int, ...]:
+def _marks(coder: Coder, contexts: ContextModels, steps: tuple[int, ...]) -> tuple[int, ...]:
     """Entries of a table on a grid, by how far each is from the one before."""
-    zero = chance(coder, book, "has zero", int(0 in steps))
+    zero = chance(coder, contexts, "has zero", int(0 in steps))
     sides = []
     for side in ([-s for s in reversed(steps) if s < 0], [s for s in steps if s > 0]):
-        count = number(coder, book, "entries", len(side))
+        count = number(coder, contexts, "entries", len(side))
         _refuse_long(count)
         last, marks = 0, []
         for k in range(count):
             after = side[k] if k < len(side) else 1
-            last += 1 + number(coder, book, "mark", max(after - last - 1, 0))
+            last += 1 + number(coder, contexts, "mark", max(after - last - 1, 0))
             marks.append(last)
         sides.append(marks)
     return (*(-mark for mark in reversed(sides[0])), *[0] * zero, *sides[1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sipp_core.compression.adaptive import Book, chance, number
+from sipp_core.compression.adaptive import ContextModels, chance, number
 from sipp_core.compression.range_coder import Coder, DamagedError, Integers
 
 # Worth saying a width for: what it gains is at least this much, in bits by a rough account.
@@ -68,12 +68,14 @@ def fitted(levels: Integers, shape: tuple[int, ...]) -> Layout:
     return Layout(layout.rows, layout.columns, best, best * best)
 
 
-def code_layout(coder: Coder, book: Book, layout: Layout, shape: tuple[int, ...]) -> Layout:
+def code_layout(
+    coder: Coder, contexts: ContextModels, layout: Layout, shape: tuple[int, ...]
+) -> Layout:
     """Write or read the layout of a tensor."""
     given = usual(shape)
-    if len(shape) != 2 or not chance(coder, book, "width", int(layout.width != given.width)):
+    if len(shape) != 2 or not chance(coder, contexts, "width", int(layout.width != given.width)):
         return given
-    width = 2 + number(coder, book, "its width", max(layout.width - 2, 0))
+    width = 2 + number(coder, contexts, "its width", max(layout.width - 2, 0))
     if width >= given.columns:
         raise DamagedError("a row is wider than its layer")
     return Layout(given.rows, given.columns, width, width * width)

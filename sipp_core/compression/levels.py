@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from sipp_core.compression import positions
-from sipp_core.compression.adaptive import Book, chance, choose
+from sipp_core.compression.adaptive import ContextModels, chance, choose
 from sipp_core.compression.layout import Layout, code_layout, fitted
 from sipp_core.compression.magnitudes import MAGNITUDES, MAGNITUDES_FIRST, SIGNS, SIGNS_FIRST
 from sipp_core.compression.range_coder import Coder, Integers, Recorder, TooLongError
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
-# code(coder, book, numbers) -> numbers
-Way = Callable[[Coder, Book, Numbers], Numbers]
+# code(coder, contexts, numbers) -> numbers
+Way = Callable[[Coder, ContextModels, Numbers], Numbers]
 
 # Tensors so large can start afresh at a negligible cost.
 LARGE = 50_000
@@ -33,12 +33,14 @@ LARGE = 50_000
 class Memory:
     """What the tensors so far taught."""
 
-    books: dict[str, Book] = field(default_factory=dict)  # by the kind of tensor
-    choices: Book = field(default_factory=Book)  # which ways were taken
+    contexts: dict[str, ContextModels] = field(default_factory=dict)  # by the kind of tensor
+    choices: ContextModels = field(default_factory=ContextModels)  # which ways were taken
 
     def copy(self) -> Memory:
         """A copy that learns on its own."""
-        return Memory({kind: book.copy() for kind, book in self.books.items()}, self.choices.copy())
+        return Memory(
+            {kind: contexts.copy() for kind, contexts in self.contexts.items()}, self.choices.copy()
+        )
 
 
 def _shortest(
@@ -63,12 +65,12 @@ def _shortest(
         raise TooLongError
     coder.extend(best[0])
     coder.check()
-    memory.books, memory.choices = best[1].books, best[1].choices
+    memory.contexts, memory.choices = best[1].contexts, best[1].choices
     return numbers
 
 
 def _goes_on(memory: Memory, kind: str, numbers: Numbers) -> bool:
-    return numbers.size <= LARGE and kind in memory.books
+    return numbers.size <= LARGE and kind in memory.contexts
 
 
 def _coded(
@@ -76,13 +78,13 @@ def _coded(
     choice: tuple[int, int],
 ) -> Numbers:  # fmt: skip
     way = choose(coder, memory.choices, (kind, what), choice[0], len(ways))
-    known = memory.books.get(kind)
+    known = memory.contexts.get(kind)
     again = False
     if known is not None and _goes_on(memory, kind, numbers):
         again = bool(chance(coder, memory.choices, (kind, what, way, "again"), choice[1]))
-    book = known.aged() if known is not None and again else Book()
-    coded = ways[way](coder, book, numbers)
-    memory.books.setdefault(kind, Book()).learn(book)
+    contexts = known.aged() if known is not None and again else ContextModels()
+    coded = ways[way](coder, contexts, numbers)
+    memory.contexts.setdefault(kind, ContextModels()).learn(contexts)
     return coded
 
 

@@ -1,8 +1,8 @@
 """How large the weights are that are not zero, and then which of them are negative.
 
 A magnitude is a whole number >= 1 and coded less 1, step by step: each step is a decision whether
-it is larger still. Each way is a function (coder, book, sizes, mask, layout) -> sizes, and for
-signs (coder, book, signs, sizes, mask, layout) -> signs; a reader is given zeros. Sizes are (n,)
+it is larger still. Each way is a function (coder, contexts, sizes, mask, layout) -> sizes, and of
+signs (coder, contexts, signs, sizes, mask, layout) -> signs; a reader gets zeros. Sizes are (n,)
 int64, signs and mask (n,) uint8.
 """
 
@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from sipp_core.compression import loops
-from sipp_core.compression.adaptive import LENGTHS, NUMBER, Book
+from sipp_core.compression.adaptive import LENGTHS, NUMBER, ContextModels
 from sipp_core.compression.layout import Layout
 from sipp_core.compression.loops import START, STEPS, Integers, Mask
 from sipp_core.compression.range_coder import Coder
@@ -44,19 +44,23 @@ def _steps_room(sizes: Integers) -> int:
     return int(np.minimum(sizes, STEPS).sum()) + sizes.size + lengths(sizes - STEPS) + 2 * STEPS
 
 
-def stepwise(coder: Coder, book: Book, sizes: Integers, mask: Mask, layout: Layout) -> Integers:
+def stepwise(
+    coder: Coder, contexts: ContextModels, sizes: Integers, mask: Mask, layout: Layout
+) -> Integers:
     """Each step as likely as it was so far."""
-    pairs = book.pairs("step", STEPS)
-    beyond = book.pairs(("beyond", "number"), LENGTHS)
+    pairs = contexts.pairs("step", STEPS)
+    beyond = contexts.pairs(("beyond", "number"), LENGTHS)
     stream, sizes = coder.room(_steps_room(sizes)), sizes.copy()
     loops.stepwise(*stream, pairs, beyond, sizes, mask)
     coder.check()
     return sizes
 
 
-def lengthwise(coder: Coder, book: Book, sizes: Integers, mask: Mask, layout: Layout) -> Integers:
+def lengthwise(
+    coder: Coder, contexts: ContextModels, sizes: Integers, mask: Mask, layout: Layout
+) -> Integers:
     """As numbers of any size, for grids with many steps."""
-    pairs = book.pairs(("magnitude", "number"), LENGTHS)
+    pairs = contexts.pairs(("magnitude", "number"), LENGTHS)
     stream, sizes = coder.room(lengths(sizes) + NUMBER), sizes.copy()
     loops.lengthwise(*stream, pairs, sizes, mask)
     coder.check()
@@ -64,12 +68,12 @@ def lengthwise(coder: Coder, book: Book, sizes: Integers, mask: Mask, layout: La
 
 
 def hinted(
-    coder: Coder, book: Book, sizes: Integers, mask: Mask, layout: Layout, trust: float
+    coder: Coder, contexts: ContextModels, sizes: Integers, mask: Mask, layout: Layout, trust: float
 ) -> Integers:
     """Each step with the magnitudes in its row and column and beside it as context."""
-    beside = book.hints(("size", trust), 0.0, BESIDE * trust)
-    steps = book.hints(("step by hints", trust), 0.0, np.full(STEPS, -1.0))
-    beyond = book.pairs(("beyond", "number"), LENGTHS)
+    beside = contexts.hints(("size", trust), 0.0, BESIDE * trust)
+    steps = contexts.hints(("step by hints", trust), 0.0, np.full(STEPS, -1.0))
+    beyond = contexts.pairs(("beyond", "number"), LENGTHS)
     # The row, the steps, the neighbours, the columns.
     hints = np.zeros((1 + STEPS + len(BESIDE) + layout.columns, 2))
     hints[1 : 1 + STEPS], hints[1 + STEPS : 1 + STEPS + len(BESIDE)] = steps, beside
@@ -82,7 +86,7 @@ def hinted(
 
 
 def fair(
-    coder: Coder, book: Book, signs: Mask, sizes: Integers, mask: Mask, layout: Layout
+    coder: Coder, contexts: ContextModels, signs: Mask, sizes: Integers, mask: Mask, layout: Layout
 ) -> Mask:
     """One bit a sign."""
     signs = signs.copy()
@@ -92,17 +96,17 @@ def fair(
 
 
 def learnt(
-    coder: Coder, book: Book, signs: Mask, sizes: Integers, mask: Mask, layout: Layout
+    coder: Coder, contexts: ContextModels, signs: Mask, sizes: Integers, mask: Mask, layout: Layout
 ) -> Mask:
     """With the share of negative ones learnt on the way."""
     signs = signs.copy()
-    loops.learnt(*coder.room(signs.size), book.pairs("sign", 1, START)[0], signs, mask)
+    loops.learnt(*coder.room(signs.size), contexts.pairs("sign", 1, START)[0], signs, mask)
     coder.check()
     return signs
 
 
 def alike(
-    coder: Coder, book: Book, signs: Mask, sizes: Integers, mask: Mask, layout: Layout
+    coder: Coder, contexts: ContextModels, signs: Mask, sizes: Integers, mask: Mask, layout: Layout
 ) -> Mask:
     """With the weights beside it as context, which counts the more the larger both are.
 
@@ -111,8 +115,8 @@ def alike(
     """
     count = int(mask.sum(dtype=np.int64))
     mean = (int(sizes.sum()) + count) / max(count, 1)
-    bias = book.hints("sign", 0.0, SIGN)
-    beside = book.hints("signs beside", 0.0, SIGN_BESIDE)
+    bias = contexts.hints("sign", 0.0, SIGN)
+    beside = contexts.hints("signs beside", 0.0, SIGN_BESIDE)
     # The bias, the row, the neighbours, the columns.
     hints = np.zeros((2 + len(SIGN_BESIDE) + layout.columns, 2))
     hints[0], hints[2 : 2 + len(SIGN_BESIDE)] = bias[0], beside

@@ -22,10 +22,10 @@ from sipp_core.certificates.errors import count_errors
 from sipp_core.compression.candidates import (
     RULES_BITS,
     UNPRUNED,
+    CandidateCache,
     Coded,
     Schedule,
     Setting,
-    Shelf,
     candidates,
     charged,
 )
@@ -211,17 +211,17 @@ def search(
     sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
     price = charged(len(settings))
     total = len(settings)
-    shelf = None if folder is None else Shelf(Path(folder), (
+    cache = None if folder is None else CandidateCache(Path(folder), (
         fingerprint(model), _fingerprint(dataset), repr(schedule), delta, architecture, seed,
         threads, total, versions(),
     ))  # fmt: skip
-    known = {s: one for s in settings if shelf and (one := shelf.get(s)) is not None}
+    known = {s: one for s in settings if cache and (one := cache.get(s)) is not None}
     # What lies on a way down depends on all that is on it.
     left = {(s.filters, s.method) for s in settings if s not in known}
     again = [s for s in settings if (s.filters, s.method) in left]
     rungs = _ladder(model, dataset, again, schedule, seed, threads, jobs)
     calls = (
-        (setting, rung, dataset, schedule, delta, architecture, price, seed, threads, shelf)
+        (setting, rung, dataset, schedule, delta, architecture, price, seed, threads, cache)
         for setting, rung in rungs
         if setting not in known
     )
@@ -253,7 +253,7 @@ def _fingerprint(dataset: Dataset) -> str:
 
 def _coded(
     setting: Setting, rung: Rung, dataset: Dataset, schedule: Schedule, delta: float,
-    architecture: str | None, price: float, seed: int, threads: int, shelf: Shelf | None,
+    architecture: str | None, price: float, seed: int, threads: int, cache: CandidateCache | None,
 ) -> Coded:  # fmt: skip
     """A candidate's file: its pruned network is trained on levels and written."""
     here = copy.deepcopy(rung[0])
@@ -264,8 +264,8 @@ def _coded(
         ):  # fmt: skip
             train(here, dataset, schedule.levels, seed=seed, threads=threads)
         result = _written(here, dataset, setting, delta, architecture, price)
-    if shelf is not None:
-        shelf.put(result)
+    if cache is not None:
+        cache.put(result)
     return result
 
 

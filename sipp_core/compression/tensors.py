@@ -137,8 +137,8 @@ def _told_apart(past: Past, tensor: Tensor) -> Fitted:
     earlier = past.like(shape, dtype)
     cheapest: dict[object, tuple[float, Form, Integers]] = {}
     for form, levels in candidates(tensor, past.steps[-1:], earlier):
-        trial, book = Recorder(), past.memory.choices.copy()
-        code_form(trial, book, form, dtype, past.steps[-1:], len(earlier), len(shape) < 2)
+        trial, contexts = Recorder(), past.memory.choices.copy()
+        code_form(trial, contexts, form, dtype, past.steps[-1:], len(earlier), len(shape) < 2)
         key = levels.tobytes() if form.kind in LEVELLED else form.kind
         if key not in cheapest or trial.cost() < cheapest[key][0]:
             cheapest[key] = (trial.cost(), form, levels)

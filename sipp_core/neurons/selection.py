@@ -40,7 +40,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Ask:
+class Amount:
     """How much may stay: so many neurons, or as many as an error needs.
 
     Attributes:
@@ -115,28 +115,28 @@ def changed(
     return Selection(kept, weights, 0, error, error, eps, means or {})
 
 
-def largest(table: NeuronTable, scores: Float, ask: Ask) -> Selection:
+def largest(table: NeuronTable, scores: Float, amount: Amount) -> Selection:
     """Keep the neurons of largest score: so many, or the fewest within an error."""
     order = np.argsort(-scores, kind="stable")
-    if ask.count is not None:
+    if amount.count is not None:
         kept = np.zeros(len(scores), dtype=bool)
-        kept[order[: ask.count]] = True
+        kept[order[: amount.count]] = True
         return kept_weights(table, kept)
-    assert ask.eps is not None
+    assert amount.eps is not None
     low, high = 0, len(scores)
     # The error falls as more stay.
     while high - low > 1:
         middle = (low + high) // 2
         kept = np.zeros(len(scores), dtype=bool)
         kept[order[:middle]] = True
-        low, high = (low, middle) if kept_weights(table, kept).eps <= ask.eps else (middle, high)
+        low, high = (low, middle) if kept_weights(table, kept).eps <= amount.eps else (middle, high)
     kept = np.zeros(len(scores), dtype=bool)
     kept[order[:high]] = True
     return kept_weights(table, kept)
 
 
 def drawn(
-    table: NeuronTable, probabilities: Float, ask: Ask, seed: int, index: int,
+    table: NeuronTable, probabilities: Float, amount: Amount, seed: int, index: int,
     corrected: bool = True,
 ) -> Selection:  # fmt: skip
     """Draw neurons with replacement, next biases corrected by the middles or not.
@@ -151,21 +151,23 @@ def drawn(
     with np.errstate(divide="ignore", invalid="ignore"):
         range_ = float(np.where(loads > 0, loads / probabilities, 0.0).max())
     sizes = 1
-    if ask.eps is not None:
-        share = ask.eps * total / range_ if range_ > 0 else 1.0
+    if amount.eps is not None:
+        share = amount.eps * total / range_ if range_ > 0 else 1.0
         draws = 1
         if share < 1:
-            draws = int(min(2**52, sipp_theory.neuron_size(share, ask.delta, table.outputs)))
+            draws = int(min(2**52, sipp_theory.neuron_size(share, amount.delta, table.outputs)))
         if draws >= int(live.sum()):
             return whole(table)
-    elif ask.count is None or ask.count >= int(live.sum()):
+    elif amount.count is None or amount.count >= int(live.sum()):
         return whole(table) if live.all() else kept_weights(table, live)
-    elif ask.exact:
-        draws = max(1, int(sipp_theory.draws_for_distinct(probabilities, ask.count)))
+    elif amount.exact:
+        draws = max(1, int(sipp_theory.draws_for_distinct(probabilities, amount.count)))
     else:
-        draws, sizes = _most_draws(probabilities, ask.count, seed, index)
+        draws, sizes = _most_draws(probabilities, amount.count, seed, index)
     multiplier = sipp_theory.neuron_draw(probabilities, draws, generator(seed, index))
-    return _promised(table, probabilities, multiplier, draws, range_, ask.delta / sizes, corrected)
+    return _promised(
+        table, probabilities, multiplier, draws, range_, amount.delta / sizes, corrected
+    )
 
 
 def _most_draws(q: Float, count: int, seed: int, index: int) -> tuple[int, int]:

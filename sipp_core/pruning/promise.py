@@ -24,18 +24,20 @@ LARGEST_RATE = 1e300
 BLOCK = 1 << 20
 
 
-def _by_rows(table: Table, ask: Callable[..., Float]) -> Float:
+def _by_rows(table: Table, compute: Callable[..., Float]) -> Float:
     """What a bound that looks at activation rows says of the coins of each pair, (2, out).
 
     It answers ask(weights, rows, neurons, delta): for both signs at once (SP-11), or for each.
     """
     if table.tail is not None:
-        both = [ask(table.weight[part], rows, part, table.failure) for part, rows in table.groups()]
+        both = [
+            compute(table.weight[part], rows, part, table.failure) for part, rows in table.groups()
+        ]
         return np.broadcast_to(np.concatenate(both), table.total.shape)
     groups = table.groups(split=True)
     return np.stack([
         np.concatenate([
-            ask(np.where(table.sign(s)[part], table.weight[part], 0.0), rows, part,
+            compute(np.where(table.sign(s)[part], table.weight[part], 0.0), rows, part,
                 table.delta[s, part])
             for part, rows in groups
         ])

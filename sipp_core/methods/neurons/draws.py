@@ -38,7 +38,7 @@ class DrawnNeurons(Neurons):
         scores = self.scores(table)
         total = scores.sum()
         q = scores / total if total > 0 else np.full(len(scores), 1 / len(scores))
-        return lambda ask: drawn(table, q, ask, request.seed, index, self.corrected)
+        return lambda amount: drawn(table, q, amount, request.seed, index, self.corrected)
 
 
 @register

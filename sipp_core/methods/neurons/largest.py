@@ -31,4 +31,4 @@ class LargestNeurons(Neurons):
     def chooser(self, request: Request, table: NeuronTable, index: int, inputs: Tensor) -> Choose:
         """So many, or the fewest within an error."""
         scores = table.heaviest * np.linalg.norm(table.incoming, axis=1)
-        return lambda ask: largest(table, scores, ask)
+        return lambda amount: largest(table, scores, amount)

@@ -25,7 +25,7 @@ from sipp_core.neurons.removal import (
     layer_report,
     smaller,
 )
-from sipp_core.neurons.selection import Ask, Selection, whole
+from sipp_core.neurons.selection import Amount, Selection, whole
 from sipp_core.neurons.tables import NeuronTable
 from sipp_core.pruning.method import Method, Needs, Promise, Pruned
 from sipp_core.pruning.request import Keep, Request
@@ -34,7 +34,7 @@ from sipp_core.runtime.arguments import at_least_0
 from sipp_core.sensitivity.calibrate import Calibration
 
 FROM_DATA = "data"
-Choose = Callable[[Ask], Selection]
+Choose = Callable[[Amount], Selection]
 
 
 @dataclass(frozen=True)
@@ -173,14 +173,14 @@ class Neurons(Method):
             for table, choose in zip(tables, choosers, strict=True):
                 n = table.group.units
                 count = max(1, min(n, int(share) if whole_number else round(share * n)))
-                ask = Ask(count, exact, None, request.delta)
-                pairs.append((table, whole(table) if count == n else choose(ask)))
+                amount = Amount(count, exact, None, request.delta)
+                pairs.append((table, whole(table) if count == n else choose(amount)))
             return pairs
 
         target = request.target
         if not isinstance(target, Keep):
-            ask = Ask(None, True, target.eps, request.delta)
-            return [(t, choose(ask)) for t, choose in zip(tables, choosers, strict=True)]
+            amount = Amount(None, True, target.eps, request.delta)
+            return [(t, choose(amount)) for t, choose in zip(tables, choosers, strict=True)]
         if self.neurons:
             return at(self.neurons, True, self.neurons >= 1)
         return within(

@@ -33,4 +33,4 @@ class PursuedNeurons(Neurons):
     def chooser(self, request: Request, table: NeuronTable, index: int, inputs: Tensor) -> Choose:
         """One pursuit, continued as more neurons are needed."""
         pursuit = Pursuit(table, reads(request.model, inputs, table, request.seed))
-        return lambda ask: pursuit.select(ask.count or table.group.units)
+        return lambda amount: pursuit.select(amount.count or table.group.units)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipp_core.compression import magnitudes, positions
-from sipp_core.compression.adaptive import Book, choose, number
+from sipp_core.compression.adaptive import ContextModels, choose, number
 from sipp_core.compression.layout import usual
 from sipp_core.compression.loops import LONGEST, START, adapt, decide, logistic
 from sipp_core.compression.number_formats import FORMATS, rising, shortest
@@ -128,23 +128,23 @@ def test_one_of_so_many_costs_the_logarithm(count: int) -> None:
 
 @given(st.lists(st.integers(0, 1 << 40), max_size=20), st.lists(st.integers(0, 6), max_size=20))
 def test_numbers_and_choices_come_back(numbers: list[int], choices: list[int]) -> None:
-    recorder, book = Recorder(), Book()
+    recorder, contexts = Recorder(), ContextModels()
     for value in numbers:
-        number(recorder, book, "n", value)
+        number(recorder, contexts, "n", value)
     for value in choices:
-        choose(recorder, book, "c", value, 7)
-    reader, book = Reader(recorder.content()), Book()
-    assert [number(reader, book, "n", 0) for _ in numbers] == numbers
-    assert [choose(reader, book, "c", 0, 7) for _ in choices] == choices
+        choose(recorder, contexts, "c", value, 7)
+    reader, contexts = Reader(recorder.content()), ContextModels()
+    assert [number(reader, contexts, "n", 0) for _ in numbers] == numbers
+    assert [choose(reader, contexts, "c", 0, 7) for _ in choices] == choices
 
 
 def test_a_number_beyond_all_bounds_is_refused() -> None:
-    recorder, book = Recorder(), Book()
-    pairs = book.pairs(("n", "number"), LONGEST + 1)
+    recorder, contexts = Recorder(), ContextModels()
+    pairs = contexts.pairs(("n", "number"), LONGEST + 1)
     for length in range(1, LONGEST + 1):
         adapt(*recorder.room(1), pairs[length], 1, START, START)
     with pytest.raises(DamagedError, match="beyond all bounds"):
-        number(Reader(recorder.content()), Book(), "n", 0)
+        number(Reader(recorder.content()), ContextModels(), "n", 0)
 
 
 @given(st.sets(st.integers(0, 2**15 - 1), max_size=40))
@@ -162,11 +162,11 @@ def test_enumeration_takes_the_binomial_coefficient(rows: int, columns: int) -> 
     size = rows * columns
     for chosen in range(size + 1):
         counted = Recorder()
-        number(counted, Book(), "count", chosen)
+        number(counted, ContextModels(), "count", chosen)
         for places in itertools.islice(itertools.combinations(range(size), chosen), 0, None, 17):
             mask = np.array([k in places for k in range(size)], np.uint8)
             recorder = Recorder()
-            positions.enumerative(recorder, Book(), mask, usual((rows, columns)))
+            positions.enumerative(recorder, ContextModels(), mask, usual((rows, columns)))
             free = math.log2(math.comb(size, chosen))
             assert recorder.cost() - counted.cost() == pytest.approx(free, abs=1e-3)
 
@@ -177,8 +177,8 @@ def test_every_way_to_say_positions_is_read_back(rows: int, columns: int, data) 
     mask, layout = np.array(data.draw(bits), np.uint8), usual((rows, columns))
     for way in positions.WAYS:
         recorder = Recorder()
-        assert np.array_equal(way(recorder, Book(), mask, layout), mask)
-        read = way(Reader(recorder.content()), Book(), np.zeros_like(mask), layout)
+        assert np.array_equal(way(recorder, ContextModels(), mask, layout), mask)
+        read = way(Reader(recorder.content()), ContextModels(), np.zeros_like(mask), layout)
         assert np.array_equal(read, mask), way
 
 
@@ -191,13 +191,15 @@ def test_every_way_to_say_magnitudes_and_signs_is_read_back(rows: int, columns: 
     signs = mask & (sizes % 3 == 0)
     for way in magnitudes.MAGNITUDES:
         recorder = Recorder()
-        assert np.array_equal(way(recorder, Book(), sizes, mask, layout), sizes)
-        read = way(Reader(recorder.content()), Book(), np.zeros_like(sizes), mask, layout)
+        assert np.array_equal(way(recorder, ContextModels(), sizes, mask, layout), sizes)
+        read = way(Reader(recorder.content()), ContextModels(), np.zeros_like(sizes), mask, layout)
         assert np.array_equal(read, sizes), way
     for way in magnitudes.SIGNS:
         recorder = Recorder()
-        assert np.array_equal(way(recorder, Book(), signs, sizes, mask, layout), signs)
-        read = way(Reader(recorder.content()), Book(), np.zeros_like(signs), sizes, mask, layout)
+        assert np.array_equal(way(recorder, ContextModels(), signs, sizes, mask, layout), signs)
+        read = way(
+            Reader(recorder.content()), ContextModels(), np.zeros_like(signs), sizes, mask, layout
+        )
         assert np.array_equal(read, signs), way
 
 
@@ -225,7 +227,7 @@ def test_far_too_long_ends_early() -> None:
     for way in positions.WAYS:
         recorder = Recorder(1000)
         with pytest.raises(TooLongError):
-            way(recorder, Book(), mask, usual((100, 100)))
+            way(recorder, ContextModels(), mask, usual((100, 100)))
         assert 500 < recorder.cost() < 2000
 
 
@@ -233,9 +235,9 @@ def test_gaps_and_counts_beyond_the_layer_are_refused() -> None:
     layout = usual((2, 3))
     for what, way in (("gap", positions.gaps), ("count", positions.enumerative)):
         recorder = Recorder()
-        number(recorder, Book(), what, 99)
+        number(recorder, ContextModels(), what, 99)
         with pytest.raises(DamagedError, match="than"):
-            way(Reader(recorder.content()), Book(), np.zeros(6, np.uint8), layout)
+            way(Reader(recorder.content()), ContextModels(), np.zeros(6, np.uint8), layout)
 
 
 @given(st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False))

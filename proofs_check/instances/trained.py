@@ -26,7 +26,7 @@ CALIBRATION = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class TrainedNetwork:
     """A trained network and inputs in the roles that checks need.
 
     Attributes:
@@ -73,28 +73,28 @@ def names(setting: Setting) -> tuple[str, ...]:
     return ("digits", "mnist") if setting.full and setting.data_dir else ("digits",)
 
 
-def subject(setting: Setting, name: str = "digits") -> Subject:
+def network(setting: Setting, name: str = "digits") -> TrainedNetwork:
     """The trained network of a data set."""
-    return _subject(name, setting.seed, setting.data_dir, setting.cache, setting.device)
+    return _network(name, setting.seed, setting.data_dir, setting.cache, setting.device)
 
 
 @lru_cache(maxsize=4)
-def _subject(name: str, seed: int, data_dir: str, cache: str, device: str) -> Subject:
+def _network(name: str, seed: int, data_dir: str, cache: str, device: str) -> TrainedNetwork:
     if datasets.SOURCES[name].folders and not data_dir:
         raise Unavailable(f"no folder with the {name} files was given: name one with --data-dir")
     try:
         data = datasets.load(name, data_dir or None, seed=seed)
     except OSError as error:
         raise Unavailable(f"no {name} data: {error}") from error
-    network = datasets.SOURCES[name].network
-    model = models.build(network, seed=seed)
-    recipe = training.recipe(network, name)
-    kept = Path(cache, f"{network}-{name}-{seed}-{_key(data, recipe)}.pt") if cache else None
+    net = datasets.SOURCES[name].network
+    model = models.build(net, seed=seed)
+    recipe = training.recipe(net, name)
+    kept = Path(cache, f"{net}-{name}-{seed}-{_key(data, recipe)}.pt") if cache else None
     if kept is None or not _taken(kept, model):
         training.train(model, data, recipe, seed=seed)
         if kept is not None:
             _keep(kept, model)
-    return Subject(
+    return TrainedNetwork(
         name, model.eval().to(device), data.train_inputs, data.test_inputs, data.test_targets
     )
 
@@ -121,9 +121,9 @@ def _taken(path: Path, model: nn.Module) -> bool:
 def _calibration(
     name: str, seed: int, data_dir: str, cache: str, device: str, points: int
 ) -> tuple[LayerStatistics, ...]:
-    network = _subject(name, seed, data_dir, cache, device)
-    rows = np.random.default_rng([seed, 5]).permutation(len(network.train))[:points]
-    return tuple(calibrate(network.model, network.train[rows], points=points, seed=seed).layers)
+    net = _network(name, seed, data_dir, cache, device)
+    rows = np.random.default_rng([seed, 5]).permutation(len(net.train))[:points]
+    return tuple(calibrate(net.model, net.train[rows], points=points, seed=seed).layers)
 
 
 def forget_calibration() -> None:
@@ -133,13 +133,13 @@ def forget_calibration() -> None:
 
 def tables(setting: Setting, name: str = "digits", points: int = CALIBRATION) -> list[Table]:
     """Calibration tables of each layer: sensitivities, S_sum, and shares at the inputs kept."""
-    network = subject(setting, name)
+    net = network(setting, name)
     layers = _calibration(
         name, setting.seed, setting.data_dir, setting.cache, setting.device, points
     )
     return [
-        make_table(layer, delta=0.05, coverage_factor=1.0, bound="exact", eta=network.eta,
-                   eta_star=network.eta_star)
+        make_table(layer, delta=0.05, coverage_factor=1.0, bound="exact", eta=net.eta,
+                   eta_star=net.eta_star)
         for layer in layers
     ]  # fmt: skip
 
