@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sipp_core
 import sipp_theory
 from proofs_check.ledger.claim import Claim, Step
 from proofs_check.neurons import symbolic
@@ -139,6 +140,27 @@ CLAIMS: tuple[Claim, ...] = (
         steps=(Step("The networks pruned so far telescope.", symbolic.telescoping),
                Step("A 1-Lipschitz activation moves no error further.",
                     why_not="The definition of Lipschitz, coordinate by coordinate.")),
+    ),
+    Claim(
+        "NC-10", "The difference of two networks, relaxed",
+        r"Two networks of one architecture have values $z$ and $z + d$. A layer makes $(W z + b, "
+        r"\hat W d + (\hat W - W) z + \hat b - b)$ of them; an activation with slopes in "
+        r"$[\ell, L]$ has $\mathrm{act}(z + d) - \mathrm{act}(z)$ between two lines in $d$, or "
+        r"each value between lines of its own. Put together from the output back to the input, "
+        r"every linear function of the scores and of their difference is at most a linear function "
+        r"of $x$ plus a constant, and so over the region at most a number.",
+        "How far pruning can move any score, and whether it can change a decision, for every input "
+        "of a box or ball, or around a given one.",
+        "derived here; Zhang et al. 2018, arXiv 1811.00866 (one network); Paulsen, Wang and Wang "
+        "2020 (pairs); Singh et al. 2018 (affine forms)",
+        computes=(sipp_core.certify_region, sipp_core.certify_around),
+        steps=(Step("A layer of the difference.", symbolic.the_difference_of_a_layer),
+               Step("Two lines hold how much an activation moves.",
+                    symbolic.lines_hold_the_difference),
+               Step("A line holds ReLU on an interval.", symbolic.a_line_above_relu),
+               Step("Sums of products are off by at most $(n + 4) 2^{-53}$ of the sum of absolute "
+                    "products, which is charged to the bound.",
+                    why_not="Cited: Higham 2002, Accuracy and Stability, section 3.1.")),
     ),
     Claim(
         "NC-8", "Sensitivities over a cone of inputs",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 from scipy.linalg import hadamard
+from torch import nn
 
+from sipp_core.neurons import Ball, Box
 from sipp_theory import ACTIVATIONS
 
 Array = np.ndarray
@@ -115,3 +119,38 @@ def disc_peaks(weights: Array, incoming: Array) -> Array:
 def sign_design(outputs: int, neurons: int) -> Array:
     """(outputs, neurons) signs whose rows are balanced and orthogonal."""
     return hadamard(neurons)[1 : outputs + 1].astype(float)
+
+
+ACTIVATION_LAYERS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "gelu": nn.GELU, "silu": nn.SiLU,
+}  # fmt: skip
+
+
+def two_networks(rng: np.random.Generator, act: str, sizes: list[int]) -> list[nn.Module]:
+    """A network, and another of its shape: neurons gone, weights moved, or nothing alike."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(sizes):
+        layers += [nn.Linear(before, after), ACTIVATION_LAYERS[act]()]
+    first = nn.Sequential(*layers[:-1]).double().requires_grad_(False)
+    for p in first.parameters():
+        p.copy_(torch.from_numpy(rng.normal(size=p.shape)))
+    second, kind = copy.deepcopy(first), int(rng.integers(3))
+    for p in second.parameters():
+        noise = torch.from_numpy(rng.normal(size=p.shape))
+        if kind == 0:
+            p.mul_((noise > -0.5).double())
+        elif kind == 1:
+            p.add_(0.1 * noise)
+        else:
+            p.copy_(noise)
+    return [first, second]
+
+
+def small_region(rng: np.random.Generator, d: int) -> Box | Ball:
+    """A box or a ball, of any size from next to nothing to one that says little."""
+    centre, size = rng.normal(size=d), 10.0 ** rng.uniform(-3, 0.3)
+    if rng.random() < 0.5:
+        return Ball(centre, size)
+    half = size * rng.uniform(0, 1, d)
+    return Box(centre - half, centre + half)

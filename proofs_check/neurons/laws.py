@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,15 @@ import sipp_theory
 from proofs_check.kinds.laws import hold
 from proofs_check.ledger.evidence import Result
 from proofs_check.ledger.registry import Setting, law
-from proofs_check.neurons.instances import Layer, activations, small_layers
+from proofs_check.neurons.instances import (
+    ACTIVATION_LAYERS,
+    Layer,
+    activations,
+    small_layers,
+    small_region,
+    two_networks,
+)
+from sipp_core.neurons import Difference
 
 
 @law("NC-1g", "NC-5")
@@ -150,6 +159,29 @@ def pruned_layer_by_layer(setting: Setting) -> Result:
         pruned = act.function(h1 @ c1.T) @ c2.T
         promised = sipp_theory.network_error([c2], [first, second], act.lipschitz)
         assert (np.abs(h2 @ w[2].T - pruned) <= promised * (1 + 1e-9) + 1e-12).all()
+
+    return hold(setting, law)
+
+
+@law("NC-10")
+def no_input_leaves_the_relaxation(setting: Setting) -> Result:
+    """Scores and their difference stay within what is bounded: any activation, box or ball."""
+
+    @given(st.integers(0, 2**20), st.sampled_from(sorted(ACTIVATION_LAYERS)), st.integers(0, 2))
+    def law(seed: int, act: str, hidden: int) -> None:
+        rng = np.random.default_rng(seed)
+        sizes = [int(n) for n in rng.integers(1, 6, hidden + 2)]
+        first, second = two_networks(rng, act, sizes)
+        region = small_region(rng, sizes[0])
+        both = Difference(first, second, region.domain())
+        x, unit = region.sample(200, seed), torch.eye(sizes[-1], dtype=torch.float64)
+        f, g = first(x), second(x)
+        slack = 1e-12 * (1 + f.abs().max() + g.abs().max())
+        for value, difference, seen in ((1, 0, f), (0, 1, g - f), (1, 1, g), (-1, 0.5, None)):
+            exact = value * f + difference * (g - f) if seen is None else seen
+            high = both.bound(value * unit, difference * unit)[0]
+            low = -both.bound(-value * unit, -difference * unit)[0]
+            assert (exact <= high + slack).all() and (exact >= low - slack).all()
 
     return hold(setting, law)
 

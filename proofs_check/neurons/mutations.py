@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -9,6 +12,7 @@ import sipp_theory
 from proofs_check.kinds.mutations import divided, scaled
 from proofs_check.ledger.mutation import Function, Mutation
 from proofs_check.neurons import coverage, laws, oracles
+from sipp_core.neurons import lines
 
 
 def _until_distinct(original: Function) -> Function:
@@ -52,6 +56,21 @@ def _rayleigh(original: Function) -> Function:
     return peak
 
 
+def _without_lift(original: Function) -> Function:
+    def through_the_origin(low: object, high: object) -> tuple[object, ...]:
+        slope, over, under = original(low, high)
+        return slope, 0 * over, under
+
+    return through_the_origin
+
+
+def _of_the_first(original: Function) -> Function:
+    def both_alike(act: str, span: Any) -> object:
+        return original(act, replace(span, below=span.low, above=span.high))
+
+    return both_alike
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation("NC-1", "range_t_over_both_signs",
              "Range t, that of one sign, where draws over both signs have 2t.",
@@ -83,6 +102,13 @@ MUTATIONS: tuple[Mutation, ...] = (
              (oracles.eigenvalues_are_proved, laws.certificate_for_any_parameters)),
     Mutation("NC-7", "tenth_less", "The composed error, less a tenth.",
              sipp_theory.network_error, scaled(0.9), (oracles.composed_by_hand,)),
+    Mutation("NC-10", "line_through_the_origin", "The line above ReLU, without its constant.",
+             lines.relu_lines, _without_lift,
+             (oracles.exact_differences_in_the_plane, oracles.differences_attacked)),
+    Mutation("NC-10", "one_range_for_both",
+             "The second network's values taken to range as the first's.",
+             lines.lines_of, _of_the_first,
+             (oracles.exact_differences_in_the_plane, oracles.differences_attacked)),
     Mutation("NC-8", "tenth_less_sensitive", "Cone sensitivities, less a tenth.",
              sipp_theory.cone_sensitivities, scaled(0.9), (oracles.cones_by_rays,)),
     Mutation("NC-8r", "ratio_halved", "Half of mu.", sipp_theory.sign_ratio, scaled(0.5),

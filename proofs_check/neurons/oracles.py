@@ -6,13 +6,23 @@ import itertools
 
 import mpmath as mp
 import numpy as np
+import torch
 from scipy.linalg import hadamard
 
 import sipp_theory
 from proofs_check.kinds.oracles import DIGITS, close
 from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Setting, oracle
-from proofs_check.neurons.instances import Layer, attacked_peak, exact_peak
+from proofs_check.neurons.instances import (
+    ACTIVATION_LAYERS,
+    Layer,
+    attacked_peak,
+    exact_peak,
+    small_region,
+    two_networks,
+)
+from sipp_core.certificates import ascend
+from sipp_core.neurons import Box, Difference
 
 MASSES, DRAWS, DELTAS = (1e-3, 1.0, 7.5), (1.0, 30.0, 1e6), (1e-9, 0.05, 0.9)
 
@@ -209,6 +219,66 @@ def composed_by_hand(setting: Setting) -> Result:
     )
     close(float(found[0]), 3 * (5 + mp.mpf(1) / 4) + 1, {}, "above")
     return Result(cases=1)
+
+
+@oracle("NC-10")
+def exact_differences_in_the_plane(setting: Setting) -> Result:
+    """Two ReLU networks of one hidden layer over a box in the plane: the exact supremum."""
+    rng = np.random.default_rng([setting.seed, 13])
+    ratios, count = [], 1000 if setting.full else 20
+    for trial in range(count):
+        n = int(rng.integers(1, 6))
+        nets = two_networks(rng, "relu", [2, n, 1])
+        low, high = np.sort(rng.normal(size=(2, 2)), axis=0)
+        both = Difference(nets[0], nets[1], Box(low, high).domain())
+        (p, b, w, c), (q, e, u, f) = (
+            [x.detach().numpy() for x in net.parameters()] for net in nets
+        )
+        one = torch.ones(1, 1, dtype=torch.float64)
+        for sign in (1.0, -1.0):
+            truth = exact_peak(
+                sign * np.concatenate([u[0], -w[0]]), np.concatenate([q, p]),
+                np.concatenate([e, b]), both.domain.centre[0].numpy(),
+                both.domain.radius[0].numpy(),
+            ) + sign * float(f[0] - c[0])  # fmt: skip
+            bound = float(both.bound(0 * one, sign * one))
+            if bound < truth - 1e-9 * (1 + abs(truth)):
+                raise Refuted(f"{bound!r} is below {truth!r}; trial {trial}, side {sign:g}")
+            if truth > 0.1:
+                ratios.append(bound / truth)
+    return Result(
+        f"median ratio to the supremum {np.median(ratios):.2f}, largest {max(ratios):.2f}",
+        cases=2 * count,
+    )
+
+
+@oracle("NC-10")
+def differences_attacked(setting: Setting) -> Result:
+    """Networks of any depth and activation over boxes and balls against ascent, never below."""
+    rng = np.random.default_rng([setting.seed, 14])
+    ratios, count = [], 1000 if setting.full else 20
+    for trial in range(count):
+        sizes = [int(n) for n in rng.integers(2, 10, int(rng.integers(2, 5)))]
+        act = sorted(ACTIVATION_LAYERS)[trial % len(ACTIVATION_LAYERS)]
+        first, second = two_networks(rng, act, sizes)
+        both = Difference(first, second, small_region(rng, sizes[0]).domain())
+        way = torch.from_numpy(rng.normal(size=(1, sizes[-1])))
+
+        def score(x: torch.Tensor, way: torch.Tensor = way, both: Difference = both
+                  ) -> torch.Tensor:  # fmt: skip
+            flat = x.flatten(0, 1)
+            return ((both.second(flat) - both.first(flat)) @ way[0]).view(x.shape[:2])
+
+        seen = float(ascend(score, both.domain, 8, 12, trial)[0])
+        bound = float(both.bound(0 * way, way))
+        if bound < seen - 1e-9 * (1 + abs(seen)):
+            raise Refuted(f"{bound!r} is below {seen!r}; trial {trial}, {act}, {sizes}")
+        if seen > 0.1:
+            ratios.append(bound / seen)
+    return Result(
+        f"median ratio to the ascent {np.median(ratios):.2f}, largest {max(ratios):.2f}",
+        cases=count,
+    )
 
 
 def _rays(points: np.ndarray, positive: bool) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sympy as sp
 
 from proofs_check.kinds.symbolic import equal, holds
@@ -98,6 +100,45 @@ def telescoping(setting: Setting) -> None:
     """F - f^ is the sum of the steps of networks pruned so far, each moved on by pruned layers."""
     whole, first, both = sp.symbols("f f_1 f_2", real=True)
     equal(whole - both, (whole - first) + (first - both), "the steps add up")
+
+
+@symbolic("NC-10")
+def the_difference_of_a_layer(setting: Setting) -> None:
+    """W^ (z + d) + b^ - W z - b = W^ d + (W^ - W) z + (b^ - b): linear in the two."""
+    w, u, b, c, d = sp.symbols("w u b c d", real=True)
+    equal(u * (z + d) + c - (w * z + b), u * d + (u - w) * z + (c - b), "a layer")
+
+
+@symbolic("NC-10")
+def lines_hold_the_difference(setting: Setting) -> None:
+    """max(l d, L d) is convex in d, so it lies below its chord; on one side of 0 it is a line."""
+    least, more, low, high = sp.symbols("l m a b", positive=True)
+    most = least + more  # L >= l
+    # d from -a to b: at -a the larger of the two is -l a, at b it is L b.
+    slope = (most * high + least * low) / (high + low)
+    lift = -least * low + slope * low
+    equal(slope * -low + lift, -least * low, "the chord meets it at -a")
+    equal(slope * high + lift, most * high, "and at b")
+    part = sp.Symbol("r", positive=True)
+    up, down = high / (1 + part), -low / (1 + part)  # anywhere between
+    for inside, own, where in ((up, most, "d > 0"), (down, least, "d < 0")):
+        spare: Any = sp.factor(slope * inside + lift - own * inside)
+        holds(spare > 0, f"above it for {where}")
+    # act(z + d) - act(z) is the integral of the slope over [z, z + d].
+    equal(least * high + more * high, most * high, "its largest value over slopes in [l, L]")
+
+
+@symbolic("NC-10")
+def a_line_above_relu(setting: Setting) -> None:
+    """The chord v (z - l)/(v - l) is relu at both ends of [l, v], and above it in between."""
+    low, high, part = sp.symbols("a v r", positive=True)
+    slope = high / (high + low)
+    equal(slope * (-low + low), sp.Integer(0), "at l = -a")
+    equal(slope * (high + low), high, "at v")
+    up, down = high / (1 + part), -low / (1 + part)
+    for inside, own, where in ((up, up, "z > 0"), (down, sp.Integer(0), "z < 0")):
+        spare: Any = sp.factor(slope * (inside + low) - own)
+        holds(spare > 0, f"above relu for {where}")
 
 
 @symbolic("NC-8")

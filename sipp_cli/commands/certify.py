@@ -117,7 +117,7 @@ def command(
         float | None,
         typer.Option(
             help="Prove around inputs that no change this large of any coordinate makes the "
-            "networks decide otherwise (NC-7); --region cuts it."
+            "networks decide otherwise (NC-10); --region cuts it."
         ),
     ] = None,
     count: Annotated[

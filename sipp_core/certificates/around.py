@@ -34,7 +34,7 @@ class LocalCertificates:
         claims: THEORY ids.
         why: where none is proved, which layer's bounds are too wide; else empty.
 
-    Claim: NC-7. Source: [OWN].
+    Claim: NC-10. Source: [OWN].
     """
 
     radius: float
@@ -107,7 +107,7 @@ def certify_around(
         ValueError: a radius below 0, no inputs, networks that cannot be paired, of weights that are
             not finite, or of one output; an argument that has no effect.
 
-    Claim: NC-7. Source: [OWN]; Zhang et al. 2018, arXiv 1811.00866.
+    Claim: NC-10. Source: [OWN]; Zhang et al. 2018, arXiv 1811.00866.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -141,7 +141,7 @@ def certify_around(
         why = why or both.blame()
     bound, attack, proved, broken = (np.concatenate(p) for p in zip(*parts, strict=True))
     return LocalCertificates(
-        radius, bound, attack, proved, broken, ("NC-7",), "" if proved.any() else why
+        radius, bound, attack, proved, broken, ("NC-10",), "" if proved.any() else why
     )
 
 

@@ -37,7 +37,7 @@ class RegionCertificate:
         claims: THEORY ids.
         why: where nothing is said, which term is too large; empty if the bound says something.
 
-    Claim: NC-6, NC-7. Source: [OWN].
+    Claim: NC-6, NC-7, NC-10. Source: [OWN].
     """
 
     bound: Float
@@ -141,7 +141,7 @@ def certify_region(
         ValueError: networks that cannot be paired or whose weights are not finite, operations that
             no bound knows, an argument out of range or without effect.
 
-    Claim: NC-6, NC-7. Source: [OWN]; Zhang et al. 2018, arXiv 1811.00866.
+    Claim: NC-6, NC-7, NC-10. Source: [OWN]; Zhang et al. 2018, arXiv 1811.00866.
 
     Example:
         >>> from sipp_core import prune_neurons
@@ -189,7 +189,7 @@ def certify_region(
         )
     return RegionCertificate(
         bound=bound, composed=over_layers, relaxed=relaxed, attack=attack, spread=spread,
-        layers=layers, region=region.words(), claims=("NC-6", "NC-7"), why=why,
+        layers=layers, region=region.words(), claims=("NC-6", "NC-7", "NC-10"), why=why,
     )  # fmt: skip
 
 
