@@ -104,11 +104,11 @@ def _accepted() -> Iterator[Combination]:
                 )
 
 
-def rows_of(kind: str, dice: torch.Generator) -> Tensor:
+def rows_of(kind: str, rng: torch.Generator) -> Tensor:
     """Rows that enter a neuron, (ROWS, FAN_IN)."""
-    rows = torch.rand(ROWS, FAN_IN, generator=dice) + 0.05
+    rows = torch.rand(ROWS, FAN_IN, generator=rng) + 0.05
     if kind == "signed":
-        rows *= torch.where(torch.rand(rows.shape, generator=dice) < 0.5, -1.0, 1.0)
+        rows *= torch.where(torch.rand(rows.shape, generator=rng) < 0.5, -1.0, 1.0)
     if kind == "one-hot":
         rows = torch.eye(FAN_IN)[:ROWS] * rows
     if kind == "dead":
@@ -118,9 +118,9 @@ def rows_of(kind: str, dice: torch.Generator) -> Tensor:
 
 def instance(one: Combination, place: int) -> tuple[nn.Module, Tensor, Tensor]:
     """A layer of COPIES of each of two neurons, inputs to it, and the rows that they make."""
-    dice = torch.Generator().manual_seed(place)
-    rows = rows_of(one.activations, dice).to(one.dtype)
-    mixed = torch.randn(FAN_IN, generator=dice)
+    rng = torch.Generator().manual_seed(place)
+    rows = rows_of(one.activations, rng).to(one.dtype)
+    mixed = torch.randn(FAN_IN, generator=rng)
     neurons = torch.stack([mixed, mixed.abs()]).repeat(COPIES, 1)
     groups, inputs, out = 1, rows, len(neurons)
     if one.layer == "dense":
@@ -238,8 +238,8 @@ def look(one: Combination, place: int, seed: int) -> Look:
     trials, worst = failed[..., 0, 0].size, int(failed.sum(axis=(0, 1)).max())
     # One matrix has some 10^4 combinations; a promise that is broken is so by far.
     chance = float(stats.binom.sf(worst - 1, trials, DELTA)) * NEURONS * len(points)
-    said = f"{worst} of {trials} draws pass eps at one row, promised at most {DELTA:g}"
-    return Look(kind, worst / trials, trials=trials, broken=said if chance <= LEVEL / 2e4 else "")
+    text = f"{worst} of {trials} draws pass eps at one row, promised at most {DELTA:g}"
+    return Look(kind, worst / trials, trials=trials, broken=text if chance <= LEVEL / 2e4 else "")
 
 
 def _failures(
@@ -360,5 +360,5 @@ def whole(path: Path, part: int, parts: int) -> None:
     with path.open("a") as file, one_thread():
         for place, one in enumerate(accepted()):
             if place % parts == part and place not in done:
-                found = {"place": place, "of": str(one)} | asdict(look(one, place, 0))
-                print(json.dumps(found), file=file, flush=True)
+                row = {"place": place, "of": str(one)} | asdict(look(one, place, 0))
+                print(json.dumps(row), file=file, flush=True)

@@ -55,8 +55,8 @@ def _without_cover(original: Function) -> Function:
 
 def _other_named(original: Function) -> Function:
     def hybrid(drawn: ArrayLike, dropped: ArrayLike) -> sipp_theory.HybridChoice:
-        found = original(drawn, dropped)
-        return replace(found, deterministic=~np.asarray(found.deterministic))
+        choice = original(drawn, dropped)
+        return replace(choice, deterministic=~np.asarray(choice.deterministic))
 
     return hybrid
 

@@ -66,12 +66,12 @@ def _off_everywhere(
 def everywhere(setting: Setting) -> Experiment:
     """The worst of a hundred hyperplanes, over coresets drawn by SV-8's scores."""
     X, y, C, _ = _problem(setting.seed)
-    found = sipp_theory.uniform_scores(X, y, C, sipp_theory.solve_svm(X, y, C).dual)
+    scores = sipp_theory.uniform_scores(X, y, C, sipp_theory.solve_svm(X, y, C).dual)
     m = 2000
-    error = float(sipp_theory.uniform_error(found.total, m, DELTA))
-    p = found.scores / found.scores.sum()
+    error = float(sipp_theory.uniform_error(scores.total, m, DELTA))
+    p = scores.scores / scores.scores.sum()
     count = partial(_off_everywhere, m, p, error, setting.seed, setting.seed)
-    return Experiment(f"T = {found.total:.3g}, m = {m}: promised {error:.3g}.", DELTA, count,
+    return Experiment(f"T = {scores.total:.3g}, m = {m}: promised {error:.3g}.", DELTA, count,
                       block=128, most=512)  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def no_hyperplane_exceeds_a_bound(setting: Setting) -> Result:
     @given(SEEDS, PENALTIES)
     def law(seed: int, C: float) -> None:
         X, y, u, rng = _problem(seed)
-        found = _shares(X, y, C * u, rng) * (1 - 1e-9)
+        shares = _shares(X, y, C * u, rng) * (1 - 1e-9)
         at = sipp_theory.solve_svm(X, y, C, u)
         lower = at.dual
         bounds = {
@@ -71,7 +71,7 @@ def no_hyperplane_exceeds_a_bound(setting: Setting) -> Result:
         # min(1, .) inside u_i min(1, .) speaks of shares below u_i only.
         for name, bound in bounds.items():
             slack = np.where(u < 1, 1.0, 0.0) if name.startswith("SV-2") else 0.0
-            assert (found <= bound + slack).all(), (name, found, bound)
+            assert (shares <= bound + slack).all(), (name, shares, bound)
 
     return hold(setting, law, examples=25)
 
@@ -191,9 +191,9 @@ def sizes_and_errors_are_monotone(setting: Setting) -> Result:
             assert size(total * factor, eps, delta) >= needed >= size(total, eps, delta * 1.1)
             assert size(total, eps * 1.1, delta) <= needed
         for error in (sipp_theory.uniform_error, sipp_theory.control_variate_error):
-            found = error(total, m, delta)
-            assert error(total, 2 * m, delta) <= found <= error(total * factor, m, delta)
-            assert error(total, m, delta * 1.1) <= found
+            promised = error(total, m, delta)
+            assert error(total, 2 * m, delta) <= promised <= error(total * factor, m, delta)
+            assert error(total, m, delta * 1.1) <= promised
         assert sipp_theory.coreset_suboptimality(eps) >= 2 * eps
 
     return hold(setting, law)

@@ -74,11 +74,11 @@ def _without_class(original: Function) -> Function:
     """SV-1 without u_i/U_c."""
 
     def wrong(X: Any, y: Any, C: float, u: Any = None, *rest: Any, **named: Any) -> Any:
-        found = original(X, y, C, u, *rest, **named)
-        weight = np.ones(len(found)) if u is None else np.asarray(u)
+        scores = original(X, y, C, u, *rest, **named)
+        weight = np.ones(len(scores)) if u is None else np.asarray(u)
         total = np.where(np.asarray(y) > 0, weight[np.asarray(y) > 0].sum(),
                          weight[np.asarray(y) < 0].sum())  # fmt: skip
-        return np.maximum(found - weight / total, 0)
+        return np.maximum(scores - weight / total, 0)
 
     return wrong
 

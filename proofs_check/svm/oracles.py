@@ -52,15 +52,15 @@ def _above_exact(setting: Setting, name: str, bound: Any) -> Result:
     """No bound is below the exact sensitivity; how loose it is, in the median."""
     ratios = []
     for (kind, X, y, u), C, some in _problems(setting):
-        found = bound(X, y, C, u)
+        scores = bound(X, y, C, u)
         for i in some:
             low, high = _exact(setting.seed, FULL if setting.full else QUICK, kind, C, i)
-            if found[i] < low * (1 - 1e-9):
+            if scores[i] < low * (1 - 1e-9):
                 raise Refuted(
-                    f"{name} says {found[i]:.6g} of point {i} whose sensitivity is at least "
+                    f"{name} says {scores[i]:.6g} of point {i} whose sensitivity is at least "
                     f"{low:.6g}: {kind}, C = {C:g}, seed {setting.seed}"
                 )
-            ratios.append(float(found[i] / high))
+            ratios.append(float(scores[i] / high))
     median = float(np.median(ratios))
     return Result(f"{median:.3g} times the exact one in the median", cases=len(ratios))
 
@@ -92,8 +92,10 @@ def printed_above_exact(setting: Setting) -> Result:
 
     def bound(X: np.ndarray, y: np.ndarray, C: float, u: np.ndarray) -> np.ndarray:
         best = sipp_theory.solve_svm(X, y, C, u).dual
-        found = [sipp_theory.baykal_sensitivities(X, y, C, best, u, constant=k) for k in (2.0, 3.0)]
-        return np.where(np.minimum(*found) >= u, 1.0, np.minimum(*found))
+        scores = [
+            sipp_theory.baykal_sensitivities(X, y, C, best, u, constant=k) for k in (2.0, 3.0)
+        ]
+        return np.where(np.minimum(*scores) >= u, 1.0, np.minimum(*scores))
 
     return _above_exact(setting, "SV-2", bound)
 
@@ -161,11 +163,11 @@ def optimum_by_cvxpy(setting: Setting) -> Result:
     for points, C, _ in _problems(setting):
         if points.kind in ("outlier", "columns of mixed scale"):
             continue  # where the convex solver itself is off
-        found = sipp_theory.solve_svm(points.X, points.y, C, points.u)
+        solution = sipp_theory.solve_svm(points.X, points.y, C, points.u)
         truth = _least(points, C)
-        if not found.dual * (1 - NEAR) <= truth <= found.primal * (1 + NEAR):
-            raise Refuted(f"{points.kind}, C = {C:g}: optimum {truth}, bracket {found.dual} to "
-                          f"{found.primal}")  # fmt: skip
+        if not solution.dual * (1 - NEAR) <= truth <= solution.primal * (1 + NEAR):
+            raise Refuted(f"{points.kind}, C = {C:g}: optimum {truth}, bracket {solution.dual} to "
+                          f"{solution.primal}")  # fmt: skip
         cases += 1
     return Result(cases=cases)
 
@@ -194,10 +196,10 @@ def values_in_fractions(setting: Setting) -> Result:
         dual: Any = max(Fraction(0), scale * total - scale * scale * square / 2)
         with mpmath.workdps(DIGITS):
             at = {"X": X.tolist(), "w": w.tolist(), "b": b, "C": C, "alpha": a.tolist()}
-            found = sipp_theory.svm_objective(w, b, X, y, C)
-            close(found, mpmath.mpf(primal.numerator) / primal.denominator, at, "above")
-            found = sipp_theory.svm_dual(a, X, y, C)
-            close(found, mpmath.mpf(dual.numerator) / dual.denominator, at, "below", 1e-10)
+            computed = sipp_theory.svm_objective(w, b, X, y, C)
+            close(computed, mpmath.mpf(primal.numerator) / primal.denominator, at, "above")
+            computed = sipp_theory.svm_dual(a, X, y, C)
+            close(computed, mpmath.mpf(dual.numerator) / dual.denominator, at, "below", 1e-10)
         cases += 2
     return Result(cases=cases)
 
@@ -316,12 +318,12 @@ def sizes_and_errors_at_50_digits(setting: Setting) -> Result:
         for total, m, delta in itertools.product((1.0, 37.5, 1e5), (1, 1000), (0.9, 0.05, 1e-9)):
             tail = mpmath.sqrt(mpmath.log(2 / mpmath.mpf(delta)) / 2)
             at = {"T": total, "m": m, "delta": delta}
-            for found, leading in (
+            for function, leading in (
                 (sipp_theory.uniform_error, 2 * mpmath.sqrt(2)),
                 (sipp_theory.control_variate_error, mpmath.mpf(2)),
             ):
                 truth = total * (leading + tail) / mpmath.sqrt(m)
-                close(float(found(total, m, delta)), truth, at, safe="above", relative=1e-11)
+                close(float(function(total, m, delta)), truth, at, safe="above", relative=1e-11)
             for eps in (0.5, 0.01):
                 size = (total / mpmath.mpf(eps) ** 2) * (
                     4 * mpmath.log(total) + mpmath.log(1 / mpmath.mpf(delta))
@@ -370,9 +372,9 @@ def kernel_optimum_by_cvxpy(setting: Setting) -> Result:
         root = np.linalg.cholesky(K + 1e-10 * np.eye(len(K)))
         best = sipp_theory.solve_svm(root, points.y, C, points.u)
         for alpha in (best.alpha, best.alpha * 0.7, np.full(len(K), C)):
-            found = sipp_theory.kernel_dual(alpha, K, points.y, C, points.u)
-            if found > best.primal * (1 + NEAR):
-                raise Refuted(f"{points.kind}: dual {found} above the optimum {best.primal}")
+            computed = sipp_theory.kernel_dual(alpha, K, points.y, C, points.u)
+            if computed > best.primal * (1 + NEAR):
+                raise Refuted(f"{points.kind}: dual {computed} above the optimum {best.primal}")
         tight = sipp_theory.kernel_dual(best.alpha, K, points.y, C, points.u)
         if tight < best.dual * (1 - 1e-4):
             raise Refuted(f"{points.kind}: dual {tight} of the optimal multipliers, {best.dual}")

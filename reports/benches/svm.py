@@ -17,7 +17,7 @@ from reports.benches.findings import Check, Findings, Measured
 from reports.benches.subjects import Setting
 
 Json = dict[str, Any]
-Found = tuple[np.ndarray, float]
+Solution = tuple[np.ndarray, float]
 FAMILY = "svm"
 COLUMNS, C = 20, 1.0
 # What others must reach by the same certificate; ours goes on to `OURS`.
@@ -36,12 +36,12 @@ def run(setting: Setting) -> Findings:
     """Race the solvers, each in a process of its own, and fit a file larger than the memory."""
     n = setting.size(2000, 100_000, 1_000_000)
     case = f"{n:,} Gaussian points, d = {COLUMNS}, C = {C:g}"
-    asked = {"n": n, "d": COLUMNS, "C": C, "seed": setting.seed,
+    options = {"n": n, "d": COLUMNS, "C": C, "seed": setting.seed,
              "patience": setting.size(1, 60, PATIENCE), "repeats": REPEATS}  # fmt: skip
     skipped = no_memory(FAMILY, "memory")
     if skipped:
         return Findings(skipped=skipped)
-    took = {name: child("svm", asked | {"solver": name}) for name in SOLVERS}
+    took = {name: child("svm", options | {"solver": name}) for name in SOLVERS}
     full = setting.scale == "full"
     ours = took["coreset"]
     measured = [
@@ -93,19 +93,19 @@ def _reached(row: Json) -> str:
 # --- in a process of its own --------------------------------------------------------------------
 
 
-def points(asked: Json) -> tuple[np.ndarray, np.ndarray]:
+def points(options: Json) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian points of two classes, or those of a file that is named."""
-    if "file" in asked:
-        with np.load(asked["file"]) as held:
+    if "file" in options:
+        with np.load(options["file"]) as held:
             return held["X"], held["y"]
-    rng = np.random.default_rng(asked["seed"])
-    y = np.where(rng.random(asked["n"]) < 0.5, 1.0, -1.0)
-    X = rng.normal(size=(asked["n"], asked["d"]))
+    rng = np.random.default_rng(options["seed"])
+    y = np.where(rng.random(options["n"]) < 0.5, 1.0, -1.0)
+    X = rng.normal(size=(options["n"], options["d"]))
     X[:, 0] += y
     return X, y
 
 
-def solve(asked: Json, peak: Callable[[Callable[[], object]], Json]) -> Json:
+def solve(options: Json, peak: Callable[[Callable[[], object]], Json]) -> Json:
     """One solver: CPU seconds, MiB beside the data, and the certified eps that it reached.
 
     Of a solver that takes a number of epochs it is the least number, by bisection, whose
@@ -115,46 +115,46 @@ def solve(asked: Json, peak: Callable[[Callable[[], object]], Json]) -> Json:
     from sipp_core.svm import CoresetSVC, certify_svm
     from sipp_theory.svm import solve_svm
 
-    X, y = points(asked)
-    n, penalty, seed = len(y), asked["C"], asked["seed"]
+    X, y = points(options)
+    n, penalty, seed = len(y), options["C"], options["seed"]
     warnings.simplefilter("ignore")
     own: list[float] = []
 
-    def coreset() -> Found:
+    def coreset() -> Solution:
         model = CoresetSVC(penalty, target=OURS, random_state=seed).fit(X, y)
         own.append(model.certified_eps_)
         return model.coef_, float(model.intercept_[0])
 
-    def newton() -> Found:
-        found = solve_svm(X, y, penalty, tol=OURS)
-        return found.w, found.b
+    def newton() -> Solution:
+        solution = solve_svm(X, y, penalty, tol=OURS)
+        return solution.w, solution.b
 
-    def timed(way: Callable[[], Found]) -> tuple[Json, Found]:
-        held: list[Found] = []
+    def timed(way: Callable[[], Solution]) -> tuple[Json, Solution]:
+        held: list[Solution] = []
         began = time.process_time()
         row = peak(lambda: held.append(way()))
         return row | {"cpu": time.process_time() - began}, held[0]
 
-    ways: dict[str, Callable[[], Found]] = {
+    ways: dict[str, Callable[[], Solution]] = {
         "coreset": coreset, "newton": newton, "libsvm": lambda: _libsvm(X, y, penalty),
     }  # fmt: skip
     epochs = {"linear svc": _linear_svc, "sgd": _sgd}
-    name = asked["solver"]
+    name = options["solver"]
     if name in epochs:
         # Memory is the first run's, before anything else has left any behind.
-        row, found = timed(epochs[name](X, y, penalty, seed, 1))
+        row, solution = timed(epochs[name](X, y, penalty, seed, 1))
         effort, runs, capped = _least_effort(
             lambda effort: timed(epochs[name](X, y, penalty, seed, effort)),
-            X, y, penalty, asked["patience"],
+            X, y, penalty, options["patience"],
         )  # fmt: skip
-        again = 0 if capped else asked.get("repeats", 1) - 1
+        again = 0 if capped else options.get("repeats", 1) - 1
         runs += [timed(epochs[name](X, y, penalty, seed, effort)) for _ in range(again)]
-        row["epochs"], found = effort, runs[0][1]
+        row["epochs"], solution = effort, runs[0][1]
     else:
-        runs, capped = [timed(ways[name]) for _ in range(asked.get("repeats", 1))], False
-        row, found = runs[0]
+        runs, capped = [timed(ways[name]) for _ in range(options.get("repeats", 1))], False
+        row, solution = runs[0]
     took = [run["cpu"] for run, _ in runs]
-    eps = own[0] if own else certify_svm(*found, X, y, penalty).eps
+    eps = own[0] if own else certify_svm(*solution, X, y, penalty).eps
     return row | {
         "cpu": float(np.median(took)), "least": min(took), "most": max(took), "points": n,
         "eps": eps, "capped": capped,
@@ -162,9 +162,9 @@ def solve(asked: Json, peak: Callable[[Callable[[], object]], Json]) -> Json:
 
 
 def _least_effort(
-    run: Callable[[int], tuple[Json, Found]], X: np.ndarray, y: np.ndarray, C: float,
+    run: Callable[[int], tuple[Json, Solution]], X: np.ndarray, y: np.ndarray, C: float,
     patience: float,
-) -> tuple[int, list[tuple[Json, Found]], bool]:  # fmt: skip
+) -> tuple[int, list[tuple[Json, Solution]], bool]:  # fmt: skip
     """The least number of epochs, to 1%, that reaches TARGET, its run, and False.
 
     Where the patience ends first: the last number tried, its run, and True.
@@ -172,7 +172,7 @@ def _least_effort(
     from sipp_theory.svm import solve_svm, svm_objective
 
     best = solve_svm(X, y, C, tol=1e-7).dual
-    spent, runs, off = 0.0, dict[int, tuple[Json, Found]](), dict[int, float]()
+    spent, runs, off = 0.0, dict[int, tuple[Json, Solution]](), dict[int, float]()
 
     def reaches(effort: int) -> bool:
         nonlocal spent
@@ -201,20 +201,20 @@ def _least_effort(
 
 def _linear_svc(
     X: np.ndarray, y: np.ndarray, C: float, seed: int, epochs: int
-) -> Callable[[], Found]:
+) -> Callable[[], Solution]:
     """LIBLINEAR's dual coordinate descent for the hinge."""
     from sklearn.svm import LinearSVC
 
     model: Any = LinearSVC(loss="hinge", C=C, tol=1e-9, max_iter=epochs, random_state=seed)
 
-    def fit() -> Found:
+    def fit() -> Solution:
         model.fit(X, y)
         return model.coef_, float(model.intercept_[0])
 
     return fit
 
 
-def _sgd(X: np.ndarray, y: np.ndarray, C: float, seed: int, epochs: int) -> Callable[[], Found]:
+def _sgd(X: np.ndarray, y: np.ndarray, C: float, seed: int, epochs: int) -> Callable[[], Solution]:
     """Averaged stochastic gradients of the same objective."""
     from sklearn.linear_model import SGDClassifier
 
@@ -222,28 +222,28 @@ def _sgd(X: np.ndarray, y: np.ndarray, C: float, seed: int, epochs: int) -> Call
     model: Any = SGDClassifier(alpha=1 / (C * len(y)), average=True, tol=never, max_iter=epochs,
                           random_state=seed)  # fmt: skip
 
-    def fit() -> Found:
+    def fit() -> Solution:
         model.fit(X, y)
         return model.coef_, float(model.intercept_[0])
 
     return fit
 
 
-def _libsvm(X: np.ndarray, y: np.ndarray, C: float) -> Found:
+def _libsvm(X: np.ndarray, y: np.ndarray, C: float) -> Solution:
     from sklearn.svm import SVC
 
     model = SVC(kernel="linear", C=C).fit(X, y)
     return model.coef_, float(model.intercept_[0])
 
 
-def one(asked: Json) -> Json:
+def one(options: Json) -> Json:
     """One solver in a process of its own, as `solve` tells of it; LIBSVM may not end at all."""
     try:
-        return child("svm", asked, patience=LONGEST) | {"ended": True}
+        return child("svm", options, patience=LONGEST) | {"ended": True}
     except RuntimeError:
-        if asked["solver"] != "libsvm":
+        if options["solver"] != "libsvm":
             raise
-        return {"cpu": float(asked["patience"]), "capped": True, "ended": False}
+        return {"cpu": float(options["patience"]), "capped": True, "ended": False}
 
 
 def limit_cpu(seconds: int) -> None:
@@ -252,11 +252,11 @@ def limit_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (used + seconds, used + seconds))
 
 
-def mapped(asked: Json) -> Json:
+def mapped(options: Json) -> Json:
     """Fit a file of points under a limit of the memory that it may take beside what is loaded."""
     from sipp_core.svm import CoresetSVC
 
-    rows, rng = asked["rows"], np.random.default_rng(asked["seed"])
+    rows, rng = options["rows"], np.random.default_rng(options["seed"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "X.npy")
         X = np.lib.format.open_memmap(path, "w+", np.float64, (rows, COLUMNS))
@@ -273,9 +273,9 @@ def mapped(asked: Json) -> Json:
             for line in Path("/proc/self/status").read_text("ascii").splitlines()
             if line.startswith("VmData")
         )
-        most = held * 1024 + asked["mib"] * 2**20
+        most = held * 1024 + options["mib"] * 2**20
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
         began = time.process_time()
-        model = CoresetSVC(C, target=OURS, random_state=asked["seed"])
+        model = CoresetSVC(C, target=OURS, random_state=options["seed"])
         model.fit(np.load(path, mmap_mode="r"), y)
         return {"cpu": time.process_time() - began, "eps": model.certified_eps_, "file": size}

@@ -19,7 +19,7 @@ from reports.generalization import classic, halves
 from reports.generalization.fitting import refuse_unfitting
 from reports.generalization.plans import Plan, adjusted, plan_of
 from reports.validation.cells import machine
-from reports.validation.subjects import Workshop
+from reports.validation.subjects import ModelStore
 from sipp_core.certificates import count_errors, exact_scores, wrong
 from sipp_core.compression import RULES_BITS, Coded, Compressed, candidates, search
 from sipp_core.runtime import shuffled, some_threads, versions
@@ -114,13 +114,15 @@ def generalize(
     sipp_theory.occam_bound("binomial", errors=0, n=1, bits=0, delta=delta)
     plan = adjusted(plan_of(net, data), methods, keeps, levels)
     started = time.perf_counter()
-    shop = Workshop(data_dir, None if folder is None else Path(folder), device, threads, progress)
-    dataset = shop.data(plan.subject)
+    store = ModelStore(
+        data_dir, None if folder is None else Path(folder), device, threads, progress
+    )
+    dataset = store.data(plan.subject)
     refuse_unfitting(plan.subject.net, dataset)
     with some_threads(threads):
-        model = shop.trained(plan.subject, seed, dataset)
+        model = store.trained(plan.subject, seed, dataset)
         candidates = _searched(
-            plan, model, dataset, delta, seed, threads, jobs, shop.folder, progress
+            plan, model, dataset, delta, seed, threads, jobs, store.folder, progress
         )
         best = min(candidates, key=lambda one: (one.bound, one.file.bits))
         facts = _facts(plan, model, dataset, candidates, best, delta, seed, threads, progress)

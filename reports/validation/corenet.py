@@ -17,7 +17,7 @@ from reports.site.methods import calibrations
 from reports.validation.corenet_lines import curves, lines
 from reports.validation.corenet_plans import FIGURES, METHODS, PLANS, Plan
 from reports.validation.paper import Paper, Trained
-from reports.validation.subjects import Workshop
+from reports.validation.subjects import ModelStore
 from reports.validation.work import Task, cell, settings_of
 from sipp_core.pruning import find_method
 from sipp_core.runtime import shuffled
@@ -35,7 +35,7 @@ WORDS = {
 }
 
 
-def says(plans: Sequence[Plan]) -> str:
+def describe(plans: Sequence[Plan]) -> str:
     """The schedule in words."""
     one = plans[0]
     some = (
@@ -50,9 +50,9 @@ def says(plans: Sequence[Plan]) -> str:
     )
 
 
-def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
+def tasks(plan: Plan, store: ModelStore, seed: int) -> Iterator[Task]:
     """Every cell of one network; it is trained when the first of them is made."""
-    bench = _Bench(plan, workshop, seed)
+    bench = _Bench(plan, store, seed)
     settings = settings_of(plan, ("keeps", "seeds", "schedule"))
     for method in METHODS:
         for keep in plan.keeps:
@@ -69,7 +69,7 @@ class _Bench(Trained[Plan]):
         """Test inputs with their classes."""
         data = self.data
         inputs, targets = shuffled(data.test_inputs, self.plan.tests, self.seed, data.test_targets)
-        return inputs.to(self.workshop.device), targets
+        return inputs.to(self.store.device), targets
 
     @cached_property
     def before(self) -> float:
@@ -97,5 +97,5 @@ class _Bench(Trained[Plan]):
 PAPER = Paper(
     "CoreNet",
     "Data-Dependent Coresets for Compressing Neural Networks (CoreNet), arXiv 1804.05345",
-    PLANS, FIGURES, says, tasks, lines, curves,
+    PLANS, FIGURES, describe, tasks, lines, curves,
 )  # fmt: skip

@@ -23,7 +23,7 @@ from reports.validation.nettrim_plans import (
 )
 from reports.validation.paper import Paper, Trained
 from reports.validation.sipp_methods import arguments
-from reports.validation.subjects import Workshop
+from reports.validation.subjects import ModelStore
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.nettrim import retrim
 from sipp_core.network import nonzeros
@@ -32,7 +32,7 @@ from sipp_core.runtime import evaluating
 Json = dict[str, Any]
 
 
-def says(plans: Sequence[Plan]) -> str:
+def describe(plans: Sequence[Plan]) -> str:
     """The schedules in words."""
     parts = []
     for plan in plans:
@@ -49,12 +49,12 @@ def says(plans: Sequence[Plan]) -> str:
     return "; ".join(parts)
 
 
-def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
+def tasks(plan: Plan, store: ModelStore, seed: int) -> Iterator[Task]:
     """Every cell of one network, seed by seed; it is trained when the first of them is made."""
     settings = settings_of(plan, ("radii", "keeps", "seeds", "schedule"))
     return seed_by_seed(
         plan, settings, range(seed, seed + plan.seeds),
-        lambda here: _cells(plan, _Bench(plan, workshop, here)),
+        lambda here: _cells(plan, _Bench(plan, store, here)),
     )  # fmt: skip
 
 
@@ -96,11 +96,11 @@ class _Bench(Trained[Plan]):
         return result | self._again(new)
 
     def _trimmed(self, radius: float, cascade: bool) -> tuple[nn.Module, Json]:
-        rows = self.inputs(self.plan.inputs)[0].to(self.workshop.device)
+        rows = self.inputs(self.plan.inputs)[0].to(self.store.device)
         # Convolutions stay as they are, with every method, as in the authors' code.
         new = retrim(
             self.model, rows, eps=radius, cascade=cascade, gamma=self.plan.gamma, layers=nn.Linear,
-            tolerance=GAP, progress=self.workshop.progress,
+            tolerance=GAP, progress=self.store.progress,
         )  # fmt: skip
         with evaluating(self.model), evaluating(new.model), torch.no_grad():
             before, after = self.model(rows).double(), new.model(rows).double()
@@ -163,5 +163,5 @@ PAPER = Paper(
     "Net-Trim",
     "Net-Trim: Convex Pruning of Deep Neural Networks with Performance Guarantee (Net-Trim), "
     "arXiv 1611.05162",
-    PLANS, FIGURES, says, tasks, lines, curves,
+    PLANS, FIGURES, describe, tasks, lines, curves,
 )  # fmt: skip

@@ -23,7 +23,7 @@ from reports.validation.networks_plans import (
 )
 from reports.validation.paper import Paper
 from reports.validation.sipp_methods import Pruned, arguments
-from reports.validation.subjects import Workshop
+from reports.validation.subjects import ModelStore
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.methods import SippNetwork
 from sipp_core.zoo import retraining, training
@@ -31,7 +31,7 @@ from sipp_core.zoo import retraining, training
 Json = dict[str, Any]
 
 
-def says(plans: Sequence[Plan]) -> str:
+def describe(plans: Sequence[Plan]) -> str:
     """The schedules in words."""
     return "; ".join(
         f"{plan.subject.net} on {plan.subject.data}: {plan.inputs} calibration inputs, "
@@ -40,11 +40,11 @@ def says(plans: Sequence[Plan]) -> str:
     )
 
 
-def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
+def tasks(plan: Plan, store: ModelStore, seed: int) -> Iterator[Task]:
     """Every cell of one network, seed by seed."""
     return seed_by_seed(
         plan, settings_of(plan, LISTS), range(seed, seed + plan.seeds),
-        lambda here: _cells(plan, _Bench(plan, workshop, here), here == seed),
+        lambda here: _cells(plan, _Bench(plan, store, here), here == seed),
     )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ class _Bench(Pruned[Plan]):
         """Pruned, and trained for a short while."""
         done = retraining.one_round(
             self.model, self.data, keep, lambda m, k: self.sparsify(method, m, k), self.plan.again,
-            seed=1000 + self.seed, threads=self.workshop.threads, progress=self.workshop.progress,
+            seed=1000 + self.seed, threads=self.store.threads, progress=self.store.progress,
         )  # fmt: skip
         return {"accuracy": done.accuracy, "kept": done.kept, "pruned": done.pruned_accuracy}
 
@@ -118,7 +118,7 @@ PAPER = Paper(
     "What SiPP network is to reach, beside its rivals in the same call (our own aims; no paper's)",
     PLANS,
     FIGURES,
-    says,
+    describe,
     tasks,
     lines,
     curves,

@@ -16,7 +16,7 @@ import sipp_theory
 from reports.validation.neurons_lines import SCRATCH, curves, lines
 from reports.validation.neurons_plans import AROUND, FIGURES, PLANS, RULES, Plan
 from reports.validation.paper import Paper, Trained
-from reports.validation.subjects import Workshop
+from reports.validation.subjects import ModelStore
 from reports.validation.tables import where
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.certificates import ascend
@@ -31,7 +31,7 @@ DELTA = 0.05
 STEPS, LONG = 10, 100
 
 
-def says(plans: Sequence[Plan]) -> str:
+def describe(plans: Sequence[Plan]) -> str:
     """The schedules in words."""
     return "; ".join(
         f"{where(plan)}: {', '.join(RULES)}, over the box [0, 1], "
@@ -42,12 +42,12 @@ def says(plans: Sequence[Plan]) -> str:
     )
 
 
-def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
+def tasks(plan: Plan, store: ModelStore, seed: int) -> Iterator[Task]:
     """Every cell of one network, seed by seed; certificates are made of the first."""
     return seed_by_seed(
         plan, settings_of(plan, ("keeps", "seeds", "schedule", "sizes", "radii")),
         range(seed, seed + plan.seeds),
-        lambda here: _cells(plan, _Bench(plan, workshop, here), here == seed),
+        lambda here: _cells(plan, _Bench(plan, store, here), here == seed),
     )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ class _Bench(Trained[Plan]):
         return self._accuracies(self.model)
 
     def _trained(self, model: nn.Module, recipe: training.Recipe, seed: int) -> Json:
-        training.train(model, self.data, recipe, seed=seed, threads=self.workshop.threads)
+        training.train(model, self.data, recipe, seed=seed, threads=self.store.threads)
         return self._accuracies(model, "trained")
 
     def smaller(self, rule: str, keep: float) -> Json:
@@ -197,5 +197,5 @@ def _reads(net: nn.Module, name: str, inputs: Tensor) -> Tensor:
 PAPER = Paper(
     "Neuron coresets",
     "Data-independent neural pruning via coresets (arXiv 1907.04018)",
-    PLANS, FIGURES, says, tasks, lines, curves,
+    PLANS, FIGURES, describe, tasks, lines, curves,
 )  # fmt: skip

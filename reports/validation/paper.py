@@ -9,14 +9,15 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
-from reports.validation.subjects import Planned, Workshop
+from reports.validation.subjects import AnyPlan, ModelStore, Planned
 from reports.validation.verdicts import Line
 from reports.validation.work import Task
 from sipp_core.runtime import shuffled
 from sipp_core.zoo import Dataset, Recipe, retraining, training
 
 Json = dict[str, Any]
-P = TypeVar("P", bound=Planned)
+P = TypeVar("P", bound=AnyPlan)
+N = TypeVar("N", bound=Planned)
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Paper(Generic[P]):
         plans: what is run, by schedule.
         figures: title and caption by a figure's name; one that ends in a dash goes on with a
             network's.
-        says: plans in words.
+        describe: plans in words.
         tasks: every cell of a plan, from a seed on.
         lines: the table, from plans and rows.
         curves: panels of the figures, from plans and rows.
@@ -39,27 +40,27 @@ class Paper(Generic[P]):
     title: str
     plans: Mapping[str, Sequence[P]]
     figures: Mapping[str, tuple[str, str]]
-    says: Callable[[Sequence[P]], str]
-    tasks: Callable[[P, Workshop, int], Iterator[Task]]
+    describe: Callable[[Sequence[P]], str]
+    tasks: Callable[[P, ModelStore, int], Iterator[Task]]
     lines: Callable[[Sequence[P], Sequence[Json]], list[Line]]
     curves: Callable[[Sequence[P], Sequence[Json]], list[Json]]
 
 
-class Trained(Generic[P]):
+class Trained(Generic[N]):
     """One trained network; whatever a finished cell does not need is never computed."""
 
-    def __init__(self, plan: P, workshop: Workshop, seed: int) -> None:
-        self.plan, self.workshop, self.seed = plan, workshop, seed
+    def __init__(self, plan: N, store: ModelStore, seed: int) -> None:
+        self.plan, self.store, self.seed = plan, store, seed
 
     @property
     def data(self) -> Dataset:
         """Its data."""
-        return self.workshop.data(self.plan.subject)
+        return self.store.data(self.plan.subject)
 
     @cached_property
     def model(self) -> nn.Module:
         """The trained network."""
-        return self.workshop.trained(self.plan.subject, self.seed, self.data)
+        return self.store.trained(self.plan.subject, self.seed, self.data)
 
     def inputs(self, count: int) -> tuple[Tensor, Tensor]:
         """So many training inputs, with their classes."""
@@ -76,6 +77,6 @@ class Trained(Generic[P]):
     ) -> float:
         """Train the weights under the masks on, in place; return the accuracy that comes out."""
         return retraining.retrain(
-            model, self.data, recipe, masks=masks, seed=seed, threads=self.workshop.threads,
-            progress=self.workshop.progress,
+            model, self.data, recipe, masks=masks, seed=seed, threads=self.store.threads,
+            progress=self.store.progress,
         ).test_accuracy  # fmt: skip

@@ -16,7 +16,7 @@ from reports.validation import corenet, nettrim, networks, neurons, sipp, svm
 from reports.validation.cells import Cells
 from reports.validation.paper import Paper
 from reports.validation.spread import Work, spread
-from reports.validation.subjects import Workshop
+from reports.validation.subjects import ModelStore
 from reports.validation.tables import not_run
 from reports.validation.verdicts import Validation
 from reports.validation.work import Meter, perform
@@ -73,12 +73,12 @@ def _of_methods(plans: Sequence[Any], methods: str) -> list[Any]:
 
 
 def _with_data(
-    plans: Sequence[Any], workshop: Workshop, schedule: str
+    plans: Sequence[Any], store: ModelStore, schedule: str
 ) -> tuple[list[Any], dict[str, str]]:
     """Plans whose data are at hand, and why the others' are not."""
     absent: dict[str, str] = {}
     there: set[str] = set()
-    named = workshop.data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    named = store.data_dir or os.environ.get(DATA_DIR_VARIABLE)
     for plan in plans:
         name = plan.subject.data
         if name in there or name in absent:
@@ -87,7 +87,7 @@ def _with_data(
             absent[name] = "a quick run takes it only where --data-dir names its files"
             continue
         try:
-            plan.fetch(workshop)
+            plan.fetch(store)
             there.add(name)
         except FileNotFoundError as error:
             absent[name] = " ".join(str(error).split())
@@ -157,16 +157,16 @@ def validate(
     place = None if folder is None else Path(folder)
     cells = Cells(None if place is None else place / f"{paper}-{schedule}.jsonl", command, device)
     meter = Meter(progress)
-    workshop = Workshop(
+    store = ModelStore(
         data_dir, None if place is None else place / "networks", device,
         whole("threads", threads, 1), meter.inside,
     )  # fmt: skip
     chosen = _chosen(record.plans[schedule], only, methods, seeds)
-    plans, absent = _with_data(chosen, workshop, schedule)
-    tasks = [list(record.tasks(plan, workshop, seed)) for plan in plans]
+    plans, absent = _with_data(chosen, store, schedule)
+    tasks = [list(record.tasks(plan, store, seed)) for plan in plans]
     with contextlib.ExitStack() as stack:
         if workers(jobs) > 1:
-            kept = workshop.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            kept = store.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
             work = Work(
                 record.tasks,
                 tuple(plans),
@@ -185,7 +185,7 @@ def validate(
         not_run(f"networks on {name}", "as above", schedule, why) for name, why in absent.items()
     ]
     return Validation(
-        paper=paper, title=record.title, schedule=schedule, says=record.says(plans),
+        paper=paper, title=record.title, schedule=schedule, says=record.describe(plans),
         lines=(*record.lines(plans, rows), *left_out), curves=tuple(record.curves(plans, rows)),
         made=cells.origin([key for own in tasks for key, _ in own]),
     )  # fmt: skip

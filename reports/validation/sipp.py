@@ -12,7 +12,7 @@ from reports.validation.paper import Paper
 from reports.validation.sipp_lines import curves, lines
 from reports.validation.sipp_methods import Pruned
 from reports.validation.sipp_plans import FIGURES, LISTS, PLANS, Plan
-from reports.validation.subjects import Workshop, read_weights, write_weights
+from reports.validation.subjects import ModelStore, read_weights, write_weights
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.network import random_like
 from sipp_core.zoo import retraining
@@ -22,12 +22,12 @@ Json = dict[str, Any]
 TIMES = ("initialisation", "training")
 
 
-def says(plans: Sequence[Plan]) -> str:
+def describe(plans: Sequence[Plan]) -> str:
     """The schedules in words."""
-    return "; ".join(_says(plan) for plan in plans)
+    return "; ".join(_describe(plan) for plan in plans)
 
 
-def _says(plan: Plan) -> str:
+def _describe(plan: Plan) -> str:
     many = f"{plan.seeds} {'seed' if plan.seeds == 1 else 'seeds'}"
     if plan.subject.shipped:
         how, each = "the weights that come with the package", "draws of calibration inputs"
@@ -43,12 +43,12 @@ def _says(plan: Plan) -> str:
     )
 
 
-def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
+def tasks(plan: Plan, store: ModelStore, seed: int) -> Iterator[Task]:
     """Every cell of one network, seed by seed; it is trained when the first of them is made."""
     settings = settings_of(plan, LISTS)
     return seed_by_seed(
         plan, settings, range(seed, seed + plan.seeds),
-        lambda here: _cells(plan, _Bench(plan, workshop, here, settings)),
+        lambda here: _cells(plan, _Bench(plan, store, here, settings)),
     )  # fmt: skip
 
 
@@ -76,16 +76,16 @@ def _cells(plan: Plan, bench: _Bench) -> Iterator[Task]:
 class _Bench(Pruned[Plan]):
     """One trained network, pruned and trained again."""
 
-    def __init__(self, plan: Plan, workshop: Workshop, seed: int, settings: str) -> None:
-        super().__init__(plan, workshop, seed)
+    def __init__(self, plan: Plan, store: ModelStore, seed: int, settings: str) -> None:
+        super().__init__(plan, store, seed)
         self.settings = settings
         self._stages: dict[tuple[str, int], nn.Module] = {}
 
     def _round(self, model: nn.Module, method: str, keep: float, number: int) -> retraining.Round:
         return retraining.one_round(
             model, self.data, keep, lambda m, k: self.sparsify(method, m, k), self.plan.again,
-            seed=1000 * (number + 1) + self.seed, threads=self.workshop.threads,
-            progress=self.workshop.progress,
+            seed=1000 * (number + 1) + self.seed, threads=self.store.threads,
+            progress=self.store.progress,
         )  # fmt: skip
 
     def retrained(self, method: str, keep: float) -> Json:
@@ -105,17 +105,17 @@ class _Bench(Pruned[Plan]):
         path = self._path(method, index)
         if (method, index) not in self._stages:
             if path is not None and path.is_file():
-                model = self.plan.subject.build(self.seed).to(self.workshop.device)
+                model = self.plan.subject.build(self.seed).to(self.store.device)
                 self._stages = {(method, index): read_weights(model, path)}
             else:
                 self.step(method, index)
         return self._stages[method, index]
 
     def _path(self, method: str, index: int) -> Path | None:
-        if self.workshop.folder is None:
+        if self.store.folder is None:
             return None
         name = f"{self.plan.subject.net}-{self.seed}-{method}-{index}-{self.settings}"
-        return self.workshop.folder / f"{name}.safetensors"
+        return self.store.folder / f"{name}.safetensors"
 
     def _keep(self, method: str, index: int, model: nn.Module) -> None:
         # A cascade goes on from its last step only.
@@ -128,7 +128,7 @@ class _Bench(Pruned[Plan]):
 
     def ticket(self, method: str, share: float, time: str) -> Json:
         """A lottery ticket trained in isolation, beside one of the same layer sizes at random."""
-        plan, start = self.plan, self.plan.subject.build(self.seed).to(self.workshop.device)
+        plan, start = self.plan, self.plan.subject.build(self.seed).to(self.store.device)
         seen = start if time == "initialisation" else self.model
         masks = self.sparsify(method, seen, share).masks
         result: Json = {"kept": sum(int(m.sum()) for m in masks.values())
@@ -145,7 +145,7 @@ PAPER = Paper(
     "SiPPing Neural Networks (SiPP), arXiv 1910.05422",
     PLANS,
     FIGURES,
-    says,
+    describe,
     tasks,
     lines,
     curves,

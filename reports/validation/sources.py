@@ -47,7 +47,7 @@ def code_of(source: str) -> str:
         >>> code_of("'One.'\n\n# Two.\nx = 'three'  # four\n")
         "x = 'three'  # four"
     """
-    said: set[int] = set()
+    documented: set[int] = set()
     kept: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.Constant, ast.JoinedStr)) and node.end_lineno is not None:
@@ -55,10 +55,11 @@ def code_of(source: str) -> str:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             first = node.body[0] if node.body else None
             if ast.get_docstring(node, clean=False) is not None and first is not None:
-                said.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+                documented.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
     # A line within a string is never a comment.
     return "\n".join(
         line
         for number, line in enumerate(source.splitlines(), 1)
-        if number not in said and (number in kept or (line.strip() and line.strip()[0] != "#"))
+        if number not in documented
+        and (number in kept or (line.strip() and line.strip()[0] != "#"))
     )

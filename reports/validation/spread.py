@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.validation.cells import Cells
-from reports.validation.subjects import Workshop
+from reports.validation.subjects import ModelStore
 from reports.validation.work import Meter, Task, in_words
 from sipp_core.runtime import as_done, some_threads
 
@@ -40,7 +40,7 @@ class Work:
         threads: CPU threads of training.
     """
 
-    tasks: Callable[[Any, Workshop, int], Iterator[Task]]
+    tasks: Callable[[Any, ModelStore, int], Iterator[Task]]
     plans: tuple[Any, ...]
     seed: int
     cells: Path | None
@@ -54,8 +54,8 @@ class Work:
 @functools.lru_cache(maxsize=1)
 def _tasks_of(work: Work) -> list[list[Task]]:
     """The tasks of each plan; with them a worker keeps its networks and calibrations."""
-    shop = Workshop(work.data_dir, work.networks, work.device, work.threads)
-    return [list(work.tasks(plan, shop, work.seed)) for plan in work.plans]
+    store = ModelStore(work.data_dir, work.networks, work.device, work.threads)
+    return [list(work.tasks(plan, store, work.seed)) for plan in work.plans]
 
 
 def _units(tasks: Sequence[Sequence[Task]], cells: Cells) -> list[tuple[int, tuple[int, ...]]]:

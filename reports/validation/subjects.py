@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -65,9 +66,47 @@ class Subject:
         return len(architecture.named(self.net).input_shape) == 1
 
 
+class AnySubject(Protocol):
+    """What an experiment is about; its names stand in the keys of cells."""
+
+    @property
+    def net(self) -> str:
+        """Name of the network, or of what takes its place."""
+        ...
+
+    @property
+    def data(self) -> str:
+        """Name of the data."""
+        ...
+
+
+class AnyPlan(Protocol):
+    """A plan of any experiment: a dataclass with a schedule and a subject."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def schedule(self) -> str:
+        """Name of the schedule."""
+        ...
+
+    @property
+    def subject(self) -> AnySubject:
+        """What it is about."""
+        ...
+
+    @property
+    def embedded(self) -> bool:
+        """Whether its data need no file."""
+        ...
+
+    def fetch(self, store: ModelStore) -> None:
+        """Raise FileNotFoundError where its data are not at hand."""
+
+
 @dataclass(frozen=True)
 class Planned:
-    """What every plan of an experiment begins with.
+    """A plan of an experiment on trained networks.
 
     Attributes:
         schedule: its name.
@@ -82,9 +121,9 @@ class Planned:
         """Whether its data need no file."""
         return self.subject.data in ("digits", "spirals")
 
-    def fetch(self, workshop: Workshop) -> None:
+    def fetch(self, store: ModelStore) -> None:
         """Raise FileNotFoundError where its data are not at hand."""
-        workshop.data(self.subject)
+        store.data(self.subject)
 
 
 class Calibrated(Planned):
@@ -94,8 +133,8 @@ class Calibrated(Planned):
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """Where networks are trained and kept.
+class ModelStore:
+    """Trains networks, and keeps their weights and the data set read last.
 
     Attributes:
         data_dir: folder of the data files, or None.
@@ -103,7 +142,7 @@ class Workshop:
         device: where torch computes.
         threads: CPU threads of training.
         progress: callback, or None.
-        shelf: the data set that was read last.
+        loaded: the data set that was read last.
     """
 
     data_dir: str | PathLike[str] | None = None
@@ -111,19 +150,19 @@ class Workshop:
     device: str = "cpu"
     threads: int = 1
     progress: Progress | None = None
-    shelf: dict[tuple[str, bool], Dataset] = field(default_factory=dict, repr=False)
+    loaded: dict[tuple[str, bool], Dataset] = field(default_factory=dict, repr=False)
 
     def data(self, subject: Subject) -> Dataset:
         """The data set of a subject, shaped as it takes them; the last one is at hand."""
         key = (subject.data, subject.flat)
-        if key not in self.shelf:
-            self.shelf.clear()
-            self.shelf[key] = (
+        if key not in self.loaded:
+            self.loaded.clear()
+            self.loaded[key] = (
                 two_spirals(SPIRAL_POINTS, seed=0)
                 if subject.data == "spirals"
                 else datasets.load(subject.data, data_dir=self.data_dir, flat=subject.flat)
             )
-        return self.shelf[key]
+        return self.loaded[key]
 
     def trained(self, subject: Subject, seed: int, dataset: Dataset | None = None) -> nn.Module:
         """The trained network of a seed: shipped, read where it was kept, or trained and kept."""

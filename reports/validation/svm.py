@@ -16,7 +16,7 @@ from reports.benches import child, children
 from reports.benches import svm as race
 from reports.validation.paper import Paper
 from reports.validation.sources import modules_digest
-from reports.validation.subjects import Workshop
+from reports.validation.subjects import ModelStore
 from reports.validation.svm_lines import FIGURES, curves, lines
 from reports.validation.svm_plans import (
     BAND,
@@ -27,7 +27,7 @@ from reports.validation.svm_plans import (
     SOLVERS,
     Plan,
     Points,
-    says,
+    describe,
 )
 from reports.validation.work import Task, seed_by_seed, settings_of
 from sipp_core.runtime import generator
@@ -48,13 +48,13 @@ STREAM, SOME = 301, 302
 PATIENCE = {"linear svc": 400, "sgd": 40, "libsvm": 300}
 
 
-def load(subject: Points, workshop: Workshop) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and labels -1 and 1; of MNIST as many principal components as it says."""
+def load(subject: Points, store: ModelStore) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and labels -1 and 1; of MNIST the first principal components."""
     if subject.data == "digits":
         X, digits = load_digits(return_X_y=True)
         return np.asarray(X) / 16, np.where(digits % 2 == 0, 1.0, -1.0)
     if subject.data == "mnist":
-        held = datasets.load("mnist", data_dir=workshop.data_dir, flat=True)
+        held = datasets.load("mnist", data_dir=store.data_dir, flat=True)
         X = PCA(subject.dimension, random_state=0).fit_transform(held.train_inputs.numpy())
         return X.astype(np.float64), np.where(held.train_targets.numpy() % 2 == 0, 1.0, -1.0)
     rng = generator(0, STREAM)
@@ -71,13 +71,13 @@ def load(subject: Points, workshop: Workshop) -> tuple[np.ndarray, np.ndarray]:
 class _Bench:
     """One data set with its optima, each computed when the first cell asks."""
 
-    def __init__(self, plan: Plan, workshop: Workshop, seed: int) -> None:
-        self.plan, self.workshop, self.seed = plan, workshop, seed
+    def __init__(self, plan: Plan, store: ModelStore, seed: int) -> None:
+        self.plan, self.store, self.seed = plan, store, seed
         self._best: dict[float, Any] = {}
 
     @cached_property
     def points(self) -> tuple[np.ndarray, np.ndarray]:
-        return load(self.plan.subject, self.workshop)
+        return load(self.plan.subject, self.store)
 
     def best(self, scale: float) -> tuple[float, Any]:
         """C, and the solution to nine digits."""
@@ -91,8 +91,8 @@ class _Bench:
         """How far a coreset's solution is from the optimum, and what is certified of it."""
         X, y = self.points
         C, best = self.best(scale)
-        made = SVMCoreset(size, C, method=name, random_state=self.seed).fit(X, y)
-        w, b = made.solve(X, y)
+        coreset = SVMCoreset(size, C, method=name, random_state=self.seed).fit(X, y)
+        w, b = coreset.solve(X, y)
         proof = certify_svm(w, b, X, y, C, band=BAND)
         true = svm_objective(w, b, X, y, C) / best.primal - 1
         return {"off": true, "certified": proof.eps, "below": proof.dual <= best.primal}
@@ -101,14 +101,14 @@ class _Bench:
         """Total sensitivities by bound."""
         X, y = self.points
         C, best = self.best(scale)
-        found = {
+        scores = {
             "SV-1": cluster_sensitivities(X, y, C),
             "SV-1F": cluster_sensitivities(X, y, C, lower=best.dual),
             "SV-2": np.minimum(1, baykal_sensitivities(X, y, C, best.dual)),
             "SV-6": dual_sensitivities(X, y, C, alpha=best.alpha),
             "SV-7": dimension_sensitivities(X, y, C),
         }
-        return {name: float(s.sum()) for name, s in found.items()} | {"points": len(y)}
+        return {name: float(s.sum()) for name, s in scores.items()} | {"points": len(y)}
 
     def stream(self, scale: float) -> Json:
         """A stream in 20 chunks beside one shot of the same size."""
@@ -125,25 +125,25 @@ class _Bench:
     def race(self, solver: str, count: int) -> Json:
         """CPU time and memory of one solver, in a process of its own, and what it reached."""
         patience = PATIENCE.get(solver, 0)
-        asked = {"solver": solver, "C": PENALTY, "seed": self.seed, "patience": patience}
+        options = {"solver": solver, "C": PENALTY, "seed": self.seed, "patience": patience}
         if self.plan.embedded:
             # LIBSVM's limit is of the whole process.
             repeats = 1 if solver == "libsvm" else race.REPEATS
-            return race.one(asked | {"n": count, "d": COLUMNS, "repeats": repeats})
+            return race.one(options | {"n": count, "d": COLUMNS, "repeats": repeats})
         X, y = self.points
         some = np.sort(generator(0, SOME).choice(len(y), count, replace=False))
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "points.npz")
             np.savez(file, X=X[some], y=y[some])
-            return race.one(asked | {"file": str(file)})
+            return race.one(options | {"file": str(file)})
 
 
-def tasks(plan: Plan, workshop: Workshop, seed: int) -> Iterator[Task]:
+def tasks(plan: Plan, store: ModelStore, seed: int) -> Iterator[Task]:
     """Every cell of one data set, seed by seed."""
-    settings = settings_of(plan, ("scales", "sizes", "seeds", "schedule", "timed", "libsvm"))  # type: ignore[arg-type]
+    settings = settings_of(plan, ("scales", "sizes", "seeds", "schedule", "timed", "libsvm"))
     return seed_by_seed(
-        plan, settings, range(seed, seed + plan.seeds),  # type: ignore[arg-type]
-        lambda here: _cells(plan, _Bench(plan, workshop, here), here == seed),
+        plan, settings, range(seed, seed + plan.seeds),
+        lambda here: _cells(plan, _Bench(plan, store, here), here == seed),
     )  # fmt: skip
 
 
@@ -168,5 +168,5 @@ PAPER = Paper(
     "SVM coresets",
     "On Coresets for Support Vector Machines, arXiv 2002.06469, and Small Coresets to Represent "
     "Large Training Data for Support Vector Machines, arXiv 1708.03835",
-    PLANS, FIGURES, says, tasks, lines, curves,  # type: ignore[arg-type]
+    PLANS, FIGURES, describe, tasks, lines, curves,
 )  # fmt: skip

@@ -24,7 +24,7 @@ def lines(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Line]:
     """The table."""
     table: list[Line] = []
     for plan in plans:
-        mine = rows_of(plan, rows)  # type: ignore[arg-type]
+        mine = rows_of(plan, rows)
         for scale in plan.scales:
             here = [row for row in mine if row.get("scale") == scale]
             for size in plan.sizes:
@@ -104,18 +104,18 @@ def _stream(plan: Plan, scale: float, rows: Sequence[Json]) -> Iterator[Line]:
 def _race(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
     """CPU time and memory of each solver: absolute for the coreset, as ratios for the others."""
     for count in plan.timed:
-        found = {
+        by_solver = {
             row["solver"]: row for row in rows if row["part"] == "race" and row["points"] == count
         }
-        if "coreset" not in found:
+        if "coreset" not in by_solver:
             continue
-        ours = found["coreset"]
+        ours = by_solver["coreset"]
         words = [
             f"coreset {ours['cpu']:.2g} s, {ours['mib']:.0f} MiB beside the data, certified "
             f"{ours['eps']:.1e}"
         ]
         for name in (*SOLVERS[1:], "libsvm"):
-            row = found.get(name)
+            row = by_solver.get(name)
             if row and not row["ended"]:
                 words.append(f"{name} not done after {row['cpu'] / ours['cpu']:.2g} times its time")
             elif row:
@@ -214,11 +214,11 @@ LEAST = 1e-8
 
 def curves(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Json]:
     """Panels of the four figures; those with nothing to show are left out."""
-    own = [(plan, rows_of(plan, rows)) for plan in plans]  # type: ignore[arg-type]
-    made = [one for plan, mine in own for one in _by_size(plan, mine)]
+    own = [(plan, rows_of(plan, rows)) for plan in plans]
+    panels = [one for plan, mine in own for one in _by_size(plan, mine)]
     for draw in (_certified, _streams, _shares):
-        made += [one for plan, mine in own for one in draw(plan, mine)]
-    return made
+        panels += [one for plan, mine in own for one in draw(plan, mine)]
+    return panels
 
 
 def _series(name: str, groups: dict[float, list[float]]) -> Json:
@@ -272,8 +272,8 @@ def _certified(plan: Plan, rows: Sequence[Json]) -> Iterator[Json]:
 
 def _streams(plan: Plan, rows: Sequence[Json]) -> Iterator[Json]:
     def by_scale(part: str, **more: Any) -> dict[float, list[float]]:
-        asked = {"part": part, **more}
-        some = [row for row in rows if all(row.get(k) == v for k, v in asked.items())]
+        fixed = {"part": part, **more}
+        some = [row for row in rows if all(row.get(k) == v for k, v in fixed.items())]
         return {s: [r["off"] for r in some if r["scale"] == s] for s in plan.scales}
 
     stream = by_scale("stream")

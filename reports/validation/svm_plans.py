@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.validation.subjects import Workshop
+from reports.validation.subjects import ModelStore
 from sipp_core.zoo import datasets
 
 METHODS = ("uniform", "sensitivity", "baykal", "leverage", "lewis", "control-variate")
@@ -55,10 +55,10 @@ class Plan:
         """Whether no file is needed."""
         return self.subject.data != "mnist"
 
-    def fetch(self, workshop: Workshop) -> None:
+    def fetch(self, store: ModelStore) -> None:
         """Raise FileNotFoundError where the data are not at hand."""
         if not self.embedded:
-            datasets.load("mnist", data_dir=workshop.data_dir, flat=True)
+            datasets.load("mnist", data_dir=store.data_dir, flat=True)
 
 
 def _plans(
@@ -67,16 +67,16 @@ def _plans(
     scales = (100.0, 1e4) if schedule == "quick" else (10.0, 100.0, 1e3, 1e4)
     gaussian = Points("svm-gaussian", "gaussian", count, COLUMNS)
     few = tuple(points for points in LIBSVM if points <= count)
-    made = [Plan(schedule, gaussian, scales, sizes, seeds, timed, few)]
+    plans = [Plan(schedule, gaussian, scales, sizes, seeds, timed, few)]
     for kind in ("heavy tails", "separable", "outliers"):
         points = Points(f"svm-{kind.replace(' ', '-')}", kind, count, 10)
-        made.append(Plan(schedule, points, scales, sizes, seeds))
+        plans.append(Plan(schedule, points, scales, sizes, seeds))
     digits = Points("svm-digits", "digits", 1797, 64)
-    made.append(Plan(schedule, digits, scales, (300, 1000), seeds))
+    plans.append(Plan(schedule, digits, scales, (300, 1000), seeds))
     if schedule != "quick":
         mnist = Points("svm-mnist", "mnist", 60_000, 50)
-        made.append(Plan(schedule, mnist, scales, sizes, seeds, (20_000, 60_000), LIBSVM))
-    return tuple(made)
+        plans.append(Plan(schedule, mnist, scales, sizes, seeds, (20_000, 60_000), LIBSVM))
+    return tuple(plans)
 
 
 PLANS: dict[str, tuple[Plan, ...]] = {
@@ -87,7 +87,7 @@ PLANS: dict[str, tuple[Plan, ...]] = {
 }
 
 
-def says(plans: Sequence[Plan]) -> str:
+def describe(plans: Sequence[Plan]) -> str:
     """The schedules in words."""
     data = ", ".join(
         f"{p.subject.data} ({p.subject.count:,} x {p.subject.dimension})" for p in plans

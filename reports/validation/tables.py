@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.validation.subjects import Planned
+from reports.validation.subjects import AnyPlan
 from reports.validation.verdicts import Line, compare, interval, points_apart
 
 Json = dict[str, Any]
@@ -17,13 +17,13 @@ SHOWN = 0.08
 PAR = 0.005
 
 
-def rows_of(plan: Planned, rows: Sequence[Json]) -> list[Json]:
+def rows_of(plan: AnyPlan, rows: Sequence[Json]) -> list[Json]:
     """The rows of a plan's network."""
     subject = plan.subject
     return [row for row in rows if (row["net"], row["data"]) == (subject.net, subject.data)]
 
 
-def where(plan: Planned) -> str:
+def where(plan: AnyPlan) -> str:
     """The network and its data, in words."""
     return f"{plan.subject.net} on {plan.subject.data}"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from reports.validation.cells import Cells
 from reports.validation.sources import source_digest
-from reports.validation.subjects import Planned
+from reports.validation.subjects import AnyPlan
 
 Json = dict[str, Any]
 Task = tuple[Json, Callable[[], Json]]
@@ -77,21 +77,21 @@ def _left(seconds: float | None) -> str:
     )
 
 
-def settings_of(plan: Planned, leave: tuple[str, ...]) -> str:
+def settings_of(plan: AnyPlan, leave: tuple[str, ...]) -> str:
     """A short name of the settings and the code that cells depend on: those of others are stale."""
     rest = {name: value for name, value in asdict(plan).items() if name not in leave}
     rest["source"] = source_digest()
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def cell(plan: Planned, settings: str, seed: int) -> Json:
+def cell(plan: AnyPlan, settings: str, seed: int) -> Json:
     """The part of a key that all cells of a network and a seed share."""
     return {"net": plan.subject.net, "data": plan.subject.data, "schedule": plan.schedule,
             "settings": settings, "seed": seed}  # fmt: skip
 
 
 def seed_by_seed(
-    plan: Planned, settings: str, seeds: range, cells: Callable[[int], Iterable[Task]]
+    plan: AnyPlan, settings: str, seeds: range, cells: Callable[[int], Iterable[Task]]
 ) -> Iterator[Task]:
     """Name the cells of all seeds of a plan, one seed after the other."""
     for seed in seeds:

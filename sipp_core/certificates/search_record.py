@@ -51,10 +51,10 @@ class SearchRecord:
         self.key = hashlib.sha256(json.dumps(dict(search), sort_keys=True).encode()).hexdigest()
         self.path = None if folder is None else Path(folder) / f"sparsest-{self.key[:16]}.json"
         self.group = group
-        told = [asdict(one) for one in self._read(keeps)] if self._speaks() else []
+        tested = [asdict(one) for one in self._read(keeps)] if self._speaks() else []
         if group is not None and folder is not None:
-            told = group.gather_json(told)[0]
-        self.tested = [Tested(**one) for one in told]
+            tested = group.gather_json(tested)[0]
+        self.tested = [Tested(**one) for one in tested]
 
     def _speaks(self) -> bool:
         return self.path is not None and (self.group is None or self.group.rank == 0)

@@ -220,18 +220,18 @@ def sparsest(
         network = fingerprint(candidate.model)
         if group is not None:
             group.agree({"pruned network": network})
-        found = measure(
+        outputs = measure(
             model, candidate.model, held, [RelativeL2()], labels=truth, output=output, mask=mask
         )
-        return candidate, found, network
+        return candidate, outputs, network
 
-    def tested(keep: float, found: Measurements, network: str) -> Tested:
+    def tested(keep: float, outputs: Measurements, network: str) -> Tested:
         """What is counted of a network."""
         if eps is not None:
-            return Tested(keep, int((found.scores[:, 0] > eps).sum()), None, network)
-        told = accuracy_of(found.right, confidence)
-        assert told is not None
-        return Tested(keep, told.broken, told.drop, network)
+            return Tested(keep, int((outputs.scores[:, 0] > eps).sum()), None, network)
+        accuracy = accuracy_of(outputs.right, confidence)
+        assert accuracy is not None
+        return Tested(keep, accuracy.broken, accuracy.drop, network)
 
     best: tuple[PruneResult, Measurements] | None = None
     path: list[Tested] = []
@@ -239,12 +239,12 @@ def sparsest(
     for index, keep in enumerate(ratios):
         if progress is not None:
             progress(index, len(ratios), f"keep {keep:g}")
-        made: tuple[PruneResult, Measurements] | None = None
+        latest: tuple[PruneResult, Measurements] | None = None
         if index < len(record.tested):
             one = record.tested[index]
         else:
-            candidate, found, network = attempt(keep)
-            made, one = (candidate, found), tested(keep, found, network)
+            candidate, outputs, network = attempt(keep)
+            latest, one = (candidate, outputs), tested(keep, outputs, network)
             record.add(one)
         path.append(one)
         if one.drop is None or drop is None:
@@ -254,15 +254,15 @@ def sparsest(
             passed = index if one.drop <= drop else index - 1
         if passed != index:
             break
-        accepted, best = one, made
+        accepted, best = one, latest
     if accepted is not None and best is None:
-        result, found, network = attempt(accepted.keep)
-        if tested(accepted.keep, found, network) != accepted:
+        result, outputs, network = attempt(accepted.keep)
+        if tested(accepted.keep, outputs, network) != accepted:
             raise ValueError(
                 f"{record.path} holds another network at keep={accepted.keep} than this machine "
                 "makes; remove it to search anew"
             )
-        best = result, found
+        best = result, outputs
     return SparsestResult(
         result=None if best is None else best[0],
         certificate=None

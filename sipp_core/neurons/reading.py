@@ -30,10 +30,10 @@ def listening(
 ) -> Iterator[None]:
     """Hand on what layers are given while the model runs in eval mode."""
 
-    def told(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda _, args: hear(name, args[0].detach())
 
-    hooks = [model.get_submodule(n).register_forward_pre_hook(told(n)) for n in names]
+    hooks = [model.get_submodule(n).register_forward_pre_hook(hook_of(n)) for n in names]
     try:
         with evaluating(model):
             yield

@@ -66,9 +66,9 @@ def _hold_against(net: nn.Module, steps: list[Step], which: int, inputs: Tensor)
     with torch.no_grad():
         own = torch.cat([net(x) for x in inputs.clone().split(1)])
         walked = answers(steps, which, inputs)
-    told = own.isfinite().flatten(1).all(1)  # far from the region anything may happen
+    finite = own.isfinite().flatten(1).all(1)  # far from the region anything may happen
     if walked.shape != own.shape or not torch.allclose(
-        walked[told], own[told], rtol=0, atol=CLOSE * float(own[told].abs().max())
+        walked[finite], own[finite], rtol=0, atol=CLOSE * float(own[finite].abs().max())
     ):
         raise ValueError(
             "the model computes else than its operations one by one, or an input's answer depends "

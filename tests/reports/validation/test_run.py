@@ -33,7 +33,7 @@ from reports.validation import (
 from reports.validation.cells import Cells
 from reports.validation.sources import MODULES, code_of, source_digest
 from reports.validation.spirals import two_spirals
-from reports.validation.subjects import Subject, Workshop, read_weights, write_weights
+from reports.validation.subjects import ModelStore, Subject, read_weights, write_weights
 from reports.validation.verdicts import (
     Line,
     Validation,
@@ -254,13 +254,13 @@ def test_kept_networks_come_back_and_damaged_ones_are_refused(tmp_path: Path) ->
 
 def test_a_network_is_trained_once(tmp_path: Path) -> None:
     seen: list[str] = []
-    shop = Workshop(folder=tmp_path, progress=lambda done, total, what: seen.append(what))
+    store = ModelStore(folder=tmp_path, progress=lambda done, total, what: seen.append(what))
     subject = Subject("fc-64-8-10", "digits", Recipe(1, 64, 5e-3))
-    first, told = shop.trained(subject, 0), len(seen)
-    second = shop.trained(subject, 0)
+    first, told = store.trained(subject, 0), len(seen)
+    second = store.trained(subject, 0)
     assert told and len(seen) == told and not second.training
     assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
-    other = shop.trained(replace(subject, recipe=Recipe(2, 64, 5e-3)), 0)
+    other = store.trained(replace(subject, recipe=Recipe(2, 64, 5e-3)), 0)
     assert len(seen) > told and other is not first
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
@@ -269,18 +269,18 @@ def test_every_plan_can_be_listed_and_keys_are_distinct() -> None:
     for made in run.PAPERS.values():
         assert set(made.plans) == set(run.SCHEDULES)
         for schedule, plans in made.plans.items():
-            assert all(plan.schedule == schedule for plan in plans) and made.says(plans)
+            assert all(plan.schedule == schedule for plan in plans) and made.describe(plans)
             for plan in plans:
                 if made is not SVM:
                     plan.subject.build(0)
             keys = [json.dumps(key, sort_keys=True) for plan in plans
-                    for key, _ in made.tasks(plan, Workshop(), 0)]  # fmt: skip
+                    for key, _ in made.tasks(plan, ModelStore(), 0)]  # fmt: skip
             assert keys and len(set(keys)) == len(keys)
 
 
 def test_other_settings_are_other_cells() -> None:
     plan = sipp_plans.PLANS["tiny"][0]
-    keys = [next(SIPP.tasks(p, Workshop(), 0))[0]["settings"]
+    keys = [next(SIPP.tasks(p, ModelStore(), 0))[0]["settings"]
             for p in (plan, replace(plan, seeds=5), replace(plan, inputs=61))]  # fmt: skip
     assert keys[0] == keys[1] != keys[2]
 
@@ -294,12 +294,12 @@ def test_other_code_is_other_cells_and_other_networks(
     for digest in ("0" * 12, "1" * 12):
         for module in (work, subjects, cells):
             monkeypatch.setattr(module, "source_digest", lambda digest=digest: digest)
-        keys.append(next(SIPP.tasks(plan, Workshop(), 0))[0]["settings"])
-        Workshop(folder=tmp_path).trained(subject, 0)
-        store = Cells(tmp_path / "cells.jsonl")
-        store.get(KEY | {"settings": keys[-1]}, counting([]))
+        keys.append(next(SIPP.tasks(plan, ModelStore(), 0))[0]["settings"])
+        ModelStore(folder=tmp_path).trained(subject, 0)
+        kept = Cells(tmp_path / "cells.jsonl")
+        kept.get(KEY | {"settings": keys[-1]}, counting([]))
     assert keys[0] != keys[1] and len(list(tmp_path.glob("*.safetensors"))) == 2
-    assert {cell["made"]["source"] for cell in store.cells.values()} == {"0" * 12, "1" * 12}
+    assert {cell["made"]["source"] for cell in kept.cells.values()} == {"0" * 12, "1" * 12}
 
 
 def test_the_digest_is_of_all_that_cells_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +335,7 @@ def test_a_race_is_run_anew_where_the_code_that_races_changed(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def keys() -> tuple[list[Json], list[Json]]:
-        made = [key for key, _ in SVM.tasks(SVM.plans["quick"][0], Workshop(), 0)]
+        made = [key for key, _ in SVM.tasks(SVM.plans["quick"][0], ModelStore(), 0)]
         races = [key for key in made if key["part"] == "race"]
         return races, [key for key in made if key not in races]
 
@@ -362,15 +362,15 @@ def test_the_digest_of_the_code_leaves_out_what_changes_no_number() -> None:
 
 
 def test_shipped_weights_are_not_trained() -> None:
-    shop = Workshop(progress=lambda *told: pytest.fail("trained"))
-    model = shop.trained(Subject("lenet-5", "mnist", Recipe(1, 64, 5e-3), shipped=True), 3)
+    store = ModelStore(progress=lambda *told: pytest.fail("trained"))
+    model = store.trained(Subject("lenet-5", "mnist", Recipe(1, 64, 5e-3), shipped=True), 3)
     theirs = models.pretrained("lenet-5")
     assert all(map(torch.equal, model.state_dict().values(), theirs.state_dict().values()))
 
 
 def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = replace(sipp_plans.PLANS["tiny"][0].only(["magnitude-effective"]), steps=(0.5,))
-    keys = [[key for key, _ in SIPP.tasks(replace(tiny, seeds=count), Workshop(), 0)]
+    keys = [[key for key, _ in SIPP.tasks(replace(tiny, seeds=count), ModelStore(), 0)]
             for count in (1, 2)]  # fmt: skip
     assert keys[0] == keys[1][: len(keys[0])] and len(keys[1]) == 2 * len(keys[0])
     monkeypatch.setitem(sipp_plans.PLANS, "tiny", (tiny,))
@@ -454,7 +454,7 @@ CASCADES = replace(sipp_plans.PLANS["reduced"][0], tickets=("sipp-det", "sipp-ne
 
 def sipp_rows(cascade: Callable[[str, float], float], ticket: float) -> list[Json]:
     rows: list[Json] = []
-    for key, _ in SIPP.tasks(CASCADES, Workshop(), 0):
+    for key, _ in SIPP.tasks(CASCADES, ModelStore(), 0):
         kept, wobble = key.get("keep", 1.0), 0.0005 * key["seed"]
         value = {"kept": kept, "accuracy": 0.98, "random": 0.98 - ticket - wobble}
         if key["part"] == "cascade":
@@ -513,7 +513,7 @@ def networks_rows(
         if key["part"] == "certified"
         else key | {"kept": key.get("keep", 1.0), "cpu": 12.3,
                     "accuracy": accuracy(key.get("method", ""), key.get("keep", 1), key["seed"])}
-        for key, _ in NETWORKS.tasks(PRUNED, Workshop(), 0)
+        for key, _ in NETWORKS.tasks(PRUNED, ModelStore(), 0)
     ]  # fmt: skip
 
 
@@ -557,7 +557,7 @@ def test_networks_lines_follow_the_cells() -> None:
 def test_what_sees_no_input_runs_once_where_weights_are_shipped() -> None:
     plan = replace(networks_plans.PLANS["reduced"][2], above=("magnitude",))
     assert plan.subject.shipped
-    keys = [key for key, _ in NETWORKS.tasks(plan, Workshop(), 0)]
+    keys = [key for key, _ in NETWORKS.tasks(plan, ModelStore(), 0)]
     seeds = {name: {key["seed"] for key in keys if key.get("method") == name
                     and key["part"] == "prune"} for name in plan.methods}  # fmt: skip
     assert seeds["magnitude"] == {0} and seeds["sipp-network"] == {0, 1, 2}
@@ -587,7 +587,7 @@ TRIMS = tuple(
 def trim_rows(lost: float, promised: float) -> list[Json]:
     rows: list[Json] = []
     for plan in TRIMS:
-        for key, _ in NETTRIM.tasks(plan, Workshop(), 0):
+        for key, _ in NETTRIM.tasks(plan, ModelStore(), 0):
             ratio = key.get("keep", 1.0)
             kept = 0.6 - 1.25 * ratio if key["part"] == "trim" else ratio
             rows.append(

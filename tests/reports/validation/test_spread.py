@@ -11,13 +11,13 @@ from typing import Any
 from reports.validation import run
 from reports.validation.cells import Cells
 from reports.validation.spread import Work, spread
-from reports.validation.subjects import Workshop
+from reports.validation.subjects import ModelStore
 from reports.validation.work import Meter, Task, perform
 
 Json = dict[str, Any]
 
 
-def cells_of(folder: Path, workshop: Workshop, seed: int) -> Iterator[Task]:
+def cells_of(folder: Path, store: ModelStore, seed: int) -> Iterator[Task]:
     """Two methods of three cells; the last of method a is killed once."""
 
     def make(name: str) -> Json:
@@ -35,8 +35,8 @@ def cells_of(folder: Path, workshop: Workshop, seed: int) -> Iterator[Task]:
 
 
 def test_a_killed_worker_costs_the_cell_that_it_was_at(tmp_path: Path) -> None:
-    shop = Workshop(folder=tmp_path / "networks")
-    tasks = [list(cells_of(tmp_path, shop, 0))]
+    store = ModelStore(folder=tmp_path / "networks")
+    tasks = [list(cells_of(tmp_path, store, 0))]
     work = Work(
         cells_of, (tmp_path,), 0, tmp_path / "cells.jsonl", "", None, tmp_path / "networks", "cpu",
         1,
