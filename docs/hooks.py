@@ -36,7 +36,7 @@ PACKAGES = ("sipp_theory", "sipp_core", "proofs_check", "reports")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is made from the ledger, from the packages and from pages whose code runs."""
-    made = dict([*pages_of_claims(), *pages_of_packages()])
+    result = dict([*pages_of_claims(), *pages_of_packages()])
     for file in [file for file in files if file.src_uri.startswith(RUN)]:
         notebook = jupytext.reads(file.content_string, fmt="md")
         for cell in notebook.cells:  # a block with a title is a file
@@ -44,20 +44,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
                 cell.source = f"%%writefile {title}\n{cell.source}"
         name = str(Path(file.src_uri).with_suffix(".ipynb"))
         files.append(File.generated(config, name, content=jupytext.writes(notebook, fmt="ipynb")))
-    for name, content in made.items():
+    for name, content in result.items():
         files.append(File.generated(config, name, content=content))
     for section in (part for part in config.nav or [] if isinstance(part, dict)):
         for title, pages in section.items():
             if isinstance(pages, list) and (folder := MADE.get(title)):
-                pages += [name for name in made if name.startswith(folder) and name not in pages]
+                pages += [name for name in result if name.startswith(folder) and name not in pages]
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
     """A page whose code runs ends with its own notebook; other pages link claims to theirs."""
     if not page.file.src_uri.startswith(RUN):
-        made = page.file.src_uri.startswith(tuple(MADE.values()))
-        return markdown if made else with_links(markdown)
+        result = page.file.src_uri.startswith(tuple(MADE.values()))
+        return markdown if result else with_links(markdown)
     name = Path(page.file.src_uri).with_suffix(".ipynb").name
     return f"{markdown}\n\n[This page as a notebook]({name})\n"
 

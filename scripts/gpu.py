@@ -103,16 +103,16 @@ def probe(device: str) -> dict[str, Any] | None:
     done = subprocess.run(
         [sys.executable, "-c", code, device], capture_output=True, text=True, check=False
     )
-    found = json.loads(done.stdout) if done.returncode == 0 else None
-    if found is None:
+    content = json.loads(done.stdout) if done.returncode == 0 else None
+    if content is None:
         return None
-    told = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    messages = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        driver = subprocess.run(told, capture_output=True, text=True, check=False).stdout
+        driver = subprocess.run(messages, capture_output=True, text=True, check=False).stdout
     except OSError:
         driver = ""
     versions = {name: _version(name) for name in ("triton", "numpy", "numba")}
-    return found | {"driver": driver.strip().partition("\n")[0]} | versions
+    return content | {"driver": driver.strip().partition("\n")[0]} | versions
 
 
 def _version(package: str) -> str:
@@ -153,12 +153,12 @@ def perform(step: Step, out: Path, key: str, left: float) -> dict[str, Any]:
         ended, output, why = done.returncode, done.stdout, done.stderr[-2000:]
     except subprocess.TimeoutExpired:
         ended, output, why = None, "", f"took longer than {min(left, step.most):.0f} s"
-    found = {"key": key, "ended": ended, "why": why, "output": output}
-    found["seconds"] = time.monotonic() - began
+    result = {"key": key, "ended": ended, "why": why, "output": output}
+    result["seconds"] = time.monotonic() - began
     partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(found), "utf-8")
+    partial.write_text(json.dumps(result), "utf-8")
     partial.replace(path)
-    return found
+    return result
 
 
 def rows(name: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -172,12 +172,12 @@ def rows(name: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     )  # fmt: skip
     if name == "tests" or not lines:
         return
-    told = json.loads(found["output"])
+    content = json.loads(found["output"])
     if name == "bench":
-        for one in told["measured"]:
+        for one in content["measured"]:
             yield name, f"{one['case']}: {one['what']}", f"{one['value']:.4g} {one['unit']}"
     else:
-        for what, value in told.items():
+        for what, value in content.items():
             yield name, what, f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -201,7 +201,7 @@ def end_to_end(
     calibration, held_out = (
         (torch.rand(n, widths[0]).double() - 0.8).clamp(min=0) * 5 for n in (rows, 2 * rows)
     )
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     results = []
     for place, label in (("cpu", "CPU"), (device, device)):
         here = copy.deepcopy(model).to(place)
@@ -214,7 +214,7 @@ def end_to_end(
         certificate = certify(
             here, pruned.model, held_out.to(place), delta=0.05, confidence=0.99
         )  # fmt: skip
-        found |= {
+        result |= {
             f"prune and refit, {label}, s": pruned_in,
             f"certify, {label}, s": time.perf_counter() - began,
             f"certified eps, {label}": float(certificate.eps),
@@ -231,15 +231,15 @@ def end_to_end(
     )
     # Infinite where nothing is certified.
     apart = 0.0 if eps == other else abs(eps - other) / max(eps, 1e-300)
-    found |= {
+    result |= {
         "weights chosen otherwise": f"{differ} of {total}",
         "largest difference of a weight, of the layer's largest": gap,
         "difference of the certified eps": apart,
     }
     agrees = differ == 0 and gap <= 1e-6 and apart <= 1e-6
     near = 0 < differ <= 0.001 * total and apart <= 0.05
-    found["agree"] = "yes" if agrees else "but for near-ties" if near else "NO"
-    return found
+    result["agree"] = "yes" if agrees else "but for near-ties" if near else "NO"
+    return result
 
 
 def together(device: str, widths: tuple[int, ...] = (784, 300, 100, 10)) -> dict[str, Any]:
@@ -256,13 +256,13 @@ def together(device: str, widths: tuple[int, ...] = (784, 300, 100, 10)) -> dict
             for rank in range(2)
         ]  # fmt: skip
         try:
-            told = [process.communicate()[0] for process in ranks]
+            messages = [process.communicate()[0] for process in ranks]
         finally:
             for process in ranks:
                 process.kill()
     seconds = time.perf_counter() - began
     ended = [process.returncode for process in ranks]
-    marks = {json.loads(out)["masks"] for out in told if out}
+    marks = {json.loads(out)["masks"] for out in messages if out}
     alone = rank_of({"rank": 0, "size": 1, "folder": "", "device": device, "widths": widths})
     same = ended == [0, 0] and marks == {alone["masks"]}
     return {"two processes, s": seconds, "agree": "yes" if same else "NO"}
@@ -310,12 +310,12 @@ def main() -> int:
     given = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     if given.end_to_end or given.together or given.rank:
-        found = (
+        result = (
             rank_of(given.rank) if given.rank
             else (together if given.together else end_to_end)(given.device)
         )  # fmt: skip
-        print(json.dumps(found))
-        return int(found.get("agree") == "NO")
+        print(json.dumps(result))
+        return int(result.get("agree") == "NO")
     began = time.monotonic()
     for name in missing(CORE | KERNEL | TESTS | DIGITS | COMMANDS):
         print(f"missing: {name}")
@@ -330,11 +330,11 @@ def main() -> int:
     lines: list[tuple[str, str, str]] = []
     passed = True
     for step in steps(given.device):
-        found = perform(step, given.out, key, given.seconds - (time.monotonic() - began))
-        passed &= found["ended"] == 0
-        if found["ended"] not in (0, None):
-            print(found["output"][-4000:], found["why"], sep="\n")
-        lines += rows(step.name, found)
+        result = perform(step, given.out, key, given.seconds - (time.monotonic() - began))
+        passed &= result["ended"] == 0
+        if result["ended"] not in (0, None):
+            print(result["output"][-4000:], result["why"], sep="\n")
+        lines += rows(step.name, result)
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
     print(table(lines))
     return int(not passed)

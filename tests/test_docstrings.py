@@ -23,12 +23,14 @@ def public(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """Functions and classes listed in __all__, those of listed modules of ours included."""
     # A package without the list is for test_floors to report.
     for name in getattr(module, "__all__", ()):
-        found = getattr(module, name)
-        if isinstance(found, ModuleType):
-            assert found.__name__.startswith(PACKAGES), f"{module.__name__} lists {found.__name__}"
-            yield from public(found)
-        elif inspect.isroutine(found) or inspect.isclass(found):
-            yield f"{module.__name__}.{name}", found
+        result = getattr(module, name)
+        if isinstance(result, ModuleType):
+            assert result.__name__.startswith(PACKAGES), (
+                f"{module.__name__} lists {result.__name__}"
+            )
+            yield from public(result)
+        elif inspect.isroutine(result) or inspect.isclass(result):
+            yield f"{module.__name__}.{name}", result
 
 
 def packages() -> Iterator[str]:
@@ -46,8 +48,8 @@ def everything() -> list[Any]:
     """One case per object: a name that two packages list is still one docstring."""
     seen: dict[int, Any] = {}
     for package in packages():
-        for name, found in public(importlib.import_module(package)):
-            seen.setdefault(id(found), pytest.param(found, id=name))
+        for name, result in public(importlib.import_module(package)):
+            seen.setdefault(id(result), pytest.param(result, id=name))
     return list(seen.values())
 
 
@@ -87,9 +89,9 @@ def complaints(thing: Callable[..., object] | type) -> list[str]:
             fields = [
                 f.name for f in dataclasses.fields(thing) if f.init and not f.name.startswith("_")
             ]
-            told = documented(section(doc, "Attributes") or "")
+            output = documented(section(doc, "Attributes") or "")
             wrong += [
-                f"field {name} is not under Attributes" for name in fields if name not in told
+                f"field {name} is not under Attributes" for name in fields if name not in output
             ]
         # A record of results is shown at work by the function that returns it.
         return wrong
@@ -97,10 +99,10 @@ def complaints(thing: Callable[..., object] | type) -> list[str]:
     if shown and ">>> " not in (section(doc, "Example") or section(doc, "Examples") or ""):
         wrong.append("no Example with >>>")
     signature = inspect.signature(thing)
-    told = documented(section(doc, "Args") or "")
-    wrong += [f"Args lacks {name}" for name in signature.parameters if name not in told]
+    output = documented(section(doc, "Args") or "")
+    wrong += [f"Args lacks {name}" for name in signature.parameters if name not in output]
     wrong += [
-        f"Args names {name}, not a parameter" for name in told if name not in signature.parameters
+        f"Args names {name}, not a parameter" for name in output if name not in signature.parameters
     ]
     if signature.return_annotation not in (None, "None") and section(doc, "Returns") is None:
         wrong.append("no Returns")

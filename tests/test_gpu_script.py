@@ -73,9 +73,9 @@ def test_every_missing_package_is_named_with_what_it_brings(
     monkeypatch.setattr(sys, "argv", ["gpu.py"])
     monkeypatch.setattr(script, "probe", lambda device: None)
     assert script.main() == 0
-    said = capsys.readouterr().out
-    assert "missing: triton (the GPU kernel" in said and "missing: typer (sipp bench)" in said
-    assert "missing: scikit-learn (the test" in said and "missing: torch" not in said
+    message = capsys.readouterr().out
+    assert "missing: triton (the GPU kernel" in message and "missing: typer (sipp bench)" in message
+    assert "missing: scikit-learn (the test" in message and "missing: torch" not in message
 
 
 def counting(script: Any, folder: Path, code: str) -> Any:
@@ -101,18 +101,18 @@ def test_a_stopped_run_goes_on_where_it_was(script: Any, tmp_path: Path) -> None
 
 def test_what_cannot_run_says_why(script: Any, tmp_path: Path) -> None:
     lacking = script.Step("step", "a word", ["no"], {"nothing": ("no_such_package", "a test")}, 9)
-    found = script.perform(lacking, tmp_path, "key", 60)
-    assert found["ended"] is None and found["why"] == "lacks nothing (a test)"
+    result = script.perform(lacking, tmp_path, "key", 60)
+    assert result["ended"] is None and result["why"] == "lacks nothing (a test)"
     slow = script.Step("slow", "a word", [sys.executable, "-c", "input()"], {}, 0)
     slow.command[-1] = "import time; time.sleep(60)"
     assert "took longer" in script.perform(slow, tmp_path, "key", 60)["why"]
     assert script.perform(slow, tmp_path, "other", 1)["why"] == "no time is left"
-    assert list(script.rows("slow", found)) == [("slow", "not run", found["why"])]
+    assert list(script.rows("slow", result)) == [("slow", "not run", result["why"])]
 
 
 def test_figures_of_the_bench_and_of_the_run_stand_in_the_table(script: Any) -> None:
-    told = json.dumps(bench(scale="tiny", only=["gpu"], threads=1).summary())
-    done = {"ended": 0, "why": "", "seconds": 3.0, "output": told}
+    messages = json.dumps(bench(scale="tiny", only=["gpu"], threads=1).summary())
+    done = {"ended": 0, "why": "", "seconds": 3.0, "output": messages}
     assert next(iter(script.rows("bench", done))) == ("bench", "passed", "3 s")
     figures = {"measured": [{"case": "a", "what": "b", "value": 1.25, "unit": "s"}]}
     lines = list(script.rows("bench", done | {"output": json.dumps(figures)}))

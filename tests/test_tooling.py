@@ -26,14 +26,14 @@ def project(repository: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def pins(repository: Path) -> dict[str, Version]:
     lines = (repository / "constraints.txt").read_text("utf-8").splitlines()
-    found: dict[str, Version] = {}
+    result: dict[str, Version] = {}
     for line in lines:
         if not line or line.startswith("#"):
             continue
         name, separator, version = line.partition("==")
         assert separator, f"constraints.txt: {line!r} is not an exact version"
-        found[canonicalize_name(name)] = Version(version)
-    return found
+        result[canonicalize_name(name)] = Version(version)
+    return result
 
 
 def test_no_pin_asks_for_a_build_of_one_kind_of_machine(pins: dict[str, Version]) -> None:

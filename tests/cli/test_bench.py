@@ -33,8 +33,8 @@ def benches(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Stand in for the benchmarks, which take minutes."""
     seen: dict[str, Any] = {"found": RUN}
 
-    def bench(**asked: Any) -> BenchRun:
-        seen.update(asked)
+    def bench(**options: Any) -> BenchRun:
+        seen.update(options)
         return seen["found"]
 
     monkeypatch.setattr(reports, "bench", bench)
@@ -97,8 +97,8 @@ def test_one_family_runs_for_real(sipp: Call) -> None:
 def builds(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen: dict[str, Any] = {}
 
-    def build(dataset: str, out: Path, **asked: Any) -> Any:
-        seen.update(asked)
+    def build(dataset: str, out: Path, **options: Any) -> Any:
+        seen.update(options)
         return reports.BuildResult(out / "index.html", out / "results.json", False, False)
 
     monkeypatch.setattr(reports, "build", build)
@@ -136,6 +136,6 @@ def test_the_report_refuses_what_is_no_run(
     file = tmp_path / "bench.json"
     if text is not None:
         file.write_text(text)
-    told = refused("report", "--out", tmp_path / "out", "--ledger", "none", "--bench", file)
-    assert culprit in told and str(file) in told
+    output = refused("report", "--out", tmp_path / "out", "--ledger", "none", "--bench", file)
+    assert culprit in output and str(file) in output
     assert not builds and not (tmp_path / "out").exists()

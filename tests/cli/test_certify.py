@@ -31,9 +31,9 @@ def test_it_says_what_core_certifies(sipp: Call, base: Any, weights: Path, prune
     )
     ended = sipp(*base, "--data", "digits")
     assert ended.code == 0 and ended.err == "" and expected.sentence() in ended.out
-    found = sipp(*base, "--data", "digits", "--json").json
-    assert found["eps"] == expected.eps > 0 and found["sentence"] == expected.sentence()
-    assert found["kind"] == "CT-2" and found["n"] == 360
+    result = sipp(*base, "--data", "digits", "--json").json
+    assert result["eps"] == expected.eps > 0 and result["sentence"] == expected.sentence()
+    assert result["kind"] == "CT-2" and result["n"] == 360
 
 
 def test_the_model_of_a_built_in_file_is_found(sipp: Call, weights: Path, pruned: Path) -> None:

@@ -28,15 +28,15 @@ def test_one_claim_with_its_assumptions(sipp: Call) -> None:
 
 
 def test_json_lists_what_every_claim_rests_on(sipp: Call) -> None:
-    found = sipp("check", "--claim", "CT-2", "--json").json
-    claim, assumption = found["claims"]
+    result = sipp("check", "--claim", "CT-2", "--json").json
+    claim, assumption = result["claims"]
     assert (assumption["id"], assumption["status"]) == ("A-held-out", "consistent")
     assert (claim["id"], claim["status"]) == ("CT-2", "checked")
     assert set(claim["kinds"]) == {"symbolic", "laws", "oracles", "coverage", "mutations"}
     assert claim["trials"] > 0 and claim["failures"] >= 0 and len(claim["interval"]) == 2
     assert claim["tightness"]["least"] >= 1
-    assert found["refuted"] == found["survived"] == [] and found["findings"]
-    assert found["versions"]["numpy"] == np.__version__
+    assert result["refuted"] == result["survived"] == [] and result["findings"]
+    assert result["versions"]["numpy"] == np.__version__
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_the_exit_code_tells_refutations_and_survivors(
     claim = "A2" if kind == "assumptions" else "SP-3"
     seen: dict[str, Any] = {}
 
-    def run(profile: Any, **asked: Any) -> LedgerRun:
-        seen.update(asked, profile=profile)
+    def run(profile: Any, **options: Any) -> LedgerRun:
+        seen.update(options, profile=profile)
         one = Evidence(claim, kind, f"{kind}.sp.x", "said", outcome, "found", "law(x=1)")
-        return LedgerRun(entries([LEDGER[claim]], [one]), profile, asked["seed"], {})
+        return LedgerRun(entries([LEDGER[claim]], [one]), profile, options["seed"], {})
 
     monkeypatch.setattr(proofs_check, "run", run)
     ended = sipp("check", "--seed", 2, "--jobs", 3, *form)
@@ -105,8 +105,8 @@ def test_the_full_profile_says_what_it_leaves_out(
 ) -> None:
     seen: dict[str, Any] = {}
 
-    def run(profile: Any, **asked: Any) -> LedgerRun:
-        seen.update(asked)
+    def run(profile: Any, **options: Any) -> LedgerRun:
+        seen.update(options)
         return LedgerRun((), profile, 0, {})
 
     monkeypatch.setattr(proofs_check, "run", run)

@@ -32,17 +32,17 @@ def test_a_state_dict_goes_there_and_back(sipp: Call, quantised: Path, tmp_path:
     words = ("compress", quantised, "--model", "digits-mlp", "--out", file)
     ended = sipp(*words, "--json")
     assert ended.code == 0 and ended.err == ""
-    told = ended.json
-    assert told["bytes"] == file.stat().st_size < 20_000 and told["model"] == "digits-mlp"
-    assert sum(section["bits"] for section in told["sections"]) == told["bits"]
+    output = ended.json
+    assert output["bytes"] == file.stat().st_size < 20_000 and output["model"] == "digits-mlp"
+    assert sum(section["bits"] for section in output["sections"]) == output["bits"]
     shown = sipp(*words)
-    assert shown.code == 0 and "fc1" in shown.out and f"{told['bits']:,} bits" in shown.out
+    assert shown.code == 0 and "fc1" in shown.out and f"{output['bits']:,} bits" in shown.out
     ended = sipp("decompress", file, "--out", back, "--json")
     assert ended.code == 0 and ended.json["tensors"][0]["name"] == "fc1.weight"
     assert ended.json["tensors"][0]["distinct"] <= 7
-    wanted, found = load_file(quantised), load_file(back)
-    assert set(wanted) == set(found)
-    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+    expected, result = load_file(quantised), load_file(back)
+    assert set(expected) == set(result)
+    assert all(torch.equal(expected[name], result[name]) for name in expected)
     assert "distinct values" in sipp("decompress", file, "--out", back).out
 
 
@@ -51,9 +51,9 @@ def test_a_pruned_network_is_found_its_model(sipp: Call, pruned: Path, tmp_path:
     ended = sipp("compress", pruned, "--out", file)
     assert ended.code == 0 and "quantise" in ended.err
     assert file.stat().st_size < 4 * sum(p.numel() for p in models.build("digits-mlp").parameters())
-    wanted = unmask(sipp_core.load(pruned, models.build("digits-mlp")).model)
-    found = sipp_core.decompress(file).state_dict()
-    assert all(torch.equal(found[name], value) for name, value in wanted.state_dict().items())
+    expected = unmask(sipp_core.load(pruned, models.build("digits-mlp")).model)
+    result = sipp_core.decompress(file).state_dict()
+    assert all(torch.equal(result[name], value) for name, value in expected.state_dict().items())
 
 
 def test_widths_and_factories_name_models_too(
@@ -70,8 +70,8 @@ def test_widths_and_factories_name_models_too(
     assert sipp(*words, "mine:net").code == 0
     assert "give a module of the same one" in refused("decompress", file, "--out", out)
     assert sipp("decompress", file, "--out", out, "--model", "mine:net").code == 0
-    wanted, found = load_file(quantised), load_file(out)
-    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+    expected, result = load_file(quantised), load_file(out)
+    assert all(torch.equal(expected[name], result[name]) for name in expected)
 
 
 def test_what_cannot_be_compressed_is_refused(

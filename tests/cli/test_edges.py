@@ -78,8 +78,8 @@ def test_json_is_alone_on_stdout_whatever_a_factory_prints(sipp: Sipp, there: Pa
 
 def test_code_that_ends_the_program_is_bad_input(refused: Refused, there: Path) -> None:
     assert "failed with SystemExit" in refused("prune", "--model", "edge_networks:leaves", *BASE)
-    said = refused("prune", "--model", "edge_networks:Leaving", *BASE)
-    assert "ended the program, by sys.exit(0)" in said
+    message = refused("prune", "--model", "edge_networks:Leaving", *BASE)
+    assert "ended the program, by sys.exit(0)" in message
     assert "KeyError: 'b'" in refused("prune", "--model", "edge_networks:Key", *BASE)
 
 
@@ -109,15 +109,15 @@ def test_a_process_that_never_comes_is_not_waited_for_for_ever(
 
 
 def test_too_many_threads_are_refused(refused: Refused) -> None:
-    said = refused("generalize", "dense:64,10", "--threads", 100_000_000)
-    assert "--threads must be" in said and "100000000" in said
+    message = refused("generalize", "dense:64,10", "--threads", 100_000_000)
+    assert "--threads must be" in message and "100000000" in message
 
 
 def test_a_network_of_another_number_of_classes_is_refused_before_training(
     refused: Refused, tmp_path: Path
 ) -> None:
-    said = refused("generalize", "dense:64,11", "--file", tmp_path / "f.sipp")
-    assert "tells 11 classes apart, digits has 10" in said
+    message = refused("generalize", "dense:64,11", "--file", tmp_path / "f.sipp")
+    assert "tells 11 classes apart, digits has 10" in message
 
 
 def test_what_is_no_number_of_weights_is_refused(refused: Refused) -> None:

@@ -15,11 +15,11 @@ Refused = Callable[..., str]
 
 
 def test_forms_and_sizes(sipp: Call, pruned: Path, tmp_path: Path) -> None:
-    told = sipp("export", pruned, "--format", "dense", "--out", tmp_path / "d", "--json")
-    assert told.code == 0 and told.json["bytes"] == (tmp_path / "d").stat().st_size
+    output = sipp("export", pruned, "--format", "dense", "--out", tmp_path / "d", "--json")
+    assert output.code == 0 and output.json["bytes"] == (tmp_path / "d").stat().st_size
     dense = load_file(tmp_path / "d")
     shown = sipp("export", pruned, "--format", "torch-sparse", "--out", tmp_path / "s")
-    assert shown.code == 0 and f"{told.json['dense_bytes']:,}" in shown.out
+    assert shown.code == 0 and f"{output.json['dense_bytes']:,}" in shown.out
     sparse = torch.load(tmp_path / "s")
     assert all(torch.equal(sparse[name].to_dense(), value) for name, value in dense.items())
 

@@ -85,13 +85,13 @@ def test_a_file_is_verified_without_training(
     monkeypatch.setattr("sipp_core.zoo.training.train", never)
     folder, facts, _ = made
     words = ("generalize", "--verify", folder / "a.sipp", "--delta", 0.1)
-    found = sipp(*words, "--candidates", 2, "--json").json
+    result = sipp(*words, "--candidates", 2, "--json").json
     best = facts["candidates"][facts["best"]]
-    assert (found["errors"], found["test_errors"]) == (best["errors"], best["test_errors"])
-    assert found["bounds"] == facts["bounds"][:4] and found["net"] == NET
+    assert (result["errors"], result["test_errors"]) == (best["errors"], best["test_errors"])
+    assert result["bounds"] == facts["bounds"][:4] and result["net"] == NET
     alone = sipp(*words)
     free = verifying.verify(folder / "a.sipp", delta=0.1)
-    assert free["bounds"][0]["value"] <= found["bounds"][0]["value"]
+    assert free["bounds"][0]["value"] <= result["bounds"][0]["value"]
     assert free["choice_bits"] == 32 and alone.code == int(free["bounds"][0]["vacuous"])
     assert facts["file"]["sha256"] in alone.out and "of the search" not in alone.out
 

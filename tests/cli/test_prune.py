@@ -49,14 +49,14 @@ def test_budget_mode_writes_what_core_would(sipp: Call, base: Any, weights: Path
     ended = sipp(*base, "--data", "digits", "--method", "sipp-det", "--keep", 0.25, "--out", out,
                  "--calibration-size", 50, "--json")  # fmt: skip
     assert ended.code == 0
-    found = ended.json
-    assert (found["method"], found["keep"], found["seed"]) == ("sipp-det", 0.25, 0)
-    assert found["inputs"] == 50
-    assert found["nnz_after"] == 0.25 * found["nnz_before"] == 4256
-    assert [layer["name"] for layer in found["layers"]] == ["fc1", "fc2", "fc3"]
-    assert 0.5 < found["accuracy"]["before"] <= 1 and found["out"] == str(out)
+    result = ended.json
+    assert (result["method"], result["keep"], result["seed"]) == ("sipp-det", 0.25, 0)
+    assert result["inputs"] == 50
+    assert result["nnz_after"] == 0.25 * result["nnz_before"] == 4256
+    assert [layer["name"] for layer in result["layers"]] == ["fc1", "fc2", "fc3"]
+    assert 0.5 < result["accuracy"]["before"] <= 1 and result["out"] == str(out)
     again = sipp_core.load(out, models.build("digits-mlp"))
-    assert again.summary()["layers"] == found["layers"]
+    assert again.summary()["layers"] == result["layers"]
     original, kept = load_file(weights), again.model.state_dict()
     assert torch.equal(original["fc1.bias"], kept["fc1.bias"])
     assert torch.equal(
@@ -67,9 +67,9 @@ def test_budget_mode_writes_what_core_would(sipp: Call, base: Any, weights: Path
 def test_a_data_set_gives_as_many_inputs_as_es_4_asks_for(sipp: Call, base: Any) -> None:
     words = (*base, "--data", "digits", "--method", "sipp-det", "--keep", 0.5)
     need, eta, widest = calibration_need(models.build("digits-mlp"))
-    found = sipp(*words, "--json").json
-    assert found["inputs"] == need == sipp_theory.calibration_size(eta, widest, 0.05)
-    assert f"{need} of 1,437" in found["calibration_size"]
+    result = sipp(*words, "--json").json
+    assert result["inputs"] == need == sipp_theory.calibration_size(eta, widest, 0.05)
+    assert f"{need} of 1,437" in result["calibration_size"]
     assert "Calibrated on" in sipp(*words).out
     everything = sipp(*words, "--calibration-size", "all", "--json").json
     assert everything["inputs"] == 1437 and everything["calibration_size"] is None
@@ -146,17 +146,17 @@ def test_outputs_say_that_a_network_of_ones_own_is_broken(
         "def one():\n    torch.manual_seed(0)\n    return nn.Linear(20, 1)\n"
     )
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((60, 20), dtype=np.float32))
-    for name, says in (("classes", "its class is another on "), ("one", "its output is off by ")):
+    for name, label in (("classes", "its class is another on "), ("one", "its output is off by ")):
         words = ("prune", "--model", f"nets_for_use:{name}", "--data", tmp_path / "x.npy",
                  "--method", "random", "--seed", 1)  # fmt: skip
         ended = sipp(*words, "--keep", 0.05)
         assert ended.code == 0, ended
         first = ended.out.splitlines()[0]
-        assert first.startswith("This network is broken: ") and says in first
+        assert first.startswith("This network is broken: ") and label in first
         assert "On the calibration inputs the output is off by " in ended.out
-        found = sipp(*words, "--keep", 0.05, "--json").json
-        assert found["broken"] is True and found["accuracy"] is None and found["error"] > 0
-        assert (found["changed"] is None) == (name == "one")
+        result = sipp(*words, "--keep", 0.05, "--json").json
+        assert result["broken"] is True and result["accuracy"] is None and result["error"] > 0
+        assert (result["changed"] is None) == (name == "one")
         fine = sipp(*words, "--keep", 1.0)
         assert not fine.out.startswith("This network") and "off by 0.0% of its size" in fine.out
     share = re.findall(r"--keep (\S+) gives", first)[0]
@@ -166,11 +166,11 @@ def test_outputs_say_that_a_network_of_ones_own_is_broken(
 def test_neurons_whose_sum_is_zero_are_counted(sipp: Call, base: Any) -> None:
     # A refit moves a bias behind rows at which nothing enters a neuron.
     words = (*base, "--data", "digits", "--keep", 0.1, "--calibration-size", 50)
-    said = next(x for x in sipp(*words).out.splitlines() if x.startswith("Measured on the cal"))
+    message = next(x for x in sipp(*words).out.splitlines() if x.startswith("Measured on the cal"))
     layers = sipp(*words, "--json").json["layers"]
     moved = sum(layer["measured"] == "inf" for layer in layers)
-    assert ("where their z~ is 0" in said) == (moved > 0)
-    assert "within inf" not in said
+    assert ("where their z~ is 0" in message) == (moved > 0)
+    assert "within inf" not in message
 
 
 def test_parameters_of_a_method_are_set_by_name(sipp: Call, base: Any, tmp_path: Path) -> None:

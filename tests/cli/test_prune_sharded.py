@@ -40,8 +40,10 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]
 
 
 def test_a_pruned_checkpoint_and_its_report(sipp: Call, words: tuple, tmp_path: Path) -> None:
-    told = sipp(*words, "--keep", "0.5", "--json")
-    assert told.code == 0 and told.json["nnz_after"] == 54 and told.json["blocks"] == list("012")
+    output = sipp(*words, "--keep", "0.5", "--json")
+    assert (
+        output.code == 0 and output.json["nnz_after"] == 54 and output.json["blocks"] == list("012")
+    )
     state = load_file(tmp_path / "new" / "model-00002-of-00003.safetensors")
     assert int((state["1.0.weight"] != 0).sum()) == 18
     shown = sipp(*words, "--keep", "0.5")

@@ -92,15 +92,15 @@ def test_any_number_of_processes_writes_one_certificate(
     words = ["certify", str(pruned), "--model", "digits-mlp", "--weights", str(weights), "--inputs",
              "digits", "--labels", "targets", "--groups", "class", "--score", "relative-l2",
              "--score", "kl", "--corrupt", "gaussian:0.1", "--json", "--out"]  # fmt: skip
-    told: list[str] = []
+    messages: list[str] = []
     for size in (1, 2, 3):
         path = tmp_path / f"{size}.json"
         first, *others = ranks([*words, str(path)], environment, size)
         assert first[0] == 0, first[2]
         assert [(code, out) for code, out, _ in others] == [(0, "")] * (size - 1)
         assert not any("note" in err for _, _, err in others)
-        told.append(first[1])
-    assert told[0] == told[1] == told[2] and '"n": 360' in told[0]
+        messages.append(first[1])
+    assert messages[0] == messages[1] == messages[2] and '"n": 360' in messages[0]
     files = {path.read_bytes() for path in tmp_path.iterdir()}
     assert len(files) == 1
     both = ranks(["verify", str(tmp_path / "2.json")], environment, 2)

@@ -22,10 +22,10 @@ def test_resnet_20_is_pruned_and_certified_by_the_dense_networks_commands(
     words = ("prune", "--model", "resnet-20", "--calibration", "cifar10", *where, "--out", out)
     ended = sipp(*words, "--keep", 0.9, "--method", "sipp-det", "--calibration-size", 64, "--json")
     assert ended.code == 0 and "weights that come with sipp (trained on cifar10" in ended.err
-    found = ended.json
-    assert found["inputs"] == 64 and len(found["layers"]) == 20
-    assert found["nnz_after"] == pytest.approx(0.9 * found["nnz_before"], rel=1e-3)
-    assert found["accuracy"]["before"] > 0.75 and found["accuracy"]["after"] > 0.5
+    result = ended.json
+    assert result["inputs"] == 64 and len(result["layers"]) == 20
+    assert result["nnz_after"] == pytest.approx(0.9 * result["nnz_before"], rel=1e-3)
+    assert result["accuracy"]["before"] > 0.75 and result["accuracy"]["after"] > 0.5
     ended = sipp("certify", out, "--inputs", "cifar10", *where, "--json")
     assert ended.code == 0, ended.err
     certificate = ended.json

@@ -29,8 +29,8 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Stand in for the builder, which takes minutes; what it was called with and how it ends."""
     seen: dict[str, Any] = {"violated": False, "error": None}
 
-    def build(dataset: str, out: Path, **asked: Any) -> Built:
-        seen.update(asked, dataset=dataset, out=out)
+    def build(dataset: str, out: Path, **options: Any) -> Built:
+        seen.update(options, dataset=dataset, out=out)
         if seen["error"] is not None:
             raise seen["error"]
         return Built(out / "index.html", out / "results.json", True, seen["violated"])
@@ -39,8 +39,8 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         def summary(self) -> dict[str, object]:
             return {"profile": seen["checked"]["profile"]}
 
-    def run(profile: str, **asked: Any) -> Ledger:
-        seen["checked"] = asked | {"profile": profile}
+    def run(profile: str, **options: Any) -> Ledger:
+        seen["checked"] = options | {"profile": profile}
         return Ledger()
 
     monkeypatch.setattr(reports, "build", build, raising=False)
@@ -57,10 +57,10 @@ def test_it_says_where_the_page_is(sipp: Call, builds: dict[str, Any], tmp_path:
     assert (builds["quick"], builds["device"], builds["data_dir"]) == (True, "cpu", None)
     assert builds["progress"] is None
     assert builds["ledger"] == {"profile": "quick"} and builds["checked"]["seed"] == 3
-    found = sipp(
+    result = sipp(
         "report", "--out", out, "--dataset", "mnist", "--data-dir", tmp_path, "--json"
     ).json
-    assert found["index"] == str(out / "index.html") and found["violated"] is False
+    assert result["index"] == str(out / "index.html") and result["violated"] is False
     assert (builds["dataset"], builds["data_dir"]) == ("mnist", tmp_path)
 
 
@@ -122,9 +122,9 @@ def test_validation_results_come_with_the_report(
     words = ("report", "--out", tmp_path / "out", "--ledger", "none")
     assert sipp(*words).code == 0 and builds["validation"] == load()
     assert sipp(*words, "--validation", "none").code == 0 and builds["validation"] == []
-    made = Validation("sipp", "T", "quick", "s", (), (), {})
-    (tmp_path / "sipp-quick.json").write_text(json.dumps(made.summary()))
-    assert sipp(*words, "--validation", tmp_path).code == 0 and builds["validation"] == [made]
+    result = Validation("sipp", "T", "quick", "s", (), (), {})
+    (tmp_path / "sipp-quick.json").write_text(json.dumps(result.summary()))
+    assert sipp(*words, "--validation", tmp_path).code == 0 and builds["validation"] == [result]
     assert "no such folder" in refused(*words, "--validation", tmp_path / "none")
 
 

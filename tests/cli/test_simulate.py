@@ -17,9 +17,9 @@ def test_what_is_needed_stands_beside_the_theorem(sipp: Call) -> None:
              "--delta", "0.4", "--eps", "0.9", "--keep", "0.9", "--keep", "0.01"]  # fmt: skip
     ended = sipp(*words, "--method", "sipp-poisson", "--json")
     assert ended.code == 0, ended.err
-    found = json.loads(ended.out)
-    assert found["unit"] == "share" and found["failures"][0] < 100
-    assert found["kept"] < 17_024 and found["theorem"] is None
+    content = json.loads(ended.out)
+    assert content["unit"] == "share" and content["failures"][0] < 100
+    assert content["kept"] < 17_024 and content["theorem"] is None
 
 
 def test_refusals(refused: Call, tmp_path: Path) -> None:

@@ -30,11 +30,16 @@ def test_a_target_of_accuracy_and_the_network_that_meets_it(
     out = tmp_path / "best.safetensors"
     ended = sipp(*base, "--drop", 0.1, "--confidence", 0.9, "--out", out, "--json")
     assert ended.code == 0
-    said = ended.json
-    assert said["keeps"][: len(said["drops"])] == said["keeps"] and said["drop"] == 0.1
-    assert said["drops"][-1] > 0.1 >= said["drops"][-2] == said["certificate"]["accuracy"]["drop"]
+    content = ended.json
+    assert content["keeps"][: len(content["drops"])] == content["keeps"] and content["drop"] == 0.1
+    assert (
+        content["drops"][-1]
+        > 0.1
+        >= content["drops"][-2]
+        == content["certificate"]["accuracy"]["drop"]
+    )
     again = sipp_core.load(out, models.build("digits-mlp"))
-    assert again.summary()["layers"] == said["result"]["layers"]
+    assert again.summary()["layers"] == content["result"]["layers"]
     shown = sipp(*base, "--drop", 0.1, "--confidence", 0.9).out
     assert "The fewest weights that are certified" in shown.splitlines()[0]
     assert "drop proved" in shown and "accuracy is at least" in shown
@@ -44,9 +49,9 @@ def test_a_target_of_error_on_files_and_its_failure(sipp: Call, base: Any, tmp_p
     inputs = tmp_path / "held.npy"
     np.save(inputs, datasets.load("digits").test_inputs[:200].numpy())
     words = (*base, "--inputs", inputs, "--eps", 0.9, "--delta", 0.3, "--confidence", 0.9)
-    said = sipp(*words, "--json").json
-    assert said["result"]["nnz_after"] < said["result"]["nnz_before"]
-    assert said["certificate"]["kind"] == "CT-3" and said["certificate"]["n"] == 200
+    content = sipp(*words, "--json").json
+    assert content["result"]["nnz_after"] < content["result"]["nnz_before"]
+    assert content["certificate"]["kind"] == "CT-3" and content["certificate"]["n"] == 200
     failed = sipp(*base, "--eps", 1e-6, "--keeps", "0.5")
     assert failed.code == 1 and "Not even 50.0% of the weights" in failed.out.splitlines()[0]
 

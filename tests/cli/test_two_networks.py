@@ -72,11 +72,11 @@ def test_networks_of_other_tools_are_certified_and_verified(
     assert ended.code == 0, ended.err
     assert "in all 4 statements" in ended.out and "accuracy is at least" in ended.out
     assert "The whole curve" in ended.out and "perturbed by gaussian:0.1" in ended.out
-    found = sipp("verify", "certificate.json", "--json")
-    assert found.code == 0 and found.json["verified"] is True, found.out
+    result = sipp("verify", "certificate.json", "--json")
+    assert result.code == 0 and result.json["verified"] is True, result.out
     other = "quantized" if made == "pruned" else "pruned"
-    found = sipp("verify", "certificate.json", "--pruned", f"{module(place)}:{other}", "--json")
-    assert found.code == 1 and "another pruned" in found.json["differences"][0]
+    result = sipp("verify", "certificate.json", "--pruned", f"{module(place)}:{other}", "--json")
+    assert result.code == 1 and "another pruned" in result.json["differences"][0]
 
 
 def test_torchscript_onnx_and_state_dicts_are_networks(sipp: Call, place: Path) -> None:
@@ -91,13 +91,13 @@ def test_torchscript_onnx_and_state_dicts_are_networks(sipp: Call, place: Path) 
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.save(torch.jit.trace(other, torch.ones(2, 1, 6, 6)), place / "b.pt")
     factory = f"{module(place)}:original"
-    told = [
+    runs = [
         sipp("certify", "--original", first, "--pruned", second, "--model", factory, "--inputs",
              "x.npy", "--json")
         for first, second in (("a.safetensors", "b.safetensors"), (factory, "b.pt"))
     ]  # fmt: skip
-    assert [ended.code for ended in told] == [0, 0], told[1].err
-    first, second = (ended.json for ended in told)
+    assert [ended.code for ended in runs] == [0, 0], runs[1].err
+    first, second = (ended.json for ended in runs)
     assert first["eps"] == pytest.approx(second["eps"], rel=1e-4)
     assert first["fingerprints"]["inputs"] == second["fingerprints"]["inputs"]
 
@@ -292,19 +292,19 @@ def test_two_results_side_by_side(sipp: Call, certified: Path) -> None:
 
 def test_what_differs_is_told_in_few_lines(sipp: Call, refused: Refused, place: Path) -> None:
     words = ("--original", f"{module(place)}:original", "--inputs", "x.npy")
-    for made in ("pruned", "quantized"):
-        ended = sipp("certify", *words, "--pruned", f"{module(place)}:{made}", "--score",
-                     "relative-l2", "--score", "top-k:2", "--out", f"{made}.json")  # fmt: skip
+    for name in ("pruned", "quantized"):
+        ended = sipp("certify", *words, "--pruned", f"{module(place)}:{name}", "--score",
+                     "relative-l2", "--score", "top-k:2", "--out", f"{name}.json")  # fmt: skip
         assert ended.code == 0, ended.err
         assert ended.out.count("change their class") == 1
         assert "The whole curve (relative-l2)" in ended.out and "(top-k:2): " in ended.out
         assert "The whole curve (top-k:2)" not in ended.out
-    told = no(sipp, "pruned.json", "--pruned", f"{module(place)}:quantized")
-    assert told.startswith("another pruned network") and "more of curve.eps differ" in told
-    assert told.count("curve.eps.") <= 2
-    found = sipp("diff", "quantized.json", "pruned.json", "--json").json
-    first, second = found["differences"]["eps at 10%"]
-    assert first < second and "eps at 10%" in found["worse"]
+    output = no(sipp, "pruned.json", "--pruned", f"{module(place)}:quantized")
+    assert output.startswith("another pruned network") and "more of curve.eps differ" in output
+    assert output.count("curve.eps.") <= 2
+    result = sipp("diff", "quantized.json", "pruned.json", "--json").json
+    first, second = result["differences"]["eps at 10%"]
+    assert first < second and "eps at 10%" in result["worse"]
     # What is wrong with the call is no fault of the certificate.
     assert "--device 'gpu'" in refused("verify", "pruned.json", "--device", "gpu")
     edited = json.loads((place / "pruned.json").read_text())
@@ -321,8 +321,8 @@ def test_a_foreign_network_is_compared_by_its_certificate(
     words = ("--original", w, "--pruned", f, "--inputs", certified / "x.npy")
     assert "if it holds weights" in refused("certify", *words)
     assert sipp("certify", *words, "--model", "digits-mlp", "--embed").code == 0
-    found = sipp("diff", f, certified / "p.safetensors", "--json")
-    assert found.code == 1 and "certificate.eps" in found.json["worse"]
+    result = sipp("diff", f, certified / "p.safetensors", "--json")
+    assert result.code == 1 and "certificate.eps" in result.json["worse"]
 
 
 def test_numbers_are_no_certificate(refused: Refused, place: Path) -> None:

@@ -32,8 +32,8 @@ def validates(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Stand in for the experiments."""
     seen: dict[str, Any] = {"found": made(YES, NO, LEFT)}
 
-    def validate(paper: str, **asked: Any) -> Validation:
-        seen.update(asked, paper=paper)
+    def validate(paper: str, **options: Any) -> Validation:
+        seen.update(options, paper=paper)
         return seen["found"]
 
     monkeypatch.setattr(reports, "validate", validate)
@@ -46,8 +46,8 @@ def test_a_disagreement_is_shown_and_is_no_error(sipp: Call, validates: dict[str
                  "--methods", "snip,random", "--seeds", 4)  # fmt: skip
     assert ended.code == 0
     names = ("paper", "schedule", "seed", "seeds", "only", "methods", "threads")
-    asked = {name: validates[name] for name in names}
-    assert asked == {"paper": "sipp", "schedule": "quick", "seed": 3, "seeds": 4,
+    options = {name: validates[name] for name in names}
+    assert options == {"paper": "sipp", "schedule": "quick", "seed": 3, "seeds": 4,
                      "only": "lenet-5", "methods": "snip,random", "threads": 2}  # fmt: skip
     assert validates["command"] == (
         "sipp validate sipp --schedule quick --seed 3 --threads 2 --only lenet-5 "
@@ -121,7 +121,7 @@ def test_a_paper_runs_end_to_end_and_survives_being_stopped(
     whole, stopped, limit = Cells.get, 0, [0]
 
     def breaks(self: Cells, key: Any, compute: Any) -> Any:
-        if len(self.found) >= limit[0]:
+        if len(self.cells) >= limit[0]:
             raise KeyboardInterrupt
         return whole(self, key, compute)
 

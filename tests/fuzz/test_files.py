@@ -153,14 +153,14 @@ def pictures(_: Path) -> bytes:
 
 def certificate(folder: Path) -> bytes:
     net = network()
-    found = certify(net, net, torch.rand(100, 12))
-    return save_certificate(found, folder / "c").read_bytes()
+    certificate = certify(net, net, torch.rand(100, 12))
+    return save_certificate(certificate, folder / "c").read_bytes()
 
 
 def read_network(path: Path) -> Any:
-    found = load(path, network())
-    assert sum(p.numel() for p in found.model.parameters()) == 99 and 0 <= found.kept <= 1
-    return json.dumps(found.summary())
+    model = load(path, network())
+    assert sum(p.numel() for p in model.model.parameters()) == 99 and 0 <= model.kept <= 1
+    return json.dumps(model.summary())
 
 
 def shared_setting() -> Setting:
@@ -179,10 +179,10 @@ def read_store(path: Path) -> Any:
     place = Store(path.parent, shared_setting()).folder
     assert place is not None
     (place / "check.json").write_bytes(path.read_bytes())
-    found = Store(path.parent, shared_setting()).get("check")
-    if found is None:
+    result = Store(path.parent, shared_setting()).get("check")
+    if result is None:
         raise ValueError(f"{path} counts as not there")
-    return str(found)
+    return str(result)
 
 
 def cells(folder: Path) -> bytes:
@@ -194,9 +194,9 @@ def cells(folder: Path) -> bytes:
 
 def read_cells(path: Path) -> Any:
     """Finished cells; what a cut took from the end is made again."""
-    found = Cells(path)
-    found.remaining([{"net": "n", "seed": 9}])
-    assert all(cell["value"] == {"error": 0.25} for cell in found.found.values())
+    result = Cells(path)
+    result.remaining([{"net": "n", "seed": 9}])
+    assert all(cell["value"] == {"error": 0.25} for cell in result.cells.values())
 
 
 TINY = Recipe(epochs=1, batch_size=8, lr=0.1)
@@ -354,13 +354,13 @@ def test_a_mutated_file_is_refused_by_name_or_read(name: str, tmp_path: Path) ->
         started = time.process_time()
         peak.start()
         try:
-            found = read(path)
+            result = read(path)
         except (ValueError, TypeError, FileNotFoundError) as error:
             refused += 1
             assert str(path) in str(error), error
         else:
             if name in SEALED:
-                assert found == first
+                assert result == first
         assert peak.grown() < MEMORY
         if COUNT > 1000:  # where a machine may be busy no test asserts a time
             assert time.process_time() - started < SECONDS

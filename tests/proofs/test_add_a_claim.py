@@ -135,18 +135,18 @@ def python(repository: Path, house: Path, code: str) -> Any:
 
 
 def test_a_new_folder_is_in_the_ledger_and_is_run(repository: Path, house: Path) -> None:
-    told = python(repository, house, """
+    output = python(repository, house, """
 import json, proofs_check
 found = proofs_check.run(claims=["TY-1"], jobs=1)
 print(json.dumps({"file": proofs_check.__file__, "ids": list(proofs_check.LEDGER),
                   "survived": found.survived, "claims": found.summary()["claims"]}))
 """)  # fmt: skip
-    assert Path(told["file"]).is_relative_to(house)
-    ids = told["ids"]
+    assert Path(output["file"]).is_relative_to(house)
+    ids = output["ids"]
     assert ids.index("GN-4") < ids.index("TY-1") < ids.index("A1")
     assert len(ids) == len(LEDGER) + 1 and set(ids) == {*LEDGER, "TY-1"}
-    (entry,) = told["claims"]
-    assert entry["status"] == "proved" and not told["survived"]
+    (entry,) = output["claims"]
+    assert entry["status"] == "proved" and not output["survived"]
     assert entry["computes"] == ["proofs_check.coins.bound.coin_error"]
     assert [(e["check"], e["outcome"]) for e in entry["evidence"]] == [
         ("symbolic.coins.exponent", "proved"),
@@ -170,7 +170,7 @@ def test_a_slip_is_an_error_at_import(
 ) -> None:
     path = house / "proofs_check" / "coins" / f"{module}.py"
     path.write_text(path.read_text().replace(right, slip))
-    told = python(repository, house, """
+    output = python(repository, house, """
 import json
 try:
     from proofs_check.ledger.registry import modules
@@ -178,4 +178,4 @@ try:
 except AttributeError as error:
     print(json.dumps(str(error)))
 """)  # fmt: skip
-    assert slip.partition(".")[2] in told and "no attribute" in told
+    assert slip.partition(".")[2] in output and "no attribute" in output

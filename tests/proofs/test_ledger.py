@@ -125,8 +125,8 @@ def test_every_mutation_has_a_target_and_checks_that_must_notice(name: str) -> N
     assert mutation.claim in LEDGER
     assert callable(mutation.wrong(mutation.target))
     for check in map(name_of, mutation.by):
-        found = all_checks()[check]
-        assert mutation.claim in found.claims and found.profile == "quick", check
+        result = all_checks()[check]
+        assert mutation.claim in result.claims and result.profile == "quick", check
 
 
 @pytest.fixture(scope="module")
@@ -197,14 +197,14 @@ def evidence(name: str, setting: Setting) -> list[Evidence]:
 def test_the_findings_are_found_again_on_lenet_and_mnist(mnist_dir: Path, tmp_path: Path) -> None:
     setting = Setting("full", data_dir=str(mnist_dir), cache=str(tmp_path))
     networks = "coverage.draws"
-    found = {
+    result = {
         name: evidence(f"{networks}.{name}_mnist", setting)
         for name in ("corenet", "cramer", "exact")
     }
-    assert all(e.outcome == "consistent" for several in found.values() for e in several)
-    assert min(ratios(found["corenet"])) > 200
-    assert max(ratios(found["cramer"])) <= 2.2
-    assert max(ratios(found["exact"])) <= 1.1
+    assert all(e.outcome == "consistent" for several in result.values() for e in several)
+    assert min(ratios(result["corenet"])) > 200
+    assert max(ratios(result["cramer"])) <= 2.2
+    assert max(ratios(result["exact"])) <= 1.1
     (tail,) = evidence("assumptions.network.tail_on_mnist", setting)
     assert tail.outcome == "refuted" and "mnist" in tail.counterexample
     assert set(tail.series) >= {"t", "share_above_t", "subexponential_envelope"}

@@ -72,8 +72,8 @@ def page(built: BuildResult) -> Page:
 
 def test_every_file_is_there_and_nothing_else(built: BuildResult) -> None:
     pictures = {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
-    found = {path.name for path in built.index.parent.iterdir()}
-    assert found == pictures | {"index.html", "results.json"}
+    result = {path.name for path in built.index.parent.iterdir()}
+    assert result == pictures | {"index.html", "results.json"}
 
 
 def test_the_quick_report_keeps_its_promises(built: BuildResult, results: Json) -> None:
@@ -122,7 +122,7 @@ def test_numbers_in_the_page_are_those_of_the_results(page: Page, results: Json)
     text = page.text()
     certificate = results["certified"]["certificate"]
     network = results["theory"]["network"]
-    wanted = [
+    expected = [
         plain.count(results["network"]["weights"]),
         plain.percent(results["network"]["test_accuracy"], 2),
         plain.percent(results["certified"]["network"]["kept"]),
@@ -139,7 +139,7 @@ def test_numbers_in_the_page_are_those_of_the_results(page: Page, results: Json)
         ),
         *(sentence["text"] for sentence in results["findings"]),
     ]
-    for number in wanted:
+    for number in expected:
         assert number in text, number
 
 
@@ -190,9 +190,9 @@ def test_the_factors_of_the_network_theorem_multiply_to_its_draws(results: Json)
 
 
 def test_the_searches_share_the_confidence(results: Json) -> None:
-    found = results["sparsest"]
-    missed = len(found["rows"]) * (1 - found["confidence_each"])
-    assert missed == pytest.approx(1 - found["confidence"])
+    result = results["sparsest"]
+    missed = len(result["rows"]) * (1 - result["confidence_each"])
+    assert missed == pytest.approx(1 - result["confidence"])
 
 
 def without_times(results: Json) -> Json:
@@ -223,8 +223,8 @@ def test_a_ledger_brings_a_claims_page_and_the_pages_link_each_other(
     claims = Page((tmp_path / "claims.html").read_text("utf-8"))
     assert "index.html" in [link["href"] for link in claims.named("a")]
     assert json.loads(built.results.read_text("utf-8"))["claims"]["counts"]["proved"] == 1
-    found = {path.name for path in tmp_path.iterdir()}
-    assert {"claims.json", "claims-graph.svg", "claims-tightness.png"} < found
+    result = {path.name for path in tmp_path.iterdir()}
+    assert {"claims.json", "claims-graph.svg", "claims-tightness.png"} < result
 
 
 def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_promised_measured_and_held_out_errors_stand_side_by_side(
 
 
 def test_the_headline_is_the_fewest_certified_weights(results: Json, page: Page) -> None:
-    found = [row for row in results["sparsest"]["rows"] if row["found"]]
-    best = min(found, key=lambda row: row["kept"])
+    result = [row for row in results["sparsest"]["rows"] if row["found"]]
+    best = min(result, key=lambda row: row["kept"])
     assert f"{100 * best['kept']:.1f}% of the weights are the fewest that are" in page.text()
     assert results["findings"][0]["text"].startswith("An error of at most 0.25")

@@ -43,8 +43,8 @@ def test_another_seed_splits_otherwise() -> None:
 def test_enough_inputs_are_left_when_some_are_set_aside() -> None:
     model = models.build("digits-mlp")
     count = calibration_count(model, 0.05)
-    asked = sipp_theory.calibration_size(*widths(model), 0.05)
-    assert count - count // VALIDATION_EVERY >= asked
+    size = sipp_theory.calibration_size(*widths(model), 0.05)
+    assert count - count // VALIDATION_EVERY >= size
 
 
 def row(method: str, keep: float, accuracy: float, error: float) -> dict[str, object]:
@@ -54,8 +54,8 @@ def row(method: str, keep: float, accuracy: float, error: float) -> dict[str, ob
 
 def test_the_choice_is_the_sparsest_that_is_accurate_enough() -> None:
     rows = [row("a", 0.5, 0.97, 0.2), row("b", 0.5, 0.98, 0.1), row("a", 0.2, 0.9, 0.3)]
-    found = curves.choose(rows, original=0.98, tolerance=0.01)
-    assert (found["method"], found["keep"], found["seed"]) == ("b", 0.5, 0)
+    result = curves.choose(rows, original=0.98, tolerance=0.01)
+    assert (result["method"], result["keep"], result["seed"]) == ("b", 0.5, 0)
 
 
 def test_the_choice_falls_back_on_the_most_accurate() -> None:

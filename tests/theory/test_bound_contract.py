@@ -276,11 +276,11 @@ def test_broadcasting(bound):
 @every_bound
 @pytest.mark.parametrize("bad", [0.0, 1.0, -0.1, 1.5, np.nan, np.inf, -np.inf])
 def test_eps_and_delta_outside_the_unit_interval_are_refused(bound, bad):
-    found = f"found {bad!r}"
-    with pytest.raises(ValueError, match=f"eps must be strictly between 0 and 1; {found}"):
+    result = f"found {bad!r}"
+    with pytest.raises(ValueError, match=f"eps must be strictly between 0 and 1; {result}"):
         bound.size(bad, 0.05)
     for call in (lambda: bound.size(0.1, bad), lambda: bound.error(5, bad)):
-        with pytest.raises(ValueError, match=f"delta must be strictly between 0 and 1; {found}"):
+        with pytest.raises(ValueError, match=f"delta must be strictly between 0 and 1; {result}"):
             call()
 
 

@@ -58,8 +58,8 @@ def test_degenerate_inputs(bound):
     assert 0 < bound.rate(0, 10**6, 0, 1 - 1e-9) < 1e-3
     assert bound.rate(1, 1, 0, 0.5) >= 1
     for k, n, bits, delta in ((0, 10**9, 10**6, 1e-300), (10**5, 10**9, 0, 0.5), (3, 7, 1, 0.9)):
-        found = float(bound.rate(k, n, bits, delta))
-        assert k / n < found < 1.5 and np.isfinite(found)
+        result = float(bound.rate(k, n, bits, delta))
+        assert k / n < result < 1.5 and np.isfinite(result)
 
 
 @every_bound

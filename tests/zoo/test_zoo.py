@@ -20,11 +20,11 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of other people's packages
 
 @pytest.fixture(params=ZOO)
 def subject(request: pytest.FixtureRequest) -> Subject:
-    found = ZOO[request.param]
+    result = ZOO[request.param]
     # timm stands on torchvision.
-    if (reason := missing(found.library, "torchvision")) is not None:
+    if (reason := missing(result.library, "torchvision")) is not None:
         pytest.skip(reason)
-    return found
+    return result
 
 
 def built(subject: Subject) -> nn.Module:
@@ -37,7 +37,7 @@ def test_thirty_architectures_are_tried() -> None:
 
 
 def test_an_architecture_goes_all_the_way(subject: Subject, tmp_path: Path) -> None:
-    model, told = built(subject), subject.arguments
+    model, output = built(subject), subject.arguments
     before = {name: value.clone() for name, value in model.state_dict().items()}
     calibration, held_out = subject.inputs(4), subject.inputs(30)
     large = sum(p.numel() for p in model.parameters()) > 10**5
@@ -49,7 +49,7 @@ def test_an_architecture_goes_all_the_way(subject: Subject, tmp_path: Path) -> N
         (network, {"keep": 0.5}),
     ]  # fmt: skip
     for method, request in requests:
-        result = prune(model, calibration, method=method, **request, **told)
+        result = prune(model, calibration, method=method, **request, **output)
         assert result.nnz_after < result.nnz_before
         assert all(layer.measured is not None for layer in result.layers)
         result.save(tmp_path / method.name)
@@ -57,7 +57,7 @@ def test_an_architecture_goes_all_the_way(subject: Subject, tmp_path: Path) -> N
         for name, value in result.model.state_dict().items():
             if isinstance(value, torch.Tensor):
                 assert torch.equal(again[name], value), name
-        answers = {k: v for k, v in told.items() if k == "output"}
+        answers = {k: v for k, v in output.items() if k == "output"}
         certificate = certify(
             model, result.model, held_out, delta=0.3, allow_repeats=True, **answers
         )

@@ -277,35 +277,35 @@ class FakeResult:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    asked: list[float] = []
+    options: list[float] = []
 
     def fake_prune(model: nn.Module, calibration: object, *, keep: float, **rest: object) -> Any:
-        asked.append(keep)
+        options.append(keep)
         return FakeResult(Dial(keep))
 
     # `sipp_core.certificates.sparsest` is the function.
     home = sys.modules["sipp_core.certificates.sparsest"]
     monkeypatch.setattr(home, "prune", fake_prune)
     monkeypatch.setattr(home, "calibrate_for", lambda *given, **named: None)
-    return asked
+    return options
 
 
 def test_the_search_goes_from_dense_to_sparse_and_stops_at_the_first_failure(
     fake: list[float],
 ) -> None:
-    found = sparsest(
+    search = sparsest(
         Ones(), [], column(np.zeros(100)), eps=0.45, delta=0.05, confidence=0.95,
         keeps=(0.9, 0.7, 0.6, 0.5, 0.2, 0.1),
     )  # fmt: skip
-    assert fake == [0.9, 0.7, 0.6, 0.5] == list(found.keeps)
-    assert found.violations == (0, 0, 0, 100)
-    assert found.result is not None and isinstance(found.result.model, Dial)
-    assert found.result.model.keep == 0.6
-    assert found.certificate is not None
-    assert (found.certificate.kind, found.certificate.eps) == ("CT-3", 0.45)
-    assert found.certificate.observed_max == pytest.approx(0.4)
+    assert fake == [0.9, 0.7, 0.6, 0.5] == list(search.keeps)
+    assert search.violations == (0, 0, 0, 100)
+    assert search.result is not None and isinstance(search.result.model, Dial)
+    assert search.result.model.keep == 0.6
+    assert search.certificate is not None
+    assert (search.certificate.kind, search.certificate.eps) == ("CT-3", 0.45)
+    assert search.certificate.observed_max == pytest.approx(0.4)
     # The hold-out chose among six, so disagreement is bounded for all six at once.
-    assert found.certificate.disagreement == pytest.approx(1 - (0.05 / 6) ** 0.01, rel=1e-9)
+    assert search.certificate.disagreement == pytest.approx(1 - (0.05 / 6) ** 0.01, rel=1e-9)
 
 
 def test_nothing_is_accepted_where_the_densest_fails_or_points_are_too_few(
@@ -323,11 +323,11 @@ def test_nothing_is_accepted_where_the_densest_fails_or_points_are_too_few(
 
 def test_the_search_on_a_real_pruner_meets_its_target() -> None:
     model, x, held, fresh = small(), inputs(200, 1), inputs(400, 2), inputs(4000, 3)
-    found = sparsest(model, iter(x.split(50)), held, eps=0.4, delta=0.1, confidence=0.95)
-    assert found.result is not None and found.certificate is not None
-    errors, _ = output_errors(model, found.result.model, fresh)
+    search = sparsest(model, iter(x.split(50)), held, eps=0.4, delta=0.1, confidence=0.95)
+    assert search.result is not None and search.certificate is not None
+    errors, _ = output_errors(model, search.result.model, fresh)
     assert (errors > 0.4).mean() <= 0.1
-    assert found.result.keep == found.keeps[-1] or found.result.keep == found.keeps[-2]
+    assert search.result.keep == search.keeps[-1] or search.result.keep == search.keeps[-2]
 
 
 def labelled(method: str | Method, x: Tensor) -> Any:
@@ -352,10 +352,10 @@ def test_the_search_serves_every_method_with_a_budget(method: str | Method) -> N
         )
         for calibration in (labelled(method, inputs(100, 1)), ready)
     ]  # fmt: skip
-    for found in both:
-        assert found.result is not None and found.result.method == rule.name
-        assert found.certificate is not None and found.violations[0] <= 1
-    first, second = (found.result.model.state_dict() for found in both if found.result)
+    for result in both:
+        assert result.result is not None and result.result.method == rule.name
+        assert result.certificate is not None and result.violations[0] <= 1
+    first, second = (result.result.model.state_dict() for result in both if result.result)
     assert all(torch.equal(first[k], second[k]) for k in first)
     assert both[0].violations == both[1].violations
 
@@ -363,11 +363,11 @@ def test_the_search_serves_every_method_with_a_budget(method: str | Method) -> N
 def test_a_calibration_is_made_once_and_one_of_another_network_is_refused() -> None:
     model, calls = small(), []
     calibration = iter(inputs(100, 1).split(50))  # it can be read once
-    found = sparsest(
+    search = sparsest(
         model, calibration, inputs(60, 2), eps=2.0, delta=0.1, confidence=0.95,
         keeps=(0.9, 0.8, 0.7), progress=lambda done, total, what: calls.append(what),
     )  # fmt: skip
-    assert found.keeps == (0.9, 0.8, 0.7) and calls == ["keep 0.9", "keep 0.8", "keep 0.7"]
+    assert search.keeps == (0.9, 0.8, 0.7) and calls == ["keep 0.9", "keep 0.8", "keep 0.7"]
     other: Calibration = calibrate(nn.Linear(6, 3), inputs(100, 1))
     with pytest.raises(ValueError, match="calibration is of another network"):
         sparsest(model, other, inputs(60, 2), eps=2.0, delta=0.1, confidence=0.95)
@@ -395,9 +395,13 @@ def test_bad_searches_are_refused(arguments: dict[str, Any], message: str) -> No
 
 
 def test_a_share_that_no_number_of_inputs_can_show_is_vacuous() -> None:
-    found = certify(small(), small(), inputs(50, 2), delta=1e-15)
-    assert found.vacuous and found.needed_n == np.inf and found.summary()["needed_n"] == np.inf
-    assert "at least inf are needed" in found.sentence()
+    certificate = certify(small(), small(), inputs(50, 2), delta=1e-15)
+    assert (
+        certificate.vacuous
+        and certificate.needed_n == np.inf
+        and certificate.summary()["needed_n"] == np.inf
+    )
+    assert "at least inf are needed" in certificate.sentence()
     search = sparsest(small(), inputs(40, 1), inputs(50, 2), eps=0.5, delta=1e-15, keeps=(0.9,))
     assert search.result is None
 
@@ -432,13 +436,17 @@ def test_a_target_drop_is_tested_at_the_level_of_the_whole_search(
     expected = [float(sipp_theory.accuracy_drop(k, 0, 1000, 0.95)) for k in broken]
     assert list(best.drops) == expected and expected[2] <= 0.05 < expected[3]
     assert best.result is not None and best.result.model.keep == 0.97
-    told = best.certificate
-    assert told is not None and told.accuracy is not None and "CT-6" in told.claims
-    assert told.accuracy.drop == expected[2] and told.accuracy.broken == 30
+    certificate = best.certificate
+    assert (
+        certificate is not None
+        and certificate.accuracy is not None
+        and "CT-6" in certificate.claims
+    )
+    assert certificate.accuracy.drop == expected[2] and certificate.accuracy.broken == 30
     # What the search did not test is charged for the choice among five.
     level = sipp_theory.family_confidence(0.95, 5)
-    assert told.accuracy.lower == sipp_theory.accuracy_bound(970, 1000, level)
-    assert told.disagreement == sipp_theory.violation_bound(30, 1000, level)
+    assert certificate.accuracy.lower == sipp_theory.accuracy_bound(970, 1000, level)
+    assert certificate.disagreement == sipp_theory.violation_bound(30, 1000, level)
     assert (best.eps, best.delta, best.drop) == (None, None, 0.05)
 
 

@@ -26,55 +26,55 @@ def test_failures_are_those_of_the_binomial_law() -> None:
     torch.nn.init.ones_(net.weight)
     inputs = torch.eye(2).double()
     held = inputs[torch.arange(2000) % 2] * torch.linspace(1.1, 2, 2000)[:, None].double()
-    found = sipp_core.least_budget(net, inputs, held, eps=0.5, delta=0.9, draws=(10.0,))
+    result = sipp_core.least_budget(net, inputs, held, eps=0.5, delta=0.9, draws=(10.0,))
     law: Any = stats.binom(10, 0.5)
     truth = 2 * float(law.cdf(2))
-    assert stats.binomtest(found.failures[0], found.n, truth).pvalue > 1e-3
-    assert found.unit == "draws" and found.budget == 10
-    assert found.theorem is not None and found.theorem > 1000
+    assert stats.binomtest(result.failures[0], result.n, truth).pvalue > 1e-3
+    assert result.unit == "draws" and result.budget == 10
+    assert result.theorem is not None and result.theorem > 1000
 
 
 def test_default_path_starts_where_the_calibration_says(net: nn.Module) -> None:
     inputs = torch.rand(400, 6)
     before = fingerprint(net)
-    found = sipp_core.least_budget(net, inputs[:100], inputs[100:], eps=0.5, delta=0.2)
+    result = sipp_core.least_budget(net, inputs[:100], inputs[100:], eps=0.5, delta=0.2)
     assert fingerprint(net) == before
-    assert not found.vacuous and found.failure <= 0.2
-    ratios = np.divide(found.budgets[:-1], found.budgets[1:])
+    assert not result.vacuous and result.failure <= 0.2
+    ratios = np.divide(result.budgets[:-1], result.budgets[1:])
     assert ratios == pytest.approx(2.0, rel=0.1)
-    assert found.theorem is not None and found.theorem > found.budget
-    assert "NW-5" in found.sentence() and "CT-8" in found.sentence()
+    assert result.theorem is not None and result.theorem > result.budget
+    assert "NW-5" in result.sentence() and "CT-8" in result.sentence()
     again = sipp_core.least_budget(net, inputs[:100], inputs[100:], eps=0.5, delta=0.2)
-    assert again == found
-    assert found.summary()["sentence"] == found.sentence()
+    assert again == result
+    assert result.summary()["sentence"] == result.sentence()
 
 
 @pytest.mark.parametrize("method", ["sipp-poisson", "magnitude", "sipp-network", CoreNetPlusPlus()])
 def test_any_method_by_weights(net: nn.Module, method: str | Method) -> None:
     inputs = torch.rand(90, 6)
-    found = sipp_core.least_budget(
+    result = sipp_core.least_budget(
         net, inputs[:40], inputs[40:], eps=0.9, delta=0.4, confidence=0.9, method=method,
         keeps=(1.0, 0.2),
     )  # fmt: skip
-    assert found.unit == "share" and found.failures[0] == 0 and found.theorem is None
-    assert found.kept <= 45
+    assert result.unit == "share" and result.failures[0] == 0 and result.theorem is None
+    assert result.kept <= 45
 
 
 def test_corenet_by_weights_is_possible_too(net: nn.Module) -> None:
     inputs = torch.rand(90, 6)
-    found = sipp_core.least_budget(
+    result = sipp_core.least_budget(
         net, inputs[:40], inputs[40:], eps=0.9, delta=0.4, method=CoreNet(), keeps=(1.0, 0.5)
     )
-    assert found.unit == "share"
+    assert result.unit == "share"
 
 
 def test_nothing_proved_is_said(net: nn.Module) -> None:
     inputs = torch.rand(90, 6)
-    found = sipp_core.least_budget(
+    result = sipp_core.least_budget(
         net, inputs[:40], inputs[40:], eps=0.01, delta=0.1, draws=(20.0, 10.0)
     )
-    assert found.vacuous and found.kept == float("inf") and len(found.budgets) == 1
-    assert found.sentence().startswith("Not proved")
+    assert result.vacuous and result.kept == float("inf") and len(result.budgets) == 1
+    assert result.sentence().startswith("Not proved")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_calibration_inputs_are_not_fresh(net: nn.Module) -> None:
     inputs = torch.rand(40, 6)
     with pytest.raises(ValueError, match="were calibration inputs"):
         sipp_core.least_budget(net, inputs, inputs, eps=0.5, delta=0.1, keeps=(1.0,))
-    found = sipp_core.least_budget(
+    result = sipp_core.least_budget(
         net, inputs, inputs, eps=0.5, delta=0.1, keeps=(1.0,), allow_repeats=True
     )
-    assert found.failures == (0,)
+    assert result.failures == (0,)

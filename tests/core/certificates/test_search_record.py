@@ -31,14 +31,14 @@ def model() -> nn.Module:
 def pruned(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Keep ratios that were pruned to, in their order."""
     home = sys.modules["sipp_core.certificates.sparsest"]
-    made, real = list[float](), home.prune
+    result, real = list[float](), home.prune
 
     def noted(*given: Any, keep: float, **named: Any) -> Any:
-        made.append(keep)
+        result.append(keep)
         return real(*given, keep=keep, **named)
 
     monkeypatch.setattr(home, "prune", noted)
-    return made
+    return result
 
 
 def search(model: nn.Module, store: Path | None, **changes: Any) -> SparsestResult:
@@ -134,11 +134,11 @@ def test_a_record_of_other_networks_is_refused(
     real = home.SearchRecord
 
     def placed(*given: Any) -> Any:
-        made = real(*given)
-        made.tested = [
+        result = real(*given)
+        result.tested = [
             home.Tested(**one) for one in json.loads(json.loads(path.read_text())["tested"])
         ]
-        return made
+        return result
 
     monkeypatch.setattr(home, "SearchRecord", placed)
     with pytest.raises(ValueError, match="holds another network at keep=0.8 .* remove it"):

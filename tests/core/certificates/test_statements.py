@@ -106,18 +106,26 @@ def test_accuracy_is_bounded_from_the_inputs_that_disagree() -> None:
     classes, broken = [0, 1, 2, 3] * 100, [i % 20 == 0 for i in range(400)]
     x = table(classes, broken)
     cert = certify(Table(), Table(wrong), x, labels=classes, confidence=0.95)
-    told = cert.accuracy
-    assert told is not None and (told.before, told.after, told.broken, told.mended) == (
+    accuracy = cert.accuracy
+    assert accuracy is not None and (
+        accuracy.before,
+        accuracy.after,
+        accuracy.broken,
+        accuracy.mended,
+    ) == (
         1,
         0.95,
         20,
         0,
     )
-    assert told.drop == sipp_theory.accuracy_drop(20, 0, 400, 0.95)
-    assert told.lower == sipp_theory.accuracy_bound(380, 400, 0.95)
+    assert accuracy.drop == sipp_theory.accuracy_drop(20, 0, 400, 0.95)
+    assert accuracy.lower == sipp_theory.accuracy_bound(380, 400, 0.95)
     assert "CT-6" in cert.claims and any("accuracy is at least" in s for s in cert.sentences())
     pairs = [(x[:150], torch.tensor(classes[:150])), (x[150:], torch.tensor(classes[150:]))]
-    assert certify(Table(), Table(wrong), pairs, labels="targets", confidence=0.95).accuracy == told
+    assert (
+        certify(Table(), Table(wrong), pairs, labels="targets", confidence=0.95).accuracy
+        == accuracy
+    )
 
 
 def test_the_worst_group_is_named_and_the_small_one_too() -> None:
@@ -132,9 +140,9 @@ def test_the_worst_group_is_named_and_the_small_one_too() -> None:
     assert cert.worst_group.accuracy is not None
     assert cert.worst_group.accuracy.drop == sipp_theory.accuracy_drop(30, 0, 300, each)
     assert cert.groups[1].disagreement == sipp_theory.violation_bound(0, 300, each)
-    said = " ".join(cert.sentences())
-    assert "for all 4 groups at once, the worst of the 3 that are decided is '0'" in said
-    assert said.endswith("inputs needed were held out, is the group 3.")
+    message = " ".join(cert.sentences())
+    assert "for all 4 groups at once, the worst of the 3 that are decided is '0'" in message
+    assert message.endswith("inputs needed were held out, is the group 3.")
     named = certify(Table(), Table(wrong), x, groups=np.array(["a", "b"] * 452 + ["c"]))
     assert [g.name for g in named.groups] == ["a", "b", "c"] and named.small_groups == ("c",)
 
@@ -221,9 +229,9 @@ def test_several_scores_and_laws_are_charged_together() -> None:
     assert (noisy.score, noisy.corruption) == ("relative-l2", "gaussian:0.1")
     assert noisy.eps != cert.eps and "perturbed by gaussian:0.1" in noisy.sentence()
     assert "CT-7" in cert.claims and "in all 16 statements" in cert.sentence()
-    said = cert.sentences()
-    assert len(said) == len(set(said))
-    assert any("loss of the predicted class from the 2 highest" in line for line in said)
+    message = cert.sentences()
+    assert len(message) == len(set(message))
+    assert any("loss of the predicted class from the 2 highest" in line for line in message)
     assert json.loads(json.dumps(cert.summary()))["family"][3]["corruption"] == "gaussian:0.1"
 
 

@@ -44,13 +44,13 @@ def assert_same(found: nn.Module, wanted: nn.Module) -> None:
 def returned(model: nn.Module, architecture: str | None = None) -> Compressed:
     """Compress a model, see that it comes back, that the sections add up and that it is unmoved."""
     before = copy.deepcopy(model.state_dict())
-    found = compress(model, architecture=architecture)
-    assert_same(decompress(found.content, None if architecture else model), model)
-    assert sum(bits for *_, bits in found.sections) == found.bits == 8 * len(found.content)
-    assert compress(model, architecture=architecture) == found
+    result = compress(model, architecture=architecture)
+    assert_same(decompress(result.content, None if architecture else model), model)
+    assert sum(bits for *_, bits in result.sections) == result.bits == 8 * len(result.content)
+    assert compress(model, architecture=architecture) == result
     for name, value in model.state_dict().items():
         assert raw_bytes(value).tobytes() == raw_bytes(before[name]).tobytes()
-    return found
+    return result
 
 
 def quantised(
@@ -104,11 +104,11 @@ def test_a_tensor_seen_before_costs_next_to_nothing(value: Tensor) -> None:
 )
 def test_a_file_that_names_its_architecture_needs_no_template(name: str) -> None:
     model = quantised(architecture.named(name).build(), keep=0.2)
-    found = returned(model, name)
-    new = decompress(found.content)
+    result = returned(model, name)
+    new = decompress(result.content)
     assert not new.training and next(new.parameters()).requires_grad
     # The name takes a few bits, and no template's checksum is lost by it.
-    assert 0 < sum(bits for _, part, bits in found.sections if part == "architecture") < 60
+    assert 0 < sum(bits for _, part, bits in result.sections if part == "architecture") < 60
 
 
 def test_a_small_network_is_near_the_entropy_of_its_levels() -> None:
@@ -123,20 +123,20 @@ def test_a_small_network_is_near_the_entropy_of_its_levels() -> None:
 def test_sparse_layers_take_little_more_than_their_enumeration() -> None:
     torch.manual_seed(1)
     weight = (torch.rand(100, 100) < 0.03).float()
-    found = returned(Holder({"weight": weight}))
+    result = returned(Holder({"weight": weight}))
     free = math.log2(math.comb(weight.numel(), int(weight.sum())))
-    positions = sum(bits for _, part, bits in found.sections if part.endswith("positions"))
+    positions = sum(bits for _, part, bits in result.sections if part.endswith("positions"))
     assert free < positions < free + 16
 
 
 def test_pruned_weights_of_any_value_take_their_positions_and_their_bytes() -> None:
     torch.manual_seed(3)
     weight = torch.randn(60, 50) * (torch.rand(60, 50) < 0.1)
-    found = returned(Holder({"weight": weight + 0.0}))
+    result = returned(Holder({"weight": weight + 0.0}))
     kept = int((weight != 0).sum())
     free = math.log2(math.comb(weight.numel(), kept)) + 32 * kept
-    assert free < found.bits < free + 120
-    assert [part for _, part, _ in found.sections][3:5] == ["weight positions", "weight bytes"]
+    assert free < result.bits < free + 120
+    assert [part for _, part, _ in result.sections][3:5] == ["weight positions", "weight bytes"]
 
 
 def test_images_in_the_rows_are_seen() -> None:
@@ -154,8 +154,8 @@ def test_the_order_of_parameters_is_that_of_the_architecture() -> None:
     del layer.weight
     layer.register_parameter("weight", weight)
     assert next(iter(model.state_dict())) == "fc1.bias"
-    found = compress(model, architecture="dense:6,4,3")
-    assert torch.equal(decompress(found.content).get_parameter("fc1.weight"), weight)
+    result = compress(model, architecture="dense:6,4,3")
+    assert torch.equal(decompress(result.content).get_parameter("fc1.weight"), weight)
 
 
 def test_the_template_is_not_moved_and_its_masks_are_fresh() -> None:
@@ -244,17 +244,17 @@ def test_steps_of_any_size_are_found(dtype: torch.dtype, most: int, step: float)
     levels[0, 0] = 1
     exact = returned(Holder({"w": levels.to(torch.float32)})).bits
     step = float(torch.tensor(step).to(dtype))
-    found = returned(Holder({"w": (levels * torch.tensor(step, dtype=dtype)).to(dtype)})).bits
-    assert found <= exact + (48 if dtype == torch.float32 else 8 * 16 * most)
+    result = returned(Holder({"w": (levels * torch.tensor(step, dtype=dtype)).to(dtype)})).bits
+    assert result <= exact + (48 if dtype == torch.float32 else 8 * 16 * most)
 
 
 def test_the_architecture_is_named_without_reading_weights(tmp_path: Path) -> None:
-    made = compress(models.dense([4, 3], 0), architecture="dense:4,3")
-    path = made.save(tmp_path / "a.sipp")
-    assert str(named_in(path)) == str(named_in(made.content)) == "dense:4,3"
+    result = compress(models.dense([4, 3], 0), architecture="dense:4,3")
+    path = result.save(tmp_path / "a.sipp")
+    assert str(named_in(path)) == str(named_in(result.content)) == "dense:4,3"
     assert named_in(compress(nn.Linear(4, 3)).content) is None
     with pytest.raises(ValueError, match="has been altered"):
-        named_in(made.content[:-1] + bytes([made.content[-1] ^ 1]))
+        named_in(result.content[:-1] + bytes([result.content[-1] ^ 1]))
     with pytest.raises(ValueError, match="is no compressed network"):
         named_in(b"x")
     with pytest.raises(FileNotFoundError, match="there is no compressed network"):

@@ -37,8 +37,8 @@ def sealed(stream: bytes, template: nn.Module | None = None) -> bytes:
     if template is not None:
         mark |= TEMPLATE
         state = template.state_dict()
-        told = [(name, tuple(value.shape), str(value.dtype)) for name, value in state.items()]
-        start = zlib.crc32(repr(told).encode())
+        messages = [(name, tuple(value.shape), str(value.dtype)) for name, value in state.items()]
+        start = zlib.crc32(repr(messages).encode())
     assert len(stream) < 1 << 14
     low, high = len(stream) & 0x7F, len(stream) >> 7
     length = bytes([low | 0x80, high]) if high else bytes([low])
@@ -128,20 +128,20 @@ def test_forged_streams_are_refused_or_make_a_network(with_template: bool) -> No
                 damaged[int(rng.integers(first, len(damaged)))] ^= 1 << int(rng.integers(8))
             stream = bytes(damaged)
         try:
-            found = decompress(sealed(stream, given), given)
+            model = decompress(sealed(stream, given), given)
         except ValueError as error:
             assert str(error).startswith("the content is damaged") or "names" in str(error)
         else:
             networks += 1
             if given is not None:
-                told = [(k, v.shape, v.dtype) for k, v in found.state_dict().items()]
-                assert told == [(k, v.shape, v.dtype) for k, v in given.state_dict().items()]
+                messages = [(k, v.shape, v.dtype) for k, v in model.state_dict().items()]
+                assert messages == [(k, v.shape, v.dtype) for k, v in given.state_dict().items()]
     assert networks < 1500
 
 
 def test_forged_parameters_are_refused_or_make_a_network() -> None:
     rng = np.random.default_rng(2)
-    made = 0
+    result = 0
     families = [family for family in FAMILIES.values() if family.weights is not None]
     for trial in range(150 * len(families)):
         recorder, count = Recorder(), int(rng.integers(0, 16))
@@ -156,8 +156,8 @@ def test_forged_parameters_are_refused_or_make_a_network() -> None:
         except ValueError as error:
             assert str(error).startswith("the content is damaged")
         else:
-            made += 1
-    assert 0 < made < 300  # of 450
+            result += 1
+    assert 0 < result < 300  # of 450
 
 
 def test_a_forged_header_cannot_ask_for_much_memory() -> None:

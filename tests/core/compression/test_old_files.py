@@ -54,9 +54,9 @@ def network(*widths: int) -> nn.Module:
 
 @pytest.mark.parametrize(("content", "widths"), [(SMALL, (4, 3)), (SMOOTH, (64, 12, 10))])
 def test_a_file_of_version_1_says_what_it_said(content: str, widths: tuple[int, ...]) -> None:
-    found = decompress(bytes.fromhex(content)).state_dict()
-    wanted = network(*widths).state_dict()
-    assert all(torch.equal(found[name], value) for name, value in wanted.items())
+    model = decompress(bytes.fromhex(content)).state_dict()
+    expected = network(*widths).state_dict()
+    assert all(torch.equal(model[name], value) for name, value in expected.items())
     name = "dense:" + ",".join(map(str, widths))
     assert compress(network(*widths), architecture=name).content.hex() == content
 
@@ -101,7 +101,7 @@ def test_every_reference_network_has_a_number_of_its_own() -> None:
     assert len(set(numbers.values())) == len(numbers)
     assert all(0 < number < 1 << NUMBER_BITS for number in numbers.values())
     # What is written in files does not change.
-    told = {"lenet-300-100": 1, "digits-mlp": 2, "lenet-5": 3, "vgg-small": 4, "resnet-20": 5,
+    output = {"lenet-300-100": 1, "digits-mlp": 2, "lenet-5": 3, "vgg-small": 4, "resnet-20": 5,
             "vit-tiny": 6, "dense": 7, "compact": 8, "lenet-5-caffe": 9,
             "oriented": 10}  # fmt: skip
-    assert {name: numbers[name] for name in told} == told
+    assert {name: numbers[name] for name in output} == output

@@ -94,12 +94,12 @@ def test_zeros_outside_the_mask_stay_and_nothing_else_is_held(codebook):
     model: Any = models.dense((64, 20, 10), 1)
     mask = torch.rand(20, 64, generator=torch.Generator().manual_seed(0)) < 0.3
     with learning_levels(model, levels=7, codebook=codebook, masks={"fc1": mask}):
-        found = training.train(model, data, Recipe(20, 64, 5e-3))
+        result = training.train(model, data, Recipe(20, 64, 5e-3))
     assert not model.fc1.weight[~mask].any()
     assert model.fc1.weight[mask].count_nonzero() > 0.3 * mask.sum()
-    assert found.test_accuracy > 0.8
+    assert result.test_accuracy > 0.8
     # What was evaluated inside the block is what stays.
-    assert training.accuracy(model, data.test_inputs, data.test_targets) == found.test_accuracy
+    assert training.accuracy(model, data.test_inputs, data.test_targets) == result.test_accuracy
 
 
 def test_a_table_has_zero_and_learns_its_other_levels():
@@ -144,13 +144,13 @@ def test_gradients_pass_within_the_range_and_reach_step_and_table():
 
 def test_same_seed_same_levels():
     data = datasets.load("digits")
-    found = []
+    result = []
     for _ in range(2):
         model: Any = models.dense((64, 12, 10), 2)
         with learning_levels(model, levels=5, codebook="table"):
             training.train(model, data, Recipe(2, 64, 5e-3))
-        found.append(compress(model).content)
-    assert found[0] == found[1]
+        result.append(compress(model).content)
+    assert result[0] == result[1]
 
 
 def test_modes_buffers_and_layers_without_weights_stay():

@@ -86,9 +86,9 @@ def test_held_back_words_and_their_carry_are_those_of_constriction() -> None:
         encoder = stream.queue.RangeEncoder()
         chances = stream.model.Bernoulli(perfect=False)
         encoder.encode(values.astype(np.int32), chances, ones / WHOLE)
-        found = write((ones + values * WHOLE).astype(np.int32))
-        assert found.tolist() == encoder.get_compressed().tolist()
-        held += int((found == 0xFFFFFFFF).any() or (found == 0).any())
+        result = write((ones + values * WHOLE).astype(np.int32))
+        assert result.tolist() == encoder.get_compressed().tolist()
+        held += int((result == 0xFFFFFFFF).any() or (result == 0).any())
     assert held
 
 
@@ -274,13 +274,13 @@ def test_the_logistic_function_is_close_and_symmetric() -> None:
 def test_a_hint_that_is_right_becomes_cheap_and_a_wrong_one_harmless() -> None:
     rng = np.random.default_rng(3)
     bits = rng.integers(0, 2, 4000).tolist()
-    told, false = Recorder(), Recorder()
+    output, false = Recorder(), Recorder()
     good, bad = np.array([[0.0, 0.3]]), np.array([[0.0, 0.3]])
     first, size = np.zeros(1, np.int64), np.ones(1)
     for bit, noise in zip(bits, rng.integers(0, 2, 4000).tolist(), strict=True):
         size[0] = 2.0 * bit - 1
-        decide(*told.room(1), good, first, size, 1, bit)
+        decide(*output.room(1), good, first, size, 1, bit)
         size[0] = 2.0 * noise - 1
         decide(*false.room(1), bad, first, size, 1, bit)
-    assert told.cost() < 4000 / 20
+    assert output.cost() < 4000 / 20
     assert false.cost() < 4000 + 12

@@ -73,10 +73,10 @@ def test_counting_leaves_the_model_alone(digits):
 
 
 def test_candidates_are_every_combination_that_makes_sense():
-    found = candidates(["none", "magnitude"], [0.1, 0.5], [3, 4], ["grid", "table"])
-    assert len(found) == len(set(found)) == 9
-    assert all(one.keep == 1.0 for one in found if one.method == "none")
-    assert not any(one.levels == 4 and one.codebook == "grid" for one in found)
+    result = candidates(["none", "magnitude"], [0.1, 0.5], [3, 4], ["grid", "table"])
+    assert len(result) == len(set(result)) == 9
+    assert all(one.keep == 1.0 for one in result if one.method == "none")
+    assert not any(one.levels == 4 and one.codebook == "grid" for one in result)
     with pytest.raises(ValueError, match=r"keep must lie in \(0, 1\]; found 0"):
         candidates(["none"], [0], [3], ["grid"])
     with pytest.raises(ValueError, match="no candidate is left"):
@@ -179,18 +179,18 @@ def test_processes_and_a_stop_change_no_file(digits, tmp_path, monkeypatch):
     assert [vars(one) for one in again] == [vars(one) for one in alone]
     assert len(again) == len(alone) == 3
 
-    made = []
+    calls = []
     coded = rate_control._coded
-    monkeypatch.setattr(rate_control, "_coded", lambda *call: made.append(call[0]) or coded(*call))
+    monkeypatch.setattr(rate_control, "_coded", lambda *call: calls.append(call[0]) or coded(*call))
     kept = list(search(model, data, settings, ONE, delta=0.05, folder=tmp_path))
-    assert [vars(one) for one in kept] == [vars(one) for one in alone] and made == []
+    assert [vars(one) for one in kept] == [vars(one) for one in alone] and calls == []
     # One that is gone is made again on the same way down; another seed's search sees none of them.
     gone = max(tmp_path.iterdir())
     gone.unlink()
     kept = list(search(model, data, settings, ONE, delta=0.05, folder=tmp_path))
-    assert [vars(one) for one in kept] == [vars(one) for one in alone] and len(made) == 1
+    assert [vars(one) for one in kept] == [vars(one) for one in alone] and len(calls) == 1
     next(search(model, data, settings, ONE, delta=0.05, seed=1, folder=tmp_path))
-    assert len(made) == 2
+    assert len(calls) == 2
     path = max(tmp_path.iterdir())
     path.write_text(path.read_text().replace('"errors": ', '"errors": 1'))
     with pytest.raises(ValueError, match="is damaged .it was altered"):

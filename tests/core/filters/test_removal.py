@@ -224,14 +224,14 @@ def test_budgets_are_met_from_below(method, keep):
 def test_channels_alike_keeps_the_same_share_of_every_layer(keep):
     model = models.build("lenet-300-100")
     inputs = torch.rand(20, 784, generator=torch.Generator().manual_seed(0))
-    found = prune_filters(model, inputs, method="filters-det", keep=keep, alike="channels")
-    shares = [group.kept / group.units for group in channels(found).groups]
+    result = prune_filters(model, inputs, method="filters-det", keep=keep, alike="channels")
+    shares = [group.kept / group.units for group in channels(result).groups]
     assert len(shares) == 2
     # 100 neurons go in steps of .01, and one more removal would not have been needed.
     assert abs(shares[0] - shares[1]) <= 0.01 + 1e-9
-    assert found.nnz_after <= keep * 266_200
-    assert found.nnz_after > keep * 266_200 - 2 * 784 - 300 - 110
-    for group, report in zip(channels(found).groups, channel_reports(found), strict=False):
+    assert result.nnz_after <= keep * 266_200
+    assert result.nnz_after > keep * 266_200 - 2 * 784 - 300 - 110
+    for group, report in zip(channels(result).groups, channel_reports(result), strict=False):
         order = np.argsort(-group.sensitivity, kind="stable")
         assert set(report.kept_filters) == set(order[: group.kept])
 
@@ -349,11 +349,11 @@ def test_the_summary_is_plain():
 
     model, x = built("lenet-300-100")
     result = prune_filters(model, x, method="filters-det", keep=0.5)
-    told = json.loads(json.dumps(result.summary()))
-    assert told["kept"] == result.kept and told["shapes"]["fc3"] == list(
+    content = json.loads(json.dumps(result.summary()))
+    assert content["kept"] == result.kept and content["shapes"]["fc3"] == list(
         channels(result).shapes["fc3"]
     )
-    assert told["groups"][0]["producers"] == ["fc1"] and "fc3" in told["whole"]
+    assert content["groups"][0]["producers"] == ["fc1"] and "fc3" in content["whole"]
     assert "with certainty" in result.holds_for
 
 

@@ -20,16 +20,16 @@ CONVOLVE = (F.conv1d, F.conv2d, F.conv3d)
 
 def brute_force(weight: np.ndarray, rows: np.ndarray, owner: np.ndarray) -> np.ndarray:
     """Shares by loops over sensitivity, neurons, signs and rows."""
-    found = np.zeros(owner.max() + 1)
+    result = np.zeros(owner.max() + 1)
     for row in (*np.maximum(rows, 0), *np.maximum(-rows, 0)):
         for neuron in weight:
             for part in (np.maximum(neuron, 0), np.maximum(-neuron, 0)):
                 terms = part * row
                 z = terms[owner >= 0].sum()
-                for c in range(len(found)):
+                for c in range(len(result)):
                     if z > 0:
-                        found[c] = max(found[c], terms[owner == c].sum() / z)
-    return found
+                        result[c] = max(result[c], terms[owner == c].sum() / z)
+    return result
 
 
 def contributions(conv: nn.Module, x: Tensor) -> Tensor:
@@ -53,10 +53,10 @@ def test_dense_layers_against_loops(seed, signed):
     rows = rng.normal(size=(n, width)) * (rng.random((n, width)) < 0.7)
     rows = rows if signed else np.abs(rows)
     owner = np.r_[rng.integers(-1, 4, width - 1), rng.integers(0, 4)].astype(np.int64)
-    found = channel_sensitivity(torch.from_numpy(weight), torch.from_numpy(rows), owner)
+    result = channel_sensitivity(torch.from_numpy(weight), torch.from_numpy(rows), owner)
     truth = brute_force(weight, rows, owner)
-    assert np.abs(found - truth).max() < 1e-12
-    assert truth.sum() == 0 or found.sum() > 1 - 1e-12  # ES-2, which the sizes rest on
+    assert np.abs(result - truth).max() < 1e-12
+    assert truth.sum() == 0 or result.sum() > 1 - 1e-12  # ES-2, which the sizes rest on
 
 
 @settings(max_examples=30)
@@ -80,8 +80,8 @@ def test_convolutions_against_one_channel_at_a_time(seed, dims):
             truth = torch.maximum(truth, shares.flatten(1).amax(dim=1))
     conv.weight.data = original
     net = nn.Sequential(conv)
-    found = measure_channels(net, x, {("0", 0): (np.arange(inside), inside)})
-    stats = found.statistics["0", 0]
+    result = measure_channels(net, x, {("0", 0): (np.arange(inside), inside)})
+    stats = result.statistics["0", 0]
     assert np.abs(stats.sensitivity - truth.numpy()).max() < 1e-12
     assert stats.signed and stats.rows == net(x).shape[2:].numel()
 
@@ -89,8 +89,8 @@ def test_convolutions_against_one_channel_at_a_time(seed, dims):
 def test_one_column_a_channel_is_the_sensitivity_of_the_worst_neuron():
     torch.manual_seed(0)
     w, a = torch.randn(7, 30, dtype=torch.float64), torch.randn(20, 30, dtype=torch.float64)
-    found = channel_sensitivity(w, a, np.arange(30))
-    assert np.allclose(found, empirical_sensitivity(w, a).amax(dim=0).numpy(), rtol=1e-13, atol=0)
+    result = channel_sensitivity(w, a, np.arange(30))
+    assert np.allclose(result, empirical_sensitivity(w, a).amax(dim=0).numpy(), rtol=1e-13, atol=0)
 
 
 def test_pixels_behind_a_flattening_and_two_groups_in_one_layer():
@@ -100,14 +100,14 @@ def test_pixels_behind_a_flattening_and_two_groups_in_one_layer():
     x = torch.rand(9, 12, dtype=torch.float64)
     blocks = np.array([0, 0, 0, 1, 1, 1, -1, -1, -1, -1, -1, -1])
     other = np.array([-1] * 6 + [0, 0, 1, 1, 2, 3])
-    found = measure_channels(
+    result = measure_channels(
         nn.Sequential(layer), x, {("0", 0): (blocks, 2), ("0", 1): (other, 4)}, batch_size=4
     )
     for group, owner in enumerate((blocks, other)):
         truth = brute_force(layer.weight.detach().numpy(), x.numpy(), owner)
-        assert np.abs(found.statistics["0", group].sensitivity - truth).max() < 1e-12
-    assert found.inputs == 9 and len(found.digests) == 9
-    assert not found.statistics["0", 0].signed and found.statistics["0", 0].rows == 1
+        assert np.abs(result.statistics["0", group].sensitivity - truth).max() < 1e-12
+    assert result.inputs == 9 and len(result.digests) == 9
+    assert not result.statistics["0", 0].signed and result.statistics["0", 0].rows == 1
 
 
 @pytest.mark.parametrize("chunk", [1, 50])
@@ -115,11 +115,11 @@ def test_chunks_and_batches_change_nothing(monkeypatch, chunk):
     torch.manual_seed(2)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 2)).double()
     x = torch.rand(7, 3, 8, 8, dtype=torch.float64)
-    wanted = {("2", 0): (np.arange(4), 4)}
-    whole = measure_channels(net, x, wanted).statistics["2", 0]
+    expected = {("2", 0): (np.arange(4), 4)}
+    whole = measure_channels(net, x, expected).statistics["2", 0]
     monkeypatch.setattr(sensitivity, "CHUNK", chunk)
     monkeypatch.setattr("sipp_core.network.patches.TILE", 100)
-    cut = measure_channels(net, [x[:2], x[2:]], wanted, batch_size=2).statistics["2", 0]
+    cut = measure_channels(net, [x[:2], x[2:]], expected, batch_size=2).statistics["2", 0]
     assert np.allclose(whole.sensitivity, cut.sensitivity, rtol=1e-12, atol=0)
     assert whole.rows == cut.rows == 25
 
@@ -143,9 +143,9 @@ def test_refusals_name_the_culprit():
     with pytest.raises(ValueError, match=r"owner \(2,\) do not fit"):
         channel_sensitivity(w, torch.ones(1, 3), np.arange(2))
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
-    wanted = {("1", 0): (np.arange(2), 2)}
+    expected = {("1", 0): (np.arange(2), 2)}
     with pytest.raises(ValueError, match="layer '1' received an activation that is not finite"):
-        measure_channels(net, torch.tensor([[1.0, torch.inf]]), wanted)
+        measure_channels(net, torch.tensor([[1.0, torch.inf]]), expected)
     with pytest.raises(ValueError, match="calibration is empty"):
-        measure_channels(net, torch.ones(0, 2), wanted)
+        measure_channels(net, torch.ones(0, 2), expected)
     assert not net[1]._forward_pre_hooks

@@ -133,8 +133,8 @@ def test_it_is_certified_and_searched() -> None:
     model, x, held = network(), inputs(50, 0), inputs(100, 1)
     cert = certify(model, prune(model, x, method="middling", keep=0.9).model, held)
     assert 0 < cert.eps < np.inf
-    found = sparsest(model, x, held, eps=5.0, delta=0.1, method="middling", keeps=(0.9, 0.5))
-    assert found.result is not None and found.result.method == "middling"
+    search = sparsest(model, x, held, eps=5.0, delta=0.1, method="middling", keeps=(0.9, 0.5))
+    assert search.result is not None and search.result.method == "middling"
 
 
 def test_it_is_listed_where_methods_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,7 +138,7 @@ def test_a_neuron_with_output_zero_makes_the_factor_infinite() -> None:
 
 def mean_errors(weight: np.ndarray, multiplier: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Mean over T of |z^/z - 1| per sign and neuron, in loops."""
-    found = np.zeros((2, len(weight)))
+    result = np.zeros((2, len(weight)))
     for index, sign in enumerate((1, -1)):
         for neuron, row in enumerate(weight):
             mine = np.where(sign * row > 0, np.abs(row), 0.0)
@@ -146,8 +146,8 @@ def mean_errors(weight: np.ndarray, multiplier: np.ndarray, points: np.ndarray) 
             for a in points:
                 z = float(mine @ a)
                 errors.append(abs(float((mine * multiplier[neuron]) @ a) / z - 1) if z > 0 else 0.0)
-            found[index, neuron] = np.mean(errors)
-    return found
+            result[index, neuron] = np.mean(errors)
+    return result
 
 
 def test_the_best_of_tau_is_the_best_and_never_worse_than_the_first() -> None:

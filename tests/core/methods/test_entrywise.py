@@ -45,12 +45,12 @@ def table(bound: str = "kl", weight: np.ndarray = WEIGHT, rows: int = 5) -> Tabl
 
 def law(p: np.ndarray, m: int) -> list[tuple[np.ndarray, float]]:
     """Every multiplier of m draws with its probability, from all sequences of draws."""
-    found: dict[tuple[int, ...], float] = {}
+    result: dict[tuple[int, ...], float] = {}
     for sequence in itertools.product(range(p.size), repeat=m):
         counts = tuple(np.bincount(sequence, minlength=p.size))
-        found[counts] = found.get(counts, 0.0) + math.prod(p.ravel()[list(sequence)])
+        result[counts] = result.get(counts, 0.0) + math.prod(p.ravel()[list(sequence)])
     safe = np.where(p > 0, p, 1)
-    return [(np.reshape(c, p.shape) / (m * safe), chance) for c, chance in found.items() if chance]
+    return [(np.reshape(c, p.shape) / (m * safe), chance) for c, chance in result.items() if chance]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -32,12 +32,12 @@ def test_det_minimises_the_sum_of_promised_errors() -> None:
     """AL-1's deterministic case against every choice of 3 of 6 weights."""
     table = layer_table(1, 6, 5, 4)
     best = float(SippDet().by_budget([table], 3)[0].eps.sum())
-    found = []
+    result = []
     for choice in combinations(range(6), 3):
         kept = np.zeros((1, 6), dtype=bool)
         kept[0, list(choice)] = True
-        found.append(float(planning.mask_plan(table, kept, table.sensitivity).eps.sum()))
-    assert best == pytest.approx(min(found), rel=1e-12)
+        result.append(float(planning.mask_plan(table, kept, table.sensitivity).eps.sum()))
+    assert best == pytest.approx(min(result), rel=1e-12)
 
 
 def test_dropping_one_weight_more_would_break_the_promise() -> None:
@@ -70,11 +70,11 @@ def images(count: int = 30) -> Tensor:
 
 def mean_shares(weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Mean over rows >= 0 of each weight's share, neuron by neuron and sign by sign."""
-    found = np.zeros((len(rows), *weight.shape))
+    result = np.zeros((len(rows), *weight.shape))
     for i, w in enumerate(weight):
         for sign in (1, -1):
-            found[:, i] += sipp_theory.shares(w, rows, sign)
-    return found.mean(axis=0)
+            result[:, i] += sipp_theory.shares(w, rows, sign)
+    return result.mean(axis=0)
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
@@ -148,8 +148,8 @@ def test_a_calibration_made_beforehand_must_have_kept_the_means() -> None:
     with pytest.raises(ValueError, match="lacks what method 'sipp-det'.*statistics={'mean'}"):
         prune(model, calibrate(model, x), method=method, keep=0.5)
     ready = prune(model, calibrate(model, x, statistics={"mean"}), method=method, keep=0.5)
-    made = prune(model, x, method=method, keep=0.5)
-    assert all(torch.equal(ready.masks[k], made.masks[k]) for k in made.masks)
+    result = prune(model, x, method=method, keep=0.5)
+    assert all(torch.equal(ready.masks[k], result.masks[k]) for k in result.masks)
 
 
 def test_what_has_no_use_for_means_is_refused() -> None:

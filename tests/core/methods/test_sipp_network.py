@@ -220,7 +220,7 @@ def test_what_the_last_round_cuts_off_is_spent_on_others(
     monkeypatch.setattr(sipp_network, "AGAIN", again)
     model, x = relu_network(), rows()
     result = prune(model, x, method="sipp-network", keep=0.5)
-    said = [note for note in result.notes if "lie on no live path" in note]
+    message = [note for note in result.notes if "lie on no live path" in note]
     layers = prunable_layers(model)
     dead = sum(
         int((result.model.get_submodule(name).get_parameter("weight") != 0).sum())
@@ -229,7 +229,7 @@ def test_what_the_last_round_cuts_off_is_spent_on_others(
     )
     size = sum(layer.weight.numel() for layer in layers)
     assert result.nnz_after == round(0.5 * size)
-    assert (dead == 0 and not said) if again else said[0].startswith(f"{dead} of the ")
+    assert (dead == 0 and not message) if again else message[0].startswith(f"{dead} of the ")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_calibration_without_inputs_is_refused() -> None:
 def test_progress_is_told_by_rounds() -> None:
     calls: list[tuple[int, int, str]] = []
     prune(relu_network(), rows(), method=SippNetwork(rounds=3), keep=0.5,
-          progress=lambda *told: calls.append(told))  # fmt: skip
+          progress=lambda *call: calls.append(call))  # fmt: skip
     assert [each for each in calls if each[2] == "rounds"] == [(k, 3, "rounds") for k in range(3)]
 
 

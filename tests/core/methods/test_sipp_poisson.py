@@ -57,7 +57,7 @@ def test_poisson_beats_multinomial_on_a_real_network(
 
         for keep in (0.1, 0.2):
             runs = {m: [error(m, keep, s) for s in range(4)] for m in ("sipp-rand", "sipp-poisson")}
-            means = {m: np.mean([e for e, _ in found]) for m, found in runs.items()}
-            kept = {m: np.mean([n for _, n in found]) for m, found in runs.items()}
+            means = {m: np.mean([e for e, _ in result]) for m, result in runs.items()}
+            kept = {m: np.mean([n for _, n in result]) for m, result in runs.items()}
             assert kept["sipp-poisson"] == pytest.approx(kept["sipp-rand"], rel=0.02)
             assert means["sipp-poisson"] < means["sipp-rand"]

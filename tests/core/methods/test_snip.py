@@ -23,7 +23,7 @@ def snip_by_differences(model: nn.Module, name: str, x: Tensor, targets: Tensor)
     model = copy.deepcopy(model).eval()
     loss = functional.mse_loss if targets.is_floating_point() else functional.cross_entropy
     weight, h = model.get_parameter(f"{name}.weight"), 1e-5
-    found = np.zeros(weight.numel())
+    result = np.zeros(weight.numel())
     with torch.no_grad():
         flat = weight.view(-1)
         for index in range(weight.numel()):
@@ -32,18 +32,18 @@ def snip_by_differences(model: nn.Module, name: str, x: Tensor, targets: Tensor)
                 flat[index] = before * factor
                 sides.append(float(loss(model(x), targets)))
             flat[index] = before
-            found[index] = abs(sides[0] - sides[1]) / (2 * h)
-    return found.reshape(len(weight), -1)
+            result[index] = abs(sides[0] - sides[1]) / (2 * h)
+    return result.reshape(len(weight), -1)
 
 
 @pytest.mark.parametrize("targets", TARGETS)
 @pytest.mark.parametrize("kind", BUILD)
 def test_snip_is_the_derivative_in_a_factor_on_each_weight(kind: str, targets: str) -> None:
     model, x, y = BUILD[kind](), inputs(kind), TARGETS[targets]
-    found = calibrate(
+    result = calibrate(
         model, [(x[:5], y[:5]), (x[5:], y[5:])], statistics={"gradients"}, batch_size=3
     )
-    for layer in found.layers:
+    for layer in result.layers:
         assert layer.saliency is not None
         expected = snip_by_differences(model, layer.name, x, y)
         np.testing.assert_allclose(layer.saliency.numpy(), expected, rtol=1e-5, atol=1e-8)

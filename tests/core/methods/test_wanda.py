@@ -17,19 +17,19 @@ from tests.core.methods.conftest import BUILD, inputs
 
 def wanda_by_hand(kind: str, model: nn.Module, x: Tensor) -> dict[str, Float]:
     """|w_ij| ||a_j|| from every layer's unfolded input rows."""
-    found: dict[str, Float] = {}
+    result: dict[str, Float] = {}
     model = copy.deepcopy(model).eval()
     for name, module in model.named_children():
         if isinstance(module, nn.Linear):
             norm = x.norm(dim=0)
-            found[name] = (module.weight.abs() * norm).detach().numpy()
+            result[name] = (module.weight.abs() * norm).detach().numpy()
         if isinstance(module, nn.Conv2d):
             rows = functional.unfold(x, module.kernel_size, padding=module.padding)  # type: ignore[arg-type]
             per_group = rows.unflatten(1, (module.groups, -1)).square().sum(dim=(0, 3)).sqrt()
             group = torch.arange(module.out_channels) * module.groups // module.out_channels
-            found[name] = (module.weight.flatten(1).abs() * per_group[group]).detach().numpy()
+            result[name] = (module.weight.flatten(1).abs() * per_group[group]).detach().numpy()
         x = module(x)
-    return found
+    return result
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])

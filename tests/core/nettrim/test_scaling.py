@@ -70,9 +70,11 @@ def one_layer(inputs: float, outputs: float) -> Program:
 @pytest.mark.parametrize(("inputs", "outputs"), [(2.0**-30, 1.0), (1.0, 2.0**25), (8.0, 2.0**-40)])
 def test_both_solvers_find_the_same_in_other_units(inputs: float, outputs: float) -> None:
     plain, other = one_layer(1.0, 1.0), one_layer(inputs, outputs)
-    for found in (solve(other), solve_cvxpy(other)):
-        assert found.objective * inputs / outputs == pytest.approx(solve(plain).objective, rel=1e-3)
-        assert found.constraint <= other.eps * (1 + 1e-6)
+    for result in (solve(other), solve_cvxpy(other)):
+        assert result.objective * inputs / outputs == pytest.approx(
+            solve(plain).objective, rel=1e-3
+        )
+        assert result.constraint <= other.eps * (1 + 1e-6)
 
 
 def test_other_variables_are_the_same_program() -> None:
@@ -93,8 +95,8 @@ def test_other_variables_are_the_same_program() -> None:
 def test_of_as_many_weights_the_least_error_is_taken() -> None:
     # No weight fits but the bias: U = 0 has as few nonzeros, and loses the bias too.
     one = layer_program(torch.full((1, 3), 1e-9), torch.ones(1), torch.rand(9, 3), eps=0.0)
-    found = trim_to(one, 1)
-    assert found.bias is not None and float(found.bias) == pytest.approx(1, abs=1e-2)
+    result = trim_to(one, 1)
+    assert result.bias is not None and float(result.bias) == pytest.approx(1, abs=1e-2)
 
 
 def test_a_layer_without_weights_is_said_and_vacuous() -> None:

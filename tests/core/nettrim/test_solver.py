@@ -48,8 +48,8 @@ def test_the_fast_solver_agrees_with_cvxpy(points: int, fan: int, named: dict[st
     one = program(points, fan, 4, **named)
     fast, slow = solve(one), solve_cvxpy(one)
     assert fast.objective == pytest.approx(slow.objective, rel=1e-4)
-    for found in (fast, slow):
-        assert feasible(one, joined(found.weight, found.bias))
+    for result in (fast, slow):
+        assert feasible(one, joined(result.weight, result.bias))
     assert 0 <= fast.gap <= 1e-5
     assert fast.nnz <= int((one.start[:, :-1] != 0).sum())
 
@@ -61,9 +61,9 @@ def joined(weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def test_a_cascades_program_agrees_with_cvxpy() -> None:
     weight, bias, rows = drawn(30, 6, 4)
-    wanted = (rows @ weight.T + bias).clamp(min=0).T
+    expected = (rows @ weight.T + bias).clamp(min=0).T
     moved = rows + 0.1 * drawn(30, 6, 4, seed=1)[2]
-    one = layer_program(weight, bias, moved, eps=0.0, targets=wanted, gamma=1.2)
+    one = layer_program(weight, bias, moved, eps=0.0, targets=expected, gamma=1.2)
     assert feasible(one, one.start)
     assert solve(one).objective == pytest.approx(solve_cvxpy(one).objective, rel=1e-4)
 
@@ -72,8 +72,8 @@ def test_dead_neurons_rows_of_zeros_and_a_radius_that_allows_all() -> None:
     weight, _, rows = drawn(20, 5, 3)
     weight[0] = -weight[0].abs()  # never above 0 on inputs that are never below it
     rows[:4] = 0
-    found = trim(weight, None, rows, eps=0.2)
-    assert found.bias is None and not found.weight[0].any() and found.gap <= 1e-5
+    result = trim(weight, None, rows, eps=0.2)
+    assert result.bias is None and not result.weight[0].any() and result.gap <= 1e-5
     everything = trim(weight, None, rows, eps=1e6)
     assert everything.nnz == 0 and everything.objective == everything.gap == 0
 
@@ -96,16 +96,16 @@ def test_a_warm_start_is_worth_iterations() -> None:
 
 def test_along_a_path_the_objective_falls() -> None:
     one = program(40, 8, 5)
-    found = path(one, [one.eps * k for k in (0.5, 1, 2, 4)])
-    values = [each.objective for each in found]
+    result = path(one, [one.eps * k for k in (0.5, 1, 2, 4)])
+    values = [each.objective for each in result]
     assert values == sorted(values, reverse=True)
-    assert found[-1].objective == pytest.approx(solve(one.at(4 * one.eps)).objective, rel=1e-4)
+    assert result[-1].objective == pytest.approx(solve(one.at(4 * one.eps)).objective, rel=1e-4)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 20])
 def test_a_budget_is_met_and_nearly_spent(keep: int) -> None:
-    found = trim_to(program(40, 8, 5), keep, steps=8)
-    assert found.nnz <= keep and found.nnz >= keep - 4
+    result = trim_to(program(40, 8, 5), keep, steps=8)
+    assert result.nnz <= keep and result.nnz >= keep - 4
 
 
 def test_weak_duality_for_any_multipliers_even_with_a_free_bias() -> None:
@@ -175,12 +175,12 @@ def network() -> nn.Sequential:
 
 def errors(model: nn.Sequential, other: nn.Module, inputs: Tensor) -> list[float]:
     assert isinstance(other, nn.Sequential)
-    found, a, b = [], inputs.double(), inputs.double()
+    result, a, b = [], inputs.double(), inputs.double()
     for one, two in zip(copy.deepcopy(model).double(), copy.deepcopy(other).double(), strict=True):
         a, b = one(a), two(b)
         if isinstance(one, nn.ReLU) or one.out_features == 3:
-            found.append(float((a - b).detach().norm()))
-    return found
+            result.append(float((a - b).detach().norm()))
+    return result
 
 
 @pytest.mark.parametrize("cascade", [False, True])
@@ -190,8 +190,8 @@ def test_a_network_keeps_what_is_promised_and_stays_as_it_was(cascade: bool) -> 
     done = retrim(model, inputs, eps=0.1, cascade=cascade, gamma=1.2)
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items()) and model.training
     assert done.relu == {"0": True, "2": True, "4": False} and done.chained
-    for found, promised in zip(errors(model, done.model, inputs), done.promised, strict=True):
-        assert found <= promised * (1 + 1e-5)
+    for result, promised in zip(errors(model, done.model, inputs), done.promised, strict=True):
+        assert result <= promised * (1 + 1e-5)
     assert sum(one.nnz for one in done.layers.values()) < 9 * 6 + 9 * 7 + 7 * 3
 
 
@@ -254,9 +254,9 @@ def test_convolutions_are_refused_by_name() -> None:
 def test_no_norm_of_the_given_weights_but_the_sum_bounds_the_trimmed_ones() -> None:
     """Why NT-2 takes the spectral norm of the trimmed weights: theirs can be the larger."""
     weight, rows = torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.9]])
-    found = trim(weight, None, rows, eps=0.01)
-    assert float(found.weight.norm()) > 0.93 > float(weight.norm())
-    assert float(found.weight.abs().sum()) <= float(weight.abs().sum())
+    result = trim(weight, None, rows, eps=0.01)
+    assert float(result.weight.norm()) > 0.93 > float(weight.norm())
+    assert float(result.weight.abs().sum()) <= float(weight.abs().sum())
 
 
 def test_link_normalisation_must_count_the_bias() -> None:

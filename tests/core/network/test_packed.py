@@ -72,14 +72,14 @@ def test_packed_projections_are_pruned_as_plain_layers_are(
     state = copy.deepcopy(packed.state_dict())
     a = prune(packed, given, method=method, keep=0.5, seed=3)
     b = prune(plain, given, method=method, keep=0.5, seed=3)
-    found = {layer.name: layer for layer in a.layers}
-    assert set(found) == set(NAMES)
+    result = {layer.name: layer for layer in a.layers}
+    assert set(result) == set(NAMES)
     for other in b.layers:
         name = next(n for n, short in NAMES.items() if short == other.name)
         if method != "sipp-poisson":  # its draws depend on the layer's place
-            assert found[name].nnz_after == other.nnz_after
-            assert found[name].measured == pytest.approx(other.measured, rel=1e-3, abs=1e-6)
-        assert found[name].measured is not None
+            assert result[name].nnz_after == other.nnz_after
+            assert result[name].measured == pytest.approx(other.measured, rel=1e-3, abs=1e-6)
+        assert result[name].measured is not None
     assert all(torch.equal(v, state[k]) for k, v in packed.state_dict().items())
     if method in ("sipp-det", "wanda"):
         torch.testing.assert_close(a.model(x), b.model(x))
@@ -148,8 +148,8 @@ def test_products_written_by_hand_are_heard(way: str) -> None:
     x = torch.rand(9, 4)
     seen = torch.cat([x, x.square()]) if way == "twice" else x
     expected = calibrate(nn.Sequential(copy.deepcopy(model.qkv)), seen).layers[0]
-    found = calibrate(model, x).layers[0]
-    assert torch.equal(found.sensitivity, expected.sensitivity)
+    result = calibrate(model, x).layers[0]
+    assert torch.equal(result.sensitivity, expected.sensitivity)
 
 
 def test_products_that_are_not_the_whole_matrix_are_refused() -> None:

@@ -73,13 +73,13 @@ def unfolded(module: Any, x: Tensor) -> np.ndarray:
             for n, r, s in zip(padded.shape[2:], reach, module.stride, strict=True)
         ),
     )
-    found = []
+    result = []
     for image, *corner in starts:
         cut = tuple(
             slice(c, c + r, d) for c, r, d in zip(corner, reach, module.dilation, strict=True)
         )
-        found.append(padded[(image, slice(None), *cut)].reshape(module.groups, -1))
-    return np.stack(found, axis=1)
+        result.append(padded[(image, slice(None), *cut)].reshape(module.groups, -1))
+    return np.stack(result, axis=1)
 
 
 # Torch warns of the copy that an uneven "same" padding costs.
@@ -96,7 +96,7 @@ def test_tiles_of_any_size_give_the_bits_of_a_brute_force_unfold(
     assert patches.row_count(layer, x) == expected.shape[1]
     few = torch.randperm(expected.shape[1])[: 1 + budget % expected.shape[1]]
     assert np.array_equal(patches.some_rows(layer, x, few).numpy(), expected[:, few.numpy()])
-    found = []
+    result = []
     for tile in (budget, patches.TILE):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(patches, "TILE", tile)
@@ -104,8 +104,8 @@ def test_tiles_of_any_size_give_the_bits_of_a_brute_force_unfold(
             assert np.array_equal(torch.cat(parts, dim=1).numpy(), expected)
             cost = patches.PER_OUTPUT * layer.weight.shape[0] + layer.groups * expected.shape[2]
             assert all(part.shape[1] <= max(1, tile // cost) for part in parts)
-            found.append(calibrate(module, x, statistics={"support", "mean"}).layers[0])
-    small, large = found
+            result.append(calibrate(module, x, statistics={"support", "mean"}).layers[0])
+    small, large = result
     for field in ("sensitivity", "live", "input_peak", "rows"):
         a, b = getattr(small, field), getattr(large, field)
         assert a == b if field == "rows" else torch.equal(a, b)
@@ -138,8 +138,8 @@ def test_tiles_of_tokens(budget: int, seed: int) -> None:
 def test_boxes_cover_the_grid_once_and_in_order(shape: list[int], most: int) -> None:
     cut = list(patches.boxes(tuple(shape), most))
     assert all(math.prod(map(len, box)) <= most for box in cut)
-    found = [place for box in cut for place in itertools.product(*box)]
-    assert found == list(np.ndindex(*shape))
+    result = [place for box in cut for place in itertools.product(*box)]
+    assert result == list(np.ndindex(*shape))
 
 
 def test_row_errors_name_the_row_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,9 +136,9 @@ def test_all_offenders_are_named_at_once_with_a_pattern_that_leaves_them_out() -
     model = nn.Sequential(*blocks)
     with pytest.raises(
         ValueError, match="layers '0.rnn', '1.rnn', '2.rnn' are of type GRU"
-    ) as said:
+    ) as raised:
         names(model)
-    pattern = re.search(r"layers=\[(.*)\]$", str(said.value))
+    pattern = re.search(r"layers=\[(.*)\]$", str(raised.value))
     assert pattern is not None and pattern[1] == "'!*.rnn'"
     assert names(model, pattern[1].strip("'")) == ["0.fc", "1.fc", "2.fc"]
 

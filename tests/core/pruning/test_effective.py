@@ -44,14 +44,14 @@ def test_effective_weights_are_those_that_move_an_output(kind: str) -> None:
     layers = prunable_layers(model)
     pruned = prune(model, x, method="magnitude", keep=0.08, scope="global").model.eval()
     before = copy.deepcopy(pruned.state_dict())
-    found = effective_weights(pruned, layers, x)
+    result = effective_weights(pruned, layers, x)
     assert all(torch.equal(before[name], value) for name, value in pruned.state_dict().items())
     assert all(p.grad is None for p in pruned.parameters())
     # A hair, where more could wake a ReLU; twice as much, where tanh hides a hair.
     for name, mask in by_change(pruned, x, 1 + 1e-6 if kind == "dense" else 2.0).items():
-        assert torch.equal(found[name], mask)
+        assert torch.equal(result[name], mask)
     kept = sum(int((p != 0).sum()) for p in pruned.parameters() if p.ndim > 1)
-    assert sum(int(mask.sum()) for mask in found.values()) <= kept
+    assert sum(int(mask.sum()) for mask in result.values()) <= kept
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])

@@ -23,22 +23,22 @@ def pruned() -> nn.Module:
 
 
 def test_dense(pruned: nn.Module, tmp_path: Path) -> None:
-    made = sipp_core.export(pruned, tmp_path / "net.safetensors", "dense")
-    state = load_file(made.path)
+    file = sipp_core.export(pruned, tmp_path / "net.safetensors", "dense")
+    state = load_file(file.path)
     assert torch.equal(state["0.weight"], pruned[0].weight)  # type: ignore[index]
-    assert made.bytes == made.dense == made.path.stat().st_size
-    assert "no smaller" in made.notes[0]
+    assert file.bytes == file.dense == file.path.stat().st_size
+    assert "no smaller" in file.notes[0]
 
 
 def test_torch_sparse(pruned: nn.Module, tmp_path: Path) -> None:
-    made = sipp_core.export(pruned, tmp_path / "net.pt", "torch-sparse")
-    state = torch.load(made.path)
+    file = sipp_core.export(pruned, tmp_path / "net.pt", "torch-sparse")
+    state = torch.load(file.path)
     assert state["0.weight"].layout == torch.sparse_csr
     x = torch.rand(5, 64)
     hidden = torch.relu((state["0.weight"] @ x.T).T + state["0.bias"])
     answer = (state["2.weight"] @ hidden.T).T + state["2.bias"]
     torch.testing.assert_close(answer, pruned(x))
-    assert made.bytes == made.path.stat().st_size < made.dense / 2
+    assert file.bytes == file.path.stat().st_size < file.dense / 2
 
 
 def test_what_would_be_larger_or_has_no_kernel_stays_dense(tmp_path: Path) -> None:
@@ -46,9 +46,9 @@ def test_what_would_be_larger_or_has_no_kernel_stays_dense(tmp_path: Path) -> No
     for module in (net[0], net[1]):
         weight = module.get_parameter("weight").detach()
         weight.view(-1)[:5] = 0
-    made = sipp_core.export(net, tmp_path / "net.pt", "torch-sparse")
-    assert all(value.layout == torch.strided for value in torch.load(made.path).values())
-    notes = " ".join(made.notes)
+    file = sipp_core.export(net, tmp_path / "net.pt", "torch-sparse")
+    assert all(value.layout == torch.strided for value in torch.load(file.path).values())
+    notes = " ".join(file.notes)
     assert "larger: 1.weight" in notes and "no sparse kernel: 0.weight" in notes
     assert "no smaller than the dense file" in notes
 
@@ -56,11 +56,11 @@ def test_what_would_be_larger_or_has_no_kernel_stays_dense(tmp_path: Path) -> No
 def test_onnx(pruned: nn.Module, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    made = sipp_core.export(pruned, tmp_path / "net.onnx", "onnx", example=torch.rand(3, 64))
+    file = sipp_core.export(pruned, tmp_path / "net.onnx", "onnx", example=torch.rand(3, 64))
     x = torch.rand(7, 64)
-    (answer,) = runtime.InferenceSession(made.path.read_bytes()).run(None, {"inputs": x.numpy()})
+    (answer,) = runtime.InferenceSession(file.path.read_bytes()).run(None, {"inputs": x.numpy()})
     torch.testing.assert_close(torch.from_numpy(answer), pruned(x).detach(), rtol=1e-4, atol=1e-5)
-    assert made.bytes == made.path.stat().st_size
+    assert file.bytes == file.path.stat().st_size
 
 
 def test_refusals(pruned: nn.Module, tmp_path: Path) -> None:

@@ -49,14 +49,14 @@ def convolutional() -> nn.Sequential:
 def test_files_of_0_1_are_read_as_before(
     name: str, total: float, weights: int, plans: int, tmp_path: Path
 ) -> None:
-    found = load(OLD / f"{name}.safetensors", convolutional())
+    model = load(OLD / f"{name}.safetensors", convolutional())
     with torch.no_grad():
-        assert sum(float(p.double().abs().sum()) for p in found.model.parameters()) == total
-    assert found.nnz_after == weights and len(found.digests) == 20 and len(found.plans) == plans
-    again = load(found.save(tmp_path / "new", plans=True), convolutional())
-    assert again.summary() == found.summary() and len(again.plans) == plans
+        assert sum(float(p.double().abs().sum()) for p in model.model.parameters()) == total
+    assert model.nnz_after == weights and len(model.digests) == 20 and len(model.plans) == plans
+    again = load(model.save(tmp_path / "new", plans=True), convolutional())
+    assert again.summary() == model.summary() and len(again.plans) == plans
     x = torch.rand(4, 1, 6, 6)
-    assert torch.equal(again.model(x), found.model(x))
+    assert torch.equal(again.model(x), model.model(x))
 
 
 # ---- size --------------------------------------------------------------------------------------
@@ -110,10 +110,10 @@ def test_a_saved_network_of_many_short_layers_is_little_longer_too(
     path = result.save(tmp_path / "net")
     # With a header entry for each tensor it was 1.31, 1.13 and 1.09 times them.
     assert path.stat().st_size <= (1.2 if keep < 0.3 else 1.1) * sparse_bytes(result.model)
-    found = load(path, net)
-    assert found.summary() == result.summary()
-    assert found.model(x).equal(result.model(x))
-    for ours, theirs in zip(found.layers, result.layers, strict=True):
+    model = load(path, net)
+    assert model.summary() == result.summary()
+    assert model.model(x).equal(result.model(x))
+    for ours, theirs in zip(model.layers, result.layers, strict=True):
         for name in REPORT_ARRAYS:
             assert np.array_equal(getattr(ours, name), getattr(theirs, name))
 
@@ -206,10 +206,10 @@ def forged(
 def test_a_file_with_each_tensor_by_itself_is_read_too(tmp_path: Path) -> None:
     path = forged(tmp_path, lambda *_: None)
     assert TOGETHER not in read_safetensors(path.read_bytes(), "it")
-    found = load(path, convolutional())
-    again = found.save(tmp_path / "again")
+    model = load(path, convolutional())
+    again = model.save(tmp_path / "again")
     assert TOGETHER in read_safetensors(again.read_bytes(), "it")
-    assert load(again, convolutional()).summary() == found.summary()
+    assert load(again, convolutional()).summary() == model.summary()
 
 
 VALUES = (None, -1, 0, 10**400, 0.5, math.nan, "x", True, [], {}, [[]], ["x"], {"x": 1})
@@ -234,12 +234,12 @@ def test_an_odd_report_is_refused_or_says_the_same(tmp_path: Path) -> None:
             header = {"format": FORMAT, "report": text, "sha256": checksum(tensors, text)}
             path.write_bytes(to_bytes(tensors, metadata={"sipp": json.dumps(header)}))
             try:
-                found = load(path, convolutional())
+                model = load(path, convolutional())
             except ValueError as error:
                 assert str(path) in str(error)
             else:
-                json.dumps(found.summary())
-                assert 0 <= found.kept <= 1
+                json.dumps(model.summary())
+                assert 0 <= model.kept <= 1
 
 
 @pytest.mark.parametrize(
@@ -283,8 +283,8 @@ def test_extra_state_is_kept_or_refused_before_anything_is_written(tmp_path: Pat
     result = prune(net, torch.rand(20, 6), method="magnitude", keep=0.5)
     path = result.save(tmp_path / "net")
     counting.calls = 1
-    found = load(path, net).model.get_submodule("0")
-    assert isinstance(found, Counting) and found.calls == 7
+    model = load(path, net).model.get_submodule("0")
+    assert isinstance(model, Counting) and model.calls == 7
     own = result.model.get_submodule("0")
     assert isinstance(own, Counting)
     own.calls = (1, 2)

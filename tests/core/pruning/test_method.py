@@ -97,5 +97,5 @@ def test_bounds_are_those_that_can_promise_something() -> None:
             ("corenet", "entry-")
         )
         whole = name in ("sipp-rand", "sipp-poisson", "uniform", "corenet", "corenet+")
-        wanted = every if drawn else tuple(b for b in every if b != "corenet")
-        assert bounds == tuple(b for b in wanted if whole or BOUNDS[b].knows != "neuron")
+        expected = every if drawn else tuple(b for b in every if b != "corenet")
+        assert bounds == tuple(b for b in expected if whole or BOUNDS[b].knows != "neuron")

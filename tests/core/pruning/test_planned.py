@@ -106,12 +106,12 @@ def test_what_is_kept_for_certain_is_promised_at_every_point(method: str, bound:
 
 def layer_inputs(net: nn.Sequential, x: Tensor) -> list[np.ndarray]:
     """What each dense layer receives."""
-    found = []
+    result = []
     for module in net:
         if isinstance(module, nn.Linear):
-            found.append(x.numpy())
+            result.append(x.numpy())
         x = module(x).detach()
-    return found
+    return result
 
 
 def copies(plan: LayerPlan, number: int) -> LayerPlan:

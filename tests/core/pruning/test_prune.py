@@ -87,15 +87,15 @@ def test_budget_mode(kind: str, method: str, keep: float, scope: str) -> None:
         # less, so that what is chosen meets the budget.
         left = [report.nnz_after for report in result.layers]
         left = left if scope == "layer" else [sum(left)]
-        for found, asked in zip(left, wanted, strict=True):
-            assert 0.85 * asked - 3 <= found <= 1.03 * asked + 3
+        for found, options in zip(left, wanted, strict=True):
+            assert 0.85 * options - 3 <= found <= 1.03 * options + 3
     else:
         pairs = 2 * sum(report.shape[0] for report in result.layers)
-        for found, asked in zip(expected, wanted, strict=True):
+        for found, options in zip(expected, wanted, strict=True):
             exact = method in (*CERTAIN, "sipp-recentred", "sipp-poisson", "random")
             # Else draws are whole numbers a pair: off by half a weight each at the very most.
-            assert abs(found - asked) <= (
-                1e-6 * asked if exact else min(pairs / 2, 0.1 * asked + 2)
+            assert abs(found - options) <= (
+                1e-6 * options if exact else min(pairs / 2, 0.1 * options + 2)
             )
         # Each weight is kept or not: the count strays less than that of independent coins.
         spread = 6 * math.sqrt(sum(wanted) / 4)

@@ -232,7 +232,7 @@ def test_the_order_is_that_of_the_forward_pass() -> None:
     pruned = masked(dense, masks)
     before = copy.deepcopy(pruned)
     calls: list[tuple[int, int, str]] = []
-    refit(dense, pruned, layers, masks, inputs, progress=lambda *told: calls.append(told))
+    refit(dense, pruned, layers, masks, inputs, progress=lambda *call: calls.append(call))
     assert calls == [(0, 2, "refit"), (1, 2, "refit")]
     # The layer that no forward pass calls stays as it was.
     assert torch.equal(before.unused.weight, pruned.unused.weight)  # pyright: ignore

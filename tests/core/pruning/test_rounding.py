@@ -112,10 +112,10 @@ def test_nettrim_says_the_radius_of_stored_weights(cascade: bool) -> None:
     assert wide.bias is not None and thin.bias is not None
     points = rows.double()
     target = (points @ wide.weight.double().T + wide.bias.double()).clamp(min=0)
-    made = points @ thin.weight.double().T + thin.bias.double()
+    result = points @ thin.weight.double().T + thin.bias.double()
     on = target > 0
-    inside = float((made - target)[on].detach().norm())
-    above = float(made[~on].detach().clamp(min=0).norm())
+    inside = float((result - target)[on].detach().norm())
+    above = float(result[~on].detach().clamp(min=0).norm())
     assert first.constraint == pytest.approx(inside)
     assert math.hypot(inside, above) <= done.promised[0] * (1 + 1e-9)
     # What the solver met, two bytes a weight do not.

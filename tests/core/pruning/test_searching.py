@@ -45,12 +45,12 @@ def test_every_neuron_is_within_eps_on_every_input(method: str, signed: bool) ->
 
 def test_the_best_of_more_draws_leaves_fewer_weights_than_any_theorem() -> None:
     net, x = network(), inputs()
-    found = [
+    result = [
         prune(net, x, method="sipp-poisson", eps=EPS, bound="measured", candidates=k).nnz_after
         for k in (1, 8)
     ]
     promised = prune(net, x, method="sipp-poisson", eps=EPS, delta=0.05).nnz_after
-    assert found[1] < found[0] < promised
+    assert result[1] < result[0] < promised
 
 
 @pytest.mark.parametrize("points", [None, 7])

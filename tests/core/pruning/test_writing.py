@@ -49,10 +49,10 @@ def test_the_promise_of_new_weights_holds_on_every_calibration_input(
     for x in rows:
         for part in (np.maximum(x, 0), np.maximum(-x, 0)):
             size, moved = np.abs(old) @ part, np.abs((new - old) @ part)
-            told = np.isfinite(eps)
-            assert (moved[told] <= eps[told] * size[told] * (1 + 1e-12)).all()
+            output = np.isfinite(eps)
+            assert (moved[output] <= eps[output] * size[output] * (1 + 1e-12)).all()
             # Only a weight that woke up is promised nothing.
-            assert ((old == 0) & (new != 0))[~told].any(axis=1).all()
+            assert ((old == 0) & (new != 0))[~output].any(axis=1).all()
 
 
 @given(
@@ -91,8 +91,8 @@ def test_a_bias_that_moves_ends_the_promise_of_its_neuron() -> None:
     model = nn.Sequential(nn.Linear(3, 2))
     weight = model[0].get_parameter("weight").detach().double().numpy()
     bias = model[0].get_parameter("bias").detach().double().numpy()
-    wanted = Rewrite("0", weight, bias=bias + np.array([0.0, 1.0]))
-    result = rewrite(*request_and_calibration(model), [wanted])
+    expected = Rewrite("0", weight, bias=bias + np.array([0.0, 1.0]))
+    result = rewrite(*request_and_calibration(model), [expected])
     assert result.reports[0].eps_neuron.tolist() == [0.0, np.inf]
     assert result.model.get_parameter("0.bias").tolist() == [bias[0], np.float32(bias[1] + 1)]
 

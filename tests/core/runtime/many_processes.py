@@ -55,8 +55,8 @@ def bits(stats: Calibration) -> str:
     digest = hashlib.sha256()
     for layer in stats.layers:
         for field in FIELDS:
-            found = getattr(layer, field)
-            digest.update(b"" if found is None else found.numpy().tobytes())
+            result = getattr(layer, field)
+            digest.update(b"" if result is None else result.numpy().tobytes())
         digest.update(repr((layer.rows, layer.complete, layer.support_total)).encode())
     for rows in stats.validation.values():
         digest.update(rows.numpy().tobytes())
@@ -132,17 +132,17 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
         return hashlib.sha256(json.dumps(cert.summary(), sort_keys=True).encode()).hexdigest()
 
     few = {"method": "sipp-poisson", "keep": 0.3, "forward_size": 64}
-    found: dict[str, Callable[[], str]] = {}
+    result: dict[str, Callable[[], str]] = {}
     for cut in (1, 7, 256):
-        found[f"file, stream cut in {cut}"] = lambda cut=cut: saved(dense, x.split(cut), **few)
+        result[f"file, stream cut in {cut}"] = lambda cut=cut: saved(dense, x.split(cut), **few)
     for batch in (1, 7, 256):
-        found[f"file, forward passes of {batch}"] = lambda size=batch: saved(
+        result[f"file, forward passes of {batch}"] = lambda size=batch: saved(
             dense, x[:40], method="sipp-hybrid", keep=0.3, forward_size=size
         )
-        found[f"file, batches of {batch}"] = lambda batch=batch: saved(
+        result[f"file, batches of {batch}"] = lambda batch=batch: saved(
             dense, x, method="sipp-hybrid", keep=0.3, batch_size=batch
         )
-    found |= {
+    result |= {
         "file of a convolutional net": lambda: saved(
             convolutional, images, method="sipp-rand", keep=0.5, forward_size=3
         ),
@@ -186,7 +186,7 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
         "pruned alone": alone,
     }  # fmt: skip
     if size > 1:
-        found |= {
+        result |= {
             "a part each": lambda: measured(dense, x[rank:300:size], forward_size=16),
             "a certificate of another order": lambda: certified(x.roll(rank, 0)),
             "another order": lambda: measured(dense, x.roll(rank, 0), forward_size=16),
@@ -195,7 +195,7 @@ def scenarios(folder: Path, rank: int, size: int) -> dict[str, Callable[[], str]
             "another model": lambda: measured(dense if rank == 0 else Unused, x),
             "one raises": lambda: measured(Picky, with_one(x, 80, 99), forward_size=64),
         }
-    return found
+    return result
 
 
 def outcome(run: Callable[[], str]) -> str:
@@ -231,10 +231,10 @@ def lose_one(folder: Path, size: int, rank: int, until: Path | None) -> list[Any
         return str(result.save(folder / f"lost-{size}-{rank}"))
 
     began = time.monotonic()
-    told = [outcome(run), time.monotonic() - began]
+    messages = [outcome(run), time.monotonic() - began]
     if until is not None:
         until.touch()
-    return told
+    return messages
 
 
 def main(folder: Path, size: int, rank: int) -> None:

@@ -51,12 +51,12 @@ SPELLINGS: dict[str, Any] = {
 
 @pytest.mark.parametrize("way", SPELLINGS)
 def test_every_spelling_of_named_batches_is_the_same_stream(way: str) -> None:
-    found = list(batches(SPELLINGS[way], 7))
-    assert [len(b) for b in found] == [7, 5]
+    result = list(batches(SPELLINGS[way], 7))
+    assert [len(b) for b in result] == [7, 5]
     for name, value in NAMED.items():
-        parts = [b.named[name] for b in found if isinstance(b, Batch)]
+        parts = [b.named[name] for b in result if isinstance(b, Batch)]
         assert torch.equal(torch.cat(parts), value)
-    assert all(isinstance(b, Batch) and b.targets is None for b in found)
+    assert all(isinstance(b, Batch) and b.targets is None for b in result)
 
 
 def test_two_inputs_by_position_by_name_and_with_a_setting_prune_alike() -> None:
@@ -152,9 +152,9 @@ def test_token_ids_padded_batch_by_batch_are_one_stream_however_it_is_cut() -> N
     short, long = words(6, 4)[0], words(5, 7, 1)[0]
     model = Words()
     cuts = [[short, long], [short[:2], short[2:], long[:1], long[1:]]]
-    found = [calibrate(model, cut, forward_size=4) for cut in cuts]
-    assert found[0].inputs == 11
-    for a, b in zip(found[0].layers, found[1].layers, strict=True):
+    result = [calibrate(model, cut, forward_size=4) for cut in cuts]
+    assert result[0].inputs == 11
+    for a, b in zip(result[0].layers, result[1].layers, strict=True):
         assert torch.equal(a.sensitivity, b.sensitivity)
     with pytest.raises(ValueError, match="several shapes.*pad them to one length"):
         calibrate(model, cuts[0], inputs=True)
@@ -166,9 +166,9 @@ def test_labels_and_targets_reach_the_loss_and_nothing_else() -> None:
     assert torch.equal(pairs[0].arrays[0], X) and targets is not None and torch.equal(targets, Y)
     net = nn.Sequential(nn.Linear(4, 3))
     spelt = [[(X, Y)], Batch(X, targets=Y), {"inputs": X, "targets": Y}]
-    found = [calibrate(net, way, statistics={"gradients"}).layers[0].saliency for way in spelt]
-    assert found[0] is not None
-    assert all(f is not None and torch.equal(f, found[0]) for f in found)
+    result = [calibrate(net, way, statistics={"gradients"}).layers[0].saliency for way in spelt]
+    assert result[0] is not None
+    assert all(f is not None and torch.equal(f, result[0]) for f in result)
     # Targets that look like inputs are targets where a method looks at them.
     auto = nn.Sequential(nn.Linear(4, 4))
     assert calibrate(auto, [(X, X)], statistics={"gradients"}).inputs == 8

@@ -54,6 +54,6 @@ def test_what_a_model_raises_is_said_with_its_inputs(error: Exception) -> None:
         def forward(self, x: Tensor) -> Tensor:
             raise error
 
-    with pytest.raises(ValueError, match="the model cannot run on calibration of shape") as said:
+    with pytest.raises(ValueError, match="the model cannot run on calibration of shape") as raised:
         calibrate(Failing(), torch.rand(2, 4))
-    assert said.value.__cause__ is error
+    assert raised.value.__cause__ is error

@@ -69,9 +69,9 @@ def test_statistics_of_the_first_layer_are_too(name: str) -> None:
     model = nn.Sequential(first, nn.ReLU(), nn.Linear(30, 5))
     exact = calibrate(model, rows, statistics={"mean"}).layers[0]
     with SURROUNDINGS[name]():
-        found = calibrate(model, rows, statistics={"mean"}).layers[0]
+        result = calibrate(model, rows, statistics={"mean"}).layers[0]
     for field in ("sensitivity", "mean", "live", "cancellation"):
-        assert torch.equal(getattr(found, field), getattr(exact, field)), field
+        assert torch.equal(getattr(result, field), getattr(exact, field)), field
 
 
 def test_the_models_own_products_round_as_before() -> None:

@@ -49,9 +49,9 @@ WAYS: dict[str, Callable[[Tensor], Any]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_all_ways_give_the_same_batches(way: str, size: int) -> None:
     x = torch.arange(24.0).reshape(12, 2)
-    found = list(batches(WAYS[way](x), size))
-    assert [len(b) for b in found] == [len(b) for b in x.split(size)]
-    assert torch.equal(torch.cat(found), x)
+    result = list(batches(WAYS[way](x), size))
+    assert [len(b) for b in result] == [len(b) for b in x.split(size)]
+    assert torch.equal(torch.cat(result), x)
 
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=8), st.integers(1, 9))
@@ -61,9 +61,9 @@ def test_any_cut_of_the_stream_gives_full_batches_but_the_last(sizes: list[int],
         with pytest.raises(ValueError, match="calibration is empty"):
             list(batches(list(x.split(sizes)), size))
         return
-    found = list(batches(list(x.split(sizes)), size))
-    assert all(len(b) == size for b in found[:-1]) and 1 <= len(found[-1]) <= size
-    assert torch.equal(torch.cat(found), x)
+    result = list(batches(list(x.split(sizes)), size))
+    assert all(len(b) == size for b in result[:-1]) and 1 <= len(result[-1]) <= size
+    assert torch.equal(torch.cat(result), x)
 
 
 def test_batches_have_one_layout_whatever_memory_they_came_from() -> None:

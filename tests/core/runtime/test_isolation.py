@@ -110,9 +110,9 @@ def test_what_surrounds_a_call_changes_no_bit_of_it() -> None:
     saliency = calibrate(model, [(x, targets)], statistics={"gradients"}).layers[0].saliency
     before = torch.random.get_rng_state()
     with np.errstate(all="raise"), torch.inference_mode(), torch.device("meta"):
-        found = prune(model, x, method="sipp-poisson", keep=0.4)
+        pruned = prune(model, x, method="sipp-poisson", keep=0.4)
         again = calibrate(model, [(x, targets)], statistics={"gradients"}).layers[0].saliency
     assert torch.equal(torch.random.get_rng_state(), before)
     assert saliency is not None and again is not None and torch.equal(saliency, again)
-    for a, b in zip(found.model.parameters(), expected, strict=True):
+    for a, b in zip(pruned.model.parameters(), expected, strict=True):
         assert torch.equal(a, b)

@@ -14,5 +14,5 @@ def test_rows_as_wide_as_their_index_type_counts_are_read_again(width: int) -> N
     tensor[:, 0], tensor[3, width - 1] = 1.0, 2.0
     parts = pack("a", tensor)
     assert "columns/a" in parts
-    found = unpack("a", parts, tensor)
-    assert found is not None and torch.equal(found, tensor)
+    result = unpack("a", parts, tensor)
+    assert result is not None and torch.equal(result, tensor)

@@ -36,9 +36,9 @@ def run(repository: Path, folder: Path, sizes: list[int]) -> Seen:
     ]
     try:
         for process, (size, rank) in zip(started, who, strict=True):
-            _, said = process.communicate()
+            _, message = process.communicate()
             # The last of three kills itself in the end.
-            assert process.returncode == (-9 if (size, rank) == (3, 2) else 0), said
+            assert process.returncode == (-9 if (size, rank) == (3, 2) else 0), message
     finally:
         for process in started:
             process.kill()
@@ -85,7 +85,7 @@ def test_one_two_and_three_processes_give_the_same_bytes(seen: Seen) -> None:
     for name in SAME:
         expected = seen["0-0"][name]
         assert "Error" not in expected, expected
-        assert {who: found[name] for who, found in seen.items()} == dict.fromkeys(seen, expected)
+        assert {who: result[name] for who, result in seen.items()} == dict.fromkeys(seen, expected)
     # However the user's stream is cut, too; a forward pass of another size may round otherwise.
     for how in ("stream cut in", "batches of"):
         assert len({seen["0-0"][f"file, {how} {n}"] for n in (1, 7, 256)}) == 1
@@ -111,15 +111,15 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_all_ranks_refuse_together_and_by_name(seen: Seen, name: str) -> None:
-    told = {found[name] for who, found in seen.items() if who[0] in "23"}
-    if name == "a part each" and len(told) == 2:  # 300 inputs can be cut in 2 and 3 equal parts
-        told = {message.partition("(")[0] + "the whole of the" for message in told}
-    for message in told:
+    messages = {result[name] for who, result in seen.items() if who[0] in "23"}
+    if name == "a part each" and len(messages) == 2:  # 300 inputs can be cut in 2 and 3 equal parts
+        messages = {message.partition("(")[0] + "the whole of the" for message in messages}
+    for message in messages:
         assert_matches(REFUSED[name], message)
     for size in (2, 3):
         assert len({seen[f"{size}-{rank}"][name] for rank in range(size)}) == 1
     if name in seen["0-0"] and "rank" not in REFUSED[name]:
-        assert told == {seen["0-0"][name]}
+        assert messages == {seen["0-0"][name]}
 
 
 def assert_matches(pattern: str, message: str) -> None:
@@ -128,9 +128,11 @@ def assert_matches(pattern: str, message: str) -> None:
 
 
 def test_a_fault_of_the_model_is_said_with_its_type_everywhere(seen: Seen) -> None:
-    said = r"ValueError: rank 1: the model cannot run on calibration of shape .*: KeyError: '99'$"
+    message = (
+        r"ValueError: rank 1: the model cannot run on calibration of shape .*: KeyError: '99'$"
+    )
     for who in ("2-0", "3-0", "3-1", "3-2"):
-        assert_matches(said, seen[who]["one raises"])
+        assert_matches(message, seen[who]["one raises"])
 
 
 def test_a_calibration_made_together_is_pruned_alone(seen: Seen) -> None:
@@ -160,10 +162,10 @@ def test_exact_sums_do_not_depend_on_order_or_grouping() -> None:
         values = parts * torch.where(torch.arange(5000)[:, None] % 3 == 0, scale, 1.0)
 
         def total(values: torch.Tensor, units: tuple[int, ...] = units) -> exact_sum.ExactSum:
-            found = exact_sum.ExactSum(values[0], units)
+            result = exact_sum.ExactSum(values[0], units)
             for value in values:
-                found.add(value)
-            return found
+                result.add(value)
+            return result
 
         whole = total(values).value()
         order = torch.randperm(5000, generator=generator)
@@ -180,10 +182,10 @@ def test_exact_sums_do_not_depend_on_order_or_grouping() -> None:
 
 
 def test_exact_sums_keep_infinity_and_the_largest_ratios() -> None:
-    found = exact_sum.ExactSum(torch.zeros(3, dtype=torch.float64), exact_sum.RATIOS)
+    result = exact_sum.ExactSum(torch.zeros(3, dtype=torch.float64), exact_sum.RATIOS)
     for value in ([1.0, 1.0, 3e38], [math.inf, 1e200, 1.0], [1.0, 2.0, 3e38]):
-        found.add(torch.tensor(value, dtype=torch.float64))
-    assert found.value().tolist() == [math.inf, math.inf, math.fsum([3e38, 1.0, 3e38])]
+        result.add(torch.tensor(value, dtype=torch.float64))
+    assert result.value().tolist() == [math.inf, math.inf, math.fsum([3e38, 1.0, 3e38])]
 
 
 def test_without_a_group_there_are_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:

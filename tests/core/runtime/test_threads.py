@@ -86,12 +86,12 @@ def test_statistics_of_a_small_layer_have_the_same_bits_in_any_threads(
     monkeypatch.setitem(STATISTICS, "threads", Count)
     torch.manual_seed(0)
     model, inputs = nn.Sequential(nn.Linear(200, 90)), torch.rand(500, 200)
-    found = []
+    result = []
     for threads in (1, 2, 3):
         with some_threads(threads):
-            found.append(calibrate(model, inputs, statistics={"mean", "threads"}).layers[0])
-    assert [layer.values["threads"] for layer in found] == [{1}] * 3
-    for layer in found[1:]:
-        assert layer.mean is not None and found[0].mean is not None
-        assert torch.equal(layer.mean, found[0].mean)
-        assert torch.equal(layer.cancellation, found[0].cancellation)
+            result.append(calibrate(model, inputs, statistics={"mean", "threads"}).layers[0])
+    assert [layer.values["threads"] for layer in result] == [{1}] * 3
+    for layer in result[1:]:
+        assert layer.mean is not None and result[0].mean is not None
+        assert torch.equal(layer.mean, result[0].mean)
+        assert torch.equal(layer.cancellation, result[0].cancellation)

@@ -96,8 +96,8 @@ def test_a_product_that_is_heard_is_measured(way: str) -> None:
 
 @pytest.mark.parametrize("way", HARMLESS)
 def test_what_reads_no_value_changes_nothing(way: str) -> None:
-    for found, expected in zip(calibrated(HARMLESS[way]), calibrated(None), strict=True):
-        assert torch.equal(found, expected)
+    for result, expected in zip(calibrated(HARMLESS[way]), calibrated(None), strict=True):
+        assert torch.equal(result, expected)
 
 
 def test_all_offenders_are_named_at_once_with_the_way_out() -> None:

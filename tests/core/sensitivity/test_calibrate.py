@@ -124,10 +124,10 @@ def test_the_same_bits_for_any_batch_size() -> None:
     for model, x in networks():
         first = calibrate(model, x, batch_size=256, points=50, statistics={"support", "mean"})
         for size in (1, 7, 1000):
-            found = calibrate(
+            result = calibrate(
                 model, x.split(size), batch_size=size, points=50, statistics={"support", "mean"}
             )
-            assert same(first, found)
+            assert same(first, result)
 
 
 @pytest.mark.parametrize("tracked", [(), ("support",)])
@@ -141,8 +141,8 @@ def test_rows_that_wait_are_folded_as_if_they_did_not(
         direct = calibrate(model, x, forward_size=5, statistics={"mean", *tracked})
         for pairs in (1, 5000, 2**40):
             monkeypatch.setattr(buffer, "ENOUGH", pairs)
-            found = calibrate(model, x, forward_size=5, statistics=tracked)
-            for a, b in zip(direct.layers, found.layers, strict=True):
+            result = calibrate(model, x, forward_size=5, statistics=tracked)
+            for a, b in zip(direct.layers, result.layers, strict=True):
                 assert all(torch.equal(getattr(a, f), getattr(b, f)) for f in fields)
                 assert (a.rows, a.support_total) == (b.rows, b.support_total)
                 assert a.mean is not None and b.mean is None
@@ -176,9 +176,9 @@ class WritesInPlace(nn.Module):
 
 def test_rows_that_wait_are_copies() -> None:
     model, x = WritesInPlace(), random(40, 6).abs()
-    found = calibrate(model, x, forward_size=8).layers[0]
+    result = calibrate(model, x, forward_size=8).layers[0]
     expected = calibrate(model.fc, x, forward_size=8).layers[0]
-    assert torch.equal(found.sensitivity, expected.sensitivity)
+    assert torch.equal(result.sensitivity, expected.sensitivity)
 
 
 def test_cells_that_no_patch_reads_may_be_anything() -> None:
@@ -197,9 +197,9 @@ def test_cancellation_in_float32_is_that_of_float64() -> None:
         model.weight.copy_(random(9, 20))
         model.bias.copy_(random(9, seed=1).abs() + 60)  # no pre-activation comes near to 0
     for x in (random(300, 20), random(300, 20).abs()):
-        found = calibrate(model, x).layers[0].cancellation
+        result = calibrate(model, x).layers[0].cancellation
         exact = calibrate(copy.deepcopy(model).double(), x.double()).layers[0].cancellation
-        torch.testing.assert_close(found, exact, rtol=1e-5, atol=0)
+        torch.testing.assert_close(result, exact, rtol=1e-5, atol=0)
     nothing = calibrate(model, torch.zeros(3, 20)).layers[0].cancellation
     assert torch.equal(nothing, torch.ones(9, dtype=torch.float64))
 
@@ -209,11 +209,11 @@ def test_cancellation_in_float32_is_that_of_float64() -> None:
 
 def shares(weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """(rows, out, in) shares g in loops over neurons and signs; rows >= 0."""
-    found = np.zeros((len(rows), *weight.shape))
+    result = np.zeros((len(rows), *weight.shape))
     for i, w in enumerate(weight):
         for sign in (1, -1):
-            found[:, i] += sipp_theory.shares(w, rows, sign)
-    return found
+            result[:, i] += sipp_theory.shares(w, rows, sign)
+    return result
 
 
 def check(layer: LayerStatistics, weight: np.ndarray, activations: np.ndarray) -> None:
@@ -286,7 +286,7 @@ def patches(x: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
         for n, k, s, d in zip(padded.shape[2:], size, stride, gap, strict=True)
     ]
     per_group = x.shape[1] // settings["groups"]
-    found = []
+    result = []
     for group in range(settings["groups"]):
         channels = range(group * per_group, (group + 1) * per_group)
         block = []
@@ -301,8 +301,8 @@ def patches(x: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
                     for at in np.ndindex(*size)
                 ]  # fmt: skip
                 block.append(row)
-        found.append(block)
-    return np.array(found)
+        result.append(block)
+    return np.array(result)
 
 
 @given(geometries(), st.booleans(), st.integers(0, 100))
@@ -412,8 +412,8 @@ def test_support_of_a_convolution_counts_inputs_and_not_patches() -> None:
                 "stride": (1, 1), "dilation": (1, 1)}  # fmt: skip
     per_input = [patches(image[None].numpy(), settings)[0] for image in x]
     best = np.stack([sipp_theory.sensitivity(weight, rows) for rows in per_input])
-    found = set(best.argmax(axis=0)[best.max(axis=0) > 0].tolist())
-    assert layer.support_total == len(found) <= 6
+    result = set(best.argmax(axis=0)[best.max(axis=0) > 0].tolist())
+    assert layer.support_total == len(result) <= 6
 
 
 def test_points_are_all_rows_or_a_uniform_sample() -> None:
@@ -602,8 +602,8 @@ def state(model: nn.Module) -> list[Any]:
     flags = [m.training for m in model.modules()]
     hooks = [len(m._forward_pre_hooks) + len(m._forward_hooks) for m in model.modules()]
     grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
-    wanted = [p.requires_grad for p in model.parameters()]
-    return [tensors, flags, hooks, grads, wanted, torch.get_rng_state(), torch.is_grad_enabled()]
+    expected = [p.requires_grad for p in model.parameters()]
+    return [tensors, flags, hooks, grads, expected, torch.get_rng_state(), torch.is_grad_enabled()]
 
 
 def unchanged(first: list[Any], second: list[Any]) -> bool:
@@ -658,7 +658,7 @@ def test_progress_is_told_and_its_interrupt_leaves_no_hooks() -> None:
     seen: list[tuple[int, int, str]] = []
     model = dense(3, 2)
     calibrate(
-        model, random(10, 3), forward_size=2, batch_size=4, progress=lambda *told: seen.append(told)
+        model, random(10, 3), forward_size=2, batch_size=4, progress=lambda *call: seen.append(call)
     )
     assert seen == [(4, 0, "calibrate"), (8, 0, "calibrate"), (10, 0, "calibrate")]
 

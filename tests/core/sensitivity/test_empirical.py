@@ -63,11 +63,11 @@ KINDS = ("plain", "signed", "zeros", "dead", "duplicates", "wide", "one sign")
 @pytest.mark.parametrize("kind", KINDS)
 def test_float64_equals_two_independent_computations(kind: str, seed: int) -> None:
     weight, rows = layer(kind, seed)
-    found = empirical_sensitivity(torch.from_numpy(weight), torch.from_numpy(rows))
-    assert found.dtype == torch.float64
-    np.testing.assert_allclose(found.numpy(), brute_force(weight, rows), rtol=TOLERANCE, atol=0)
+    result = empirical_sensitivity(torch.from_numpy(weight), torch.from_numpy(rows))
+    assert result.dtype == torch.float64
+    np.testing.assert_allclose(result.numpy(), brute_force(weight, rows), rtol=TOLERANCE, atol=0)
     reference = sipp_theory.sensitivity(weight, rows)
-    np.testing.assert_allclose(found.numpy(), reference, rtol=TOLERANCE, atol=0)
+    np.testing.assert_allclose(result.numpy(), reference, rtol=TOLERANCE, atol=0)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -76,12 +76,12 @@ def test_float32_is_within_its_rounding(kind: str, seed: int) -> None:
     weight, rows = layer(kind, seed)
     w = torch.from_numpy(weight.clip(-3e30, 3e30)).float()
     a = torch.from_numpy(rows.clip(-3e30, 3e30)).float()
-    found = empirical_sensitivity(w, a)
-    assert found.dtype == torch.float32
+    result = empirical_sensitivity(w, a)
+    assert result.dtype == torch.float32
     expected = brute_force(w.double().numpy(), a.double().numpy())
     # fan_in additions, a division and two products, each off by half a unit of 2^-23.
     np.testing.assert_allclose(
-        found.numpy(), expected, rtol=(weight.shape[1] + 4) * 2.0**-23, atol=1e-37
+        result.numpy(), expected, rtol=(weight.shape[1] + 4) * 2.0**-23, atol=1e-37
     )
 
 
@@ -90,19 +90,19 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
     w = torch.randn(7, 300, generator=generator).to(dtype)
     a = torch.rand(50, 300, generator=generator).to(dtype)
-    found = empirical_sensitivity(w, a)
-    assert found.dtype == torch.float32
-    assert torch.equal(found, empirical_sensitivity(w.float(), a.float()))
+    result = empirical_sensitivity(w, a)
+    assert result.dtype == torch.float32
+    assert torch.equal(result, empirical_sensitivity(w.float(), a.float()))
     # Rounded to half precision the sums would be far off: 8 or 11 bits against 24.
     expected = brute_force(w.double().numpy()[:1], a.double().numpy())
-    np.testing.assert_allclose(found.numpy()[:1], expected, rtol=1e-5)
+    np.testing.assert_allclose(result.numpy()[:1], expected, rtol=1e-5)
 
 
 def test_mixed_precision_works_in_the_wider_one() -> None:
     w, a = torch.rand(2, 5), torch.rand(3, 5, dtype=torch.float64)
-    found = empirical_sensitivity(w, a)
-    assert found.dtype == torch.float32
-    assert torch.equal(found, empirical_sensitivity(w.double(), a).float())
+    result = empirical_sensitivity(w, a)
+    assert result.dtype == torch.float32
+    assert torch.equal(result, empirical_sensitivity(w.double(), a).float())
 
 
 @pytest.mark.parametrize("power", [-1060, -900, -300, 300, 900, 1015])

@@ -103,9 +103,9 @@ def test_which_of_equal_rows_is_first_written_out() -> None:
 @given(st.sampled_from(KINDS), SIZES, st.integers(0))
 def test_float64_is_the_numpy_reference(kind: str, sizes: tuple[int, int, int], seed: int) -> None:
     weight, _, rows = layer(kind, sizes, seed, torch.float64)
-    found = empirical_sensitivity(weight, rows).numpy()
+    result = empirical_sensitivity(weight, rows).numpy()
     expected = sipp_theory.sensitivity(weight.numpy(), rows.numpy())
-    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-300)
+    np.testing.assert_allclose(result, expected, rtol=1e-11, atol=1e-300)
 
 
 @pytest.mark.parametrize("support", [False, True])
@@ -120,28 +120,28 @@ def test_threads_and_pieces_change_no_bit(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        found, _ = both(*given_, support=support)
+        result, _ = both(*given_, support=support)
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(found.maximum, expected.maximum)
+    assert torch.equal(result.maximum, expected.maximum)
     if support:
-        assert found.argmax is not None and expected.argmax is not None
-        assert torch.equal(found.argmax, expected.argmax)
+        assert result.argmax is not None and expected.argmax is not None
+        assert torch.equal(result.argmax, expected.argmax)
 
 
 def test_threads_of_the_caller_may_run_side_by_side() -> None:
     weight, inverse, rows = layer("plain", (40, 50, 200), 1, torch.float32)
     expected, _ = both(weight, inverse, rows, support=False)
-    found = [torch.zeros_like(weight) for _ in range(4)]
+    result = [torch.zeros_like(weight) for _ in range(4)]
     callers = [
         threading.Thread(target=kernel_cpu.raise_maxima, args=(s, weight, inverse, rows))
-        for s in found
+        for s in result
     ]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    assert all(torch.equal(s, expected.maximum) for s in found)
+    assert all(torch.equal(s, expected.maximum) for s in result)
 
 
 def test_an_error_in_a_helper_is_raised_in_the_caller() -> None:

@@ -210,14 +210,14 @@ def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         )  # fmt: skip
 
     whole = run("whole")
-    made = driver._pruned
+    result = driver._pruned
     done: list[int] = []
 
     def stopping(call: object, number: int, *rest: object) -> object:
         done.append(number)
         if len(done) == 3:
             raise KeyboardInterrupt
-        return made(call, number, *rest)  # type: ignore[arg-type]
+        return result(call, number, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(driver, "_pruned", stopping)
     with pytest.raises(KeyboardInterrupt):

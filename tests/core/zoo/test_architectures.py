@@ -114,7 +114,7 @@ def test_resnet_20_is_measured_whole() -> None:
 
 def test_oriented_edges_are_directional_derivatives_of_a_smoothed_image() -> None:
     cell, count, images = 3, 5, inputs(4, (1, 12, 12), seed=1).double()
-    found = architectures.OrientedEdges(cell, count)(images).numpy()
+    result = architectures.OrientedEdges(cell, count)(images).numpy()
     padded = np.pad(images[:, 0].numpy(), ((0, 0), (1, 1), (1, 1)))
     smooth = np.zeros((4, 14, 14))
     taps = np.outer([1, 2, 1], [1, 2, 1]) / 16
@@ -126,7 +126,7 @@ def test_oriented_edges_are_directional_derivatives_of_a_smoothed_image() -> Non
         angle = 2 * np.pi * k / count
         strength = np.sqrt(np.maximum(across * np.cos(angle) + down * np.sin(angle), 2.0**-20))
         means = strength.reshape(4, 4, cell, 4, cell).mean((2, 4))
-        np.testing.assert_allclose(found[:, k], means, rtol=1e-12)
+        np.testing.assert_allclose(result[:, k], means, rtol=1e-12)
 
 
 def test_oriented_edges_hold_nothing_that_could_be_learnt() -> None:

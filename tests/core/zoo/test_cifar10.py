@@ -121,5 +121,5 @@ def test_the_real_archive(data_dir: Path) -> None:
     assert (len(data.train_inputs), len(data.test_inputs)) == (50_000, 10_000)
     assert np.bincount(data.train_targets).tolist() == [5000] * 10
     # Published means of the three channels of the training images, which JPEG hardly moves.
-    found = data.train_inputs.mean((0, 2, 3))
-    torch.testing.assert_close(found, torch.tensor([0.4914, 0.4822, 0.4465]), atol=2e-3, rtol=0)
+    result = data.train_inputs.mean((0, 2, 3))
+    torch.testing.assert_close(result, torch.tensor([0.4914, 0.4822, 0.4465]), atol=2e-3, rtol=0)

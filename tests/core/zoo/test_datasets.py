@@ -118,8 +118,8 @@ def test_all_spellings_and_places_are_found(
     parts = example_parts()
     write(tmp_path / sub, parts, dot=dot, packed=packed)
     data = datasets.load("mnist", data_dir=tmp_path)
-    wanted = torch.tensor(parts["train-images"].reshape(TRAIN, 20), dtype=torch.float32) / 255
-    assert torch.equal(data.train_inputs, wanted)
+    expected = torch.tensor(parts["train-images"].reshape(TRAIN, 20), dtype=torch.float32) / 255
+    assert torch.equal(data.train_inputs, expected)
     assert data.test_targets.tolist() == [0, 1, 2] and data.num_classes == 10
     images = datasets.load("mnist", data_dir=tmp_path, flat=False)
     assert images.train_inputs.shape == (TRAIN, 1, 4, 5)
@@ -219,8 +219,12 @@ def openml_answer(images: np.ndarray) -> Callable[..., tuple[np.ndarray, np.ndar
     real = inspect.signature(sklearn.datasets.fetch_openml)
 
     def fetch(*args: object, **kwargs: object) -> tuple[np.ndarray, np.ndarray]:
-        asked = real.bind(*args, **kwargs).arguments
-        assert asked["name"] == "mnist_784" and asked["return_X_y"] and asked["n_retries"] >= 1
+        arguments = real.bind(*args, **kwargs).arguments
+        assert (
+            arguments["name"] == "mnist_784"
+            and arguments["return_X_y"]
+            and arguments["n_retries"] >= 1
+        )
         text = np.array([str(k % 10) for k in range(len(images))], dtype=object)
         return images.astype(np.float64), text
 

@@ -52,17 +52,17 @@ def test_the_package_data_hold_every_file(repository: Path) -> None:
 
 def test_lenet_5_is_as_good_on_real_mnist_as_is_said(mnist_dir: Path) -> None:
     data = datasets.load("mnist", mnist_dir, flat=False)
-    found = training.accuracy(models.pretrained("lenet-5"), data.test_inputs, data.test_targets)
-    assert found == pytest.approx(pretrained.facts("lenet-5").test_accuracy, abs=5e-4)
+    result = training.accuracy(models.pretrained("lenet-5"), data.test_inputs, data.test_targets)
+    assert result == pytest.approx(pretrained.facts("lenet-5").test_accuracy, abs=5e-4)
 
 
 def test_resnet_20_is_as_good_on_real_images_as_is_said(cifar_dir: Path) -> None:
     """On the first 60 test images of each class: at most 4 standard deviations away."""
     data = datasets.load("cifar10", cifar_dir, flat=False)
-    model, said = models.pretrained("resnet-20"), pretrained.facts("resnet-20").test_accuracy
-    found = training.accuracy(model, data.test_inputs, data.test_targets)
+    model, message = models.pretrained("resnet-20"), pretrained.facts("resnet-20").test_accuracy
+    result = training.accuracy(model, data.test_inputs, data.test_targets)
     n = len(data.test_inputs)
-    assert n == 600 and abs(found - said) <= 4 * (said * (1 - said) / n) ** 0.5
+    assert n == 600 and abs(result - message) <= 4 * (message * (1 - message) / n) ** 0.5
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def _edit(path: Path, **changes: Any) -> None:
-    said = json.loads(path.read_text())
-    path.write_text(json.dumps(said | changes))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | changes))
 
 
 def _flip(path: Path) -> None:
@@ -155,15 +155,15 @@ def test_weights_are_made_twice_the_same(tmp_path: Path) -> None:
     inputs, targets = torch.rand(40, 1, 28, 28, generator=generator), torch.arange(40) % 10
     data = datasets.Dataset("mnist", inputs, targets, inputs, targets, 10, "made here")
     quick = dataclasses.replace(recipes.recipe("lenet-5", "mnist"), epochs=2, batch_size=10)
-    made = []
+    calls = []
     for folder, checkpoint in (("a", None), ("b", tmp_path / "run.pt")):
         path = make_pretrained.make(
             "lenet-5", data, tmp_path / folder, recipe=quick, seed=3, checkpoint=checkpoint
         )
-        made.append(path.read_bytes())
+        calls.append(path.read_bytes())
         facts = pretrained.facts("lenet-5", tmp_path / folder)
         assert (facts.recipe, facts.seed, facts.description) == (quick, 3, "made here")
         assert pretrained.state("lenet-5", tmp_path / folder).keys()
-    assert made[0] == made[1]
+    assert calls[0] == calls[1]
     with pytest.raises(ValueError, match="made for .*found 'resnet-20' on 'mnist'"):
         make_pretrained.make("resnet-20", data, tmp_path)

@@ -55,7 +55,7 @@ def same(first: list[Tensor], second: list[Tensor]) -> bool:
 
 @pytest.mark.parametrize("schedule", recipes.SCHEDULES)
 def test_every_recipe_fits_its_model_and_data(schedule: str) -> None:
-    found = 0
+    result = 0
     for name in models.NAMES:
         for data in datasets.NAMES:
             try:
@@ -63,8 +63,8 @@ def test_every_recipe_fits_its_model_and_data(schedule: str) -> None:
             except ValueError:
                 continue
             assert math.prod(models.input_shape(name)) == SIZES[data]
-            found += 1
-    assert found >= 5
+            result += 1
+    assert result >= 5
 
 
 def test_what_there_is_no_recipe_for_is_named() -> None:
@@ -132,10 +132,10 @@ def test_the_fields_of_a_recipe_are_its_old_spelling() -> None:
 
 
 def test_the_rate_rises_once_and_falls_to_zero() -> None:
-    asked = recipes.recipe("resnet-20", "cifar10")
-    rates = [learning_rate(asked, k, 391) for k in range(asked.epochs * 391)]
+    recipe = recipes.recipe("resnet-20", "cifar10")
+    rates = [learning_rate(recipe, k, 391) for k in range(recipe.epochs * 391)]
     top = rates.index(max(rates))
-    assert rates[top] == asked.lr and 0 < rates[0] < asked.lr / 100 and 0 < rates[-1] < 1e-5
+    assert rates[top] == recipe.lr and 0 < rates[0] < recipe.lr / 100 and 0 < rates[-1] < 1e-5
     assert all(a < b for a, b in itertools.pairwise(rates[: top + 1]))
     falling = rates[top + 1 :]  # the first step of the cosine repeats the peak
     assert all(a > b for a, b in itertools.pairwise(falling))
@@ -151,10 +151,10 @@ def test_the_rate_rises_once_and_falls_to_zero() -> None:
 def test_the_papers_rates_fall_at_the_papers_epochs(
     name: str, data: str, expected: dict[int, float]
 ) -> None:
-    asked = recipes.recipe(name, data, "paper")
+    recipe = recipes.recipe(name, data, "paper")
     for epoch, rate in expected.items():
         for step in (epoch * 7, epoch * 7 + 6):
-            assert learning_rate(asked, step, 7) == pytest.approx(rate, rel=1e-12)
+            assert learning_rate(recipe, step, 7) == pytest.approx(rate, rel=1e-12)
 
 
 def test_a_crop_is_a_part_of_the_padded_image_and_a_flip_its_mirror_image() -> None:
@@ -169,9 +169,9 @@ def test_a_crop_is_a_part_of_the_padded_image_and_a_flip_its_mirror_image() -> N
             for dx in range(5)
             for mirrored, part in ((m, padded[k, :, dy : dy + 4, dx : dx + 5]) for m in (0, 1))
         }
-        found = [key for key, part in parts.items() if torch.equal(part, shown[k])]
-        assert len(found) == 1
-        seen |= set(found)
+        result = [key for key, part in parts.items() if torch.equal(part, shown[k])]
+        assert len(result) == 1
+        seen |= set(result)
     assert len(seen) > 3 and {mirrored for *_, mirrored in seen} == {0, 1}
     assert torch.equal(augmented(x, 0, False, torch.Generator()), x)
 
@@ -201,12 +201,12 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     torch.rand(3)
     epochs: list[int] = []
     resumed = network()
-    found = training.train(
+    result = training.train(
         resumed, images(), recipe, seed=5, checkpoint=path,
         progress=lambda done, total, what: epochs.append(done),
     )  # fmt: skip
     assert epochs == list(range(breaks + 1, 5))
-    assert same(weights(resumed), weights(whole)) and found == expected
+    assert same(weights(resumed), weights(whole)) and result == expected
     # A finished run is only read.
     again = network()
     assert training.train(again, images(), recipe, seed=5, checkpoint=path) == expected

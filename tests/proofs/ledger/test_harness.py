@@ -73,9 +73,9 @@ def test_a_stopped_run_goes_on_where_it_stopped(
         return original(name, setting)
 
     monkeypatch.setattr(harness, "perform", counting)
-    found = run(claims=CLAIMS, jobs=1, store=str(tmp_path))
+    result = run(claims=CLAIMS, jobs=1, store=str(tmp_path))
     # A mutation performs the checks that must notice it, so those may come again.
-    assert numbers(found) == numbers(serial)
+    assert numbers(result) == numbers(serial)
     assert not {name for name in kept if name.startswith("mutations.")} & set(again)
     again.clear()
     assert numbers(run(claims=CLAIMS, jobs=1, store=str(tmp_path))) == numbers(serial)
@@ -85,9 +85,9 @@ def test_a_stopped_run_goes_on_where_it_stopped(
 def test_a_broken_file_in_the_store_counts_as_missing(tmp_path: Path, serial: LedgerRun) -> None:
     store, evidence = Store(tmp_path, Setting()), list(serial.entries[0].evidence)
     store.put("laws.x", evidence)
-    found = store.get("laws.x")
-    assert found is not None
-    assert [e.summary() for e in found] == [e.summary() for e in evidence]
+    result = store.get("laws.x")
+    assert result is not None
+    assert [e.summary() for e in result] == [e.summary() for e in evidence]
     assert Store(tmp_path, Setting(seed=1)).get("laws.x") is None
     for content in ("[{]", "[{}]", "[1]", '{"a": 1}'):
         next(tmp_path.rglob("laws.x.json")).write_text(content)
@@ -128,8 +128,8 @@ def test_a_harmless_mutation_survives() -> None:
         "SP-3", "larger", "SP-3 with twice its draws.", sipp_theory.bernstein_size,
         lambda size: lambda *given: 2 * size(*given), (draws.bernstein_two_point,),
     )  # fmt: skip
-    found = try_mutation("mutations.draws.larger", harmless, Setting())
-    assert found.outcome == "survived" and "bernstein_two_point" in found.found
+    result = try_mutation("mutations.draws.larger", harmless, Setting())
+    assert result.outcome == "survived" and "bernstein_two_point" in result.found
 
 
 def test_a_check_says_what_it_checks() -> None:

@@ -63,12 +63,12 @@ def test_no_trial_decides_nothing() -> None:
 
 def test_a_coverage_tells_its_rate_and_p_value() -> None:
     low, high, level, verdict = judge(60, 1000, 0.05)
-    found = Coverage(
+    result = Coverage(
         "SP-3", "draws", "fresh", 0.1, 0.05, 7.0, 1000, 60, low, high, level, verdict, 3, 0
     )
-    assert found.rate == 0.06
-    assert found.p_value == pytest.approx(stats.binom.sf(59, 1000, 0.05))
-    assert found.summary()["rate"] == 0.06 and found.summary()["claim"] == "SP-3"
+    assert result.rate == 0.06
+    assert result.p_value == pytest.approx(stats.binom.sf(59, 1000, 0.05))
+    assert result.summary()["rate"] == 0.06 and result.summary()["claim"] == "SP-3"
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ def outcomes(experiment: Experiment, rate: float) -> dict[tuple[str, float], flo
                     continue
                 new = counted(experiment, count, failures, size)
                 if new.stopped:
-                    found = verdict(BLANK, experiment, new)
-                    key = (found.outcome, found.p_value)
+                    result = verdict(BLANK, experiment, new)
+                    key = (result.outcome, result.p_value)
                     ends[key] = ends.get(key, 0.0) + chance * mass
                 else:
                     after[new] = after.get(new, 0.0) + chance * mass
@@ -94,19 +94,19 @@ def test_too_few_trials_decide_nothing() -> None:
 
 def test_what_refutes_names_the_count() -> None:
     wrong = Experiment("a coin", 0.05, lambda block, size: size // 2)
-    found = verdict(BLANK, wrong, run_serially(wrong))
-    assert found.outcome == "refuted" and found.trials < planned_trials(wrong) + 1
-    assert f"{found.failures} failures in {found.trials}" in found.counterexample
-    assert found.low > 0.05
+    result = verdict(BLANK, wrong, run_serially(wrong))
+    assert result.outcome == "refuted" and result.trials < planned_trials(wrong) + 1
+    assert f"{result.failures} failures in {result.trials}" in result.counterexample
+    assert result.low > 0.05
 
 
 def test_the_family_is_large_enough_for_the_ledger() -> None:
     from proofs_check.ledger.registry import Setting, all_checks
 
     experiments = [c for c in all_checks().values() if c.kind == "coverage" and c.profile != "full"]
-    asked = sum(len(check.claims) * len(check.run(Setting())) for check in experiments)
+    options = sum(len(check.claims) * len(check.run(Setting())) for check in experiments)
     # The full profile looks at two networks instead of one.
-    assert 2 * asked <= sequential.FAMILY
+    assert 2 * options <= sequential.FAMILY
 
 
 @pytest.mark.parametrize("error", [0.05, 0.3])

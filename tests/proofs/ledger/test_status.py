@@ -60,11 +60,11 @@ def test_a_claim_without_steps_is_never_proved() -> None:
 def test_an_assumption_falls_and_takes_its_claims_along() -> None:
     assumption = Claim("A1", "the law of the shares", "F", "f", "[CN]")
     bare = replace(CLAIM, id="SP-4", assumptions=())
-    found = entries(
+    result = entries(
         [CLAIM, bare, assumption],
         [ORACLE, replace(ORACLE, claim="SP-4"), piece("assumptions", "refuted", claim="A1")],
     )
-    assert [entry.status for entry in found] == [
+    assert [entry.status for entry in result] == [
         "assumption refuted here", "checked", "assumption refuted here",
     ]  # fmt: skip
 

@@ -28,11 +28,11 @@ def check(digits: Trained) -> FirstCheck:
 def test_no_claim_is_refuted_on_the_rows_that_it_speaks_of(check: FirstCheck) -> None:
     assert check.refuted == ()
     for row in check.rows:
-        for found in row.coverages:
-            if found.where == "calibration":
-                assert found.verdict == "consistent", found
-            if found.where == "fresh-covered":
-                assert found.verdict != "refuted", found
+        for result in row.coverages:
+            if result.where == "calibration":
+                assert result.verdict == "consistent", result
+            if result.where == "fresh-covered":
+                assert result.verdict != "refuted", result
 
 
 def test_the_ladder_of_sizes_and_how_tight_it_is(check: FirstCheck) -> None:
@@ -75,11 +75,11 @@ def test_the_same_seed_gives_the_same_check(digits: Trained) -> None:
 
 def test_a_bound_divided_by_eight_is_refuted(digits: Trained) -> None:
     with substituted(sipp_theory.bernstein_size, divided(8)):
-        found = first_check(
+        result = first_check(
             digits.model, digits.calibration, digits.fresh, eps=0.3, delta=0.1, trials=2000,
             neurons_per_layer=1,
         )  # fmt: skip
-    assert found.refuted == ("SP-3",)
+    assert result.refuted == ("SP-3",)
 
 
 def test_bad_arguments_are_named(digits: Trained) -> None:

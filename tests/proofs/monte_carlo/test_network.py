@@ -74,7 +74,7 @@ def test_the_verdict_has_two_sides(net: nn.Module, inputs: Tensor) -> None:
     wide = network_coverage(net, result, inputs, eps=50.0, delta=0.2, copies=200)
     narrow = network_coverage(net, result, inputs, eps=1e-3, delta=0.2, copies=200)
     few = network_coverage(net, result, inputs, eps=50.0, delta=0.01, copies=200)
-    verdicts = [found.coverage.verdict for found in (wide, narrow, few)]
+    verdicts = [result.coverage.verdict for result in (wide, narrow, few)]
     assert verdicts == ["consistent", "refuted", "undecided"]
     assert narrow.rate > 0.9 and wide.rate == 0.0
 

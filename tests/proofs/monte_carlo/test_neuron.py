@@ -45,11 +45,11 @@ def test_a_bound_holds_and_is_not_absurd(
 ) -> None:
     size = asked(KINDS[claim], shares, scores)
     for points in ("worst", "each", "random"):
-        found = neuron_coverage(
+        result = neuron_coverage(
             shares, scores, scheme="draws", size=size, eps=EPS, delta=DELTA, trials=5000, seed=2,
             points=points, claim=claim,
         )  # fmt: skip
-        assert found.verdict == "consistent", found
+        assert result.verdict == "consistent", result
     assert 0.97 <= size / needed <= LOOSEST[claim]
 
 
@@ -78,19 +78,19 @@ MUTATIONS = {
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutated_bound_is_refuted(shares: Float, scores: Float, name: str) -> None:
     size = MUTATIONS[name](shares, scores)
-    found = neuron_coverage(
+    result = neuron_coverage(
         shares, scores, scheme="draws", size=size, eps=EPS, delta=DELTA, trials=20_000, seed=2
     )
-    assert found.verdict == "refuted", (name, size, found.rate)
+    assert result.verdict == "refuted", (name, size, result.rate)
 
 
 def test_sensitivities_by_the_mean_instead_of_the_maximum_are_refuted(shares: Float) -> None:
     mean = shares.mean(axis=0)
     size = float(sipp_theory.sample_size("bernstein", sensitivity_sum=1.0, eps=EPS, delta=DELTA))
-    found = neuron_coverage(
+    result = neuron_coverage(
         shares, mean, scheme="draws", size=size, eps=EPS, delta=DELTA, trials=5000
     )
-    assert found.verdict == "refuted"
+    assert result.verdict == "refuted"
 
 
 @pytest.mark.parametrize("bound", ["bernstein", "kl", "cramer", "exact"])
@@ -100,11 +100,11 @@ def test_inclusion_holds_and_is_not_absurd(shares: Float, scores: Float, bound: 
     schemes: tuple[Scheme, ...] = ("inclusion",) if bound == "exact" else ("inclusion", "coupled")
     for scheme in schemes:
         for points in ("worst", "each"):
-            found = neuron_coverage(
+            result = neuron_coverage(
                 shares, scores, scheme=scheme, size=rate, eps=EPS, delta=DELTA, trials=4000,
                 seed=3, points=points, claim="SP-8",
             )  # fmt: skip
-            assert found.verdict == "consistent", found
+            assert result.verdict == "consistent", result
     yardstick = needed_size(shares, scores, eps=EPS, delta=DELTA, scheme="inclusion").size
     loosest = {"bernstein": 3.5, "kl": 3.5, "cramer": 2.2, "exact": 1.1}[bound]
     assert 0.98 <= rate / yardstick <= loosest
@@ -115,10 +115,10 @@ def test_inclusion_holds_and_is_not_absurd(shares: Float, scores: Float, bound: 
 )
 def test_a_mutated_rate_is_refuted(shares: Float, scores: Float, bound: str, factor: float) -> None:
     rate = float(sipp_theory.inclusion_rate(scores, EPS, DELTA, shares=shares, bound=bound))
-    found = neuron_coverage(
+    result = neuron_coverage(
         shares, scores, scheme="inclusion", size=factor * rate, eps=EPS, delta=DELTA, seed=3
     )
-    assert found.verdict == "refuted"
+    assert result.verdict == "refuted"
 
 
 def test_dropping_holds_on_every_row_and_its_mutation_does_not(
@@ -142,20 +142,20 @@ def test_dropping_holds_on_every_row_and_its_mutation_does_not(
 def test_the_worst_row_is_the_one_of_largest_variance(shares: Float, scores: Float) -> None:
     q = scores / scores.sum()
     variance = (shares**2 / q).sum(axis=1) - 1
-    found = neuron_coverage(
+    result = neuron_coverage(
         np.concatenate([np.zeros((2, 80)), shares]), scores, scheme="draws", size=50, eps=EPS,
         delta=DELTA, trials=100,
     )  # fmt: skip
-    assert found.point == 2 + int(variance.argmax())
+    assert result.point == 2 + int(variance.argmax())
     pair = make_pair(shares, scores)
     assert pair.mean_square("draws", 50) == pytest.approx(variance / 50)
 
 
 def test_a_weight_that_cannot_be_drawn_biases_the_estimate() -> None:
-    found = neuron_coverage(
+    result = neuron_coverage(
         [[0.5, 0.5]], [1.0, 0.0], scheme="draws", size=1000, eps=0.4, delta=0.05, trials=1000
     )
-    assert found.failures == 1000
+    assert result.failures == 1000
     assert needed_size([[0.5, 0.5]], [1.0, 0.0], eps=0.4, delta=0.05).size == np.inf
     assert (
         needed_size([[0.5, 0.5]], [1.0, 0.0], eps=0.4, delta=0.05, scheme="inclusion").size
@@ -176,19 +176,19 @@ def test_the_needed_size_of_two_weights_is_that_of_the_binomial_law() -> None:
     # The rate is a saw; every size that passes comes after the first and before the last failure.
     sizes = np.array([rate(m) <= delta for m in range(1, 3000)])
     first, last = int(sizes.argmax()) + 1, 3000 - int((~sizes[::-1]).argmax())
-    found = needed_size([[1.0, 0.0]], [q, 1 - q], eps=eps, delta=delta)
-    assert 0.97 * first <= found.size <= 1.03 * last
+    result = needed_size([[1.0, 0.0]], [q, 1 - q], eps=eps, delta=delta)
+    assert 0.97 * first <= result.size <= 1.03 * last
 
 
 def test_needed_sizes_repeat_within_two_per_cent(shares: Float, scores: Float) -> None:
     for scheme in ("draws", "inclusion"):
-        found = [
+        result = [
             needed_size(shares, scores, eps=EPS, delta=DELTA, scheme=scheme, seed=seed).size
             for seed in range(5)
         ]
-        assert np.std(found) / np.mean(found) < 0.02
+        assert np.std(result) / np.mean(result) < 0.02
         assert (
-            found[0]
+            result[0]
             == needed_size(shares, scores, eps=EPS, delta=DELTA, scheme=scheme, seed=0).size
         )
 

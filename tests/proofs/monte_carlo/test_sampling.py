@@ -71,7 +71,7 @@ def test_draws_fail_as_often_as_the_multinomial_law_says(
 ) -> None:
     q = np.array(s) / np.sum(s)
     chance = failure_of_draws(np.array(g), q, m, 0.3)
-    found = neuron_coverage(
+    result = neuron_coverage(
         [g],
         s,
         scheme="draws",
@@ -82,7 +82,7 @@ def test_draws_fail_as_often_as_the_multinomial_law_says(
         seed=m,
         points=points,  # type: ignore[arg-type]
     )
-    assert within(found.failures, TRIALS, chance), (found.rate, chance)
+    assert within(result.failures, TRIALS, chance), (result.rate, chance)
 
 
 @pytest.mark.parametrize("rate", [0.4, 0.9, 1.6])
@@ -90,7 +90,7 @@ def test_draws_fail_as_often_as_the_multinomial_law_says(
 def test_inclusion_fails_as_often_as_the_product_law_says(rate: float, points: str) -> None:
     g, s = np.array([0.5, 0.2, 0.2, 0.1]), np.array([0.9, 0.4, 0.3, 0.5])
     chance = failure_of_inclusion(g, np.minimum(1, rate * s), 0.3)
-    found = neuron_coverage(
+    result = neuron_coverage(
         g,
         s,
         scheme="inclusion",
@@ -100,7 +100,7 @@ def test_inclusion_fails_as_often_as_the_product_law_says(rate: float, points: s
         trials=TRIALS,
         points=points,  # type: ignore[arg-type]
     )
-    assert within(found.failures, TRIALS, chance), (found.rate, chance)
+    assert within(result.failures, TRIALS, chance), (result.rate, chance)
 
 
 def test_two_weights_are_a_binomial() -> None:
@@ -108,10 +108,10 @@ def test_two_weights_are_a_binomial() -> None:
     # Only the first weight carries: z^/z = Bin(m, q)/(m q).
     chance = stats.binom.sf(np.floor(m * q * (1 + eps) + TIE), m, q)
     chance += stats.binom.cdf(np.ceil(m * q * (1 - eps) - TIE) - 1, m, q)
-    found = neuron_coverage(
+    result = neuron_coverage(
         [[1.0, 0.0]], [q, 1 - q], scheme="draws", size=m, eps=eps, delta=0.05, trials=TRIALS
     )
-    assert within(found.failures, TRIALS, float(chance))
+    assert within(result.failures, TRIALS, float(chance))
 
 
 @pytest.mark.parametrize("table_cost", [1e-9, 1e9])
@@ -145,8 +145,8 @@ def test_equal_values_are_merged_and_lost_weights_lower_the_mean() -> None:
 
 def test_coupled_inclusion_keeps_the_mean_and_loses_no_weight() -> None:
     g, p = np.array([0.1, 0.3, 0.2, 0.4]), np.array([0.5, 1.0, 0.7, 0.8])
-    found = coupled_estimates(g, p, 50_000, 0)
-    assert found.mean() == pytest.approx(1, abs=4 * found.std() / np.sqrt(50_000))
+    result = coupled_estimates(g, p, 50_000, 0)
+    assert result.mean() == pytest.approx(1, abs=4 * result.std() / np.sqrt(50_000))
     same = coupled_estimates(np.full(4, 0.25), np.full(4, 0.5), 100, 0)
     assert same == pytest.approx(np.ones(100))
 
@@ -169,11 +169,11 @@ def test_a_seed_gives_the_same_numbers_and_streams_differ() -> None:
 def test_memory_is_no_part_of_the_result(
     shares: Float, scores: Float, scheme: Scheme, points: str
 ) -> None:
-    found = {
+    result = {
         neuron_coverage(
             shares, scores, scheme=scheme, size=40, eps=0.3, delta=0.05, trials=1500, chunk=chunk,
             points=points,  # type: ignore[arg-type]
         )
         for chunk in (1, 10_000, 2**21)
     }  # fmt: skip
-    assert len(found) == 1
+    assert len(result) == 1

@@ -143,8 +143,8 @@ def test_growth_is_said_plainly(exponent: float | None, words: str) -> None:
 def test_the_files_and_the_links_of_a_report(tmp_path: Path) -> None:
     page = write_bench(made(), tmp_path)
     assert page.name == "bench.html"
-    told = json.loads((tmp_path / "bench.json").read_text("utf-8"))
-    assert told["measured"][2]["value"] == 16.0
+    content = json.loads((tmp_path / "bench.json").read_text("utf-8"))
+    assert content["measured"][2]["value"] == 16.0
     assert {p.name for p in tmp_path.glob("*.svg")} == {
         "bench-targets.svg", "bench-ways.svg", "bench-time.svg", "bench-memory.svg",
     }  # fmt: skip
@@ -166,9 +166,9 @@ def test_benchmarks_that_are_none_leave_no_report(tmp_path: Path) -> None:
 def test_the_documentation_names_every_family_and_every_field_of_the_json(
     repository: Path,
 ) -> None:
-    told = (repository / "docs" / "benchmarks.md").read_text("utf-8")
+    content = (repository / "docs" / "benchmarks.md").read_text("utf-8")
     for family in run.FAMILIES:
-        assert f"\n| {family} |" in told
+        assert f"\n| {family} |" in content
     for kind in (BenchRun, Measured, Curve, Series, Check, Skipped):
         for field in dataclasses.fields(kind):
-            assert f"`{field.name}`" in told, (kind, field.name)
+            assert f"`{field.name}`" in content, (kind, field.name)

@@ -73,8 +73,8 @@ def test_one_run_has_no_spread() -> None:
 @pytest.mark.parametrize("power", [-1.0, 0.0, 0.5, 2.0])
 def test_the_exponent_of_a_power_law_is_found(power: float) -> None:
     sizes = [2.0, 8.0, 32.0, 100.0]
-    found = method.series("law", sizes, [3 * x**power for x in sizes])
-    assert found.exponent == pytest.approx(power, abs=1e-12)
+    result = method.series("law", sizes, [3 * x**power for x in sizes])
+    assert result.exponent == pytest.approx(power, abs=1e-12)
 
 
 def test_nothing_is_fitted_to_one_size_or_to_nothing() -> None:
@@ -130,8 +130,8 @@ def sound(found: Findings | BenchRun) -> None:
 
 def test_every_family_gives_figures_of_the_right_shape(run: BenchRun) -> None:
     sound(run)
-    told = {one.family for one in (*run.measured, *run.curves, *run.skipped)}
-    assert told == set(FAMILIES) - set(ALONE) == set(run.families)
+    output = {one.family for one in (*run.measured, *run.curves, *run.skipped)}
+    assert output == set(FAMILIES) - set(ALONE) == set(run.families)
     checked = {"kernel", "allocation", "planning", "prune", "net-trim"}
     assert {c.family for c in run.checks} == checked
     # The cases that targets speak of are not run in a tiny setting.
@@ -182,11 +182,11 @@ def test_missing_mnist_is_refused_before_any_work(tmp_path: Any) -> None:
 @pytest.mark.parametrize("way", [references.by_neuron, references.by_input])
 def test_the_references_compute_sensitivities(way: Any) -> None:
     given = [subjects.single(TINY, 5, 7, 9, lit=0.5)]
-    want = core.new_accumulator(given[0].weight, support=False)
-    core.update(want, given[0].weight, given[0].activations, None)
-    assert torch.allclose(way(given)[0], want.maximum, rtol=1e-5, atol=0)
+    expected = core.new_accumulator(given[0].weight, support=False)
+    core.update(expected, given[0].weight, given[0].activations, None)
+    assert torch.allclose(way(given)[0], expected.maximum, rtol=1e-5, atol=0)
     for threads in (1, 2, 7):
-        assert torch.equal(references.numba_loop(given, threads)[0], want.maximum)
+        assert torch.equal(references.numba_loop(given, threads)[0], expected.maximum)
 
 
 def test_a_wrong_kernel_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,36 +225,36 @@ def test_another_mask_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = pruning.by_torch
 
     def wrong(model: nn.Module) -> nn.Module:
-        found = right(model)
+        result = right(model)
         with torch.no_grad():
-            found.get_parameter("fc1.weight")[0, :3] = 1.0
-        return found
+            result.get_parameter("fc1.weight")[0, :3] = 1.0
+        return result
 
     monkeypatch.setattr(pruning, "by_torch", wrong)
     assert not pruning._same_mask(TINY).holds
 
 
 def test_the_kernel_on_a_device_is_timed_and_compared() -> None:
-    found = gpu.on(TINY, torch.device("cpu"))
-    sound(found)
-    assert [one.unit for one in found.measured] == ["s", "s", "times", "pairs/s"] * 2
-    assert len({one.case for one in found.measured}) == 2
+    result = gpu.on(TINY, torch.device("cpu"))
+    sound(result)
+    assert [one.unit for one in result.measured] == ["s", "s", "times", "pairs/s"] * 2
+    assert len({one.case for one in result.measured}) == 2
 
 
 def test_the_clock_of_a_device_that_torch_does_not_tell_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert gpu.clock(SimpleNamespace(clock_rate=1_500_000)) == 1.5e6
-    told = SimpleNamespace(stdout="1980\n1980\n")
-    monkeypatch.setattr(gpu.subprocess, "run", lambda *words, **how: told)
+    output = SimpleNamespace(stdout="1980\n1980\n")
+    monkeypatch.setattr(gpu.subprocess, "run", lambda *words, **how: output)
     assert gpu.clock(SimpleNamespace()) == gpu.clock(SimpleNamespace(clock_rate=0)) == 1.98e6
 
 
 @pytest.mark.gpu
 def test_the_kernel_on_cuda_is_held_against_its_ceiling() -> None:
-    found = gpu.run(subjects.Setting("tiny", device="cuda"))
-    sound(found)
-    assert found.measured[-1].target == gpu.HALF
+    result = gpu.run(subjects.Setting("tiny", device="cuda"))
+    sound(result)
+    assert result.measured[-1].target == gpu.HALF
 
 
 def test_a_missing_peer_is_skipped_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,23 +293,23 @@ def test_a_peer_that_is_here_is_compared(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = fake_torchprune(monkeypatch, fails=False)
-    found = peers.run(TINY)
-    sound(found)
-    assert [one.unit for one in found.measured] == ["s", "s", "times"] and not found.skipped
+    result = peers.run(TINY)
+    sound(result)
+    assert [one.unit for one in result.measured] == ["s", "s", "times"] and not result.skipped
     assert kept == [peers.KEEP] * 2 and capsys.readouterr().out == ""
 
 
 def test_a_peer_that_fails_is_skipped_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_torchprune(monkeypatch, fails=True)
-    found = peers.run(TINY)
-    assert not found.measured and "np.Inf was removed" in found.skipped[0].why
+    result = peers.run(TINY)
+    assert not result.measured and "np.Inf was removed" in result.skipped[0].why
 
 
 def test_processes_save_the_same_bytes() -> None:
-    found = processes.run(TINY)
-    sound(found)
-    assert [one.threads for one in found.measured] == [1, 2]
-    assert found.checks[0].what == "1, 2 processes save the same bytes"
+    result = processes.run(TINY)
+    sound(result)
+    assert [one.threads for one in result.measured] == [1, 2]
+    assert result.checks[0].what == "1, 2 processes save the same bytes"
 
 
 def test_other_bytes_are_noticed() -> None:
@@ -331,9 +331,9 @@ def test_a_process_that_fails_is_named() -> None:
 @pytest.mark.skipif(not children.tells_memory(), reason="no /proc to read the peak from")
 @pytest.mark.parametrize("family", ["monte-carlo", "convolution", "sharded", "svm"])
 def test_peak_memory_is_told(family: str) -> None:
-    found = FAMILIES[family](TINY)
-    sound(found)
-    assert any(one.unit == "MiB" for one in found.measured)
+    result = FAMILIES[family](TINY)
+    sound(result)
+    assert any(one.unit == "MiB" for one in result.measured)
 
 
 @pytest.mark.parametrize("family", ["monte-carlo", "convolution", "sharded", "scaling", "svm"])
@@ -346,12 +346,12 @@ def test_a_system_that_tells_no_memory_is_said_so(
 
 
 def test_synthetic_digits_are_as_dark_as_mnist(mnist_dir: Any) -> None:
-    made, which = subjects.digits(TINY, 500)
+    result, which = subjects.digits(TINY, 500)
     real, what = subjects.digits(subjects.Setting(data_dir=str(mnist_dir)), 500)
-    assert "synthetic" in which and what == "MNIST" and made.shape == real.shape
-    lit = [float((x > 0).float().mean()) for x in (made, real)]
+    assert "synthetic" in which and what == "MNIST" and result.shape == real.shape
+    lit = [float((x > 0).float().mean()) for x in (result, real)]
     assert lit[0] == pytest.approx(lit[1], abs=0.02)
-    borders = made.reshape(-1, 28, 28)[:, 0]
+    borders = result.reshape(-1, 28, 28)[:, 0]
     assert float((borders > 0).float().mean()) < 0.05
 
 
@@ -363,9 +363,9 @@ def test_a_violated_check_is_listed() -> None:
 
 def test_the_operands_are_those_of_the_network() -> None:
     model, x = subjects.lenet(TINY), torch.rand(3, 784)
-    found = subjects.through(model, x)
-    assert [tuple(p.weight.shape) for p in found] == [(300, 784), (100, 300), (10, 100)]
-    assert subjects.pairs(found) == 3 * 266_200
-    assert all(bool((p.activations >= 0).all()) for p in found)
-    want: Tensor = (x @ found[0].weight.clamp(min=0).T).reciprocal()
-    assert torch.equal(found[0].inverse[0], want)
+    result = subjects.through(model, x)
+    assert [tuple(p.weight.shape) for p in result] == [(300, 784), (100, 300), (10, 100)]
+    assert subjects.pairs(result) == 3 * 266_200
+    assert all(bool((p.activations >= 0).all()) for p in result)
+    expected: Tensor = (x @ result[0].weight.clamp(min=0).T).reciprocal()
+    assert torch.equal(result[0].inverse[0], expected)

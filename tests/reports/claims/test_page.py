@@ -30,9 +30,9 @@ Json = dict[str, Any]
 
 
 def article(html: str, name: str) -> str:
-    found = re.search(rf'<article id="{re.escape(name)}".*?</article>', html, re.DOTALL)
-    assert found, name
-    return found[0]
+    match = re.search(rf'<article id="{re.escape(name)}".*?</article>', html, re.DOTALL)
+    assert match, name
+    return match[0]
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_every_text_is_escaped(summary: Json) -> None:
     for field in ("name", "statement", "plain", "source"):
         claim[field] += " <img>"
     claim["evidence"][0]["says"] = claim["evidence"][0]["found"] = "<img> & $"
-    made = PAGE.prepare(summary).html
-    assert "&lt;img&gt;" in made and "<img>" not in made
+    page = PAGE.prepare(summary).html
+    assert "&lt;img&gt;" in page and "<img>" not in page
 
 
 def test_the_page_fetches_nothing(html: str) -> None:
@@ -134,10 +134,10 @@ def test_the_graph_draws_every_node_and_the_legend_every_status(summary: Json) -
 
 
 def test_alternative_texts_say_what_is_seen(prepared: Prepared) -> None:
-    found = {figure.name: figure.alt for figure in prepared.drawn}
-    assert "8 entries with 5 arrows" in found["claims-graph"]
-    assert "Tightest: SP-5x (1.04)" in found["claims-tightness"]
-    assert "t = 100 the share is 0.010" in found["claims-tails"]
+    result = {figure.name: figure.alt for figure in prepared.drawn}
+    assert "8 entries with 5 arrows" in result["claims-graph"]
+    assert "Tightest: SP-5x (1.04)" in result["claims-tightness"]
+    assert "t = 100 the share is 0.010" in result["claims-tails"]
 
 
 def test_only_the_tails_of_assumptions_are_drawn(
@@ -165,9 +165,9 @@ def test_infinite_tightness_stands_at_the_edge(
 
 
 def test_an_empty_run_makes_a_page(make_run: Callable[..., Json]) -> None:
-    made = PAGE.prepare(make_run())
-    assert made.drawn == () and "holds no claim" in made.briefing["headline"]
-    assert "no bound was held against" in made.html
+    page = PAGE.prepare(make_run())
+    assert page.drawn == () and "holds no claim" in page.briefing["headline"]
+    assert "no bound was held against" in page.html
 
 
 def test_nodes_stand_below_what_they_use() -> None:

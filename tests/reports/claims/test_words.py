@@ -15,11 +15,11 @@ Make = Callable[..., Json]
 
 
 def test_the_whole_is_told(summary: Json) -> None:
-    told = briefing(summary)
-    text = " ".join(told["sentences"])
-    assert (told["claims"], told["assumptions"]) == (6, 2)
-    assert told["counts"] == dict.fromkeys(STATUSES, 1)
-    assert "1 was proved by machine" in told["headline"]
+    brief = briefing(summary)
+    text = " ".join(brief["sentences"])
+    assert (brief["claims"], brief["assumptions"]) == (6, 2)
+    assert brief["counts"] == dict.fromkeys(STATUSES, 1)
+    assert "1 was proved by machine" in brief["headline"]
     assert "Of the 4 claims from the literature" in text
     assert "1 rests on an assumption that fails here (NW-5)" in text
     assert "1 was not checked (NW-7); none was refuted." in text
@@ -29,7 +29,7 @@ def test_the_whole_is_told(summary: Json) -> None:
     assert "A2 (name of A2) fails on a real network (trained on the digits)" in text
     assert "so that NW-5 says nothing about it" in text
     assert "instead of NW-5 and SP-2 use SP-5x (name of SP-5x), at 1.04 times" in text
-    notes = " ".join(told["notes"])
+    notes = " ".join(brief["notes"])
     assert "1 weakened copies of the bounds were put in their place, and 1 were caught." in notes
     assert "checks of NW-7 were skipped" in notes and "quick profile" in notes
 
@@ -46,13 +46,13 @@ def test_each_status_alone(status: str, make_run: Make, make_entry: Make) -> Non
 
 
 def test_no_assumption_failed(make_run: Make, make_entry: Make) -> None:
-    told = briefing(make_run(make_entry("A1", "consistent"), make_entry("A2", "consistent")))
-    assert told["sentences"] == ["No assumption was refuted; A1 and A2 were looked at."]
+    brief = briefing(make_run(make_entry("A1", "consistent"), make_entry("A2", "consistent")))
+    assert brief["sentences"] == ["No assumption was refuted; A1 and A2 were looked at."]
 
 
 def test_an_assumption_that_nothing_in_the_run_uses(make_run: Make, make_entry: Make) -> None:
-    told = briefing(make_run(make_entry("A2", "refuted")))
-    assert told["sentences"] == ["The assumption A2 (name of A2) fails on a real network."]
+    brief = briefing(make_run(make_entry("A2", "refuted")))
+    assert brief["sentences"] == ["The assumption A2 (name of A2) fails on a real network."]
 
 
 def test_mnist_is_named_where_it_was_looked_at(
@@ -94,8 +94,8 @@ def test_a_mutation_that_survived_is_named(
     make_run: Make, make_entry: Make, make_evidence: Make
 ) -> None:
     missed = make_evidence("SP-2", "mutations", "survived")
-    told = briefing(make_run(make_entry("SP-2", "checked", missed), survived=["constant_halved"]))
-    assert "0 were caught, but not constant_halved." in told["notes"][0]
+    brief = briefing(make_run(make_entry("SP-2", "checked", missed), survived=["constant_halved"]))
+    assert "0 were caught, but not constant_halved." in brief["notes"][0]
 
 
 def test_an_empty_run_says_nothing(make_run: Make) -> None:

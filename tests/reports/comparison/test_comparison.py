@@ -40,11 +40,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, keep in (("a", 0.7), ("b", 0.4)):
         result = sipp_core.prune(net, calibration, method="sipp-det", keep=keep)
         path = result.save(place / f"{name}.safetensors")
-        told = sipp_core.certify(net, result.model, held, labels=labels, groups="class")
+        certificate = sipp_core.certify(net, result.model, held, labels=labels, groups="class")
         if name == "a":
-            path.write_bytes(with_certificate(path.read_bytes(), certificate_text(told)))
+            path.write_bytes(with_certificate(path.read_bytes(), certificate_text(certificate)))
         else:
-            save_certificate(told, path.with_suffix(".json"))
+            save_certificate(certificate, path.with_suffix(".json"))
     state = {k: v.clone() for k, v in net.state_dict().items()}
     state["0.weight"][:, :4] = 0
     save_file(state, place / "c<b>.safetensors")
@@ -109,9 +109,9 @@ def test_inputs_set_aside_are_counted_with_the_others() -> None:
 
 def test_an_edited_certificate_is_said(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "b.safetensors").write_bytes((folder / "b.safetensors").read_bytes())
-    told = json.loads((folder / "b.json").read_text())
-    told["certificate"]["eps"] = 1e-9
-    (tmp_path / "b.json").write_text(json.dumps(told))
+    content = json.loads((folder / "b.json").read_text())
+    content["certificate"]["eps"] = 1e-9
+    (tmp_path / "b.json").write_text(json.dumps(content))
     assert "its certificate has been edited" in page(tmp_path, tmp_path / "out")
 
 
@@ -164,20 +164,23 @@ def browse(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
             [*words, "--dump-dom", f"file://{place / 'page.html'}"],
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
-        found = re.search(r'data-said="([^"]*)"', ended.stdout)
-        assert found is not None, ended.stderr[-500:]
-        said = json.loads(found.group(1).replace("&quot;", '"'))
-        return {line[0]: line[1:] for line in said}
+        match = re.search(r'data-said="([^"]*)"', ended.stdout)
+        assert match is not None, ended.stderr[-500:]
+        content = json.loads(match.group(1).replace("&quot;", '"'))
+        return {line[0]: line[1:] for line in content}
 
     return call
 
 
 def test_it_answers_to_keys_pointer_and_clicks(browse: Callable[..., dict[str, Any]]) -> None:
-    said = browse(1280)
-    assert said["key"] == [True, True]
-    assert said["pointer"] != said["end"] and said["end"][0].startswith("eps ")
-    assert said["up"][0] == sorted(said["up"][0]) and said["down"][0] == said["up"][0][::-1]
-    assert said["paper"] == ["rgb(255, 255, 255)"]
+    message = browse(1280)
+    assert message["key"] == [True, True]
+    assert message["pointer"] != message["end"] and message["end"][0].startswith("eps ")
+    assert (
+        message["up"][0] == sorted(message["up"][0])
+        and message["down"][0] == message["up"][0][::-1]
+    )
+    assert message["paper"] == ["rgb(255, 255, 255)"]
 
 
 def test_it_fits_a_phone_and_the_dark(browse: Callable[..., dict[str, Any]]) -> None:

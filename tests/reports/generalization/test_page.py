@@ -76,7 +76,7 @@ def test_the_page_says_what_the_number_means(
     text, facts = text_of(prepared.html), tiny.facts
     best = facts["candidates"][facts["best"]]
     assert not facts["bounds"][0]["vacuous"]
-    for said in (
+    for message in (
         *words.LIMITS, words.promise(facts), words.headline(facts), "Every bound, side by side",
         words.amount(facts["bounds"][0]["value"]), words.amount(facts["half"]["bound"]),
         "vacuous (", "Choices that cost nothing, and why", "Seed, recipe and number of epochs",
@@ -87,7 +87,7 @@ def test_the_page_says_what_the_number_means(
         "lenet-5 on mnist: no file had a bound that says anything", "The certified bound is "
         "vacuous: 1,437 training inputs are too few", "is not computed: Conv2d is none.",
     ):  # fmt: skip
-        assert said in text, said
+        assert message in text, message
     assert prepared.briefing["headline"].startswith("lenet-5 on mnist: no file")
 
 
@@ -128,11 +128,11 @@ def test_the_budget_is_what_the_bound_pays_whichever_way_the_stream_is_rounded(
                 ("fc", "bias form", 0.0), ("", "rounding", rounding))  # fmt: skip
     file = Compressed(bytes(10), sections)
     setting = Setting("none", 1.0, 3, "grid")
-    found = budget(Coded(setting, file, 1.0, 0, 9, 0, 9, 34.0, 0.5), 4)
-    assert found.total == 80 + rounding + 34
-    assert all(charge.bits >= 0 for charge in found.charges)
+    result = budget(Coded(setting, file, 1.0, 0, 9, 0, 9, 34.0, 0.5), 4)
+    assert result.total == 80 + rounding + 34
+    assert all(charge.bits >= 0 for charge in result.charges)
     frame = {
-        charge.what for charge in found.charges if words.kind({"what": charge.what}) == "frame"
+        charge.what for charge in result.charges if words.kind({"what": charge.what}) == "frame"
     }
     assert any("rounding" in what for what in frame) == (rounding != 0)
 
@@ -149,8 +149,8 @@ def test_files_are_written_whole_and_are_the_same_again(
 ) -> None:
     index = write_generalization([tiny], tmp_path)
     assert index.name == "generalization.html"
-    found = json.loads((tmp_path / "generalization.json").read_text())
-    assert [one["net"] for one in found["results"]] == [NET]
+    content = json.loads((tmp_path / "generalization.json").read_text())
+    assert [one["net"] for one in content["results"]] == [NET]
     assert len(list(tmp_path.iterdir())) == 2 + 2 * 7
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     write_generalization([tiny], tmp_path)
@@ -169,9 +169,9 @@ def test_an_infinite_bound_is_shown_as_one(
 
 
 def test_results_are_read_back(tiny: Generalization, tmp_path: Path) -> None:
-    (found,) = load(saved(tiny, tmp_path / "a"))
-    assert found.file == tiny.file and found.facts == json.loads(json.dumps(tiny.facts))
-    assert found.bound == tiny.bound
+    (result,) = load(saved(tiny, tmp_path / "a"))
+    assert result.file == tiny.file and result.facts == json.loads(json.dumps(tiny.facts))
+    assert result.bound == tiny.bound
     infinite = again(tiny, theorem=tiny.facts["theorem"] | {"bound": float("inf")})
     assert load(saved(infinite, tmp_path / "b"))[0].facts["theorem"]["bound"] == float("inf")
     assert [one.facts["format"] for one in load()] == ["sipp-theory generalization 1"] * len(load())
@@ -189,8 +189,8 @@ def test_a_prior_from_half_the_data_pays_for_the_rules_too(tiny: Generalization)
     row = {"column": "half", "value": 0.01, "claim": "GN-3", "name": "x", "vacuous": False}
     rows = [row if one["column"] == "half" else one for one in tiny.facts["bounds"]]
     unpaid = half | {"bits": 2.0, "bound": 0.01}
-    found = read(tiny.facts | {"half": unpaid, "bounds": rows}, tiny.file.content)
-    assert found.facts["half"] == half and found.facts["bounds"] == tiny.facts["bounds"]
+    result = read(tiny.facts | {"half": unpaid, "bounds": rows}, tiny.file.content)
+    assert result.facts["half"] == half and result.facts["bounds"] == tiny.facts["bounds"]
 
 
 def test_columns_that_come_with_the_package_are_what_their_errors_say() -> None:
@@ -220,11 +220,11 @@ def test_certificates_that_come_with_the_package_are_verified(
     for one in load():
         facts = one.facts
         path = one.file.save(tmp_path / f"{facts['data']}.sipp")
-        found = verify(path, facts["data"], delta=facts["delta"], data_dir=mnist_dir,
+        result = verify(path, facts["data"], delta=facts["delta"], data_dir=mnist_dir,
                        candidates=len(facts["candidates"]))  # fmt: skip
         best = words.chosen(facts)
-        assert (found["errors"], found["test_errors"]) == (best["errors"], best["test_errors"])
-        assert found["bounds"][0]["value"] == pytest.approx(one.bound, rel=1e-9)
+        assert (result["errors"], result["test_errors"]) == (best["errors"], best["test_errors"])
+        assert result["bounds"][0]["value"] == pytest.approx(one.bound, rel=1e-9)
 
 
 def test_what_does_not_belong_together_is_refused(tiny: Generalization, tmp_path: Path) -> None:
@@ -260,9 +260,9 @@ NOTHING = Compressed(b"", ())
 def test_digits_come_last_and_the_least_bound_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = {name: {"data": data, "bounds": [{"value": value}]} for name, data, value in
+    result = {name: {"data": data, "bounds": [{"value": value}]} for name, data, value in
             (("a", "digits", 0.1), ("b", "mnist", 0.9), ("c", "mnist", 0.2))}  # fmt: skip
-    for name, facts in made.items():
+    for name, facts in result.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(facts))
         (tmp_path / f"{name}.sipp").write_bytes(b"")
     monkeypatch.setattr(checked_in, "read", lambda facts, _: Generalization(NOTHING, facts))

@@ -95,10 +95,10 @@ def test_a_prior_never_sees_the_half_that_it_is_judged_on(digits, short):
 
 def test_gn_1_counts_what_it_says(digits):
     model, data = digits
-    wanted = exact_scores(model, data.train_inputs).numpy()
-    rows = classic.compression(model, wanted, data, [0.3, 1.0], delta=0.05, seed=0)
-    right = wanted[np.arange(len(wanted)), data.train_targets]
-    others = np.where(np.eye(10, dtype=bool)[data.train_targets], -np.inf, wanted).max(1)
+    expected = exact_scores(model, data.train_inputs).numpy()
+    rows = classic.compression(model, expected, data, [0.3, 1.0], delta=0.05, seed=0)
+    right = expected[np.arange(len(expected)), data.train_targets]
+    others = np.where(np.eye(10, dtype=bool)[data.train_targets], -np.inf, expected).max(1)
     for row in rows:
         assert row["margin_loss"] == np.mean(right - others <= row["gamma"])
         # Places and values, how many there are, a step for weights and biases, delta.
@@ -181,11 +181,11 @@ def test_the_bound_falls_as_inputs_are_added(found):
 
 
 def test_the_result_says_where_it_comes_from(found):
-    made = found.summary()["made"]
-    assert made["command"] == "here"
-    assert made["seed"] == 1
-    assert made["seconds"] > 0
-    assert "core" in made["machine"]
+    result = found.summary()["made"]
+    assert result["command"] == "here"
+    assert result["seed"] == 1
+    assert result["seconds"] > 0
+    assert "core" in result["machine"]
 
 
 def test_every_plan_is_of_an_architecture_that_a_file_can_name():

@@ -120,8 +120,8 @@ def test_the_page_fetches_nothing_and_every_picture_has_words(
 def test_files_are_written_whole_and_are_the_same_again(tmp_path: Path) -> None:
     index = write_validation(results(), tmp_path)
     assert index.name == "validation.html"
-    found = json.loads((tmp_path / "validation.json").read_text())
-    assert found["validations"] == [json.loads(json.dumps(one.summary())) for one in results()]
+    content = json.loads((tmp_path / "validation.json").read_text())
+    assert content["validations"] == [json.loads(json.dumps(one.summary())) for one in results()]
     assert len(list(tmp_path.iterdir())) == 2 + 2 * 4
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     write_validation(results(), tmp_path)
@@ -137,7 +137,7 @@ def test_the_reports_pages_link_each_other(tmp_path: Path) -> None:
 
 def test_words_for_a_paper_of_which_nothing_could_be_judged() -> None:
     line = {"agrees": "not run"}
-    told = headline({"paper": "sipp", "schedule": "paper", "lines": [line]})
-    assert told == "SiPP (paper): nothing that the paper says could be judged; 1 not run."
+    messages = headline({"paper": "sipp", "schedule": "paper", "lines": [line]})
+    assert messages == "SiPP (paper): nothing that the paper says could be judged; 1 not run."
     assert interval({"low": None, "high": None, "unit": "", "seeds": 0}) == ""
     assert figure_words("sipp-lenet-5")[0] == "Accuracy against weights kept: lenet-5"

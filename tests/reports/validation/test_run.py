@@ -63,13 +63,13 @@ def counting(made: list[int], value: float = 1.5) -> Callable[[], Json]:
 
 
 def test_a_second_run_computes_nothing(tmp_path: Path) -> None:
-    made: list[int] = []
+    calls: list[int] = []
     path = tmp_path / "deep" / "cells.jsonl"
     first = Cells(path, "sipp validate sipp")
-    assert first.get(KEY, counting(made)) == {"accuracy": 1.5} and made == [1]
+    assert first.get(KEY, counting(calls)) == {"accuracy": 1.5} and calls == [1]
     again = Cells(path)
-    assert again.get(dict(reversed(KEY.items())), counting(made, 9.0)) == {"accuracy": 1.5}
-    assert made == [1]
+    assert again.get(dict(reversed(KEY.items())), counting(calls, 9.0)) == {"accuracy": 1.5}
+    assert calls == [1]
     notes = again.origin([KEY])
     assert notes["cells"] == 1 and notes["command"] == ["sipp validate sipp"]
     assert len(notes["date"]) == len(notes["machine"]) == 1
@@ -78,16 +78,16 @@ def test_a_second_run_computes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_line_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
-    made: list[int] = []
+    calls: list[int] = []
     path = tmp_path / "cells.jsonl"
     cells = Cells(path)
-    cells.get(KEY, counting(made))
-    cells.get(KEY | {"seed": 1}, counting(made))
+    cells.get(KEY, counting(calls))
+    cells.get(KEY | {"seed": 1}, counting(calls))
     path.write_bytes(path.read_bytes()[:-7])
     again = Cells(path)
     assert len(again.cells) == 1
-    again.get(KEY | {"seed": 1}, counting(made))
-    assert len(made) == 3 and len(Cells(path).cells) == 2
+    again.get(KEY | {"seed": 1}, counting(calls))
+    assert len(calls) == 3 and len(Cells(path).cells) == 2
 
 
 @pytest.mark.parametrize(
@@ -175,12 +175,12 @@ def test_on_a_par_has_three_outcomes(ours: list[float], verdict: str) -> None:
 
 def test_a_validation_survives_json() -> None:
     line = Line("a", "b", "c", "no", guarantee=True, low=1.0, high=2.0)
-    made = Validation(
+    result = Validation(
         "sipp", "T", "quick", "s", (line, Line("d", "e", "f", "no")), (), {"cells": 1}
     )
-    assert read(json.loads(json.dumps(made.summary()))) == made
-    assert made.violated == (line,)
-    good = made.summary()
+    assert read(json.loads(json.dumps(result.summary()))) == result
+    assert result.violated == (line,)
+    good = result.summary()
     bad: Any
     for bad in (
         [], {}, good | {"format": "x"}, good | {"more": 1}, good | {"lines": [{"x": 1}]},
@@ -192,8 +192,8 @@ def test_a_validation_survives_json() -> None:
 
 def test_results_of_a_folder_are_read_in_order(tmp_path: Path) -> None:
     for paper, schedule in (("sipp", "quick"), ("sipp", "reduced"), ("corenet", "quick")):
-        made = Validation(paper, "T", schedule, "s", (), (), {})
-        (tmp_path / f"{paper}-{schedule}.json").write_text(json.dumps(made.summary()))
+        result = Validation(paper, "T", schedule, "s", (), (), {})
+        (tmp_path / f"{paper}-{schedule}.json").write_text(json.dumps(result.summary()))
     (tmp_path / "README").write_text("no result")
     order = [(v.paper, v.schedule) for v in checked_in.load(tmp_path)]
     assert order == [("corenet", "quick"), ("sipp", "reduced"), ("sipp", "quick")]
@@ -256,25 +256,25 @@ def test_a_network_is_trained_once(tmp_path: Path) -> None:
     seen: list[str] = []
     store = ModelStore(folder=tmp_path, progress=lambda done, total, what: seen.append(what))
     subject = Subject("fc-64-8-10", "digits", Recipe(1, 64, 5e-3))
-    first, told = store.trained(subject, 0), len(seen)
+    first, output = store.trained(subject, 0), len(seen)
     second = store.trained(subject, 0)
-    assert told and len(seen) == told and not second.training
+    assert output and len(seen) == output and not second.training
     assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
     other = store.trained(replace(subject, recipe=Recipe(2, 64, 5e-3)), 0)
-    assert len(seen) > told and other is not first
+    assert len(seen) > output and other is not first
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
 def test_every_plan_can_be_listed_and_keys_are_distinct() -> None:
-    for made in run.PAPERS.values():
-        assert set(made.plans) == set(run.SCHEDULES)
-        for schedule, plans in made.plans.items():
-            assert all(plan.schedule == schedule for plan in plans) and made.describe(plans)
+    for paper in run.PAPERS.values():
+        assert set(paper.plans) == set(run.SCHEDULES)
+        for schedule, plans in paper.plans.items():
+            assert all(plan.schedule == schedule for plan in plans) and paper.describe(plans)
             for plan in plans:
-                if made is not SVM:
+                if paper is not SVM:
                     plan.subject.build(0)
             keys = [json.dumps(key, sort_keys=True) for plan in plans
-                    for key, _ in made.tasks(plan, ModelStore(), 0)]  # fmt: skip
+                    for key, _ in paper.tasks(plan, ModelStore(), 0)]  # fmt: skip
             assert keys and len(set(keys)) == len(keys)
 
 
@@ -335,9 +335,9 @@ def test_a_race_is_run_anew_where_the_code_that_races_changed(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def keys() -> tuple[list[Json], list[Json]]:
-        made = [key for key, _ in SVM.tasks(SVM.plans["quick"][0], ModelStore(), 0)]
-        races = [key for key in made if key["part"] == "race"]
-        return races, [key for key in made if key not in races]
+        result = [key for key, _ in SVM.tasks(SVM.plans["quick"][0], ModelStore(), 0)]
+        races = [key for key in result if key["part"] == "race"]
+        return races, [key for key in result if key not in races]
 
     races, others = keys()
     assert {key["solver"] for key in races} == {*svm.SOLVERS, "libsvm"}
@@ -355,14 +355,14 @@ def test_a_race_is_run_anew_where_the_code_that_races_changed(
 
 def test_the_digest_of_the_code_leaves_out_what_changes_no_number() -> None:
     code = "def f(x):\n    text = '''a\n# b\n'''\n    return x\n"
-    said = code.replace("def f(x):\n", '# Why.\n\ndef f(x):\n    """Say\n    it."""\n')
-    assert code_of(said) == code_of(code)
+    message = code.replace("def f(x):\n", '# Why.\n\ndef f(x):\n    """Say\n    it."""\n')
+    assert code_of(message) == code_of(code)
     for old, new in (("# b", "# c"), ("return x", "return 2 * x"), ("'''a\n", "'''a\n\n")):
         assert code_of(code.replace(old, new)) != code_of(code)
 
 
 def test_shipped_weights_are_not_trained() -> None:
-    store = ModelStore(progress=lambda *told: pytest.fail("trained"))
+    store = ModelStore(progress=lambda *call: pytest.fail("trained"))
     model = store.trained(Subject("lenet-5", "mnist", Recipe(1, 64, 5e-3), shipped=True), 3)
     theirs = models.pretrained("lenet-5")
     assert all(map(torch.equal, model.state_dict().values(), theirs.state_dict().values()))
@@ -374,8 +374,8 @@ def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> N
             for count in (1, 2)]  # fmt: skip
     assert keys[0] == keys[1][: len(keys[0])] and len(keys[1]) == 2 * len(keys[0])
     monkeypatch.setitem(sipp_plans.PLANS, "tiny", (tiny,))
-    found = run.validate("sipp", schedule="tiny", seeds=1)
-    assert ", 1 seed (" in found.says
+    result = run.validate("sipp", schedule="tiny", seeds=1)
+    assert ", 1 seed (" in result.says
     both = (tiny, replace(tiny, subject=replace(tiny.subject, net="fc-64-9-10")))
     monkeypatch.setitem(sipp_plans.PLANS, "tiny", (*both, *both))
     names = "fc-64-9-10,fc-64-24-10"
@@ -389,7 +389,7 @@ def test_fewer_seeds_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> N
     (one,) = run._chosen(SIPP.plans["tiny"], None, "random", None)
     assert (one.methods, one.trained, one.tickets) == (("random",), ("random",), ())
     # One seed has no spread: nothing is said of an interval.
-    assert all(line.low is None and line.seeds in (0, 1, None) for line in found.lines)
+    assert all(line.low is None and line.seeds in (0, 1, None) for line in result.lines)
 
 
 @pytest.mark.parametrize(
@@ -412,8 +412,8 @@ def test_data_that_are_missing_are_said(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(FileNotFoundError):
         run.validate("sipp", schedule="reduced", data_dir=tmp_path)
     monkeypatch.setitem(sipp_plans.PLANS, "quick", (tiny.only(["sipp-det"]), lost))
-    made = run.validate("sipp", schedule="quick")
-    missing = [line for line in made.lines if line.what == "networks on mnist"]
+    result = run.validate("sipp", schedule="quick")
+    missing = [line for line in result.lines if line.what == "networks on mnist"]
     assert missing[0].agrees == "not run" and "--data-dir" in missing[0].why
 
 

@@ -30,14 +30,14 @@ def test_shapes_of_any_rank() -> None:
 
 def test_the_least_budget_is_the_last_of_the_sequence() -> None:
     counts = [0, 1, 60, 0]
-    found = least_budget(counts, [8, 4, 2, 1], 200, 0.05, 0.99)
-    assert found.index == fixed_sequence(counts, 200, 0.05, 0.99).last == 1
-    assert found.budget == 4 and found.failure <= 0.05
+    result = least_budget(counts, [8, 4, 2, 1], 200, 0.05, 0.99)
+    assert result.index == fixed_sequence(counts, 200, 0.05, 0.99).last == 1
+    assert result.budget == 4 and result.failure <= 0.05
 
 
 def test_none_is_said() -> None:
-    found = least_budget([60], [8.0], 200, 0.05, 0.99)
-    assert found == LeastBudget(-1, float("inf"), 1.0, found.level)
+    result = least_budget([60], [8.0], 200, 0.05, 0.99)
+    assert result == LeastBudget(-1, float("inf"), 1.0, result.level)
     assert least_budget([0], [8.0], 50, 0.05, 0.99).index == -1
 
 

@@ -56,5 +56,5 @@ def test_priors_whose_tail_underflows(k, n, delta, side, prior):
 
         mixture = tail(mpmath.mpf(a) + k, mpmath.mpf(b) + n - k) / tail(a, b)
         truth = mpmath.log(mixture) - k * mpmath.log(rate) - (n - k) * mpmath.log(1 - rate)
-        found = float(log_e_value(k, n, delta, side, prior))
-        assert truth - 1e-8 * max(1, abs(truth)) <= found <= truth
+        result = float(log_e_value(k, n, delta, side, prior))
+        assert truth - 1e-8 * max(1, abs(truth)) <= result <= truth

@@ -101,9 +101,9 @@ def test_a_product_of_factor_and_sum_is_not_rounded_down(total, factor):
         log = mpmath.log(2 / mpmath.mpf(delta))
         linear = max(span - 1, 1) * log / 3
         truth = (linear + mpmath.sqrt(linear**2 + 2 * (span - 1) * log * m)) / m
-        found = bernstein_error(total, m, delta, factor)
-        assert truth <= found <= truth * (1 + mpmath.mpf(10) ** -12) + 1e-12
-        assert kl_error(total, m, delta, factor) <= found
+        result = bernstein_error(total, m, delta, factor)
+        assert truth <= result <= truth * (1 + mpmath.mpf(10) ** -12) + 1e-12
+        assert kl_error(total, m, delta, factor) <= result
 
 
 def test_the_smallest_failure_probabilities():

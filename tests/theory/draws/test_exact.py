@@ -40,12 +40,12 @@ def test_steps_quantile_folds_both_sides():
     odd = np.array([0.5, 0.2, 0.1, 0.05, 0.15])  # indices 0 1 2 -2 -1
     for pmf, index in ((even, [0, 1, 2, 3, 2, 1]), (odd, [0, 1, 2, 2, 1])):
         for allowed in (0.0, 0.04, 0.06, 0.17, 0.19, 0.26, 0.61, 0.99):
-            want = min(
+            expected = min(
                 a
                 for a in range(4)
                 if sum(p for p, i in zip(pmf, index, strict=True) if i > a) <= allowed
             )
-            assert steps_quantile(pmf, 0.0, allowed + 1e-12) == want
+            assert steps_quantile(pmf, 0.0, allowed + 1e-12) == expected
     assert steps_quantile(odd, 0.2, 0.1) == np.inf
     assert steps_quantile(np.array([1.0]), 0.0, 0.5) == 0
 

@@ -32,14 +32,14 @@ def test_shares_are_checked(name):
 
 def test_a_network_that_can_be_pruned():
     """One layer without cancellation: NW-5 keeps 16,428 of 266,200 weights; 1.9 all the same."""
-    found = corenet_generalization([[1.5] * 3], [1.0], **GIVEN)
-    assert found.parameters == found.size.nnz < found.weights
-    assert found.exceptions == 0 and found.position_nats > 0
-    nats = found.value_nats + found.position_nats + found.other_nats
-    assert found.penalty == pytest.approx(np.sqrt(nats / 120_000))
-    assert found.bound == pytest.approx(0.03 + found.penalty) and found.vacuous
+    result = corenet_generalization([[1.5] * 3], [1.0], **GIVEN)
+    assert result.parameters == result.size.nnz < result.weights
+    assert result.exceptions == 0 and result.position_nats > 0
+    nats = result.value_nats + result.position_nats + result.other_nats
+    assert result.penalty == pytest.approx(np.sqrt(nats / 120_000))
+    assert result.bound == pytest.approx(0.03 + result.penalty) and result.vacuous
     # The factors explain the penalty up to whole numbers of draws.
-    assert 2 * np.log2(found.penalty) == pytest.approx(found.log2_penalty, abs=1e-3)
+    assert 2 * np.log2(result.penalty) == pytest.approx(result.log2_penalty, abs=1e-3)
 
 
 def test_exceptions_are_whole_points():
@@ -51,14 +51,14 @@ def test_exceptions_are_whole_points():
 def test_a_network_that_cannot_be_pruned_is_coded_whole():
     sums, ratios = [[9.0] * 300, [9.0] * 100, [5.0] * 10], [1499.0, 235.0, 79.0]
     real = GIVEN | {"largest_output": 10.0, "gamma": 1.0, "eta": 410.0}
-    found = corenet_generalization(sums, ratios, **real)
-    assert found.parameters == found.weights and found.position_nats == found.exceptions == 0
-    assert found.largest_factor == "mean Delta^2" and found.log2_penalty > 60
+    result = corenet_generalization(sums, ratios, **real)
+    assert result.parameters == result.weights and result.position_nats == result.exceptions == 0
+    assert result.largest_factor == "mean Delta^2" and result.log2_penalty > 60
     whole = compression_bound(margin_loss=0.03, exceptions=0, parameters=266_200, levels=2.0**32,
                               n=60_000, delta=0.05, choices=266_201)  # fmt: skip
-    assert found.bound == pytest.approx(float(whole)) and found.vacuous
+    assert result.bound == pytest.approx(float(whole)) and result.vacuous
     endless = corenet_generalization(sums, [np.inf, 2.0, 2.0], **real)
-    assert endless.size.vacuous and endless.bound == found.bound
+    assert endless.size.vacuous and endless.bound == result.bound
     assert endless.largest_factor == "mean Delta^2" and endless.log2_penalty == np.inf
 
 
@@ -78,9 +78,9 @@ def test_levels_that_are_too_coarse_promise_nothing():
 
 
 def test_a_dead_network_has_nothing_to_code():
-    found = corenet_generalization([[0.0] * 3], [1.0], **GIVEN)
-    assert found.parameters == found.value_nats == found.position_nats == 0
-    assert not found.vacuous
+    result = corenet_generalization([[0.0] * 3], [1.0], **GIVEN)
+    assert result.parameters == result.value_nats == result.position_nats == 0
+    assert not result.vacuous
 
 
 @pytest.mark.parametrize("name", ["largest_output", "gamma", "weights", "failure", "n", "delta"])

@@ -21,9 +21,9 @@ def test_margins_by_a_loop():
 def test_quantiles_are_the_least_margins_that_do(n):
     values = np.random.default_rng(n).normal(size=n).round(1)
     shares = np.concatenate([np.arange(1, n + 1) / n, [1e-9, 0.3, 0.7]])
-    for share, found in zip(shares, margin_quantiles(values, shares), strict=True):
-        assert found in values
-        assert (values <= found).sum() / n >= share > (values < found).sum() / n
+    for share, result in zip(shares, margin_quantiles(values, shares), strict=True):
+        assert result in values
+        assert (values <= result).sum() / n >= share > (values < result).sum() / n
 
 
 def test_the_arguments_are_left_as_they_were():

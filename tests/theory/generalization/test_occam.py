@@ -42,10 +42,10 @@ def test_levels_above_one_half_may_lie_below_the_training_error():
 
 def test_no_errors_has_a_closed_form():
     for form in ("binomial", "kl"):
-        found = float(occam_bound(form, errors=0, n=1000, bits=7, delta=0.25))
+        result = float(occam_bound(form, errors=0, n=1000, bits=7, delta=0.25))
         with mp.workdps(50):
             truth = 1 - mp.mpf(2) ** (-mp.mpf(9) / 1000)
-            assert 0 <= found - truth <= 1e-14 * truth
+            assert 0 <= result - truth <= 1e-14 * truth
 
 
 def test_reference_values():
@@ -85,9 +85,9 @@ def test_log_tails_are_never_below_the_truth(n):
         shares = [(k + 1) / (n + 1) + (1 - (k + 1) / (n + 1)) * t for t in (1e-6, 0.01, 0.3, 0.99)]
         for p in (q for q in shares if q < 1):
             one = np.array([float(k)]), np.array([float(n)]), np.array([p])
-            found, slope = (float(a[0]) for a in _log_tail.log_tail(*one))
+            result, slope = (float(a[0]) for a in _log_tail.log_tail(*one))
             with mp.workdps(50):
                 truth = log_tail(k, n, p) if n < 10_000 or k < 2000 else None
             assert slope > 0
             if truth is not None:
-                assert 0 <= found - truth <= 1e-12 + 1e-14 * (n + abs(truth))
+                assert 0 <= result - truth <= 1e-12 + 1e-14 * (n + abs(truth))

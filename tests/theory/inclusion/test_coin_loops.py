@@ -21,15 +21,15 @@ def test_the_log_moment_is_rounded_up_by_little(k: int, mu: float) -> None:
     for seed in range(4):
         w, a, p = _coins(seed, k)
         size = float(np.abs(w * a).sum())
-        found = coin_loops.moments(1.0, mu / size, w / p, p, a, np.zeros((11, coin_loops.LANES)))
+        result = coin_loops.moments(1.0, mu / size, w / p, p, a, np.zeros((11, coin_loops.LANES)))
         with mpmath.workdps(60):
             true = mpmath.mpf(0)
             for x, y, q in zip(w.tolist(), a.tolist(), p.tolist(), strict=True):
                 chance = mpmath.mpf(q)
                 t = mpmath.mpf(mu) * mpmath.mpf(x) * mpmath.mpf(y) / (chance * mpmath.mpf(size))
                 true += mpmath.log(1 - chance + chance * mpmath.exp(t)) - chance * t
-            assert found[0] >= true
-            assert found[0] - true <= 1e-11 * (1 + abs(float(true)) + mu)
+            assert result[0] >= true
+            assert result[0] - true <= 1e-11 * (1 + abs(float(true)) + mu)
 
 
 def test_any_number_of_threads_gives_the_same_bits() -> None:

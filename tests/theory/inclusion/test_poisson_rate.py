@@ -141,11 +141,11 @@ def test_errors_of_many_neurons_are_those_of_each(
     assert inclusion is not None
     sensitivities = [np.array([1.0, 0.5, 0.25, 0.1, 0.0, 0.0][:k]) for k, *_ in neurons]
     rates, deltas = (np.array([each[i] for each in neurons], dtype=float) for i in (1, 2))
-    found = inclusion.errors(sensitivities, rates, deltas, coverage_factor=factor)
+    result = inclusion.errors(sensitivities, rates, deltas, coverage_factor=factor)
     each = [
         inclusion.error(s, float(c), float(d), coverage_factor=factor)
         for s, c, d in zip(sensitivities, rates, deltas, strict=True)
     ]
-    assert found.tolist() == each
+    assert result.tolist() == each
     dead = inclusion.errors([np.zeros(3)] * 2, np.array([0.0, 2.0]), np.array([0.1, 0.1]))
     assert dead.tolist() == [0.0, 0.0]

@@ -88,11 +88,11 @@ def test_masks_must_be_boolean():
 
 @pytest.mark.parametrize("share", [5e-324, 1e-300, 1e-20, 1.2e-16, 2.3e-16, 1e-8, 0.1, 0.7, 1.0])
 def test_recentring_promises_the_error_of_the_factor_as_rounded(share):
-    found = recentring(share)
-    factor, lost = Fraction(float(found.factor)), Fraction(share)
+    result = recentring(share)
+    factor, lost = Fraction(float(result.factor)), Fraction(share)
     worst = max(factor - 1, 1 - factor * (1 - lost), (1 - lost) * factor - 1)
     assert (
         worst
-        <= Fraction(float(found.error))
+        <= Fraction(float(result.error))
         <= worst * (1 + Fraction(1, 10**14)) + Fraction(5e-323)
     )

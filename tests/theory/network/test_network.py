@@ -65,10 +65,10 @@ def test_cancellation_with_a_bias_that_cancels_too():
     plus, minus = rng.random(2000), rng.random(2000) * 2.0 ** rng.integers(-60, 1, 2000)
     bias = -(plus - minus) * (1 + rng.integers(-3, 4, 2000) * 2.0**-52)
     for row in zip(plus, minus, bias, strict=True):
-        found = float(delta_ratio(*row))
+        result = float(delta_ratio(*row))
         p, m, b = map(Fraction, row)
         if p - m + b == 0:
-            assert found == np.inf
+            assert result == np.inf
         else:
             truth = max(Fraction(1), (p + m) / abs(p - m + b))
-            assert truth <= Fraction(found) <= truth * (1 + Fraction(1, 10**15))
+            assert truth <= Fraction(result) <= truth * (1 + Fraction(1, 10**15))

@@ -20,8 +20,8 @@ def test_a_filter_weighs_what_its_offsets_add_up_to() -> None:
 
 
 def test_one_draw_of_one_neuron_is_that_neuron() -> None:
-    made = sipp_theory.neuron_draw([1.0], 3, np.random.default_rng(0))
-    assert made.tolist() == [1.0]
+    result = sipp_theory.neuron_draw([1.0], 3, np.random.default_rng(0))
+    assert result.tolist() == [1.0]
 
 
 def test_a_neuron_that_matters_but_cannot_be_drawn_costs_everything() -> None:
