@@ -161,18 +161,18 @@ def perform(step: Step, out: Path, key: str, left: float) -> dict[str, Any]:
     return result
 
 
-def rows(name: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def rows(name: str, result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Lines of the table: step, what, figure."""
-    if found["ended"] is None:
-        yield name, "not run", found["why"]
+    if result["ended"] is None:
+        yield name, "not run", result["why"]
         return
-    lines = found["output"].strip().splitlines()
-    yield name, "passed" if found["ended"] == 0 else f"FAILED ({found['ended']})", (
-        lines[-1] if name == "tests" and lines else f"{found['seconds']:.0f} s"
+    lines = result["output"].strip().splitlines()
+    yield name, "passed" if result["ended"] == 0 else f"FAILED ({result['ended']})", (
+        lines[-1] if name == "tests" and lines else f"{result['seconds']:.0f} s"
     )  # fmt: skip
     if name == "tests" or not lines:
         return
-    content = json.loads(found["output"])
+    content = json.loads(result["output"])
     if name == "bench":
         for one in content["measured"]:
             yield name, f"{one['case']}: {one['what']}", f"{one['value']:.4g} {one['unit']}"
@@ -268,7 +268,7 @@ def together(device: str, widths: tuple[int, ...] = (784, 300, 100, 10)) -> dict
     return {"two processes, s": seconds, "agree": "yes" if same else "NO"}
 
 
-def rank_of(asked: dict[str, Any]) -> dict[str, Any]:
+def rank_of(options: dict[str, Any]) -> dict[str, Any]:
     """One process of several, or the only one: the SHA-256 of the masks that it comes to."""
     import torch
     import torch.distributed as dist
@@ -276,17 +276,19 @@ def rank_of(asked: dict[str, Any]) -> dict[str, Any]:
     from sipp_core import prune
     from sipp_core.zoo import models
 
-    if asked["size"] > 1:
-        store = dist.FileStore(str(Path(asked["folder"]) / "store"), asked["size"])
-        dist.init_process_group("gloo", store=store, rank=asked["rank"], world_size=asked["size"])
+    if options["size"] > 1:
+        store = dist.FileStore(str(Path(options["folder"]) / "store"), options["size"])
+        dist.init_process_group(
+            "gloo", store=store, rank=options["rank"], world_size=options["size"]
+        )
     torch.manual_seed(0)
-    model = models.dense(asked["widths"], 0).to(asked["device"])
-    inputs = torch.rand(2048, asked["widths"][0])
+    model = models.dense(options["widths"], 0).to(options["device"])
+    inputs = torch.rand(2048, options["widths"][0])
     masks = prune(model, inputs, method="sipp-poisson", keep=0.3, seed=0).masks
     digest = hashlib.sha256()
     for _, mask in sorted(masks.items()):
         digest.update(mask.cpu().numpy().tobytes())
-    if asked["size"] > 1:
+    if options["size"] > 1:
         dist.destroy_process_group()
     return {"masks": digest.hexdigest()}
 

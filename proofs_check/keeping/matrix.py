@@ -161,7 +161,7 @@ def spent(
 
 
 @dataclass(frozen=True)
-class Look:
+class Outcome:
     """What one combination came to.
 
     Attributes:
@@ -215,23 +215,25 @@ def _speaks_of(method: Method, layer: str) -> bool:
     return True
 
 
-def look(one: Combination, place: int, seed: int) -> Look:
+def look(one: Combination, place: int, seed: int) -> Outcome:
     """Prune a small layer and hold what is promised against what the weights do."""
     try:
         result, layer, given, rows = pruned(one, place, seed)
     except (ValueError, TypeError) as error:
-        return Look(refused=str(error))
+        return Outcome(refused=str(error))
     old, new, points = matrix_of(layer), matrix_of(result.model), rows.double().numpy()
     report, kind = result.layers[0], " ".join(c for c in result.claims if c not in COMMON)
     if report.measured_neuron is not None:
         used = float(spent(old, new, points, report.measured_neuron, torch.float64).max())
         if used > 1:
-            return Look(kind, broken=f"measured {report.measured!r} is passed by {used - 1:.2g}")
+            return Outcome(kind, broken=f"measured {report.measured!r} is passed by {used - 1:.2g}")
     if ("refit", True) in one.modifier and one.bound != "measured":
-        return Look("SP-12 alone")  # nothing is promised before weights are solved for
+        return Outcome("SP-12 alone")  # nothing is promised before weights are solved for
     if one.bound == "measured" or one.method.certain or one.modifier or not one.method.random:
         used = float(spent(old, new, points, report.eps_neuron, one.dtype).max())
-        return Look(kind, used=used, broken=f"eps is passed by {used - 1:.2g}" if used > 1 else "")
+        return Outcome(
+            kind, used=used, broken=f"eps is passed by {used - 1:.2g}" if used > 1 else ""
+        )
     failed = np.stack(list(_failures(one, result, layer, given, points, seed)))
     # Draws, copies, neurons, rows: copies of a neuron are trials of one promise.
     failed = failed.reshape(len(failed), -1, NEURONS, len(points))
@@ -239,7 +241,9 @@ def look(one: Combination, place: int, seed: int) -> Look:
     # One matrix has some 10^4 combinations; a promise that is broken is so by far.
     chance = float(stats.binom.sf(worst - 1, trials, DELTA)) * NEURONS * len(points)
     text = f"{worst} of {trials} draws pass eps at one row, promised at most {DELTA:g}"
-    return Look(kind, worst / trials, trials=trials, broken=text if chance <= LEVEL / 2e4 else "")
+    return Outcome(
+        kind, worst / trials, trials=trials, broken=text if chance <= LEVEL / 2e4 else ""
+    )
 
 
 def _failures(
@@ -295,7 +299,7 @@ def _levels(one: Combination) -> tuple[str, ...]:
 def _kept(setting: Setting, part: int) -> Result:
     """Look at every PARTS-th combination of the covering that the profile asks for."""
     every = accepted()
-    looks: list[Look] = []
+    looks: list[Outcome] = []
     for place in covering(3 if setting.full else 2)[part::PARTS]:
         looks.append(look(every[place], place, setting.seed))
         if looks[-1].broken:
@@ -303,7 +307,7 @@ def _kept(setting: Setting, part: int) -> Result:
     return _summary(looks, len(every))
 
 
-def _summary(looks: Sequence[Look], of: int) -> Result:
+def _summary(looks: Sequence[Outcome], of: int) -> Result:
     """The worst of each kind of promise."""
     fine = [one for one in looks if not one.refused]
     kinds = sorted({one.kind for one in fine})
@@ -342,7 +346,7 @@ COMBINATIONS = tuple(map(_part, range(PARTS)))
 def least_to_spare(setting: Setting) -> Result:
     """No promise is broken where it has least to spare: exact tails, one sign, coarse weights."""
     every = accepted()
-    looks: list[Look] = []
+    looks: list[Outcome] = []
     for place, one in enumerate(every):
         by_rows = one.bound in BOUNDS and BOUNDS[one.bound].knows in ("shares", "neuron")
         rest = (one.target[0], one.modifier, one.dtype, one.activations, one.layer)

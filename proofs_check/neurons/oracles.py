@@ -49,9 +49,9 @@ def printed_size(setting: Setting) -> Result:
     """The size of the paper's shape against its closed form; its constant has to be given."""
     for t, eps, d in itertools.product((1.0, 50.0), (0.1, 2.0), (1, 784)):
         truth = mp.ceil(mp.mpf(t) / mp.mpf(eps) ** 2 * (d * mp.log(t) - mp.log(mp.mpf(0.05))))
-        found = float(sipp_theory.mussay_size(t, eps, 0.05, d, 1.0))
-        if abs(found - truth) > 1e-9 * truth:
-            raise Refuted(f"{found} draws for {truth} at t = {t}, eps = {eps}, d = {d}")
+        computed = float(sipp_theory.mussay_size(t, eps, 0.05, d, 1.0))
+        if abs(computed - truth) > 1e-9 * truth:
+            raise Refuted(f"{computed} draws for {truth} at t = {t}, eps = {eps}, d = {d}")
     return Result(cases=8)
 
 
@@ -63,7 +63,7 @@ def region_errors_at_50_digits(setting: Setting) -> Result:
         w, p = rng.normal(size=(2, 4, v)), rng.normal(size=(4, 3))
         half, q = rng.uniform(0.1, 1, 4), rng.dirichlet(np.ones(4))
         radius = np.asarray(0.7) if ball else rng.uniform(0.1, 1, 3)
-        found = sipp_theory.region_error(w, p, radius, q, half, 50, 0.05, 1.5)
+        computed = sipp_theory.region_error(w, p, radius, q, half, 50, 0.05, 1.5)
         with mp.workdps(DIGITS):
             exact = [[mp.mpf(x) for x in row] for row in p]
             sizes = [[sum(x**2 for x in row)] for row in exact]
@@ -81,7 +81,7 @@ def region_errors_at_50_digits(setting: Setting) -> Result:
                 tail = mp.sqrt(mp.log(4 / mp.mpf(0.05)) / 100)
                 truth = mp.mpf(1.5) * first / mp.sqrt(50) + span * tail
                 at: dict[str, object] = {"output": i, "offsets": v, "ball": ball}
-                close(float(found[i]), truth, at, "above")
+                close(float(computed[i]), truth, at, "above")
     return Result(cases=8)
 
 
@@ -136,11 +136,15 @@ def ranges_at_50_digits(setting: Setting) -> Result:
 def a_fixed_number_of_draws_is_unbiased(setting: Setting) -> Result:
     """Two neurons, pr = (.9, .1): the mean multiplier of each over 4,000 draws is 1."""
     rng = np.random.default_rng([setting.seed, 4])
-    made = np.stack([sipp_theory.neuron_draw([0.9, 0.1], 11, rng) for _ in range(4000)])
-    far = np.abs(made.mean(axis=0) - 1) / (made.std(axis=0) / np.sqrt(len(made)) + 1e-12)
+    multipliers = np.stack([sipp_theory.neuron_draw([0.9, 0.1], 11, rng) for _ in range(4000)])
+    far = np.abs(multipliers.mean(axis=0) - 1) / (
+        multipliers.std(axis=0) / np.sqrt(len(multipliers)) + 1e-12
+    )
     if far.max() > 5:
-        raise Refuted(f"mean multipliers are {made.mean(axis=0)}, {far.max():.1f} deviations off")
-    return Result(cases=len(made))
+        raise Refuted(
+            f"mean multipliers are {multipliers.mean(axis=0)}, {far.max():.1f} deviations off"
+        )
+    return Result(cases=len(multipliers))
 
 
 @oracle("NC-6")
@@ -202,11 +206,11 @@ def eigenvalues_are_proved(setting: Setting) -> Result:
         # Rows of a Hadamard matrix are exact eigenvectors.
         turn = hadamard(size) / np.sqrt(size) if size > 1 else np.ones((1, 1))
         values = rng.normal(size=size) * 10.0 ** rng.integers(-3, 4)
-        found = sipp_theory.proven_peak(
+        bound = sipp_theory.proven_peak(
             turn @ np.diag(values) @ turn.T, 1e-12 * np.abs(values).max()
         )
-        if not values.max() <= found <= values.max() + 1e-8 * np.abs(values).max():
-            raise Refuted(f"{found!r} is proved, {values.max()!r} is the largest of {values}")
+        if not values.max() <= bound <= values.max() + 1e-8 * np.abs(values).max():
+            raise Refuted(f"{bound!r} is proved, {values.max()!r} is the largest of {values}")
     return Result(cases=4)
 
 
@@ -214,10 +218,10 @@ def eigenvalues_are_proved(setting: Setting) -> Result:
 def composed_by_hand(setting: Setting) -> Result:
     """Two layers above the first error: |W_2| (|W_1| D_0 + D_1) + D_2, in fractions."""
     w1, w2 = np.array([[1.0, -2.0], [0.5, 0.0]]), np.array([[3.0, -1.0]])
-    found = sipp_theory.network_error(
+    computed = sipp_theory.network_error(
         [w1, w2], [np.array([1.0, 2.0]), np.array([0.25, 0.5]), np.zeros(1)]
     )
-    close(float(found[0]), 3 * (5 + mp.mpf(1) / 4) + 1, {}, "above")
+    close(float(computed[0]), 3 * (5 + mp.mpf(1) / 4) + 1, {}, "above")
     return Result(cases=1)
 
 
@@ -300,14 +304,14 @@ def cones_by_rays(setting: Setting) -> Result:
     rng = np.random.default_rng([setting.seed, 8])
     for trial, positive in itertools.product(range(8), (True, False)):
         points, w = rng.normal(size=(6, 2)), rng.uniform(0.1, 1, 6)
-        found = sipp_theory.cone_sensitivities(points, w, "nonnegative" if positive else "all")
+        computed = sipp_theory.cone_sensitivities(points, w, "nonnegative" if positive else "all")
         on = np.maximum(_rays(points, positive) @ points.T, 0) * w
         on[on < 1e-13] = 0
         total = on.sum(axis=1, keepdims=True)
         shares = np.divide(on, total, out=np.zeros_like(on), where=total > 1e-9).max(axis=0)
-        if (found < shares - 1e-9).any() or (found > shares + 1e-5).any():
+        if (computed < shares - 1e-9).any() or (computed > shares + 1e-5).any():
             raise Refuted(
-                f"found {found}, the rays say {shares}; trial {trial}, x >= 0: {positive}"
+                f"computed {computed}, the rays say {shares}; trial {trial}, x >= 0: {positive}"
             )
     return Result(cases=16)
 
@@ -339,8 +343,8 @@ def sign_ratio_by_rays(setting: Setting) -> Result:
         z = _rays(points, False) @ points.T
         positive = np.maximum(z, 0) @ w
         truth = np.inf if positive.min() < 1e-12 else (np.abs(z) @ w / positive).max()
-        found = sipp_theory.sign_ratio(points, w)
-        close(found, truth, {"points": points.tolist()}, relative=1e-5)
+        computed = sipp_theory.sign_ratio(points, w)
+        close(computed, truth, {"points": points.tolist()}, relative=1e-5)
     return Result(cases=10)
 
 
@@ -353,8 +357,8 @@ def peeling_against_exact_shares(setting: Setting) -> Result:
         points = rng.normal(size=(30, 2))
         z = np.abs(_rays(points, False) @ points.T)
         truth = (z / z.sum(axis=1, keepdims=True)).max(axis=0)
-        found, _ = sipp_theory.peeled_sensitivities(points)
-        if (found < truth * (1 - 1e-9)).any():
-            raise Refuted(f"a peeled share {found} is below the exact {truth}")
-        spare.append(found.sum() / truth.sum())
+        computed, _ = sipp_theory.peeled_sensitivities(points)
+        if (computed < truth * (1 - 1e-9)).any():
+            raise Refuted(f"a peeled share {computed} is below the exact {truth}")
+        spare.append(computed.sum() / truth.sum())
     return Result(f"total {np.mean(spare):.1f} times the exact one on average", cases=6)

@@ -56,10 +56,10 @@ def _lost_weight(original: Function) -> Function:
     return wrong
 
 
-def _boasting(original: Function) -> Function:
+def _overclaiming(original: Function) -> Function:
     """An estimator that claims a dual bound above what it found."""
 
-    class Boasting(original):  # type: ignore[misc, valid-type]
+    class Overclaiming(original):  # type: ignore[misc, valid-type]
         def fit(self, *given: Any) -> Any:
             super().fit(*given)
             self.certificates_ = tuple(
@@ -67,7 +67,7 @@ def _boasting(original: Function) -> Function:
             )
             return self
 
-    return Boasting
+    return Overclaiming
 
 
 def _without_class(original: Function) -> Function:
@@ -136,7 +136,7 @@ MUTATIONS = (
              fields_scaled(eps=0.5), (oracles.certificates_above_the_truth,)),
     Mutation("SV-10", "certify_halved", "Half of the eps that certify_svm certifies.", certify_svm,
              fields_scaled(eps=0.5), (oracles.random_instances_certified_above_the_truth,)),
-    Mutation("SV-11", "boasting", "A dual bound above what was found.", CoresetSVC, _boasting,
+    Mutation("SV-11", "boasting", "A dual bound above what was found.", CoresetSVC, _overclaiming,
              (oracles.the_estimator_keeps_its_word,)),
     Mutation("SV-12", "kernel_certify_halved", "Half of the eps that certify_kernel certifies.",
              certify_kernel,

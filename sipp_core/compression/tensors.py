@@ -110,7 +110,7 @@ def write(recorder: Recorder, past: Past, name: str, tensor: Tensor) -> None:
     best, least = None, math.inf
     # Its bytes are always a form, and naming that takes no more than a few bits.
     limit = 8 * data.size + NAMING
-    for form, levels in _told_apart(past, tensor):
+    for form, levels in _distinct_forms(past, tensor):
         if form.kind in ("bytes", "sparse") and _raw_bits(form, data, tensor) > least:
             continue
         trial, memory = Recorder(min(least, limit)), past.memory.copy()
@@ -131,7 +131,7 @@ def write(recorder: Recorder, past: Past, name: str, tensor: Tensor) -> None:
     _remember(past, form, tensor)
 
 
-def _told_apart(past: Past, tensor: Tensor) -> Fitted:
+def _distinct_forms(past: Past, tensor: Tensor) -> Fitted:
     """Forms that a tensor fits; of those with the same whole numbers the shortest alone."""
     shape, dtype = tuple(tensor.shape), tensor.dtype
     earlier = past.like(shape, dtype)

@@ -65,7 +65,7 @@ class _Tracer(fx.Tracer):
 
 
 @contextmanager
-def _as_found(model: nn.Module) -> Iterator[None]:
+def _unchanged(model: nn.Module) -> Iterator[None]:
     """Run a block and take away what a recording leaves on the model: tensors made in forward."""
     before = [(module, dict(vars(module))) for module in model.modules()]
     try:
@@ -88,7 +88,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
         ['placeholder', 'call_module', 'output']
     """
     try:
-        with _as_found(model):
+        with _unchanged(model):
             return fx.GraphModule(model, _Tracer().trace(model))
     except Exception as error:
         raise _refusal(model, str(error)) from error
@@ -155,7 +155,7 @@ def _traced(model: nn.Module, example: Given) -> Recorded:
     for name, each in inspect.signature(model.forward).parameters.items():
         if each.kind in BY_NAME and not isinstance(given.get(name), Tensor):
             fixed[name] = given.get(name, each.default)
-    with _as_found(model), warnings.catch_warnings():
+    with _unchanged(model), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about defaults that are no plain numbers
         graph = _Tracer().trace(model, concrete_args=fixed or None)
         inputs: list[Any] = []
@@ -212,7 +212,7 @@ def _exported(model: nn.Module, example: Given) -> Recorded:
     """Record by torch.export, and put the model's layers in the place of their operators."""
     batch = example if isinstance(example, Batch) else Batch(example)
     named = {**batch.named, **batch.settings}
-    with _as_found(model), warnings.catch_warnings(), _quiet():
+    with _unchanged(model), warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")  # of torch's own, about what it imports
         program = torch.export.export(_Tensors(model), batch.arrays, named, strict=False)
         whole = program.module()

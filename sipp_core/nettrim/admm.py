@@ -99,12 +99,12 @@ def iterate(
         w = (p * (u + a) + q * ((z + b) @ x)) @ matrix
         outputs = w @ x.T
         w_ahead = torch.lerp(u, w, relaxation)
-        made_ahead = torch.lerp(z, outputs, relaxation)
+        relaxed = torch.lerp(z, outputs, relaxation)
         u_old, z_old = u, z
         u = _shrink(w_ahead - a, program.prices.to(kind) / p)
-        z = _project(made_ahead - b, targets, ceilings, program)
+        z = _project(relaxed - b, targets, ceilings, program)
         a = a + u - w_ahead
-        b = b + z - made_ahead
+        b = b + z - relaxed
         if done != turn and done != iterations:
             continue
         turn = max(done + 10, math.ceil(1.3 * done))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sipp_core.runtime import generator
-from sipp_core.svm.bands import Bands, Look, View, primal_above
+from sipp_core.svm.bands import Bands, BlockView, View, primal_above
 from sipp_core.svm.blocks import dense, sizes
 from sipp_core.svm.certify import BAND_BYTES
 from sipp_core.svm.chunks import OneAgainstRest, in_order
@@ -219,7 +219,7 @@ def _residuals_part(
 ) -> Residuals:
     """Sums over one chunk, and a sample of its points in the neighbourhood."""
     block = given.data.block(number)
-    look = Look.at(view, block)
+    look = BlockView.at(view, block)
     near = np.abs(look.r) <= radius * look.size
     active = look.c * (look.r > 0) * look.y
     random = generator(given.seed, RESIDUAL, stream, number).random(block.rows)[look.index]

@@ -40,7 +40,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Look:
+class BlockView:
     """The points of a block that have weight: slacks, norms, and the share of the objective."""
 
     X: Matrix
@@ -54,8 +54,8 @@ class Look:
     rows: int  # of the block, those without weight too
 
     @classmethod
-    def at(cls, view: View, block: Block) -> Look:
-        """Look at a block from a hyperplane."""
+    def at(cls, view: View, block: Block) -> BlockView:
+        """A block as seen from a hyperplane."""
         X, y, weight = block.X, block.y, block.weight
         index = np.arange(len(y))
         if not (weight > 0).all():
@@ -89,10 +89,10 @@ class Bands:
     @classmethod
     def of(cls, view: View, block: Block) -> Bands:
         """The pass over one block."""
-        return cls.seen(view, Look.at(view, block))
+        return cls.seen(view, BlockView.at(view, block))
 
     @classmethod
-    def seen(cls, view: View, look: Look) -> Bands:
+    def seen(cls, view: View, look: BlockView) -> Bands:
         """The same, of what was looked at already."""
         X, y, c, r, norms = look.X, look.y, look.c, look.r, look.norms
         if view.about is not None:
@@ -184,7 +184,7 @@ class Bands:
             np.concatenate([self.c * row_norms(X), self.norms[full]]),
         )
 
-    def lifted(self, alpha: Float, look: Look, first: int) -> Float:
+    def lifted(self, alpha: Float, look: BlockView, first: int) -> Float:
         """(n,) multipliers of points from those of `groups`: a_i = a_G c_i/c_G, at most c_i.
 
         `look` is at the points from row `first` of the data on, from the same view.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sipp_core.runtime import generator
-from sipp_core.svm.bands import Bands, Look, View
+from sipp_core.svm.bands import Bands, BlockView, View
 from sipp_core.svm.blocks import (
     Block,
     Matrix,
@@ -176,7 +176,7 @@ def one_pass(
                 f"w must have {block.X.shape[1]} entries, one a column of X; found "
                 f"{len(views[0].w)}"
             )
-        look = Look.at(views[0], block)
+        look = BlockView.at(views[0], block)
         parts = [Bands.seen(view, look) for view in views]
         for bands, part in zip(merged, parts, strict=False):
             bands.merge(part)

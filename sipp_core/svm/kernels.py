@@ -19,7 +19,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from sipp_core.svm.arguments import weights
-from sipp_core.svm.bands import Bands, Look, View
+from sipp_core.svm.bands import Bands, BlockView, View
 from sipp_core.svm.blocks import Block, block_rows, check_weight, dense, stream_blocks
 from sipp_core.svm.certify import band_size
 from sipp_core.svm.chunks import pieces, refuse_strangers
@@ -228,7 +228,7 @@ class _Machine:
                 np.ones(1), b, scores[:, None], block.y, view.C * block.weight,
                 reach + np.abs(scores),
             )[1]  # fmt: skip
-            part = Bands.seen(view, Look.at(view, Block(features, block.y, block.weight)))
+            part = Bands.seen(view, BlockView.at(view, Block(features, block.y, block.weight)))
             if bands is None:
                 bands = part
             else:
@@ -245,7 +245,7 @@ class _Machine:
         def points() -> Iterator[tuple[Float, Float, Float]]:
             first = 0
             for block, _, features in self.blocks(parts, k):
-                look = Look.at(view, Block(features, block.y, block.weight))
+                look = BlockView.at(view, Block(features, block.y, block.weight))
                 yield block.X[look.index], look.y, bands.lifted(alpha, look, first)
                 first += block.rows
 
