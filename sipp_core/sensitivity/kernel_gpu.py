@@ -31,6 +31,7 @@ ROWS = {64: 4, 32: 8}  # rows unrolled, by the longer edge: about 64 pairs a thr
 # A launch is cut along the rows until there are so many programs a processor, of LEAST rows or more
 # (setting up a program costs as much as a few rows).
 PROGRAMS, LEAST = 8, 32
+SPAN = 4096  # numbers a program, where only their ends are looked for
 
 
 def available(device: torch.device) -> bool:
@@ -40,6 +41,25 @@ def available(device: torch.device) -> bool:
     if importlib.util.find_spec("triton") is None:
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def span(values: Tensor) -> tuple[float, float, float] | None:
+    """Ends of the values and 0, and least size that is not 0 (1 if none is below), in one read.
+
+    Infinite above where one is no number; None where this kernel does not serve.
+    """
+    narrow = values.dtype in (torch.float32, torch.bfloat16, torch.float16)
+    if not (narrow and values.numel() and values.is_contiguous() and available(values.device)):
+        return None
+    from sipp_core.sensitivity import _gpu_span
+
+    n = values.numel()
+    blocks = -(-n // SPAN)
+    ends = values.new_empty((3, blocks), dtype=torch.float32)
+    run: Any = _gpu_span.span[(blocks,)]
+    run(values.detach(), *ends, n, BLOCK=SPAN, num_warps=WARPS)
+    low, high, least = torch.stack([ends[0].amin(), ends[1].amax(), ends[2].amin()]).tolist()
+    return low, high, least
 
 
 def ceiling(processors: int, clock: float, lanes: int = 128) -> float:

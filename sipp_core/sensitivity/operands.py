@@ -47,6 +47,11 @@ def extreme(values: Tensor, peak: float) -> bool:
     )
 
 
+def beyond(peak: float, least: float) -> bool:
+    """`extreme` of values whose largest and least size, other than 0, are known."""
+    return peak > SAFE_HIGH or least <= SAFE_LOW
+
+
 def _pieces(values: Tensor) -> Iterator[Tensor]:
     """Views of at most PIECE elements that cover a tensor of any layout."""
     if values.numel() == 0:

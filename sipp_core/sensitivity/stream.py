@@ -31,9 +31,10 @@ from sipp_core.runtime.outputs import Output, refuse_other_count, refuse_unbatch
 from sipp_core.runtime.padding import Mask, padding_mask
 from sipp_core.runtime.processes import Processes
 from sipp_core.runtime.provenance import digests
+from sipp_core.sensitivity import kernel_gpu
 from sipp_core.sensitivity.buffer import HELD
 from sipp_core.sensitivity.measures import Cancellation, Patches, Peaks, Sample, Shares
-from sipp_core.sensitivity.operands import extreme
+from sipp_core.sensitivity.operands import beyond, extreme
 from sipp_core.sensitivity.origins import refuse_mixed, refuse_uneven
 from sipp_core.sensitivity.statistics import STATISTICS, LayerStatistics, MeasuredLayer, Rows
 
@@ -100,12 +101,14 @@ class Watcher:
         """Whether some value is negative, and whether the rows need float64; else refuse."""
         if given.numel() == 0:
             return False, False
-        low, high = (float(end) for end in given.aminmax())
+        ends = kernel_gpu.span(given)
+        low, high = ends[:2] if ends else (float(end) for end in given.aminmax())
         limit = torch.finfo(self.measured.weight.dtype).max
         if not (-limit <= low <= high <= limit):
             self._refuse_nonfinite(given, first_input)
             return bool((given < 0).any()), True  # where no patch reads what is not finite
-        return low < 0, extreme(given, max(-low, high))
+        peak = max(-low, high)
+        return low < 0, beyond(peak, ends[2]) if ends else extreme(given, peak)
 
     def _refuse_nonfinite(self, given: Tensor, first_input: int) -> None:
         first = 0

@@ -206,8 +206,14 @@ COMPILE = """
 import json, sys, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from sipp_core.sensitivity import _gpu_tile, kernel_gpu
+from sipp_core.sensitivity import _gpu_span, _gpu_tile, kernel_gpu
 made = {}
+for kind in ("fp32", "bf16", "fp16"):
+    kinds = dict(values="*" + kind, lows="*fp32", highs="*fp32", leasts="*fp32", n="i32")
+    fixed = {"BLOCK": kernel_gpu.SPAN}
+    source = ASTSource(_gpu_span.span, kinds | {"BLOCK": "constexpr"}, fixed)
+    options = {"num_warps": kernel_gpu.WARPS}
+    made["span " + kind] = triton.compile(source, GPUTarget("cuda", 90, 32), options).asm["ptx"]
 for name, (kind, processor, out, fan_in) in json.loads(sys.argv[1]).items():
     wide = kind == "fp64"
     kinds = dict(maximum="*" + kind, weight="*" + kind, positive="*i16",
@@ -235,6 +241,21 @@ def compiled(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> dict
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+@needs_triton
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "fp16"])
+def test_the_ends_compile_into_one_read(compiled: dict[str, str], kind: str) -> None:
+    code = compiled[f"span {kind}"]
+    assert ".ftz" not in code  # the least size may be subnormal
+    # Each thread loads its part once, and no other read follows.
+    width = {"fp32": 4, "bf16": 2, "fp16": 2}[kind] * 8
+    loaded = [
+        int(found[1] or 1) * int(found[2])
+        for found in re.finditer(r"ld\.global\S*?(?:\.v(\d))?\.[bf](\d+)", code)
+    ]
+    threads = 32 * kernel_gpu.WARPS
+    assert sum(loaded) == width * kernel_gpu.SPAN // threads
 
 
 @needs_triton
@@ -313,6 +334,79 @@ def test_what_does_not_fit_is_named(
     }
     with pytest.raises(error, match=message):
         kernel_gpu.raise_maxima(**(right | change))
+
+
+SPANS = """
+import torch
+from sipp_core import calibrate
+from sipp_core.sensitivity import kernel_gpu, stream
+from sipp_core.sensitivity.operands import beyond, extreme
+kernel_gpu.available = lambda device: True
+torch.manual_seed(0)
+for dtype in (torch.float32, torch.bfloat16, torch.float16):
+    for n in (1, 31, 4096, 9000):
+        for odd in (None, -3.0, 1e-10, -1e-10, 2e9, float("nan"), float("inf"), -float("inf")):
+            values = torch.rand(n) + 0.5
+            values[n // 3] = 0.0
+            if odd is not None:
+                values[n // 2] = odd
+            values = values.to(dtype)
+            low, high, least = kernel_gpu.span(values)
+            finite = bool(values.isfinite().all())
+            assert finite == (low > -float("inf") and high < float("inf")), (dtype, n, odd)
+            if finite:
+                expected = [min(0.0, float(values.min())), max(0.0, float(values.max()))]
+                assert [min(low, 0.0), max(high, 0.0)] == expected, (dtype, n, odd)
+                peak = max(-low, high)
+                assert beyond(peak, least) == extreme(values, peak), (dtype, n, odd)
+assert kernel_gpu.span(torch.ones(3).double()) is kernel_gpu.span(torch.ones(2, 3).T) is None
+model = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.ReLU(), torch.nn.Linear(30, 5))
+x = torch.randn(60, 40)
+x[3, 4] = 1e-12
+found, real = [], kernel_gpu.span
+kernel_gpu.span = lambda values: found.append(real(values)) or found[-1]
+kernel_gpu.available = lambda device: bool(on)
+both = []
+for on in (False, True):
+    both.append([each.sensitivity for each in calibrate(model, x).layers])
+assert found[:2] == [None, None] and None not in found[2:] and len(found) == 4
+assert all(torch.equal(a, b) for a, b in zip(*both, strict=True))
+x[5, 6] = float("nan")
+try:
+    calibrate(model, x)
+except ValueError as error:
+    assert "not finite: nan at row 5, input 6" in str(error), error
+    print("as torch")
+"""
+
+
+@needs_triton
+def test_the_ends_of_activations_in_tritons_interpreter() -> None:
+    root = str(Path(__file__).parents[3])
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    # The kernel of the maxima is tested above; here the CPU's takes its place.
+    code = SPANS.replace(
+        "torch.manual_seed(0)", "from sipp_core.sensitivity import kernel\n"
+        "kernel.kernel_for = lambda *_: 'cpu'\ntorch.manual_seed(0)", 1,
+    )  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "as torch", done.stderr
+
+
+@pytest.mark.gpu
+@needs_triton
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_ends_of_activations_on_a_gpu(dtype: torch.dtype) -> None:
+    values = torch.randn(1001, 77, generator=torch.Generator().manual_seed(0)).to(dtype)
+    low, high, least = kernel_gpu.span(values.cuda()) or (0.0, 0.0, 0.0)
+    assert [low, high] == [float(values.min()), float(values.max())]
+    sizes = values.abs()[values != 0]
+    assert least == min(1.0, float(sizes.min()))
+    values[5, 6] = torch.nan
+    assert (kernel_gpu.span(values.cuda()) or (0.0, 0.0))[1] == torch.inf
 
 
 def test_the_ceiling_of_an_h200() -> None:
