@@ -1,11 +1,14 @@
 """A layer's input as the rows that its matrix multiplies, in tiles of bounded size."""
 
+# numba infers the types of what it compiles.
+# pyright: reportMissingParameterType=false
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,12 +16,14 @@ from torch import Tensor, nn
 from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.network.packed import is_dense
 from sipp_core.runtime.padding import unpadded
+from sipp_theory.numeric.compiling import compiled_leaf
 
 # Float32 elements of one tile (float64: half as many): patches, and what is computed of each. 2**22
 # are 16 MiB, and about ten temporaries of that size live at once in the kernel.
 TILE = 2**22
 # For each row, temporaries as long as the row of outputs: denominators, squares, float64 sums.
 PER_OUTPUT = 4
+LOOPS = (torch.float32, torch.float64)  # what the compiled loop copies
 
 Ranges = tuple[range, ...]
 
@@ -134,7 +139,7 @@ class _Geometry:
             _sources(n, padding[2 * k], padding[2 * k + 1], mode)
             for k, n in zip(reversed(range(self.dims)), inputs.shape[2:], strict=True)
         ]
-        self.padded = any(padding)
+        self.padded, self.zeros = any(padding), mode == "constant"
         self.positions = (
             inputs.shape[0],
             *(
@@ -148,6 +153,8 @@ class _Geometry:
     def unfold(self, box: Ranges) -> Tensor:
         """Rows of the patches at these positions."""
         image = self._padded(box)
+        if image.device.type == "cpu" and image.dtype in LOOPS and not image.requires_grad:
+            return self._copied(image.contiguous(), box)
         for axis in range(self.dims):
             reach, gap = self.reach[axis], self.dilation[axis]
             image = image.unfold(2 + axis, reach, self.stride[axis])[..., ::gap]
@@ -158,6 +165,25 @@ class _Geometry:
         kernel = list(range(3 + self.dims, 3 + 2 * self.dims))
         image = image.permute(1, 0, *positions, 2, *kernel)
         return image.reshape(self.groups, math.prod(map(len, box)), -1)
+
+    def _copied(self, image: Tensor, box: Ranges) -> Tensor:
+        """The rows of `unfold` by a compiled loop: torch copies a patch's short runs slowly."""
+        channel, *axes = image.stride()[1:]
+        bases, offsets = (
+            image.stride(0) * torch.arange(len(image)),
+            channel * torch.arange(image.shape[1] // self.groups),
+        )
+        for axis, step in enumerate(axes):
+            places = torch.arange(len(box[axis + 1])) * (self.stride[axis] * step)
+            kernel = torch.arange(0, self.reach[axis], self.dilation[axis]) * step
+            bases = (bases[:, None] + places).flatten()
+            offsets = (offsets[:, None] + kernel).flatten()
+        copied = image.new_empty(self.groups, len(bases), len(offsets))
+        for group, into in enumerate(copied):
+            first = group * channel * (image.shape[1] // self.groups)
+            given = image.view(-1), bases + first, offsets, into
+            copy_patches(*(t.detach().numpy() for t in given))
+        return copied
 
     def pick(self, chosen: Tensor) -> Tensor:
         """Rows of the patches of these numbers."""
@@ -189,17 +215,37 @@ class _Geometry:
         ]
         if not self.padded:
             return image[(slice(None), slice(None), *spans)]
-        index, outside = [], []
+        if self.zeros:
+            return self._within_zeros(image, spans)
+        index = []
         for axis, span in enumerate(spans):
             source = self.sources[axis][span]
             shape = [-1 if k == axis else 1 for k in range(self.dims)]
-            index.append(source.clamp(min=0).view(shape).to(image.device))
-            outside.append((source < 0).nonzero().flatten().to(image.device))
-        part = image[(slice(None), slice(None), *index)]
-        for axis, where in enumerate(outside):
-            if where.numel():
-                part.index_fill_(2 + axis, where, 0)
+            index.append(source.view(shape).to(image.device))
+        return image[(slice(None), slice(None), *index)]
+
+    def _within_zeros(self, image: Tensor, spans: list[slice]) -> Tensor:
+        """The part of an image padded with zeros that lies within these spans."""
+        sizes, into, given = list(image.shape[:2]), [slice(None)] * 2, [slice(None)] * 2
+        for axis, span in enumerate(spans):
+            source = self.sources[axis][span]
+            inside = (source >= 0).nonzero().flatten().tolist() or [0, -1]
+            into.append(slice(inside[0], inside[-1] + 1))
+            first = int(source[inside[0]])
+            given.append(slice(first, first + inside[-1] + 1 - inside[0]))
+            sizes.append(len(source))
+        part = image.new_zeros(sizes)
+        part[tuple(into)] = image[tuple(given)]
         return part
+
+
+@compiled_leaf
+def copy_patches(image, bases, offsets, copied):
+    """copied[p, k] = image[bases[p] + offsets[k]]."""
+    for p in range(len(bases)):
+        base, row = np.uint64(bases[p]), copied[p]
+        for k in range(len(offsets)):
+            row[k] = image[base + np.uint64(offsets[k])]
 
 
 def _sources(size: int, before: int, after: int, mode: str) -> Tensor:

@@ -1,13 +1,14 @@
-"""The CPU kernel of S = W o maxmul(A, 1/Z): lists of what is not zero, bounds, vector registers.
+"""The CPU kernel of S = W o maxmul(A, 1/Z): a bound first, then products along the rows.
 
-Every column j of the activations becomes a list of its entries above 0, the largest first; a list
-meets LANES neurons at a time, each with the denominator that its weight's sign asks for. Where even
-the largest entry left times the largest 1/z would raise no maximum, the rest is passed over: exact,
-since rounding is monotone. Weights are shared out to threads, never rows: the bits depend
-neither on the number of threads nor on how the work is cut.
+Rows are taken ROWS at a time, those of few active inputs first, and laid out by columns, so that
+one weight meets ROWS of them in vector registers: a_j times the 1/z that the weight's sign asks
+for. Most weights never get there. The largest entry of the column times the largest 1/z, each row
+scaled to a peak of 1, is no more than the maximum so far, and no share can be larger: exact, since
+rounding is monotone. Weights are shared out to threads, never rows: the bits depend neither on the
+number of threads nor on how the work is cut.
 """
 
-# numba infers the types of what it compiles, and its intrinsics are called without `typing`.
+# numba infers the types of what it compiles.
 # pyright: reportMissingParameterType=false, reportCallIssue=false
 from __future__ import annotations
 
@@ -18,206 +19,216 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sipp_core.sensitivity._cpu_vector import LANES, climb, climb_first
-from sipp_theory.numeric.compiling import compiled
+from sipp_core.sensitivity._cpu_vector import ROWS, largest_product
+from sipp_theory.numeric.compiling import compiled, compiled_leaf, compiled_unordered
 
-ROWS = 128  # rows a block: one bound, and one tile of denominators in the first-level cache
-SPAN = 512  # rows listed at a time: bounds the memory, whatever the batch
-COLUMNS, OUTPUTS = 128, 1024  # weights a piece of work: COLUMNS inputs of OUTPUTS neurons
+# Rows are put in order among LEAST or more, whose CHUNK elements and 1/z stay in the cache.
+CHUNK, LEAST = 2**17, 256
+COLUMNS, OUTPUTS = 256, 1024  # weights a piece of work: COLUMNS inputs of OUTPUTS neurons
 # (weight, row) pairs, some 15 ms, below which waiting for a second thread's turn costs more than it
 # brings: torch's own threads keep spinning for a while after each of its operations.
 THREAD_PAIRS = 2**28
-LEVELS = 5  # the largest four eighths of a column's range, and the rest
+BUCKETS = 256  # of a row's sum over its peak, 16 to a factor of 2
+FLOOR = 2.0**-60  # of a bound's factors, so that nothing in it underflows
+SLACK = 1 + 2.0**-18  # more than a bound's four roundings
+LOW, HIGH = 1e-30, 1e30  # peaks that a row is scaled by
 
 
-@compiled
-def _transpose(activations, order, start, stop, left, right, columns):
-    """Copy inputs left..right of some rows, in their order, as columns side by side."""
-    for x in range(start, stop):
-        row = activations[order[x], left:right]
-        for c in range(right - left):
-            columns[c, x - start] = row[c]
+@compiled_unordered
+def _sum(row):
+    """Sum of a row, in any order."""
+    total = row.dtype.type(0)
+    for c in range(len(row)):
+        total += row[c]
+    return total
 
 
-@compiled
-def _list_entries(columns, start, stop, left, right, levels, rows, values, ends, peaks):
-    """List what is not zero by column, block of ROWS and level: the largest eighths come first.
+@compiled_leaf
+def _largest(bits):
+    """Largest of whole numbers."""
+    largest = bits.dtype.type(0)
+    for c in range(len(bits)):
+        largest = max(largest, bits[c])
+    return largest
 
-    Within a level the rows keep their order. ends[c, block, level] is where its entries begin, and
-    none is greater than peaks[c, block, level].
+
+@compiled_leaf
+def _peak(row):
+    """Largest of numbers that are not negative, which stand in the order of their bits."""
+    if row.itemsize == 4:
+        return row.dtype.type(np.int32(_largest(row.view(np.int32))).view(np.float32))
+    return row.dtype.type(np.int64(_largest(row.view(np.int64))).view(np.float64))
+
+
+@compiled_leaf
+def _scales(activations, scales, buckets):
+    """Of each row its peak, 1 where that is no good scale, and a bucket to sort it by."""
+    one = scales.dtype.type(1)
+    for x in range(len(scales)):
+        peak = _peak(activations[x])
+        scales[x] = peak if (peak > LOW) & (peak < HIGH) else one
+        # The sum over the peak is about the number of active inputs. Its exponent and four bits of
+        # what follows: 16 buckets to a factor of 2.
+        active = np.float32(_sum(activations[x]) / peak if peak > 0 else one)
+        sixteenths = (active.view(np.int32) >> 19) - (127 << 4)
+        buckets[x] = min(sixteenths, BUCKETS - 1) if peak > 0 else BUCKETS - 1
+
+
+@compiled_leaf
+def _sort(buckets, start, places, order):
+    """Put rows start, start + 1, ... in the order of their buckets."""
+    places[:] = 0
+    for x in range(len(buckets)):
+        places[np.uint64(buckets[x]) + np.uint64(1)] += 1
+    for k in range(BUCKETS):
+        places[k + 1] += places[k]
+    for x in range(len(buckets)):
+        k = np.uint64(buckets[x])
+        order[places[k]] = start + x
+        places[k] += 1
+
+
+@compiled_leaf
+def _columns(activations, order, scales, start, left, right, tile, peaks):
+    """Lay inputs left..right of a block of rows out by columns, and find their scaled peaks.
+
+    Shapes: order (at most ROWS,); tile (columns, ROWS); peaks (columns,), 0 or at least FLOOR.
     """
-    places, cursors = np.empty(ROWS, np.uint8), np.empty(levels + 1, np.uint64)
-    for c in range(right - left):
-        into, kept = rows[c], values[c]
-        filled = np.uint64(0)
-        for block in range(-(-(stop - start) // ROWS)):
-            seen = columns[c, block * ROWS : min((block + 1) * ROWS, stop - start)]
-            peak = seen[0]
-            for a in seen:
-                peak = a if a > peak else peak
-            cursors[:] = 0
-            for x in range(len(seen)):
-                places[x] = levels if seen[x] <= 0 else 0
-            for level in range(levels):
-                bound = peak * seen.dtype.type(1 - level / 8)
-                peaks[c, block, level] = bound
-                count = np.uint32(0)
-                if level == 0:
-                    for a in seen:
-                        count += np.uint32(a > 0)
-                else:
-                    for x in range(len(seen)):
-                        below = (seen[x] < bound) & (seen[x] > 0)
-                        places[x] += np.uint8(below)
-                        count += np.uint32(below)
-                cursors[level] = count
-            for level in range(levels):
-                ends[c, block, level] = filled
-                here = cursors[level] - (cursors[level + 1] if level + 1 < levels else np.uint64(0))
-                cursors[level] = filled
-                filled += here
-            ends[c, block, levels] = filled
-            cursors[levels] = rows.shape[1] - 1  # zeros pile up in a place that nothing reads
-            for x in range(len(seen)):
-                level = places[x]
-                at = cursors[level]
-                into[at] = x
-                kept[at] = seen[x]
-                cursors[level] = at + np.uint64(level < levels)
+    zero, one = peaks.dtype.type(0), peaks.dtype.type(1)
+    floor = peaks.dtype.type(FLOOR)
+    peaks[:] = zero
+    for x in range(len(order)):
+        row, unit = activations[order[x], left:right], one / scales[order[x] - start]
+        for c in range(len(row)):
+            tile[c, np.uint64(x)] = row[c]
+        for c in range(len(row)):
+            scaled = row[c] * unit
+            scaled = scaled if scaled > floor else floor
+            scaled = scaled if row[c] > zero else zero
+            peaks[c] = scaled if scaled > peaks[c] else peaks[c]
 
 
-@compiled
-def _active_inputs(activations):
-    """Sum of each row over its largest entry, inf for a row of zeros."""
-    active = np.empty(len(activations), activations.dtype)
-    for x in range(len(activations)):
-        row = activations[x]
-        total, peak = row[0], row[0]
-        for a in row[1:]:
-            total += a
-            peak = a if a > peak else peak
-        active[x] = total / peak if peak > 0 else np.inf
-    return active
+@compiled_leaf
+def _inverses(inverse, order, scales, start, low, high, tile, tops):
+    """Lay 1/z of neurons low..high out by columns, and find the largest of each, scaled back.
+
+    Shapes: tile (neurons, ROWS); tops (neurons,), 0 or at least FLOOR.
+    """
+    zero, floor, slack = tops.dtype.type(0), tops.dtype.type(FLOOR), tops.dtype.type(SLACK)
+    tops[:] = zero
+    for x in range(len(order)):
+        row, scale = inverse[order[x], low:high], scales[order[x] - start] * slack
+        for i in range(len(row)):
+            tile[i, np.uint64(x)] = row[i]
+        for i in range(len(row)):
+            scaled = row[i] * scale
+            scaled = scaled if scaled > floor else floor
+            scaled = scaled if row[i] > zero else zero
+            tops[i] = scaled if scaled > tops[i] else tops[i]
 
 
-@compiled
-def _tile(inverse, order, first, last, out, lanes, tile, top):
-    """Copy one block's denominators of `lanes` neurons side by side, and find the largest."""
-    top[:, :] = 0
-    for sign in range(2):
-        high = top[sign]
-        for x in range(first, last):
-            source = inverse[sign, order[x], out : out + lanes]
-            into = tile[sign, x - first]
-            for k in range(lanes):
-                into[k] = source[k]
-            for k in range(lanes):
-                high[k] = into[k] if into[k] > high[k] else high[k]
-
-
-@compiled
-def _hopeless(weights, c, top, peak, best):
-    """Whether no maximum of these lanes can rise: min(1, |w| (max r max a)) <= best in all."""
-    alive = 0
-    for k in range(LANES):
-        w = weights[c, k]
-        r = top[0, k] if w > 0 else top[1, k]
-        share = abs(w) * (r * peak)
+@compiled_leaf
+def _promising(weights, best, peaks, plus, minus, flags):
+    """Of which weights of a neuron a maximum can rise: min(1, |w| max r max a) > best."""
+    one = weights.dtype.type(1)
+    for c in range(len(weights)):
+        top = plus if weights[c] > 0 else minus
         # A share of 1 is never beaten, and 0 * inf is no share.
-        alive |= (share > best[c, k]) & (best[c, k] < 1)
-    return alive == 0
+        flags[c] = (abs(weights[c]) * (top * peaks[c]) > best[c]) & (best[c] < one)
 
 
-@compiled
-def _raise(weights, c, ratio, best):
-    """Raise best to min(1, |w| ratio): rounding may carry a share past 1 (ES-1)."""
-    for k in range(LANES):
-        share = abs(weights[c, k]) * ratio[k]
-        share = share if share < 1 else weights.dtype.type(1)
-        # A weight of 0 has no share, even where its 1/z overflows.
-        better = (weights[c, k] != 0) & (share > best[c, k])
-        best[c, k] = share if better else best[c, k]
+@compiled_leaf
+def _first(weight, entries, inverses, share):
+    """The first row of a block whose share is the largest one."""
+    one = entries.dtype.type(1)
+    for x in range(ROWS):
+        own = abs(weight) * (entries[x] * inverses[x])
+        if (own if own < one else one) == share:
+            return x
+    return -1
+
+
+@compiled_leaf
+def _climb(track, weights, best, setter, first, entries, plus, minus, chosen):
+    """Raise the maxima of a neuron's chosen weights by one block, and say which rows set them."""
+    one = weights.dtype.type(1)
+    for c in chosen:
+        inverses = plus if weights[c] > 0 else minus
+        share = abs(weights[c]) * largest_product(entries[c], inverses)
+        share = share if share < one else one  # rounding may carry it past 1 (ES-1)
+        if track and share > best[c]:
+            setter[c] = first + _first(weights[c], entries[c], inverses, share)
+        best[c] = share if share > best[c] else best[c]
+
+
+@compiled_leaf
+def _chosen(flags, places):
+    """Places of the flags that are 1, of which their number is returned."""
+    groups, count = flags.view(np.uint64), np.uint64(0)
+    for g in range(len(groups)):
+        if groups[g] != 0:
+            for c in range(8 * g, 8 * g + 8):
+                places[count] = c
+                count += np.uint64(flags[c])
+    return count
+
+
+@compiled_leaf
+def _block(
+    track, weight, maximum, setter, left, right, low, first, tile, peaks, tiles, tops, flags, places
+):  # fmt: skip
+    """Raise the maxima of inputs left..right of all neurons of a piece by one block of rows."""
+    for i in range(tops.shape[1]):
+        weights, best = weight[low + i, left:right], maximum[low + i, left:right]
+        into = setter[low + i if track else 0, left:right]
+        _promising(weights, best, peaks, tops[0, i], tops[1, i], flags)
+        chosen = places[: _chosen(flags, places)]
+        _climb(track, weights, best, into, first, tile, tiles[0, i], tiles[1, i], chosen)
+
+
+@compiled_leaf
+def raise_peaks(values, high, low):
+    """Raise high to the columns' largest values and low to those of -values, both at least 0."""
+    for x in range(len(values)):
+        row = values[x]
+        for c in range(len(row)):
+            high[c] = row[c] if row[c] > high[c] else high[c]
+        for c in range(len(row)):
+            low[c] = -row[c] if -row[c] > low[c] else low[c]
 
 
 @compiled
 def _piece(
-    track,
-    weight,
-    inverse,
-    activations,
-    order,
-    rows,
-    values,
-    maximum,
-    setter,
-    left,
-    right,
-    low,
-    high,
-):
-    """Do inputs left..right of neurons low..high over all rows."""
-    columns, n = right - left, order.shape[0]
-    one = weight.dtype.type(1)
-    levels = LEVELS if not track else 1
-    # A row of it is no multiple of a page, so that columns do not evict one another.
-    entries = np.empty((columns, SPAN + 16), weight.dtype)
-    ends = np.empty((columns, SPAN // ROWS, levels + 1), np.int64)
-    peaks = np.empty((columns, SPAN // ROWS, levels), weight.dtype)
-    tile = np.zeros((2, ROWS, LANES), weight.dtype)
-    top = np.zeros((2, LANES), weight.dtype)
-    w = np.zeros((columns, LANES), weight.dtype)
-    held = np.zeros((columns, LANES), weight.dtype)
-    which = np.zeros(LANES, np.int32)
-    ratio = np.zeros(LANES, weight.dtype)
-    # Addresses by hand: a slice of an array would count references, atomically, at every list.
-    size = weight.itemsize
-    lane_bytes = LANES * size
-    plus, minus = tile.ctypes.data, tile.ctypes.data + ROWS * lane_bytes
-    rows_at, values_at = rows.ctypes.data, values.ctypes.data
-    weights_at, held_at = w.ctypes.data, held.ctypes.data
-    ratio_at, which_at = ratio.ctypes.data, which.ctypes.data
-    for start in range(0, n, SPAN):
-        stop = min(start + SPAN, n)
-        _transpose(activations, order, start, stop, left, right, entries)
-        _list_entries(entries, start, stop, left, right, levels, rows, values, ends, peaks)
-        for out in range(low, high, LANES):
-            lanes = min(LANES, high - out)
-            if lanes < LANES:
-                w[:, :] = 0
-                tile[:, :, :] = 0
-            for k in range(lanes):
-                for c in range(columns):
-                    w[c, k] = weight[out + k, left + c]
-                    held[c, k] = maximum[out + k, left + c]
-            for first in range(start, stop, ROWS):
-                block = (first - start) // ROWS
-                _tile(inverse, order, first, min(first + ROWS, stop), out, lanes, tile, top)
-                for c in range(columns):
-                    signs, mine = weights_at + c * lane_bytes, held_at + c * lane_bytes
-                    for level in range(levels):
-                        begin, end = ends[c, block, level], ends[c, block, level + 1]
-                        if begin == end:
-                            continue
-                        entry = c * rows.shape[1] + begin
-                        at, what = rows_at + entry, values_at + entry * size
-                        if _hopeless(w, c, top, peaks[c, block, level], held):
-                            break
-                        if not track:
-                            ratio[:] = 0
-                            climb(
-                                ratio_at, which_at, signs, plus, minus,
-                                at, what, end - begin, one,
-                            )  # fmt: skip
-                            _raise(w, c, ratio, held)
-                            continue
-                        which[:] = -1
-                        climb_first(mine, which_at, signs, plus, minus, at, what, end - begin, one)
-                        for k in range(lanes):
-                            if which[k] >= 0:
-                                setter[out + k, left + c] = first + which[k]
-            for k in range(lanes):
-                for c in range(columns):
-                    maximum[out + k, left + c] = held[c, k]
+    track, weight, plus, minus, activations, chunk, maximum, setter, left, right, low, high
+):  # fmt: skip
+    """Do inputs left..right of neurons low..high over all rows, a chunk of them at a time."""
+    widest, outs, kind = min(COLUMNS, right - left), high - low, weight.dtype
+    tile, peaks = np.zeros((widest, ROWS), kind), np.empty(widest, kind)
+    tiles, tops = np.zeros((2, outs, ROWS), kind), np.empty((2, outs), kind)
+    flags = np.zeros(-(-widest // 8) * 8, np.uint8)
+    chosen = np.empty(len(flags) + 1, np.uint64)
+    order, places = np.empty(chunk, np.int64), np.empty(BUCKETS + 1, np.int64)
+    scales, buckets = np.empty(chunk, kind), np.zeros(chunk, np.int16)
+    for start in range(0, len(activations), chunk):
+        count = min(chunk, len(activations) - start)
+        _scales(activations[start : start + count], scales[:count], buckets[:count])
+        if track:  # the first row to attain a maximum sets it
+            buckets[:] = 0
+        _sort(buckets[:count], start, places, order)
+        for begin in range(left, right, widest):
+            end = min(begin + widest, right)
+            flags[:] = 0
+            for first in range(0, count, ROWS):
+                some = order[first : min(first + ROWS, count)]
+                if len(some) < ROWS:
+                    tile[:, len(some) :] = 0
+                _columns(activations, some, scales, start, begin, end, tile, peaks)
+                _inverses(plus, some, scales, start, low, high, tiles[0], tops[0])
+                _inverses(minus, some, scales, start, low, high, tiles[1], tops[1])
+                _block(
+                    track, weight, maximum, setter, begin, end, low, start + first, tile, peaks,
+                    tiles, tops, flags, chosen,
+                )  # fmt: skip
 
 
 def raise_maxima(
@@ -229,25 +240,18 @@ def raise_maxima(
 ) -> None:
     """Raise maxima to min(1, |w_ij| max_x a_j(x) r_i^s(x)), s the sign of w_ij, all on the CPU.
 
-    Shapes: maximum (out, fan_in), weight (out, fan_in) float32, inverse (2, n, out),
-    activations (n, fan_in).
+    Shapes: maximum (out, fan_in), weight (out, fan_in) float32 or float64, inverse (2, n, out),
+    activations (n, fan_in); setter (out, fan_in) int64, the row that set a maximum.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
     """
-    out, fan_in = weight.shape
-    given = [t.detach().contiguous().numpy() for t in (weight, inverse, activations)]
-    order = np.arange(activations.shape[0])
-    if setter is None and len(order) > ROWS:
-        # Rows with few active inputs have the largest shares; after them most lists raise nothing.
-        order = np.argsort(_active_inputs(given[2]))
-    given.append(order)
-    track, places = (
-        setter is not None,
-        np.empty((0, 0), np.int64) if setter is None else setter.numpy(),
-    )
-    threads = torch.get_num_threads() if out * fan_in * len(order) >= THREAD_PAIRS else 1
-    # As many pieces as threads, or a multiple: they end together.
-    columns = -(-fan_in // (threads * -(-fan_in // (threads * COLUMNS)))) if fan_in else 1
+    (out, fan_in), n = weight.shape, len(activations)
+    w, r, a = (t.detach().contiguous().numpy() for t in (weight, inverse, activations))
+    places = np.empty((1, fan_in), np.int64) if setter is None else setter.numpy()
+    chunk = min(n, max(CHUNK // (fan_in + 2 * out), LEAST))
+    given = (setter is not None, w, r[0], r[1], a, chunk, maximum.numpy(), places)
+    threads = torch.get_num_threads() if out * fan_in * n >= THREAD_PAIRS else 1
+    columns = -(-fan_in // threads)
     pieces = iter(
         [
             (left, min(left + columns, fan_in), low, min(low + OUTPUTS, out))
@@ -257,10 +261,8 @@ def raise_maxima(
     )
 
     def work() -> None:
-        size = (columns, min(SPAN, len(order)) + 1)
-        lists = np.empty(size, np.uint8), np.empty(size, given[0].dtype)
         for piece in pieces:
-            _piece(track, *given, *lists, maximum.numpy(), places, *piece)
+            _piece(*given, *piece)
 
     _side_by_side(work, threads)
 
