@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import FixedLocator, LogLocator
 
 from reports.site import methods, style
 from reports.site.figure import Drawn, drawing, general_tick, percent_tick, sheet, ticks
@@ -45,6 +45,7 @@ _OWN = {
     "SV-7": style.Look(style.GREEN, "^", (0, (3, 1, 1, 1))),
 }
 _LEAST = 1e-5  # errors below it stand at the edge
+_FEW = 4  # places along an axis that are named each
 
 
 def draw(validation: Json) -> list[Drawn]:
@@ -135,19 +136,30 @@ def _panel(axes: Axes, panel: Json, looks: dict[str, style.Look]) -> None:
 
 
 def _axes(axes: Axes, panel: Json) -> None:
-    along = _along(panel)
+    along = along_axis(panel)
     axes.set_xlabel(along, fontsize=8.5)
-    shares = along == "weights kept"
-    ticks(axes.xaxis, percent_tick if shares else general_tick, LogLocator(subs=(1, 2, 5)))
+    if along == "weights kept":
+        ticks(axes.xaxis, percent_tick, LogLocator(subs=(1, 2, 5)))
+    else:
+        places = sorted({x for line in panel["series"] for x in line["kept"]})
+        few = len(places) <= _FEW
+        ticks(axes.xaxis, general_tick, FixedLocator(places) if few else _decades(places))
     axes.minorticks_off()
     if panel["log"]:
-        ticks(axes.yaxis, general_tick, LogLocator(numticks=6))
+        values = [y for line in panel["series"] for y in (*line["low"], *line["high"])]
+        ticks(axes.yaxis, general_tick, _decades([max(y, _LEAST) for y in values]))
     else:
         axes.yaxis.set_major_formatter(percent_tick)
     axes.tick_params(labelsize=8)
 
 
-def _along(panel: Json) -> str:
+def _decades(values: Sequence[float]) -> LogLocator:
+    """Ticks at decades, and between them where there are few."""
+    narrow = bool(values) and max(values) < 100 * min(values)
+    return LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=6)
+
+
+def along_axis(panel: Json) -> str:
     """What a panel goes along; older results have none but shares."""
     return panel.get("along", "weights kept")
 
@@ -173,7 +185,7 @@ def _alt(name: str, panels: Sequence[Json]) -> str:
             f"{panel['title']}: in the middle {_label(low)} is lowest ({say(ends[low])}) and "
             f"{_label(high)} highest ({say(ends[high])})"
         )
-    label, along = panels[0]["label"], _along(panels[0])
+    label, along = panels[0]["label"], along_axis(panels[0])
     return (
         f"{figure_words(name)[0]}: line charts of {label} against {along}. "
         + "; ".join(parts)

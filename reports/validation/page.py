@@ -12,7 +12,7 @@ from reports.site import plain
 from reports.site.figure import Drawn
 from reports.site.page import Contents, Page
 from reports.validation import words
-from reports.validation.figures import draw
+from reports.validation.figures import along_axis, draw
 from reports.validation.sources import source_digest
 from reports.validation.verdicts import Validation
 
@@ -52,8 +52,11 @@ def _fill(validations: Sequence[Validation]) -> Contents:
     papers: dict[str, list[Json]] = {}
     for one in written:
         figures = draw(one)
-        names = dict.fromkeys(panel["figure"] for panel in one["curves"])
-        pictured = [(name, figure.name) for name, figure in zip(names, figures, strict=True)]
+        axes = {panel["figure"]: along_axis(panel) for panel in one["curves"]}
+        pictured = [
+            (name, axis, figure.name)
+            for (name, axis), figure in zip(axes.items(), figures, strict=True)
+        ]
         papers.setdefault(one["paper"], []).append(one | {"pictured": pictured})
         drawn += figures
     broken = [sentence for one in written for sentence in words.broken(one)]
