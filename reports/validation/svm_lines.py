@@ -210,6 +210,8 @@ FIGURES = {
 }
 # What is drawn of errors: below it they stand at the edge.
 LEAST = 1e-8
+# Coresets of a kind that a chart of certificates shows.
+SHOWN = 40
 
 
 def curves(plans: Sequence[Plan], rows: Sequence[Json]) -> list[Json]:
@@ -250,6 +252,13 @@ def _by_size(plan: Plan, rows: Sequence[Json]) -> Iterator[Json]:
         ) | {"least": LEAST}  # fmt: skip
 
 
+def _thinned(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """As many of them as can be told apart in a chart, the loosest among them."""
+    step = -(-len(pairs) // SHOWN)
+    loosest = max(pairs, key=lambda pair: pair[1] / pair[0])
+    return sorted({*pairs[::step], loosest})
+
+
 def _certified(plan: Plan, rows: Sequence[Json]) -> Iterator[Json]:
     held = [row for row in rows if row["part"] == "method" and row["off"] > LEAST]
     if not held:
@@ -258,7 +267,7 @@ def _certified(plan: Plan, rows: Sequence[Json]) -> Iterator[Json]:
     series = []
     for name, kind in kinds.items():
         some = [r for r in held if (r["method"] == "control-variate") == kind]
-        pairs = sorted((r["off"], r["certified"]) for r in some)
+        pairs = _thinned(sorted((r["off"], r["certified"]) for r in some))
         x, y = ([float(f"{value:.4g}") for value in column] for column in zip(*pairs, strict=True))
         series.append({"name": name, "kept": x, "y": y, "low": y, "high": y})
     ends_ = [min(r["off"] for r in held), max(r["off"] for r in held)]
