@@ -49,6 +49,11 @@ def _left_out(plan: Plan, rows: Sequence[Json]) -> Iterator[Line]:
     for part, (what, planned) in parts.items():
         if planned and part not in there:
             yield not_run(f"{what}, {where(plan)}", "-", plan.schedule, "no cell of it is done")
+    seen = {row["inputs"] for row in rows if row["part"] == "certified"}
+    for inputs in plan.certified:
+        if seen and inputs not in seen:
+            what = f"fewest weights certified, {inputs} calibration inputs, {where(plan)}"
+            yield not_run(what, "-", plan.schedule, "no cell of it is done")
 
 
 def _values(rows: Sequence[Json], part: str, field: str = "accuracy", **key: Any) -> list[float]:

@@ -552,6 +552,9 @@ def test_networks_lines_follow_the_cells() -> None:
     assert left == {f"{what}, {where}" for what in (
         "accuracy after a short training", "fewest weights certified", "sipp-network by setting"
     )}  # fmt: skip
+    some = [row for row in rows if row.get("inputs") != 152]
+    left = {line.what for line in NETWORKS.lines([plan], some) if line.agrees == "not run"}
+    assert left == {f"fewest weights certified, 152 calibration inputs, {where}"}
 
 
 def test_what_sees_no_input_runs_once_where_weights_are_shipped() -> None:
