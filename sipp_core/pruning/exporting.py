@@ -6,6 +6,7 @@ Zeros are zeros everywhere; what differs is who can read the file and whether it
 from __future__ import annotations
 
 import io
+import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import _TYPES
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
@@ -22,6 +24,8 @@ from sipp_core.runtime.batch import Batch, Given
 from sipp_core.runtime.execution import evaluating
 from sipp_core.runtime.files import write_atomically
 from sipp_core.runtime.isolation import isolated
+
+KINDS = {kind: name for name, kind in _TYPES.items()}  # of dtypes, as safetensors spells them
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,25 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
         for name, value in model.state_dict().items()
         if isinstance(value, Tensor)
     }
+
+
+def _dense_bytes(model: nn.Module) -> int:
+    """Size of the safetensors file of the state_dict, of which only the header is formed.
+
+    The header says of each tensor its name, dtype, shape and place: wider dtypes first, then by
+    name.
+    """
+    state = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
+    order = sorted(state.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    header, place = dict[str, object](), 0
+    for name, value in order:
+        end = place + value.numel() * value.element_size()
+        header[name] = {
+            "dtype": KINDS[value.dtype], "shape": list(value.shape), "data_offsets": [place, end],
+        }  # fmt: skip
+        place = end
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return 8 + -(-len(text) // 8) * 8 + place
 
 
 def _torch_sparse(model: nn.Module, example: Given | None) -> tuple[bytes, list[str]]:
@@ -153,7 +176,7 @@ def export(
         raise ValueError("form 'onnx' exports networks of one input; found a Batch")
     plain = unmask(model)
     content, notes = FORMS[form](plain, example)
-    dense = len(content) if form == "dense" else len(to_bytes(_state(plain)))
+    dense = len(content) if form == "dense" else _dense_bytes(plain)
     if len(content) >= dense and form != "dense":
         notes.append(f"no smaller than the dense file of {dense:,} bytes")
     written = write_atomically(path, content)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 import sipp_core
+from sipp_core.pruning import exporting
 from sipp_core.runtime import Batch
 
 
@@ -28,6 +29,14 @@ def test_dense(pruned: nn.Module, tmp_path: Path) -> None:
     assert torch.equal(state["0.weight"], pruned[0].weight)  # type: ignore[index]
     assert file.bytes == file.dense == file.path.stat().st_size
     assert "no smaller" in file.notes[0]
+
+
+def test_the_dense_size_is_told_without_writing_it() -> None:
+    net = nn.Sequential(nn.Linear(3, 2).bfloat16(), nn.BatchNorm1d(2), nn.Conv2d(1, 2, 3).half())
+    kinds = (torch.bool, torch.uint8, torch.int16, torch.float64, torch.int32)
+    for place, kind in enumerate(kinds):
+        net.register_buffer(f"é{len(kinds) - place}", torch.zeros(1003 + place).to(kind))
+    assert exporting._dense_bytes(net) == len(save(dict(net.state_dict())))
 
 
 def test_torch_sparse(pruned: nn.Module, tmp_path: Path) -> None:
