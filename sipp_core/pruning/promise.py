@@ -293,15 +293,18 @@ def dropped_errors(table: Table, kept: Bool) -> Float:
     Claim: SP-6. Source: [SP] arXiv 1910.05422 (the sum); [OWN] (the maximum).
     """
     eps = np.zeros_like(table.total)
-    for sign in (0, 1):
+    for part in _neurons(kept.shape):
+        weight, sensitivity = table.weight[part], table.sensitivity[part]
+        for sign, mine in enumerate((weight > 0, weight < 0)):
+            stays = ~mine | kept[part] | (sensitivity <= 0)
+            s = np.where(mine, sensitivity, 0.0)
+            eps[sign, part] = sipp_theory.dropped_share_bound(s, stays, table.coverage_factor)
+    for sign in (0, 1) if table.by_shares else ():
         mine = table.sign(sign)
         dropped = mine & ~kept & (table.sensitivity > 0)
-        s = np.where(mine, table.sensitivity, 0.0)
-        eps[sign] = sipp_theory.dropped_share_bound(s, ~dropped, table.coverage_factor)
-        if table.by_shares:
-            for neuron in np.flatnonzero((table.total[sign] > 0) & dropped.any(axis=1)):
-                columns = mine[neuron]
-                shares = table.shares(sign, int(neuron), columns)
-                if len(shares):
-                    eps[sign, neuron] = sipp_theory.dropped_share(shares, ~dropped[neuron, columns])
+        for neuron in np.flatnonzero((table.total[sign] > 0) & dropped.any(axis=1)):
+            columns = mine[neuron]
+            shares = table.shares(sign, int(neuron), columns)
+            if len(shares):
+                eps[sign, neuron] = sipp_theory.dropped_share(shares, ~dropped[neuron, columns])
     return eps
