@@ -65,8 +65,8 @@ def _without_lift(original: Function) -> Function:
 
 
 def _of_the_first(original: Function) -> Function:
-    def both_alike(act: str, span: Any) -> object:
-        return original(act, replace(span, below=span.low, above=span.high))
+    def both_alike(act: str, span: Any, apart: bool = False) -> object:
+        return original(act, replace(span, below=span.low, above=span.high), apart)
 
     return both_alike
 

@@ -61,8 +61,11 @@ def _slopes(act: str, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def lines_of(act: str, span: Span) -> Lines:
-    """Lines above and below an activation, and above and below how much it moves."""
+def lines_of(act: str, span: Span, apart: bool = False) -> Lines:
+    """Lines above and below an activation, and above and below how much it moves.
+
+    Apart, a ReLU's values in the two networks are each held by lines of their own.
+    """
     low, high = span.low, span.high
     if act == "relu":
         up, over, down = relu_lines(low, high)
@@ -99,7 +102,8 @@ def lines_of(act: str, span: Span) -> Lines:
     if act != "relu":
         return Lines(up, over, down, under, rise, above_, fall, below_, none, none, none)
     # One of the two neurons is on, or off, throughout: both values for themselves, act(z + d) - a.
-    alone = ~exact & ((low >= 0) | (high <= 0) | (below >= 0) | (above <= 0))
+    alone = (low >= 0) | (high <= 0) | (below >= 0) | (above <= 0)
+    alone = ~exact & (alone | apart)
     line, top, base = relu_lines(below, above)
     rise, fall = torch.where(alone, line, rise), torch.where(alone, base, fall)
     above_, below_ = torch.where(alone, top, above_), torch.where(alone, 0.0, below_)

@@ -121,8 +121,11 @@ class Difference:
             return Span.alike(low, high)
         more = self._upper(name, none, unit).view_as(span.low)
         less = -self._upper(name, none, -unit).view_as(span.low)
+        above = self._upper_apart(name, unit, unit).view_as(span.low)
+        below = -self._upper_apart(name, -unit, -unit).view_as(span.low)
         return replace(
-            span, low=low, high=high, less=torch.maximum(less, span.less),
+            span, low=low, high=high, below=torch.maximum(below, span.below),
+            above=torch.minimum(above, span.above), less=torch.maximum(less, span.less),
             more=torch.minimum(more, span.more),
         ).met()  # fmt: skip
 
@@ -171,7 +174,23 @@ class Difference:
         with torch.no_grad():
             if value.ndim == self.spans[self.output].low.ndim:
                 value, difference = value[None], difference[None]
-            return self._upper(self.output, value, difference)
+            together = self._upper(self.output, value, difference)
+            if not (self.paired and bool(difference.any())):
+                return together
+            return torch.minimum(together, self._upper_apart(self.output, value, difference))
+
+    def _upper_apart(self, start: str, value: Tensor, difference: Tensor) -> Tensor:
+        """By lines for each network by itself: nearer where most neurons can be on or off."""
+        paired = self.lines
+        self.lines = {
+            step.name: lines_of(step.act, self.spans[step.parents[0]], apart=True)
+            for step in self.steps
+            if step.name in paired
+        }
+        try:
+            return self._upper(start, value, difference)
+        finally:
+            self.lines = paired
 
     def _forward(self, step: Step) -> Span:
         if step.kind == "input":
