@@ -29,7 +29,6 @@ from proofs_check.ledger.evidence import Refuted, Result
 from proofs_check.ledger.registry import Body, Setting, oracle
 from sipp_core import PruneResult, calibrate
 from sipp_core.methods import registered
-from sipp_core.nettrim import solution
 from sipp_core.pruning import Method, draw, make_request, make_table, promise, prune
 from sipp_core.runtime import generator, one_thread
 from sipp_theory import BOUNDS
@@ -208,8 +207,6 @@ def _speaks_of(method: Method, layer: str) -> bool:
     one = Combination(method, None, target, (), torch.float64, "non-negative", layer)
     try:
         pruned(one, 0, 0)
-    except solution.Unsolved:
-        return True
     except (ValueError, TypeError):
         return False
     return True

@@ -89,11 +89,17 @@ def _finish(program: Program, state: State, tolerance: float) -> tuple[Point, Te
     weights = (point.weights != 0) | (state.slopes.abs() > LIKELY) | (program.prices == 0)
     ceilings = _near_ceilings(program, point, weights)
     best, gap, total = point.weights, math.inf, 0
-    mu = 0.003 * float(program.start.abs().mean())
+    size = float(program.start.abs().mean())
+    mu = 0.003 * size
     for _ in range(ROUNDS):
         point = solve_restricted(program, point, weights, ceilings, mu=mu)
         total += point.iterations
         best, gap = certified(program, point.weights, point.multipliers)
+        if not math.isfinite(gap) and feasible(program, point.weights):
+            # A ball near 0 feels zeros that are not exact: solve for the other weights alone.
+            point = solve_restricted(program, point, best != 0, ceilings, mu=1e-4 * size)
+            total += point.iterations
+            best, gap = certified(program, point.weights, point.multipliers)
         slopes = (point.multipliers @ program.inputs).abs()
         above = (point.weights @ program.inputs.T - program.ceilings) * outside
         more_weights = ~weights & (slopes > 1 + tolerance / 100)
@@ -104,7 +110,7 @@ def _finish(program: Program, state: State, tolerance: float) -> tuple[Point, Te
         worst = above.topk(min(above.shape[1], CEILINGS), dim=1).indices
         weights = weights | more_weights
         ceilings = ceilings | (more_ceilings & torch.zeros_like(outside).scatter(1, worst, True))
-        mu = 1e-4 * float(program.start.abs().mean())
+        mu = 1e-4 * size
     return replace(point, iterations=total), best, gap
 
 

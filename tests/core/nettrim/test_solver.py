@@ -102,6 +102,18 @@ def test_along_a_path_the_objective_falls() -> None:
     assert result[-1].objective == pytest.approx(solve(one.at(4 * one.eps)).objective, rel=1e-4)
 
 
+@pytest.mark.parametrize(("place", "share"), [(0, 0.0316), (7, 0.003)])
+def test_weights_set_to_exact_zeros_keep_a_small_ball(place: int, share: float) -> None:
+    """What is cut off a nearly singular program's solution may move it out of the ball."""
+    rng = torch.Generator().manual_seed(place)
+    inputs = torch.rand(6, 12, generator=rng).double() + 0.05
+    weight = torch.randn(1, 12, generator=rng).double().abs()
+    radius = share * float((inputs @ weight.T).norm())
+    trimmed = trim(weight, None, inputs, eps=radius, relu=False, tolerance=1e-3)
+    assert trimmed.gap <= 1e-3 and trimmed.constraint <= radius * (1 + 1e-6)
+    assert trimmed.nnz == int((trimmed.weight.abs() > 1e-7 * trimmed.weight.abs().max()).sum())
+
+
 @pytest.mark.parametrize("keep", [0, 7, 20])
 def test_a_budget_is_met_and_nearly_spent(keep: int) -> None:
     result = trim_to(program(40, 8, 5), keep, steps=8)
