@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -34,20 +33,24 @@ def one_line(error: BaseException) -> str:
 def interrupts() -> Iterator[Callable[[], bool]]:
     """Run a block in which no Ctrl-C is lost; gives a function that says whether there was one.
 
-    An interrupt that arrives in a callback of the garbage collector is printed and forgotten, and
-    one during an import becomes an ImportError.
+    An interrupt that arrives in a destructor, in a callback of the garbage collector or of a weak
+    reference is printed and forgotten, and one during an import becomes an ImportError.
     """
-    count = [0]
+    count, hook = [0], sys.unraisablehook
+    again: list[threading.Timer] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         count[0] += 1
-        callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
-        while frame is not None:
-            if frame.f_code in callbacks:  # raised there it would be swallowed: once more, later
-                threading.Timer(0.05, signal.raise_signal, (number,)).start()
-                return
-            frame = frame.f_back
         signal.default_int_handler(number, frame)
+
+    def forgotten(error: sys.UnraisableHookArgs) -> None:
+        if not issubclass(error.exc_type, KeyboardInterrupt):
+            hook(error)
+            return
+        again.append(
+            threading.Timer(0.05, signal.raise_signal, (signal.SIGINT,))
+        )  # later, elsewhere
+        again[-1].start()
 
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or (
@@ -56,9 +59,13 @@ def interrupts() -> Iterator[Callable[[], bool]]:
         yield lambda: False
         return
     signal.signal(signal.SIGINT, note)
+    sys.unraisablehook = forgotten
     try:
         yield lambda: count[0] > 0
     finally:
+        for timer in again:
+            timer.cancel()
+        sys.unraisablehook = hook
         signal.signal(signal.SIGINT, before)
 
 

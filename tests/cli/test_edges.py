@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -161,22 +162,48 @@ def test_a_law_leaves_no_folder_behind(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupt_inside_the_garbage_collector_is_not_lost() -> None:
+def _collect(interrupt: Callable[[], None]) -> None:
+    def callback(phase: str, _: object) -> None:
+        interrupt()
+
+    gc.callbacks.append(callback)
+    try:
+        gc.collect()
+    finally:
+        gc.callbacks.remove(callback)
+
+
+def _let_go(interrupt: Callable[[], None]) -> None:
+    thing = threading.Event()
+    _watched = weakref.ref(thing, lambda _: interrupt())
+    del thing
+
+
+def _delete(interrupt: Callable[[], None]) -> None:
+    class Thing:
+        def __del__(self) -> None:
+            interrupt()
+
+    Thing()
+
+
+@pytest.mark.parametrize("swallow", [_collect, _let_go, _delete])
+def test_an_interrupt_where_exceptions_are_forgotten_is_not_lost(
+    swallow: Callable[[Callable[[], None]], None],
+) -> None:
     once = [signal.SIGINT]
 
-    def interrupt(phase: str, _: object) -> None:
+    def interrupt() -> None:
         if once:
             signal.raise_signal(once.pop())
 
+    hook = sys.unraisablehook
     with pytest.raises(KeyboardInterrupt), edge.interrupts() as interrupted:
-        gc.callbacks.append(interrupt)
-        try:
-            gc.collect()
-            deadline = time.monotonic() + 10
-            while time.monotonic() < deadline:
-                time.sleep(0.01)
-        finally:
-            gc.callbacks.remove(interrupt)
+        swallow(interrupt)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert not once and sys.unraisablehook is hook
     assert interrupted()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert threading.current_thread() is threading.main_thread()
