@@ -118,7 +118,7 @@ def setting(one: Json) -> str:
         text += f", whole neurons first to {share(one['filters'])}"
     if one["method"] == "none":
         return f"no single weights pruned, {text}" if one["filters"] < 1 else f"not pruned, {text}"
-    return f"{label(one['method'])}, {share(one['keep'])} of weights asked, {text}"
+    return f"{label(one['method'])}, {share(one['keep'])} of the weights, {text}"
 
 
 def label(method: str) -> str:

@@ -32,7 +32,7 @@ def accuracy(results: Json) -> str:
     original = results["network"]["figure_accuracy"]
     return (
         f"Line chart of accuracy against weights kept for {len(names)} methods. Unpruned: "
-        f"{percent(original)}. With {percent(keep, 0)} of the weights asked for, "
+        f"{percent(original)}. With {percent(keep, 0)} of the weights, "
         f"{names[best['method']]} is most accurate ({percent(best['accuracy'])}) and "
         f"{names[worst['method']]} least ({percent(worst['accuracy'])}). All curves fall towards "
         "chance as weights are removed; no network was retrained."

@@ -121,8 +121,8 @@ def _by_rule(rows: Sequence[Json], above: str, below: str) -> str:
 
 
 def _range(rows: Sequence[Json], name: str) -> str:
-    values = [row[name] for row in rows]
-    return f"{min(values):,.3g} to {max(values):,.3g}"
+    ends = (min(row[name] for row in rows), max(row[name] for row in rows))
+    return " to ".join(f"{end:,.0f}" if end >= 100 else f"{end:.3g}" for end in ends)
 
 
 def _row(row: Json) -> str:

@@ -89,7 +89,7 @@ FIGURES = {
                        "Share of test inputs around which no change of at most the radius makes "
                        "the coreset decide otherwise than the original, proved for each of them. "
                        "Lines are means over seeds, bands reach from the least to the largest."),
-    "neurons-": ("Accuracy with fewer neurons, ",
+    "neurons-": ("Accuracy with fewer neurons",
                  "Test accuracy by the share of the weights that stay, before and after training "
                  "again; every rule removes whole neurons."),
 }  # fmt: skip

@@ -70,7 +70,7 @@ def test_everything_is_printed_and_written(made: tuple[Path, Any, str]) -> None:
         "Catoni, the union over lambda paid", "Occam, prior from half the data", "718 inputs",
         "Compression by parameters and levels", "CoreNet's corollary", "vacuous", "90% sure",
         "fc1 weight positions", "one of 2 candidates fixed before", "paid by the file",
-        "Magnitude, 50% of weights asked, 3 levels (grid)", "Hoeffding", "not of shifted data",
+        "Magnitude, 50% of the weights, 3 levels (grid)", "Hoeffding", "not of shifted data",
         f"{sum(c['bits'] for c in facts['budget']):,.1f} bits", facts["made"]["machine"],
     ):  # fmt: skip
         assert words in out, words

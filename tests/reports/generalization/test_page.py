@@ -115,7 +115,7 @@ def test_the_budget_picture_accounts_for_every_bit(tiny: Generalization) -> None
 def test_whole_neurons_that_went_first_are_told() -> None:
     one = {"method": "magnitude", "keep": 0.02, "levels": 4, "codebook": "table", "filters": 0.1}
     assert words.setting(one) == (
-        "Magnitude, 2% of weights asked, 4 levels (table), whole neurons first to 10%"
+        "Magnitude, 2% of the weights, 4 levels (table), whole neurons first to 10%"
     )
     assert words.setting(one | {"method": "none"}).startswith("no single weights pruned, 4 levels")
 
