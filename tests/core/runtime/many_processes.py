@@ -255,6 +255,8 @@ def main(folder: Path, size: int, rank: int) -> None:
     file.write_text(json.dumps(seen))
     if size:
         dist.destroy_process_group()
+        # Threads of gloo that outlive their group abort a process that ends (pytorch#190489).
+        os._exit(0)
 
 
 if __name__ == "__main__":
