@@ -61,12 +61,13 @@ def _peak(row):
 
 
 @compiled_leaf
-def _scales(activations, scales, buckets):
-    """Of each row its peak, 1 where that is no good scale, and a bucket to sort it by."""
-    one = scales.dtype.type(1)
+def _scales(activations, units, scales, buckets):
+    """Of each row what brings its peak to 1 if it can, what brings 1/z back, and a bucket."""
+    one, slack = scales.dtype.type(1), scales.dtype.type(SLACK)
     for x in range(len(scales)):
         peak = _peak(activations[x])
-        scales[x] = peak if (peak > LOW) & (peak < HIGH) else one
+        scale = peak if (peak > LOW) & (peak < HIGH) else one
+        units[x], scales[x] = one / scale, scale * slack
         # The sum over the peak is about the number of active inputs. Its exponent and four bits of
         # what follows: 16 buckets to a factor of 2.
         active = np.float32(_sum(activations[x]) / peak if peak > 0 else one)
@@ -89,42 +90,22 @@ def _sort(buckets, start, places, order):
 
 
 @compiled_leaf
-def _columns(activations, order, scales, start, left, right, tile, peaks):
-    """Lay inputs left..right of a block of rows out by columns, and find their scaled peaks.
+def _columns(rows, order, factors, start, left, right, tile, peaks):
+    """Lay columns left..right of a block of rows out, and find their peaks, rows times factors.
 
     Shapes: order (at most ROWS,); tile (columns, ROWS); peaks (columns,), 0 or at least FLOOR.
     """
-    zero, one = peaks.dtype.type(0), peaks.dtype.type(1)
-    floor = peaks.dtype.type(FLOOR)
+    zero, floor = peaks.dtype.type(0), peaks.dtype.type(FLOOR)
     peaks[:] = zero
     for x in range(len(order)):
-        row, unit = activations[order[x], left:right], one / scales[order[x] - start]
+        row, factor = rows[order[x], left:right], factors[order[x] - start]
         for c in range(len(row)):
             tile[c, np.uint64(x)] = row[c]
         for c in range(len(row)):
-            scaled = row[c] * unit
+            scaled = row[c] * factor
             scaled = scaled if scaled > floor else floor
             scaled = scaled if row[c] > zero else zero
             peaks[c] = scaled if scaled > peaks[c] else peaks[c]
-
-
-@compiled_leaf
-def _inverses(inverse, order, scales, start, low, high, tile, tops):
-    """Lay 1/z of neurons low..high out by columns, and find the largest of each, scaled back.
-
-    Shapes: tile (neurons, ROWS); tops (neurons,), 0 or at least FLOOR.
-    """
-    zero, floor, slack = tops.dtype.type(0), tops.dtype.type(FLOOR), tops.dtype.type(SLACK)
-    tops[:] = zero
-    for x in range(len(order)):
-        row, scale = inverse[order[x], low:high], scales[order[x] - start] * slack
-        for i in range(len(row)):
-            tile[i, np.uint64(x)] = row[i]
-        for i in range(len(row)):
-            scaled = row[i] * scale
-            scaled = scaled if scaled > floor else floor
-            scaled = scaled if row[i] > zero else zero
-            tops[i] = scaled if scaled > tops[i] else tops[i]
 
 
 @compiled_leaf
@@ -208,10 +189,11 @@ def _piece(
     flags = np.zeros(-(-widest // 8) * 8, np.uint8)
     chosen = np.empty(len(flags) + 1, np.uint64)
     order, places = np.empty(chunk, np.int64), np.empty(BUCKETS + 1, np.int64)
-    scales, buckets = np.empty(chunk, kind), np.zeros(chunk, np.int16)
+    units, scales = np.empty(chunk, kind), np.empty(chunk, kind)
+    buckets = np.zeros(chunk, np.int16)
     for start in range(0, len(activations), chunk):
         count = min(chunk, len(activations) - start)
-        _scales(activations[start : start + count], scales[:count], buckets[:count])
+        _scales(activations[start : start + count], units[:count], scales[:count], buckets[:count])
         if track:  # the first row to attain a maximum sets it
             buckets[:] = 0
         _sort(buckets[:count], start, places, order)
@@ -222,9 +204,9 @@ def _piece(
                 some = order[first : min(first + ROWS, count)]
                 if len(some) < ROWS:
                     tile[:, len(some) :] = 0
-                _columns(activations, some, scales, start, begin, end, tile, peaks)
-                _inverses(plus, some, scales, start, low, high, tiles[0], tops[0])
-                _inverses(minus, some, scales, start, low, high, tiles[1], tops[1])
+                _columns(activations, some, units, start, begin, end, tile, peaks)
+                _columns(plus, some, scales, start, low, high, tiles[0], tops[0])
+                _columns(minus, some, scales, start, low, high, tiles[1], tops[1])
                 _block(
                     track, weight, maximum, setter, begin, end, low, start + first, tile, peaks,
                     tiles, tops, flags, chosen,
