@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from sipp_core import PruneResult
     from sipp_core.zoo import Dataset
 
+# What is taken with a budget unless another method is named, and advised where that one fails.
+USUAL = "sipp-network"
 # Accuracy that a pruned network may lose, or classes that may change, before it counts as broken.
 BROKEN = 0.2
 # Where outputs are no classes: their error, of their size, on half of the calibration inputs.
@@ -114,5 +116,5 @@ def warning(seen: Usefulness, enough: tuple[float, Usefulness] | None, method: s
     advice = "Keep more weights"
     if enough is not None:
         advice = f"--keep {enough[0]:g} gives {enough[1].rest()}"
-    other = "" if method == "sipp-network" else "; or take --method sipp-network"
+    other = "" if method == USUAL else f"; or take --method {USUAL}"
     return f"This network is broken: {seen.loss()}. {advice}{other}."

@@ -208,7 +208,7 @@ def command(
         {"--weights": weights, "--data": inputs.data_folder(data_dir) if named else data},
     )
     network = networks.build(model, seed, networks.device(ranks.device(device)), images)
-    usual_method = "sipp-poisson" if keep is None else "sipp-network"
+    usual_method = "sipp-poisson" if keep is None else usefulness.USUAL
     if pattern is not None:
         usual_method = "sipp-det"
     rule = pruning.method_of(method or usual_method, setting or [], ranking)
