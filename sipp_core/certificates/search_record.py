@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-from sipp_core.runtime.files import read_bytes, write_atomically
 from sipp_core.runtime.processes import Processes
+from sipp_core.runtime.sealed import read_sealed, write_sealed
 
 FORM = 1
 MOST = 1 << 20  # bytes of a record
@@ -63,21 +62,16 @@ class SearchRecord:
         """Note a test, and write all of them down."""
         self.tested.append(one)
         if self.path is not None and self._speaks():
-            text = json.dumps([asdict(each) for each in self.tested])
-            seal = hashlib.sha256(text.encode()).hexdigest()
-            held = {"form": FORM, "search": self.key, "tested": text, "sha256": seal}
-            write_atomically(self.path, json.dumps(held).encode())
+            tested = [asdict(each) for each in self.tested]
+            write_sealed(self.path, {"form": FORM, "search": self.key, "tested": tested})
 
     def _read(self, keeps: Sequence[float]) -> list[Tested]:
         assert self.path is not None
         try:
-            held: Any = json.loads(read_bytes(self.path, "record of a search", most=MOST))
-            text = held["tested"]
+            held = read_sealed(self.path, "record of a search", most=MOST)
             if held["form"] != FORM or held["search"] != self.key:
                 return []
-            if hashlib.sha256(text.encode()).hexdigest() != held["sha256"]:
-                return []
-            tested = [Tested(**one) for one in json.loads(text)]
+            tested = [Tested(**one) for one in held["tested"]]
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return []
         return tested if [one.keep for one in tested] == list(keeps)[: len(tested)] else []

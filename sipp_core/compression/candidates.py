@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import nn
 import sipp_theory
 from sipp_core.compression.compress import Compressed, decompress
 from sipp_core.compression.quantization import Codebook
-from sipp_core.runtime.files import read_bytes, write_atomically
+from sipp_core.runtime.sealed import read_sealed, write_sealed
 from sipp_core.zoo.recipes import Recipe
 
 __all__ = ["RULES_BITS", "UNPRUNED", "Coded", "Schedule", "Setting", "candidates", "charged"]
@@ -178,10 +177,7 @@ class CandidateCache:
         if not path.is_file():
             return None
         try:
-            kept = json.loads(read_bytes(path, "candidate"))
-            if hashlib.sha256(json.dumps(kept["made"]).encode()).hexdigest() != kept["sha256"]:
-                raise ValueError("it was altered")
-            fields = dict(kept["made"])
+            fields = dict(read_sealed(path, "candidate"))
             content = base64.b64decode(fields.pop("content"), validate=True)
             parts = tuple((str(a), str(b), float(c)) for a, b, c in fields.pop("sections"))
             return Coded(setting, Compressed(content, parts), **fields)
@@ -196,7 +192,4 @@ class CandidateCache:
             "content": base64.b64encode(one.file.content).decode(),
             "sections": [list(section) for section in one.file.sections],
         }  # fmt: skip
-        seal = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-        write_atomically(
-            self._path(one.setting), json.dumps({"made": content, "sha256": seal}).encode()
-        )
+        write_sealed(self._path(one.setting), content)
