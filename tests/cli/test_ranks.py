@@ -151,7 +151,7 @@ def test_a_search_whose_process_was_killed_ends_at_once_and_goes_on_alone(
     assert "another process of the group has ended" in first[2] and "Start all" in first[2]
     assert not (tmp_path / "net").exists()
     (record,) = store.iterdir()
-    assert '\\"keep\\": 0.8' in record.read_text() and '\\"keep\\": 0.5' not in record.read_text()
+    assert '"keep": 0.8' in record.read_text() and '"keep": 0.5' not in record.read_text()
     # One process goes on where two were stopped.
     again = ranks([*search, str(store)], environment, 1)[0]
     assert (again[0], again[1]) == (whole[0], whole[1]), again[2]
