@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from threadpoolctl import ThreadpoolController
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 # Multiply-adds of one product of matrices below which a second thread gains nothing; on a machine
 # that does other work besides, waiting for one costs a hundred times the product.
@@ -17,6 +18,8 @@ FEW_PRODUCTS = 2**26
 @cache
 def _libraries() -> ThreadpoolController:
     """What this process computes with; looking for it takes longer than a small product does."""
+    from threadpoolctl import ThreadpoolController
+
     importlib.import_module("scipy.linalg")  # loads a library of its own
     return ThreadpoolController()
 
