@@ -33,7 +33,7 @@ FAMILIES: dict[str, Family] = {
     for name, module in {
         "ceiling": "ceiling", "kernel": "kernel", "inputs": "inputs", "scaling": "scaling",
         "allocation": "allocation", "planning": "planning", "prune": "pruning",
-        "net-trim": "trimming", "peers": "peers",
+        "files": "files", "net-trim": "trimming", "peers": "peers",
         "monte-carlo": "monte_carlo", "convolution": "convolution", "processes": "processes",
         "svm": "svm", "sharded": "sharded", "gpu": "gpu",
     }.items()

@@ -19,6 +19,8 @@ FAMILIES = {
     "planning": ("Planning", "Least rates at which every neuron of a layer is promised an error, "
                  "and that promise, before any weight is drawn."),
     "prune": ("End to end", "From a model and inputs to a pruned model, first call apart."),
+    "files": ("Files", "CPU time of writing a network as a short file and of reading it again, and "
+              "the length of a saved network."),
     "net-trim": ("Net-Trim", "One layer's convex program, by our solver and by ADMM with a fixed "
                  "penalty, as the authors' public code solves it; one thread each."),
     "peers": ("Peers", "Other packages that prune with sensitivities, where they are installed."),

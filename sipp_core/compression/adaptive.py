@@ -67,24 +67,24 @@ class ContextModels:
         contexts = self.copy()
         for pairs in contexts._pairs.values():
             totals = pairs.sum(axis=1, keepdims=True)
-            shrunk = np.maximum(1, pairs * TRUST // np.maximum(totals, 1))
-            np.copyto(pairs, shrunk, where=totals > TRUST)
+            if totals.max() > TRUST:
+                shrunk = np.maximum(1, pairs * TRUST // np.maximum(totals, 1))
+                np.copyto(pairs, shrunk, where=totals > TRUST)
         for hints in contexts._hints.values():
             hints[hints[:, 1] >= 0, 1] += DOUBT
         return contexts
 
-    def learn(self, other: ContextModels) -> None:
-        """Take over what others have learnt."""
-        _learn(self._pairs, other._pairs)
-        _learn(self._hints, other._hints)
+    def learned(self, other: ContextModels) -> ContextModels:
+        """What others have learnt, and of the rest what these have; arrays are shared."""
+        contexts = ContextModels()
+        contexts._pairs = _newest(self._pairs, other._pairs)
+        contexts._hints = _newest(self._hints, other._hints)
+        return contexts
 
 
-def _learn(ours: dict[Hashable, Any], theirs: dict[Hashable, Any]) -> None:
-    for name, values in theirs.items():
-        if name in ours:
-            np.copyto(ours[name], values, where=values[:, 1:] >= 0)
-        else:
-            ours[name] = values.copy()
+def _newest(old: dict[Hashable, Any], new: dict[Hashable, Any]) -> dict[Hashable, Any]:
+    known = {name: old.get(name, values) for name, values in new.items()}
+    return old | {k: np.where(v[:, 1:] >= 0, v, known[k]) for k, v in new.items()}
 
 
 def chance(coder: Coder, contexts: ContextModels, name: Hashable, value: int) -> int:

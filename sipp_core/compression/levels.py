@@ -33,14 +33,13 @@ LARGE = 50_000
 class Memory:
     """What the tensors so far taught."""
 
-    contexts: dict[str, ContextModels] = field(default_factory=dict)  # by the kind of tensor
+    # By the kind of tensor; copies share them, so they are replaced and never changed.
+    contexts: dict[str, ContextModels] = field(default_factory=dict)
     choices: ContextModels = field(default_factory=ContextModels)  # which ways were taken
 
     def copy(self) -> Memory:
         """A copy that learns on its own."""
-        return Memory(
-            {kind: contexts.copy() for kind, contexts in self.contexts.items()}, self.choices.copy()
-        )
+        return Memory(dict(self.contexts), self.choices.copy())
 
 
 def _shortest(
@@ -84,7 +83,7 @@ def _coded(
         again = bool(chance(coder, memory.choices, (kind, what, way, "again"), choice[1]))
     contexts = known.aged() if known is not None and again else ContextModels()
     coded = ways[way](coder, contexts, numbers)
-    memory.contexts.setdefault(kind, ContextModels()).learn(contexts)
+    memory.contexts[kind] = (known or ContextModels()).learned(contexts)
     return coded
 
 

@@ -210,6 +210,38 @@ def code_number(state: State, tape: Words, pairs: Pairs, value: int) -> int:
 
 
 @compiled_leaf
+def halves(
+    state: State, tape: Words, chances: Integers, numbers: Any, stack: Integers, bits: int
+) -> None:
+    """Code rising numbers of so many bits: of each part that agrees so far, how many have a 1 next.
+
+    Shapes: chances (more than count, likewise) in WHOLE-ths, by how many there are and by how many
+    1s are known; numbers (count,) uint64; stack (bits + 1, 3).
+    """
+    stack[0, 0], stack[0, 1], stack[0, 2] = 0, len(numbers), bits
+    size = 1
+    while size > 0 and not stopped(state):
+        size -= 1
+        start, count, left = stack[size]
+        if count == 0 or left == 0:
+            continue
+        half, ones = np.uint64(1) << np.uint64(left - 1), 0
+        for k in range(start, start + count):
+            ones += int(numbers[k] & half != 0)
+        coded = 0
+        while coded < count and code(state, tape, int(ones > coded), chances[count, coded]):
+            coded += 1
+        middle = start + count - coded
+        for k in range(middle, start + count):
+            numbers[k] |= half
+        # The lower half is the next.
+        stack[size, 0], stack[size, 1], stack[size, 2] = middle, coded, left - 1
+        stack[size + 1, 0], stack[size + 1, 1] = start, count - coded
+        stack[size + 1, 2] = left - 1
+        size += 2
+
+
+@compiled_leaf
 def logistic(x: float) -> float:
     """1 / (1 + exp(-x)) within 2e-5, the same on every machine."""
     place = min(abs(x), float(FARTHEST)) * PER_UNIT

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from sipp_core.compression.range_coder import WHOLE, Coder
+import numpy as np
+
+from sipp_core.compression.loops import halves
+from sipp_core.compression.range_coder import WHOLE, Coder, Integers
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def shortest(values: list[float]) -> int:
     raise AssertionError("float64 holds every float")
 
 
-def rising(coder: Coder, values: list[int], count: int, bits: int) -> list[int]:
+def rising(coder: Coder, values: Sequence[int], count: int, bits: int) -> list[int]:
     """Code so many whole numbers of so many bits in rising order.
 
     Their order being known saves log2(count!) bits: at each bit only how many have a 1 is coded,
@@ -80,21 +84,25 @@ def rising(coder: Coder, values: list[int], count: int, bits: int) -> list[int]:
     """
     if count == 0 or bits == 0:
         return [0] * count
-    half = 1 << (bits - 1)
-    high = _binomial(coder, sum(value >= half for value in values), count)
-    lower = rising(coder, values[: count - high], count - high, bits - 1)
-    upper = [value - half for value in values[count - high :]]
-    return lower + [half + value for value in rising(coder, upper, high, bits - 1)]
+    numbers = np.array([0] * count if coder.reading else values, dtype=np.uint64)
+    stack = np.empty((bits + 1, 3), np.int64)
+    halves(*coder.room(count * bits), _chances(count.bit_length()), numbers, stack, bits)
+    coder.check()
+    return numbers.tolist()
 
 
-def _binomial(coder: Coder, value: int, count: int) -> int:
-    """Code how often heads came in so many fair tosses."""
-    rest = 1 << count
-    ways = 1
-    for k in range(count):
-        more = (rest - ways) * WHOLE // rest
-        if not coder.bit(int(value > k), min(max(more, 1), WHOLE - 1)):
-            return k
-        rest -= ways
-        ways = ways * (count - k) // (k + 1)
-    return count
+@cache
+def _chances(bits: int) -> Integers:
+    """Chances that of some fair tosses more than k are heads if k are, in WHOLE-ths.
+
+    Shape: (2**bits, 2**bits), by the number of tosses and by k.
+    """
+    chances = np.zeros((1 << bits, 1 << bits), np.int64)
+    for tosses in range(1, 1 << bits):
+        rest = 1 << tosses
+        ways = 1
+        for k in range(tosses):
+            chances[tosses, k] = min(max((rest - ways) * WHOLE // rest, 1), WHOLE - 1)
+            rest -= ways
+            ways = ways * (tosses - k) // (k + 1)
+    return chances

@@ -96,14 +96,18 @@ def _torch_sparse(model: nn.Module, example: Given | None) -> tuple[bytes, list[
         else:
             larger.append(name)
     if larger:
-        notes.append(
-            "left dense, as CSR with 4 bytes an index would be larger: " + ", ".join(larger)
-        )
+        notes.append(f"left dense, as CSR with 4 bytes an index would be larger: {_listed(larger)}")
     if shaped:
-        notes.append("left dense, as torch multiplies by no sparse kernel: " + ", ".join(shaped))
+        notes.append(f"left dense, as torch has no convolution by sparse ones: {_listed(shaped)}")
     file = io.BytesIO()
     torch.save(state, file)
     return file.getvalue(), notes
+
+
+def _listed(names: list[str]) -> str:
+    """Some tensors, the first of them by name."""
+    first, rest = ", ".join(names[:3]), len(names) - 3
+    return first if rest <= 0 else f"{first} and {rest} more"
 
 
 def _csr(matrix: Tensor) -> Tensor:
@@ -124,7 +128,9 @@ def _onnx(model: nn.Module, example: Given | None) -> tuple[bytes, list[str]]:
         raise ValueError("form 'onnx' needs example=, a tensor (n, ...) of inputs of the model")
     file: Any = io.BytesIO()
     with evaluating(model), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)  # of that exporter
+        # That exporter is an old one, and folds fewer constants of strided slices than it could.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", "Constant folding")
         torch.onnx.export(
             model, (example[:2],), file, dynamo=False, input_names=["inputs"],
             output_names=["outputs"], dynamic_axes={"inputs": {0: "n"}, "outputs": {0: "n"}},

@@ -10,8 +10,14 @@ from torch import nn
 
 from sipp_core import compress, decompress
 from sipp_core.compression.architecture import FAMILIES, NUMBER_BITS
+from sipp_core.compression.forms import raw_bytes
 from sipp_core.zoo import models
 
+# Counts of values of a table, and what a file with such tables was.
+LONG_TABLES = [
+    (1, 46, "a8c6595cfc9b51aa"), (5, 2988, "52037a4852b9f85a"), (64, 9748, "fc6d1621aa3100d6"),
+    (255, 32803, "7044fb71a2bdefbe"),
+]  # fmt: skip
 SMALL = "a753010af7466632391032c3512ac5d6db90"
 # Its images make the reader use regression, all of whose arithmetic must agree.
 SMOOTH = (
@@ -93,6 +99,34 @@ def test_the_bytes_are_those_of_the_first_release(
     assert (len(content), hashlib.sha256(content).hexdigest()[:16]) == (size, digest)
     found = decompress(content, model).state_dict()
     assert all(torch.equal(found[name], value) for name, value in model.state_dict().items())
+
+
+def tables(count: int) -> nn.Module:
+    """Tensors of few values of many bits: as numbers, as bits alone, and of both signs."""
+    n = torch.arange(1200, dtype=torch.int64)
+    mixed = (n * 2654435761 + 40503) % 1000003
+    entry = mixed % count
+    model = nn.Module()
+    odd = (entry * entry * 7919 + 31 * entry + 1).double()
+    tensors = {
+        "float64": (odd - odd.mean()) / 3, "float32": ((odd - 5e5) / 7).float(),
+        "float16": (odd / 1e6 - 0.3).half(), "bfloat16": (odd / 9e5).bfloat16(),
+        "bits": torch.where(entry == 0, -0.0, odd / 7), "int64": odd.long() * 10**11 - 10**15,
+        "complex": torch.complex(odd.sqrt(), -odd).reshape(30, 40),
+    }  # fmt: skip
+    for name, tensor in tensors.items():
+        model.register_buffer(f"of_{name}", tensor)
+    return model
+
+
+@pytest.mark.parametrize(("count", "size", "digest"), LONG_TABLES)
+def test_tables_are_written_as_in_the_first_release(count: int, size: int, digest: str) -> None:
+    model = tables(count)
+    content = compress(model).content
+    assert (len(content), hashlib.sha256(content).hexdigest()[:16]) == (size, digest)
+    found = decompress(content, model).state_dict()
+    for name, value in model.state_dict().items():
+        assert raw_bytes(found[name]).tobytes() == raw_bytes(value).tobytes()
 
 
 def test_every_reference_network_has_a_number_of_its_own() -> None:

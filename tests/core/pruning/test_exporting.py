@@ -12,6 +12,7 @@ from torch import nn
 import sipp_core
 from sipp_core.pruning import exporting
 from sipp_core.runtime import Batch
+from sipp_core.zoo import models
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_what_would_be_larger_or_has_no_kernel_stays_dense(tmp_path: Path) -> No
     file = sipp_core.export(net, tmp_path / "net.pt", "torch-sparse")
     assert all(value.layout == torch.strided for value in torch.load(file.path).values())
     notes = " ".join(file.notes)
-    assert "larger: 1.weight" in notes and "no sparse kernel: 0.weight" in notes
+    assert "larger: 1.weight" in notes and "no convolution by sparse ones: 0.weight" in notes
     assert "no smaller than the dense file" in notes
 
 
@@ -70,6 +71,23 @@ def test_onnx(pruned: nn.Module, tmp_path: Path) -> None:
     (answer,) = runtime.InferenceSession(file.path.read_bytes()).run(None, {"inputs": x.numpy()})
     torch.testing.assert_close(torch.from_numpy(answer), pruned(x).detach(), rtol=1e-4, atol=1e-5)
     assert file.bytes == file.path.stat().st_size
+
+
+def test_a_residual_network_of_many_kernels(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    net, x = models.pretrained("resnet-20").eval(), torch.rand(3, 3, 32, 32)
+    file = sipp_core.export(net, tmp_path / "net.onnx", "onnx", example=x)  # warnings are errors
+    (answer,) = runtime.InferenceSession(file.path.read_bytes()).run(None, {"inputs": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(answer), net(x).detach(), rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        for value in net.parameters():
+            value.mul_(torch.rand(value.shape) < 0.3)
+    sparse = sipp_core.export(net, tmp_path / "net.pt", "torch-sparse")
+    assert sparse.notes[0].endswith(
+        "conv1.weight, block1_1.conv1.weight, block1_1.conv2.weight and 16 more"
+    )
 
 
 def test_refusals(pruned: nn.Module, tmp_path: Path) -> None:

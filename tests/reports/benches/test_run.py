@@ -110,7 +110,7 @@ def run() -> BenchRun:
     seen: list[tuple[int, int, str]] = []
     only = [name for name in FAMILIES if name not in ALONE]
     done = bench(scale="tiny", only=only, threads=1, progress=lambda *at: seen.append(at))
-    assert [name for _, _, name in seen] == [*only, "done"] and seen[-1][:2] == (10, 10)
+    assert [name for _, _, name in seen] == [*only, "done"] and seen[-1][:2] == (11, 11)
     return done
 
 
@@ -132,7 +132,7 @@ def test_every_family_gives_figures_of_the_right_shape(run: BenchRun) -> None:
     sound(run)
     output = {one.family for one in (*run.measured, *run.curves, *run.skipped)}
     assert output == set(FAMILIES) - set(ALONE) == set(run.families)
-    checked = {"kernel", "allocation", "planning", "prune", "net-trim"}
+    checked = {"kernel", "allocation", "planning", "prune", "files", "net-trim"}
     assert {c.family for c in run.checks} == checked
     # The cases that targets speak of are not run in a tiny setting.
     assert {one.what for one in run.measured if one.target} == {"difference of the objectives"}
