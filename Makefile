@@ -8,6 +8,7 @@ GPU_ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 STAMP := $(VENV)/.installed
+PLAIN := $(VENV)/.installed-plain
 HOME_FILE := $(VENV)/.made-in
 
 # A venv is sound if its Python is the one asked for, its pip imports, and it was made right here:
@@ -22,7 +23,8 @@ SOUND := $(and $(FOUND),$(findstring $(WANTED),$(FOUND)),$(findstring :$(HERE):,
 .PHONY: report test test-zoo lint format docs gpu clean install unsound
 .DEFAULT_GOAL := test
 
-report: $(STAMP)
+# Needs nothing of [dev]; what has it is good enough.
+report: $(if $(wildcard $(STAMP)),$(STAMP),$(PLAIN))
 	$(RUN) sipp_cli report $(REPORT_ARGS)
 
 test: lint
@@ -58,12 +60,14 @@ gpu:
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt $(if $(SOUND),,unsound)
+$(STAMP): EXTRAS := [dev]
+# Python compiles what is imported, which is a small part of what is installed.
+$(STAMP) $(PLAIN): pyproject.toml constraints.txt $(if $(SOUND),,unsound)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "Python 3.11 or later is needed; name one with: make PYTHON=python3.11")'
 	$(if $(SOUND),,$(PYTHON) -m venv --clear $(VENV))
 	printf '%s\n' '$(HERE)' > $(HOME_FILE)
-	$(RUN) pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
+	$(RUN) pip install --disable-pip-version-check --quiet --no-compile -c constraints.txt -e '.$(EXTRAS)'
 	touch $@
 
 # Not a file, so whatever depends on it is made anew.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,8 +17,10 @@ from reports.generalization import page as generalization_page
 from reports.generalization.run import Generalization
 from reports.overview import experiment, page
 from reports.overview.settings import SETTINGS
+from reports.site.page import Page, Prepared
 from reports.validation import Validation
 from reports.validation import page as validation_page
+from sipp_core.runtime import mapped, one_thread
 
 Progress = Callable[[int, int, str], None]
 
@@ -53,6 +54,7 @@ def build(
     seed: int = 0,
     device: str = "cpu",
     quick: bool = False,
+    jobs: int | None = None,
     progress: Progress | None = None,
     ledger: dict[str, Any] | None = None,
     bench: dict[str, Any] | None = None,
@@ -74,6 +76,8 @@ def build(
         seed: seed of everything: split, training, draws and trials; >= 0.
         device: torch device to train and prune on, such as "cpu" or "cuda".
         quick: few weights, seeds and trials, in seconds: to try out, not to cite.
+        jobs: processes, >= 1, or -1 for every core; None for what joblib's context says, else 1.
+            They change no number.
         progress: callback (done, total, what).
         ledger: summary of a run of the ledger, for the claims page; None leaves that page out.
         bench: summary of a run of `reports.bench`, for the benchmarks page; None leaves it out.
@@ -102,17 +106,25 @@ def build(
     folder = Path(out)
     new = _claim_folder(folder)
     try:
-        pages = {
-            "claims": None if ledger is None else claims_page.PAGE.prepare(ledger),
-            "bench": None if bench is None else bench_page.PAGE.prepare(bench),
-            "validation": validation_page.PAGE.prepare(validation) if validation else None,
-            "generalization": generalization_page.PAGE.prepare(generalization)
-            if generalization
-            else None,
+        # A worker takes the largest first.
+        subjects: dict[str, tuple[Page[Any], Any]] = {
+            "validation": (validation_page.PAGE, validation or None),
+            "generalization": (generalization_page.PAGE, generalization or None),
+            "claims": (claims_page.PAGE, ledger),
+            "bench": (bench_page.PAGE, bench),
         }
-        with _one_thread():
+        present = {name: one for name, one in subjects.items() if one[1] is not None}
+        prepared = mapped(_prepared, list(present.values()), jobs)
+        pages = dict.fromkeys(subjects) | dict(zip(present, prepared, strict=True))
+        with one_thread():  # the networks are small enough to lose nothing by it
             results = experiment.run(
-                dataset, data_dir=data_dir, seed=seed, device=device, quick=quick, progress=progress
+                dataset,
+                data_dir=data_dir,
+                seed=seed,
+                device=device,
+                quick=quick,
+                progress=progress,
+                jobs=jobs,
             )
         first = page.PAGE.prepare((results, pages))
     except BaseException:
@@ -129,18 +141,8 @@ def build(
     return BuildResult(index, folder / "results.json", first.briefing["vacuous"], violated)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one thread: sums then do not depend on the machine's number of cores.
-
-    The networks are small enough to lose nothing by it.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _prepared(page: Page[Any], subject: Any) -> Prepared:
+    return page.prepare(subject)
 
 
 def _check_device(device: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ def run_ledger(
     *,
     claims: Sequence[str] = (),
     seed: int,
-    jobs: int = 0,
+    jobs: int | None = None,
     data_dir: Path | None,
     store: str | None,
     device: str,
@@ -26,8 +26,8 @@ def run_ledger(
     """Run the ledger as the options say, with a progress bar; refuse bad options first."""
     if not __debug__:  # before seconds are spent on imports
         raise ValueError("python -O takes the assertions of laws and oracles away; run without it")
-    if jobs < 0:
-        raise ValueError(f"--jobs must be at least 0; found {jobs}")
+    if jobs == 0:
+        raise ValueError("--jobs must be at least 1, or -1 for one a core; found 0")
     networks.device(device)
     folder = str(inputs.data_folder(data_dir) or "")
     if profile == "full" and not folder:
@@ -36,14 +36,17 @@ def run_ledger(
 
     from proofs_check import run
 
-    # Workers have to load torch again, which costs more than the quick profile could gain.
-    processes = jobs or (1 if profile == "quick" else os.cpu_count() or 1)
-    with render.progress() as progress:
+    if jobs is None:
+        # A worker loads for seconds, in which some claims of the quick profile are done.
+        jobs = 1 if claims and profile == "quick" else -1
+    with render.progress() as progress, warnings.catch_warnings():
+        # joblib renews workers that have grown; no check is lost by it.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         return run(
             profile,  # pyright: ignore[reportArgumentType] - run refuses what it does not know
             claims=claims,
             seed=seed,
-            jobs=processes,
+            jobs=jobs,
             data_dir=folder,
             store=store,
             device=device,

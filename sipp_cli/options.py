@@ -41,7 +41,10 @@ Threads = Annotated[
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option(help="Processes, -1 for one a core; they change no bit. Default: one."),
+    typer.Option(
+        help="Processes, -1 for one a core; they change no bit. Default: one, but for the "
+        "ledger and the report one a core."
+    ),
 ]
 Images = Annotated[
     bool,

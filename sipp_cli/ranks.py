@@ -74,18 +74,20 @@ def join() -> None:
 
     wait = timedelta(seconds=JOIN_SECONDS)
     try:
-        store, rank, size = next(rendezvous("env://", timeout=wait))
-        store.set(f"sipp/{rank}", "here")
+        shared, rank, size = next(rendezvous("env://", timeout=wait))
+        # A launcher that restarts keeps its store, with where the dead of an earlier start were.
+        start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = dist.PrefixStore(f"sipp/{start}", shared)
+        store.set(str(rank), "here")
         for other in range(size):
-            store.wait([f"sipp/{other}"], wait)
+            store.wait([str(other)], wait)
     except (RuntimeError, ConnectionError) as error:
         raise ConnectionError(
             f"not all {os.environ['WORLD_SIZE']} processes came within {JOIN_SECONDS:.0f} s: one "
             "has ended, or was never started. Start all of them again"
         ) from error
     store.set_timeout(dist.default_pg_timeout)
-    dist.init_process_group("gloo", store=dist.PrefixStore("group", store), rank=rank,
-                            world_size=size)  # fmt: skip
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=size)
     group = process_group()
     assert group is not None
     _joined.append(group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import zipfile
 from collections import Counter
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
 
 # Several workers share the cores, and results must not depend on how many threads there are.
 torch.set_num_threads(1)
+importlib.import_module("scipy.linalg")  # brings a BLAS beside numpy's
+threadpool_limits(limits=1, user_api="blas")
 
 settings.register_profile(
     "ci",

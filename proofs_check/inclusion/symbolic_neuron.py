@@ -65,3 +65,24 @@ def duels_of_one_sign(setting: Setting) -> None:
     # u = e^(lam v) - 1 has the sign of lam v.
     equal((sp.exp(lam * v) - 1).subs(v, 0), sp.S.Zero, "u is 0 at v = 0")
     holds(sp.diff(sp.exp(lam * v) - 1, v) > 0, "and grows with v")
+
+
+@symbolic("SP-11")
+def four_moments_of_a_coin(setting: Setting) -> None:
+    """k(t) = ln(1 - p + p e^t) - p t is at most a cubic and what k'' e^|t| leaves from t^4 on."""
+    p, q, t = sp.symbols("p q t", positive=True)
+    k = sp.log(1 - p + p * sp.exp(t)) - p * t
+    variance = p * (1 - p)
+    for order, value in enumerate((sp.S.Zero, sp.S.Zero, variance, variance * (1 - 2 * p))):
+        equal(sp.limit(sp.diff(k, t, order), t, 0), value, f"derivative {order} at 0")
+    # At the tilted chance q, dq/dt = q (1 - q) = k''.
+    chance = p * sp.exp(t) / (1 - p + p * sp.exp(t))
+    second = q * (1 - q)
+    equal(sp.diff(chance, t), chance * (1 - chance), "the chance moves by its own variance")
+    equal(sp.diff(sp.log(second), q) * second, 1 - 2 * q, "ln k'' moves by at most |t|")
+    fourth = sp.diff(sp.diff(second, q) * second, q) * second
+    equal(fourth, second - 6 * second**2, "the fourth derivative is at most k''")
+    # The sum of t^n/n! from n = 4 is at most t^4/24 times the geometric sum of t/5.
+    n = sp.Symbol("n", nonnegative=True)
+    holds(n + 5 >= 5, "each term is at most t/5 of the one before")
+    equal(sp.Rational(1, 24) / (1 - t / 5), 5 / (24 * (5 - t)), "the geometric sum")

@@ -1,14 +1,14 @@
 """Run the ledger: every check and every mutation, on as many processes as there are.
 
-The work is cut into chunks of checks. Those of a chunk run side by side; the trials that they ask
-for are then counted block by block, all experiments of the chunk at once; and what is finished is
-stored. Nothing depends on which process did what, so a run gives the same bits on one process, on
-many, and on a cluster (`joblib.parallel_backend("dask")` around `run`).
+Checks run side by side; the trials that they ask for are counted after that, block by block, all
+experiments at once; and what is finished is stored. Nothing depends on which process did what, so a
+run gives the same bits on one process, on many, and on a cluster
+(`joblib.parallel_backend("dask")` around `run`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -21,11 +21,10 @@ from proofs_check.ledger.registry import Profile, Setting, all_checks
 from proofs_check.ledger.sequential import Count, block_sizes, counted, verdict
 from proofs_check.ledger.status import Entry, corrected, entries
 from proofs_check.ledger.store import Store, versions
-from sipp_core.runtime import mapped, one_thread, workers
+from sipp_core.runtime import as_done, mapped, one_thread
 
 Progress = Callable[[int, int, str], None]
 
-CHECKS_A_PROCESS = 4
 # What later checks need, loaded by a worker before its first.
 LOADED = ("torch", "cvxpy", "sipp_core.methods", "sipp_core.zoo")
 
@@ -130,14 +129,11 @@ def run(
     for name in names:
         if (earlier := kept.get(name)) is not None:
             evidence_of[name] = earlier
-    waiting = [name for name in names if name not in evidence_of]
-    step = CHECKS_A_PROCESS * workers(jobs)
-    for start in range(0, len(waiting), step):
-        for name, evidence in _chunk(waiting[start : start + step], setting, jobs).items():
-            evidence_of[name] = evidence
-            kept.put(name, evidence)
-            if progress is not None:
-                progress(len(evidence_of), len(names), name)
+    for name, evidence in _performed([n for n in names if n not in evidence_of], setting, jobs):
+        evidence_of[name] = evidence
+        kept.put(name, evidence)
+        if progress is not None:
+            progress(len(evidence_of), len(names), name)
     evidence = [e for name in names for e in evidence_of[name] if e.claim in ids]
     return LedgerRun(entries(chosen, corrected(evidence)), profile, seed, versions())
 
@@ -152,30 +148,35 @@ def _chosen(ids: Sequence[str]) -> list[Claim]:
     return [claim for claim in LEDGER.values() if claim.id in chosen]
 
 
-def _chunk(names: Sequence[str], setting: Setting, jobs: int | None) -> dict[str, list[Evidence]]:
-    """Run some checks side by side, then the trials that they ask for."""
-    results = _side_by_side(jobs, perform, [(name, setting) for name in names])
-    evidence_of: dict[str, list[Evidence]] = {}
-    trials_of: dict[str, list[Planned]] = {}
-    for name, result in zip(names, results, strict=True):
-        trials = [one for one in result if not isinstance(one, Evidence)]
-        evidence_of[name] = [one for one in result if isinstance(one, Evidence)]
-        if trials:
-            trials_of[name] = trials
-    for name, evidence in _count(trials_of, jobs).items():
-        evidence_of[name] += evidence
-    return evidence_of
+def _performed(
+    names: Sequence[str], setting: Setting, jobs: int | None
+) -> Iterator[tuple[str, list[Evidence]]]:
+    """Run checks side by side, then the trials that they ask for; each with its evidence."""
+    trials_of: dict[str, list[Evidence | Planned]] = {}
+    for place, result in as_done(perform, [(name, setting) for name in names], jobs, LOADED):
+        evidence = [one for one in result if isinstance(one, Evidence)]
+        if len(evidence) == len(result):
+            yield names[place], evidence
+        else:
+            trials_of[names[place]] = result
+    # In their order: as they come is another order each time.
+    yield from _counted({name: trials_of[name] for name in names if name in trials_of}, jobs)
 
 
-def _count(trials_of: dict[str, list[Planned]], jobs: int | None) -> dict[str, list[Evidence]]:
+def _counted(
+    results: dict[str, list[Evidence | Planned]], jobs: int | None
+) -> Iterator[tuple[str, list[Evidence]]]:
     """Count the trials of all experiments, 1, 2, 4, ... blocks of each at a time."""
     experiments = [
-        (name, blank, one) for name, several in trials_of.items() for blank, one in several
+        (name, *one)
+        for name, several in results.items()
+        for one in several
+        if not isinstance(one, Evidence)
     ]
     counts = [Count() for _ in experiments]
     sizes = [block_sizes(one) for _, _, one in experiments]
-    wave = 1
-    while any(not count.stopped for count in counts):
+    left, wave = dict(results), 1
+    while left:
         work = [
             (index, block)
             for index, count in enumerate(counts)
@@ -183,24 +184,26 @@ def _count(trials_of: dict[str, list[Planned]], jobs: int | None) -> dict[str, l
             for block in range(count.blocks, min(count.blocks + wave, len(sizes[index])))
         ]
         blocks = [(experiments[i][2], block, sizes[i][block]) for i, block in work]
-        failures = _side_by_side(jobs, count_block, blocks)
-        for (index, block), failed in zip(work, failures, strict=True):
+        for (index, block), failed in zip(
+            work, mapped(count_block, blocks, jobs, LOADED), strict=True
+        ):
             # Blocks beyond the stop were counted in vain: they must not change the result.
             if not counts[index].stopped:
                 counts[index] = counted(
                     experiments[index][2], counts[index], failed, sizes[index][block]
                 )
+        going = {experiments[index][0] for index, count in enumerate(counts) if not count.stopped}
+        for name in [name for name in left if name not in going]:
+            yield (
+                name,
+                [one for one in left.pop(name) if isinstance(one, Evidence)]
+                + [
+                    verdict(blank, experiment, count)
+                    for (of, blank, experiment), count in zip(experiments, counts, strict=True)
+                    if of == name
+                ],
+            )
         wave *= 2
-    evidence_of: dict[str, list[Evidence]] = {name: [] for name in trials_of}
-    for (name, blank, experiment), count in zip(experiments, counts, strict=True):
-        evidence_of[name].append(verdict(blank, experiment, count))
-    return evidence_of
-
-
-def _side_by_side(
-    jobs: int | None, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
-) -> list[Any]:
-    return list(mapped(function, calls, jobs, LOADED))
 
 
 def count_block(experiment: Experiment, block: int, size: int) -> int:

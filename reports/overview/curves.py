@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 import sipp_core
 from reports.overview.settings import Settings
 from reports.overview.splits import Splits
 from reports.site.methods import calibrations
 from sipp_core.pruning import find_method
+from sipp_core.runtime import mapped, one_thread
 from sipp_core.zoo import training
 
 Progress = Callable[[int, int, str], None]
@@ -20,38 +21,55 @@ Json = dict[str, Any]
 
 
 def grid(
-    model: nn.Module, splits: Splits, plan: Settings, seed: int, progress: Progress | None
+    model: nn.Module,
+    splits: Splits,
+    plan: Settings,
+    seed: int,
+    progress: Progress | None,
+    jobs: int | None = None,
 ) -> list[Json]:
     """Prune by every method at every keep ratio; one row each, with the runs of all seeds."""
     cells = [(method, keep) for method in plan.methods for keep in plan.keeps]
     ready = calibrations(model, splits.calibration_pairs, plan.methods, seed)
+    seeds = {
+        method: range(seed, seed + (plan.seeds if find_method(method).random else 1))
+        for method in plan.methods
+    }
+    figures = splits.figure_inputs, splits.figure_targets
+    calls = [(model, figures, ready[m], m, keep, seeds[m]) for m, keep in cells]
     rows = []
-    for done, (method, keep) in enumerate(cells):
-        if progress is not None:
-            progress(done, len(cells), f"prune by {method}")
-        count = plan.seeds if find_method(method).random else 1
-        runs = [one(model, splits, ready[method], method, keep, seed + k) for k in range(count)]
+    for done, runs in enumerate(mapped(_cell, calls, jobs)):
+        method, keep = cells[done]
         rows.append({"method": method, "keep": keep, "runs": runs} | summary(runs))
+        if progress is not None:
+            progress(done + 1, len(cells), f"prune by {method}")
     return rows
 
 
-def one(
+def _cell(
     model: nn.Module,
-    splits: Splits,
+    figures: tuple[Tensor, Tensor],
     ready: sipp_core.Calibration,
     method: str,
     keep: float,
-    seed: int,
-) -> Json:
-    """Prune once; measure on the figure inputs."""
-    pruned = sipp_core.prune(model, ready, method=method, keep=keep, seed=seed)
-    errors, changed = sipp_core.output_errors(model, pruned.model, splits.figure_inputs)
-    return {
-        "seed": seed, "kept": pruned.kept,
-        "accuracy": training.accuracy(pruned.model, splits.figure_inputs, splits.figure_targets),
-        "error": float(errors.mean()), "error_95": float(np.quantile(errors, 0.95)),
-        "changed": float(changed.mean()),
-    }  # fmt: skip
+    seeds: range,
+) -> list[Json]:
+    """Prune once a seed; measure on the figure inputs."""
+    inputs, targets = figures
+    runs: list[Json] = []
+    with one_thread():
+        for seed in seeds:
+            pruned = sipp_core.prune(model, ready, method=method, keep=keep, seed=seed)
+            errors, changed = sipp_core.output_errors(model, pruned.model, inputs)
+            accuracy = training.accuracy(pruned.model, inputs, targets)
+            runs.append(
+                {
+                    "seed": seed, "kept": pruned.kept, "accuracy": accuracy,
+                    "error": float(errors.mean()), "error_95": float(np.quantile(errors, 0.95)),
+                    "changed": float(changed.mean()),
+                }
+            )  # fmt: skip
+    return runs
 
 
 def summary(runs: Sequence[Json]) -> Json:

@@ -52,6 +52,7 @@ def run(
     device: str,
     quick: bool,
     progress: Progress | None,
+    jobs: int | None = None,
 ) -> Json:
     """Compute all results of a report; nothing is written."""
     plan, clock, start = settings(dataset, quick), Clock(), time.perf_counter()
@@ -63,7 +64,7 @@ def run(
             model, splits.figure_inputs, splits.figure_targets
         )
     with clock.part("curves"):
-        rows = curves.grid(model, splits, plan, seed, progress)
+        rows = curves.grid(model, splits, plan, seed, progress, jobs)
     with clock.part("certificates"):
         choice = curves.choose(rows, network["figure_accuracy"], plan.tolerance)
         certified, certificate = certificates.chosen(model, splits, plan, choice)
@@ -77,7 +78,7 @@ def run(
     with clock.part("promises"):
         compared = promises.compare(model, splits, plan, seed, progress)
     with clock.part("guarantee mode"):
-        guaranteed = promises.guarantees(model, splits, plan, seed, progress)
+        guaranteed = promises.guarantees(model, splits, plan, seed, progress, jobs)
     with clock.part("first check"):
         check = proofs_check.first_check(
             model, splits.calibration_inputs, splits.figure_inputs, eps=plan.eps,

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 import sipp_core
 from reports.overview.settings import BESIDE, PROMISED, Settings
 from reports.overview.splits import Splits
 from sipp_core.methods import Method
 from sipp_core.pruning import draw_many, find_method, measured_errors
+from sipp_core.runtime import mapped, one_thread
 from sipp_theory import BOUNDS, Bound
 
 Progress = Callable[[int, int, str], None]
@@ -126,31 +127,50 @@ def _layer(
 
 
 def guarantees(
-    model: nn.Module, splits: Splits, plan: Settings, seed: int, progress: Progress | None
+    model: nn.Module,
+    splits: Splits,
+    plan: Settings,
+    seed: int,
+    progress: Progress | None,
+    jobs: int | None = None,
 ) -> Json:
     """Fraction of weights that each method and bound must keep to promise eps per neuron."""
     pairs = sorted(plan.guarantees, key=lambda pair: plan.methods.index(pair[0]))
     cells = [(m, b, e) for m, b in pairs for e in plan.guarantee_eps]
+    given = model, splits.calibration_pairs, splits.figure_inputs, plan, seed
     rows = []
-    for done, (name, bound, eps) in enumerate(cells):
+    for done, row in enumerate(mapped(_guarantee, [(*given, *cell) for cell in cells], jobs)):
+        rows.append(row)
         if progress is not None:
-            progress(done, len(cells), f"{name} with bound {bound}")
-        result = sipp_core.prune(
-            model, splits.calibration_pairs, method=name, eps=eps, delta=plan.delta, bound=bound,
-            seed=seed, points=plan.points if BOUNDS[bound].knows in ("shares", "neuron") else None,
-        )  # fmt: skip
-        errors, _ = sipp_core.output_errors(model, result.model, splits.figure_inputs)
-        rows.append(
-            {
-                "method": name, "bound": bound,
-                "claim": _claim(result.claims, find_method(name), BOUNDS[bound]), "eps": eps,
-                "kept": result.kept, "whole": sum(layer.whole for layer in result.layers),
-                "neurons": sum(layer.shape[0] - layer.dead for layer in result.layers),
-                "vacuous": result.vacuous, "error": float(errors.mean()),
-            }
-        )  # fmt: skip
+            progress(done + 1, len(cells), "{} with bound {}".format(*cells[done]))
     return {
         "delta": plan.delta, "points": plan.points, "eps": list(plan.guarantee_eps), "rows": rows,
+    }  # fmt: skip
+
+
+def _guarantee(
+    model: nn.Module,
+    calibration: Any,
+    inputs: Tensor,
+    plan: Settings,
+    seed: int,
+    name: str,
+    bound: str,
+    eps: float,
+) -> Json:
+    """What one method keeps to promise eps by one bound."""
+    with one_thread():
+        result = sipp_core.prune(
+            model, calibration, method=name, eps=eps, delta=plan.delta, bound=bound, seed=seed,
+            points=plan.points if BOUNDS[bound].knows in ("shares", "neuron") else None,
+        )  # fmt: skip
+        errors, _ = sipp_core.output_errors(model, result.model, inputs)
+    return {
+        "method": name, "bound": bound,
+        "claim": _claim(result.claims, find_method(name), BOUNDS[bound]), "eps": eps,
+        "kept": result.kept, "whole": sum(layer.whole for layer in result.layers),
+        "neurons": sum(layer.shape[0] - layer.dead for layer in result.layers),
+        "vacuous": result.vacuous, "error": float(errors.mean()),
     }  # fmt: skip
 
 

@@ -53,9 +53,7 @@ def command(
         list[str] | None,
         typer.Option(help="Id of a claim, as SP-3; may be given again. All if not given."),
     ] = None,
-    jobs: Annotated[
-        int, typer.Option(help="Processes; 0 for one in quick and one a core in full.")
-    ] = 0,
+    jobs: options.Jobs = None,
     store: options.Store = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,

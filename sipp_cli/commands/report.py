@@ -82,6 +82,7 @@ def command(
             "folder of files that `sipp generalize --out --file` wrote, NAME.json and NAME.sipp."
         ),
     ] = "results",
+    jobs: options.Jobs = None,
     store: options.Store = None,
     data_dir: options.DataDir = None,
     json: options.Json = False,
@@ -121,7 +122,9 @@ def command(
         proved = certified(None if generalization == "results" else generalization)
     checked = None
     if ledger != "none":
-        run = run_ledger(ledger, seed=seed, data_dir=data_dir, store=store, device=device)
+        run = run_ledger(
+            ledger, seed=seed, data_dir=data_dir, store=store, device=device, jobs=jobs
+        )
         checked = run.summary()
 
     if bench in ("quick", "full"):
@@ -142,6 +145,7 @@ def command(
             validation=reran,
             generalization=proved,
             progress=progress,
+            jobs=jobs or (-1 if device == "cpu" else 1),
         )
     if json:
         render.show_json(

@@ -1,7 +1,7 @@
 """A layer's input as the rows that its matrix multiplies, in tiles of bounded size."""
 
 # numba infers the types of what it compiles.
-# pyright: reportMissingParameterType=false
+# pyright: reportMissingParameterType=false, reportCallIssue=false
 from __future__ import annotations
 
 import itertools
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sipp_core.network.layers import PrunableLayer, weight_of
 from sipp_core.network.packed import is_dense
 from sipp_core.runtime.padding import unpadded
+from sipp_core.runtime.vectors import transpose
 from sipp_theory.numeric.compiling import compiled_leaf
 
 # Float32 elements of one tile (float64: half as many): patches, and what is computed of each. 2**22
@@ -174,15 +175,19 @@ class _Geometry:
             channel * torch.arange(image.shape[1] // self.groups),
         )
         for axis, step in enumerate(axes):
-            places = torch.arange(len(box[axis + 1])) * (self.stride[axis] * step)
             kernel = torch.arange(0, self.reach[axis], self.dilation[axis]) * step
-            bases = (bases[:, None] + places).flatten()
             offsets = (offsets[:, None] + kernel).flatten()
-        copied = image.new_empty(self.groups, len(bases), len(offsets))
+            if axis < self.dims - 1:
+                places = torch.arange(len(box[axis + 1])) * (self.stride[axis] * step)
+                bases = (bases[:, None] + places).flatten()
+        across, step = len(box[-1]), self.stride[-1]
+        copied = image.new_empty(self.groups, len(bases) * across, len(offsets))
         for group, into in enumerate(copied):
             first = group * channel * (image.shape[1] // self.groups)
-            given = image.view(-1), bases + first, offsets, into
-            copy_patches(*(t.detach().numpy() for t in given))
+            flat, starts, places, patches = (
+                t.detach().numpy() for t in (image.view(-1), bases + first, offsets, into)
+            )
+            copy_patches(flat, starts, places, across, step, patches)
         return copied
 
     def pick(self, chosen: Tensor) -> Tensor:
@@ -240,12 +245,28 @@ class _Geometry:
 
 
 @compiled_leaf
-def copy_patches(image, bases, offsets, copied):
-    """copied[p, k] = image[bases[p] + offsets[k]]."""
-    for p in range(len(bases)):
-        base, row = np.uint64(bases[p]), copied[p]
-        for k in range(len(offsets)):
-            row[k] = image[base + np.uint64(offsets[k])]
+def copy_patches(image, bases, offsets, across, step, copied):
+    """copied[b * across + x, k] = image[bases[b] + x * step + offsets[k]], x below `across`."""
+    count = len(offsets)
+    for b in range(len(bases)):
+        # Squares of neighbours, the last of which may overlap those before it.
+        if step == 1 and min(across, count) >= 16:
+            for x in range(0, across, 16):
+                x = min(x, across - 16)
+                for k in range(0, count, 16):
+                    k = min(k, count - 16)
+                    transpose(16, image, offsets, k, 1, bases[b] + x, copied, b * across + x, k)
+        elif step == 1 and min(across, count) >= 8:
+            for x in range(0, across, 8):
+                x = min(x, across - 8)
+                for k in range(0, count, 8):
+                    k = min(k, count - 8)
+                    transpose(8, image, offsets, k, 1, bases[b] + x, copied, b * across + x, k)
+        else:
+            for x in range(across):
+                base, row = np.uint64(bases[b] + x * step), copied[b * across + x]
+                for k in range(count):
+                    row[k] = image[base + np.uint64(offsets[k])]
 
 
 def _sources(size: int, before: int, after: int, mode: str) -> Tensor:

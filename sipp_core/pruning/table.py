@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,11 @@ class Table:
             for s in (0, 1)
         ])  # fmt: skip
 
+    @cached_property
+    def _columns(self) -> list[NDArray[np.floating]]:
+        """Kept points of each group, those of one weight side by side, (fan_in, n)."""
+        return [np.ascontiguousarray(rows.numpy().T) for rows in self.statistics.points]
+
     def shares(self, sign: int, neuron: int, columns: Bool | NDArray[np.intp]) -> Float:
         """Shares g_j(x) of one pair's weights at the kept points, live rows only.
 
@@ -117,7 +123,7 @@ class Table:
         points = self.statistics.points
         group = neuron // (self.weight.shape[0] // points.shape[0])
         weight = np.abs(self.weight[neuron, columns])
-        rows = points[group].numpy()[:, columns] * weight
+        rows = (self._columns[group][columns] * weight[:, None]).T
         sums = rows.sum(axis=1)
         return rows[sums > 0] / sums[sums > 0, None]
 

@@ -6,7 +6,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from sipp_core.runtime.arguments import whole
 from sipp_core.runtime.batch import Given, misfit, run, shape_of
 from sipp_core.runtime.isolation import isolation
 from sipp_core.runtime.products import products
+from sipp_theory.numeric.threads import one_blas_thread
 
 Model = TypeVar("Model")
 _PACKAGE = str(Path(__file__).resolve().parents[1])
@@ -204,10 +205,12 @@ def some_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def one_thread() -> AbstractContextManager[None]:
+@contextmanager
+def one_thread() -> Iterator[None]:
     """Run a block in one CPU thread: the same bits on every machine, whatever its cores.
 
-    Small layers gain nothing from more threads, and sums split among them round differently.
+    One of torch's and one of numpy's and scipy's linear algebra. Small layers gain nothing from
+    more threads, and sums split among them round differently.
 
     Returns:
         A context manager; the thread count is put back.
@@ -217,7 +220,8 @@ def one_thread() -> AbstractContextManager[None]:
         ...     torch.get_num_threads()
         1
     """
-    return some_threads(1)
+    with some_threads(1), one_blas_thread():
+        yield
 
 
 # Products, and elements (rows x (inputs + outputs)), below which one thread does: some 15 ms, in

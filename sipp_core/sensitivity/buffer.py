@@ -48,7 +48,7 @@ class Waiting:
             self.flush()
         if len(self._rows) == 0:
             self._rows = rows.new_empty(self.room, rows.shape[1])
-            self._z = rows.new_empty(2, self.room, z.shape[2])
+            self._z = rows.new_empty(self.room, 2, z.shape[2]).movedim(1, 0)
             self._origin = torch.zeros(self.room, dtype=torch.int64, device=rows.device)
         here = slice(self.held, self.held + len(rows))
         self._rows[here], self._z[:, here] = rows, z

@@ -13,13 +13,22 @@ number of threads nor on how the work is cut.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sipp_core.sensitivity._cpu_vector import ROWS, largest_product
+from sipp_core.runtime.vectors import transpose
+from sipp_core.sensitivity._cpu_vector import (
+    NARROW,
+    ROWS,
+    WIDE,
+    largest_product,
+    lowest_bit,
+    promising,
+    raise_peaks_of,
+)
 from sipp_theory.numeric.compiling import compiled, compiled_leaf, compiled_unordered
 
 # Rows are put in order among LEAST or more, whose CHUNK elements and 1/z stay in the cache.
@@ -28,6 +37,7 @@ COLUMNS, OUTPUTS = 256, 1024  # weights a piece of work: COLUMNS inputs of OUTPU
 # (weight, row) pairs, some 15 ms, below which waiting for a second thread's turn costs more than it
 # brings: torch's own threads keep spinning for a while after each of its operations.
 THREAD_PAIRS = 2**28
+KINDS = (torch.float32, torch.float64)
 BUCKETS = 256  # of a row's sum over its peak, 16 to a factor of 2
 FLOOR = 2.0**-60  # of a bound's factors, so that nothing in it underflows
 SLACK = 1 + 2.0**-18  # more than a bound's four roundings
@@ -90,32 +100,42 @@ def _sort(buckets, start, places, order):
 
 
 @compiled_leaf
-def _columns(rows, order, factors, start, left, right, tile, peaks):
-    """Lay columns left..right of a block of rows out, and find their peaks, rows times factors.
+def _peaks(rows, order, factors, start, left, right, peaks):
+    """Find the peaks of columns left..right of a block of rows, times factors.
 
-    Shapes: order (at most ROWS,); tile (columns, ROWS); peaks (columns,), 0 or at least FLOOR.
+    Shapes: order (at most ROWS,); peaks (columns,), 0 or at least FLOOR.
     """
-    zero, floor = peaks.dtype.type(0), peaks.dtype.type(FLOOR)
-    peaks[:] = zero
-    for x in range(len(order)):
-        row, factor = rows[order[x], left:right], factors[order[x] - start]
-        for c in range(len(row)):
-            tile[c, np.uint64(x)] = row[c]
-        for c in range(len(row)):
-            scaled = row[c] * factor
-            scaled = scaled if scaled > floor else floor
-            scaled = scaled if row[c] > zero else zero
-            peaks[c] = scaled if scaled > peaks[c] else peaks[c]
+    floor, count = peaks.dtype.type(FLOOR), right - left
+    # The last vector may overlap the one before it.
+    if count >= WIDE:
+        for c in range(0, count, WIDE):
+            at = min(c, count - WIDE)
+            raise_peaks_of(WIDE, rows, order, factors, start, left + at, floor, peaks, at)
+    elif count >= NARROW:
+        for c in range(0, count, NARROW):
+            at = min(c, count - NARROW)
+            raise_peaks_of(NARROW, rows, order, factors, start, left + at, floor, peaks, at)
+    else:
+        for c in range(count):
+            raise_peaks_of(1, rows, order, factors, start, left + c, floor, peaks, c)
 
 
 @compiled_leaf
-def _promising(weights, best, peaks, plus, minus, flags):
-    """Of which weights of a neuron a maximum can rise: min(1, |w| max r max a) > best."""
-    one = weights.dtype.type(1)
-    for c in range(len(weights)):
-        top = plus if weights[c] > 0 else minus
-        # A share of 1 is never beaten, and 0 * inf is no share.
-        flags[c] = (abs(weights[c]) * (top * peaks[c]) > best[c]) & (best[c] < one)
+def _lay(rows, order, left, column, tile, laid):
+    """Lay a column of a block of rows out and, where there are so many, those beside it.
+
+    Shapes: order (ROWS,); tile (columns, ROWS), of the columns from `left` on; laid (columns,).
+    """
+    count = len(tile)
+    if count >= WIDE:
+        at = min(column // WIDE * WIDE, count - WIDE)
+        for x in range(0, ROWS, WIDE):
+            transpose(WIDE, rows.reshape(-1), order, x, rows.shape[1], left + at, tile, at, x)
+        laid[at : at + WIDE] = 1
+    else:
+        for x in range(ROWS):
+            tile[column, x] = rows[order[x], left + column]
+        laid[column] = 1
 
 
 @compiled_leaf
@@ -130,65 +150,113 @@ def _first(weight, entries, inverses, share):
 
 
 @compiled_leaf
-def _climb(track, weights, best, setter, first, entries, plus, minus, chosen):
-    """Raise the maxima of a neuron's chosen weights by one block, and say which rows set them."""
-    one = weights.dtype.type(1)
-    for c in chosen:
-        inverses = plus if weights[c] > 0 else minus
-        share = abs(weights[c]) * largest_product(entries[c], inverses)
-        share = share if share < one else one  # rounding may carry it past 1 (ES-1)
-        if track and share > best[c]:
-            setter[c] = first + _first(weights[c], entries[c], inverses, share)
-        best[c] = share if share > best[c] else best[c]
+def _promising(weights, best, peaks, plus, minus, at):
+    """Bits of which of the next WIDE weights of a neuron can rise, and their first place."""
+    count = len(weights)
+    if count >= WIDE:
+        return promising(WIDE, weights, best, peaks, min(at, count - WIDE), plus, minus)
+    bits = np.uint64(0)
+    for c in range(count):
+        bits |= promising(1, weights, best, peaks, c, plus, minus) << np.uint64(c)
+    return bits
 
 
 @compiled_leaf
-def _chosen(flags, places):
-    """Places of the flags that are 1, of which their number is returned."""
-    groups, count = flags.view(np.uint64), np.uint64(0)
-    for g in range(len(groups)):
-        if groups[g] != 0:
-            for c in range(8 * g, 8 * g + 8):
-                places[count] = c
-                count += np.uint64(flags[c])
-    return count
-
-
-@compiled_leaf
-def _block(
-    track, weight, maximum, setter, left, right, low, first, tile, peaks, tiles, tops, flags, places
+def _blocks(
+    track, weight, inverse, activations, maximum, setter, left, right, low, high, start, order,
+    count, units, scales, peaks, tops, tile, tiles, laid, opened,
 ):  # fmt: skip
-    """Raise the maxima of inputs left..right of all neurons of a piece by one block of rows."""
-    for i in range(tops.shape[1]):
-        weights, best = weight[low + i, left:right], maximum[low + i, left:right]
-        into = setter[low + i if track else 0, left:right]
-        _promising(weights, best, peaks, tops[0, i], tops[1, i], flags)
-        chosen = places[: _chosen(flags, places)]
-        _climb(track, weights, best, into, first, tile, tiles[0, i], tiles[1, i], chosen)
+    """Raise the maxima of inputs left..right of neurons low..high by `count` rows from `start`.
+
+    A chunk's rows are taken in their order, ROWS of them at a time.
+    """
+    outs, width, one = high - low, right - left, weight.dtype.type(1)
+    for first in range(0, count, ROWS):
+        some = order[first : first + ROWS]
+        _peaks(activations, some, units, start, left, right, peaks)
+        if outs == len(weight):
+            _peaks(inverse, some, scales, start, 0, 2 * outs, tops)
+        else:
+            _peaks(inverse, some, scales, start, low, high, tops[:outs])
+            _peaks(inverse, some, scales, start, len(weight) + low, len(weight) + high, tops[outs:])
+        laid[:], opened[:] = 0, 0
+        for i in range(outs):
+            weights, best = weight[low + i, left:right], maximum[low + i, left:right]
+            into = setter[low + i if track else 0, left:right]
+            for group in range(0, width, WIDE):
+                bits = _promising(weights, best, peaks, tops[i], tops[outs + i], group)
+                at = max(min(group, width - WIDE), 0)
+                while bits:
+                    c = at + lowest_bit(bits)
+                    bits &= bits - np.uint64(1)
+                    sign = np.intp(0) if weights[c] > 0 else np.intp(1)
+                    if not laid[c]:
+                        _lay(activations, some, left, c, tile[:width], laid)
+                    if not opened[sign, i]:
+                        _lay(inverse, some, sign * len(weight) + low, i, tiles[sign], opened[sign])
+                    mine = tiles[sign, i]
+                    share = abs(weights[c]) * largest_product(tile[c], mine)
+                    share = share if share < one else one  # rounding may carry it past 1 (ES-1)
+                    if track and share > best[c]:
+                        into[c] = start + first + _first(weights[c], tile[c], mine, share)
+                    best[c] = share if share > best[c] else best[c]
 
 
 @compiled_leaf
-def raise_peaks(values, high, low):
+def raise_peaks(values, signed, high, low):
     """Raise high to the columns' largest values and low to those of -values, both at least 0."""
     for x in range(len(values)):
         row = values[x]
         for c in range(len(row)):
             high[c] = row[c] if row[c] > high[c] else high[c]
-        for c in range(len(row)):
+        for c in range(len(row) if signed else 0):
             low[c] = -row[c] if -row[c] > low[c] else low[c]
+
+
+@compiled_leaf
+def _count(values, counts):
+    """Add to counts how many of each column are above 0."""
+    for x in range(len(values)):
+        row = values[x]
+        for c in range(len(row)):
+            counts[c] += row[c] > 0
+
+
+@compiled_leaf
+def _invert(values):
+    """1/z in the place of z, 0 where that is infinite."""
+    one, infinite = values.dtype.type(1), values.dtype.type(np.inf)
+    for k in range(len(values)):
+        inverse = one / values[k]
+        values[k] = inverse if inverse < infinite else values.dtype.type(0)
+
+
+@compiled_leaf
+def _ratios(z, others, bias, ratios):
+    """Write max(1, total/|net|), 1 where both are 0, of both signs' z of a+ and, if any, a-."""
+    one, out = z.dtype.type(1), len(bias)
+    for x in range(len(z)):
+        plus, minus, ratio = z[x, :out], z[x, out:], ratios[x]
+        for i in range(out):
+            net, total = plus[i] - minus[i], plus[i] + minus[i]
+            if len(others):
+                net = net - others[x, i] + others[x, out + i]
+                total = total + others[x, i] + others[x, out + i]
+            net = abs(net + bias[i])
+            quotient = (total if total > net else net) / net
+            ratio[i] = one if quotient != quotient else quotient
 
 
 @compiled
 def _piece(
-    track, weight, plus, minus, activations, chunk, maximum, setter, left, right, low, high
+    track, weight, inverse, activations, chunk, maximum, setter, left, right, low, high
 ):  # fmt: skip
     """Do inputs left..right of neurons low..high over all rows, a chunk of them at a time."""
     widest, outs, kind = min(COLUMNS, right - left), high - low, weight.dtype
-    tile, peaks = np.zeros((widest, ROWS), kind), np.empty(widest, kind)
-    tiles, tops = np.zeros((2, outs, ROWS), kind), np.empty((2, outs), kind)
-    flags = np.zeros(-(-widest // 8) * 8, np.uint8)
-    chosen = np.empty(len(flags) + 1, np.uint64)
-    order, places = np.empty(chunk, np.int64), np.empty(BUCKETS + 1, np.int64)
+    tile, peaks = np.empty((widest, ROWS), kind), np.empty(widest, kind)
+    tiles, tops = np.empty((2, outs, ROWS), kind), np.empty(2 * outs, kind)
+    laid, opened = np.empty(widest, np.uint8), np.empty((2, outs), np.uint8)
+    order, places = np.empty(chunk + ROWS, np.int64), np.empty(BUCKETS + 1, np.int64)
     units, scales = np.empty(chunk, kind), np.empty(chunk, kind)
     buckets = np.zeros(chunk, np.int16)
     for start in range(0, len(activations), chunk):
@@ -197,20 +265,41 @@ def _piece(
         if track:  # the first row to attain a maximum sets it
             buckets[:] = 0
         _sort(buckets[:count], start, places, order)
+        order[count : count + ROWS] = order[count - 1]  # a row twice raises no maximum
         for begin in range(left, right, widest):
-            end = min(begin + widest, right)
-            flags[:] = 0
-            for first in range(0, count, ROWS):
-                some = order[first : min(first + ROWS, count)]
-                if len(some) < ROWS:
-                    tile[:, len(some) :] = 0
-                _columns(activations, some, units, start, begin, end, tile, peaks)
-                _columns(plus, some, scales, start, low, high, tiles[0], tops[0])
-                _columns(minus, some, scales, start, low, high, tiles[1], tops[1])
-                _block(
-                    track, weight, maximum, setter, begin, end, low, start + first, tile, peaks,
-                    tiles, tops, flags, chosen,
-                )  # fmt: skip
+            _blocks(
+                track, weight, inverse, activations, maximum, setter, begin,
+                min(begin + widest, right), low, high, start, order, count, units, scales, peaks,
+                tops, tile, tiles, laid, opened,
+            )  # fmt: skip
+
+
+def side_by_side(z: Tensor) -> Tensor:
+    """(2, n, out) numbers of both signs as (n, 2 out) ones, each row's beside each other."""
+    return z.detach().movedim(0, 1).flatten(1).contiguous()
+
+
+def count_positive(z: Tensor, live: Tensor) -> None:
+    """Add to live (2, out) in how many rows z (2, n, out) is above 0."""
+    _count(side_by_side(z).numpy(), live.view(-1).numpy())
+
+
+def invert(z: Tensor) -> Tensor:
+    """1/z, 0 where z is 0 or so small that it is infinite; z is overwritten or let go."""
+    joined = side_by_side(z)
+    _invert(joined.view(-1).numpy())
+    return joined.unflatten(1, z.shape[::2]).movedim(1, 0)
+
+
+def cancellations(z: Sequence[Tensor], bias: Tensor) -> Tensor:
+    """max(1, (z^+ + z^-)/|z^+ - z^- + b|) of each row and neuron, 1 where nothing flows.
+
+    Shapes: z one or two of (2, n, out), of a+ and a-; bias (out,); returns (n, out).
+    """
+    joined = [side_by_side(each).numpy() for each in z]
+    ratios = z[0].new_empty(z[0].shape[1:])
+    _ratios(joined[0], joined[-1][: len(ratios) * (len(z) - 1)], bias.numpy(), ratios.numpy())
+    return ratios
 
 
 def raise_maxima(
@@ -228,10 +317,11 @@ def raise_maxima(
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
     """
     (out, fan_in), n = weight.shape, len(activations)
-    w, r, a = (t.detach().contiguous().numpy() for t in (weight, inverse, activations))
+    w, a = (t.detach().contiguous().numpy() for t in (weight, activations))
+    r = side_by_side(inverse).numpy()
     places = np.empty((1, fan_in), np.int64) if setter is None else setter.numpy()
     chunk = min(n, max(CHUNK // (fan_in + 2 * out), LEAST))
-    given = (setter is not None, w, r[0], r[1], a, chunk, maximum.numpy(), places)
+    given = (setter is not None, w, r, a, chunk, maximum.numpy(), places)
     threads = torch.get_num_threads() if out * fan_in * n >= THREAD_PAIRS else 1
     columns = -(-fan_in // threads)
     pieces = iter(

@@ -145,7 +145,7 @@ def _in_tiles(mask: Tensor, out: int, fan_in: int) -> Tensor:
 
 def _choices(inverse: Tensor, width: int, rows: int) -> Tensor:
     """Lay out both signs' 1/z of each neuron, as `_gpu_tile._products` reads them."""
-    plus, minus = inverse.contiguous()
+    plus, minus = inverse
     if inverse.dtype == torch.float64:
         return torch.cat([_panels(minus, width, rows), _panels(plus, width, rows)], dim=2)
     plus, minus = plus.view(torch.int32), minus.view(torch.int32)

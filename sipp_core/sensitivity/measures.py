@@ -210,9 +210,8 @@ class Peaks(Statistic):
     def add(self, rows: Rows) -> None:
         if rows.values.device.type == "cpu":  # torch reduces narrow columns slowly
             for k, values in enumerate(rows.values):
-                kernel_cpu.raise_peaks(
-                    values.contiguous().numpy(), self.peaks[0, k].numpy(), self.peaks[1, k].numpy()
-                )
+                peaks = (each.numpy() for each in self.peaks[:, k])
+                kernel_cpu.raise_peaks(values.contiguous().numpy(), rows.signed, *peaks)
             return
         self.peaks[0] = torch.maximum(self.peaks[0], rows.values.amax(dim=1))
         if rows.signed:
@@ -280,6 +279,8 @@ class Cancellation(Summed):
     def _ratios(self, rows: Rows, k: int) -> Tensor:
         """Sum of Delta_i over the rows of a group."""
         weight, bias, z = rows.layer.blocks[k].weight, rows.layer.biases[k], rows.denominators[k]
+        if z is not None and z[0].device.type == "cpu":
+            return kernel_cpu.cancellations(z, bias).sum(dim=0, dtype=torch.float64)
         if z is None:
             values = rows.values[k]
             net, total = values @ weight.T + bias, values.abs() @ weight.abs().T

@@ -20,12 +20,12 @@ class Matrix:
 
     Attributes:
         weight: (out, fan_in), any sign.
-        parts: its positive part and the size of its negative part.
+        signs: (2 out, fan_in), its positive part and below it the size of its negative part.
         extreme: whether float32 could overflow or flush to zero whatever the activations.
     """
 
     weight: Tensor
-    parts: tuple[Tensor, Tensor]
+    signs: Tensor
     extreme: bool
 
 
@@ -34,9 +34,8 @@ def matrix(weight: Tensor) -> Matrix:
 
     Shapes: weight (out, fan_in).
     """
-    parts = halves(weight, signed=True)
     peak = float(weight.abs().amax()) if weight.numel() else 0.0
-    return Matrix(weight, (parts[0], parts[1]), extreme(weight, peak))
+    return Matrix(weight, torch.cat(halves(weight, signed=True)), extreme(weight, peak))
 
 
 def extreme(values: Tensor, peak: float) -> bool:

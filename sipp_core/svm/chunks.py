@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import ThreadpoolController
 
 from sipp_core.runtime import tasks
 from sipp_core.svm.blocks import Block, Matrix, block_rows, double
 from sipp_theory.numeric.checks import Float
+from sipp_theory.numeric.threads import one_blas_thread
 
 Result = TypeVar("Result")
 
@@ -98,15 +97,9 @@ class OneAgainstRest:
         return Block(X, np.where(y == self.classes[self.positive], 1.0, -1.0), weight)
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    """What this process computes with; looking for it takes longer than a block does."""
-    return ThreadpoolController()
-
-
 def _in_one_thread(function: Callable[[int], Result], number: int) -> Result:
     """function(number) in one BLAS thread: workers have one each, and more give other bits."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         return function(number)
 
 

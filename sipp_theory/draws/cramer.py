@@ -92,11 +92,67 @@ def cramer_row_errors(instance: Instance, m: float, delta: float) -> Float:
     return np.maximum(upper, lower)
 
 
+# Instances of fewer numbers are searched without compiled loops, which take time to load.
+FEW = 2**12
+
+
+class _Rows:
+    """What four moments of each input's law say at once of any number of draws."""
+
+    def __init__(self, instance: Instance, delta: float) -> None:
+        from sipp_theory.inclusion import draw_bounds  # here: a compiler takes its time to load
+
+        self.loops, self.delta, self.y = draw_bounds, delta, float(nm.log_over(2.0, delta))
+        self.law = np.ascontiguousarray(instance.shares.T), instance.probabilities
+        self.sums = draw_bounds.row_sums(*self.law)
+
+    def enough(self, eps: float) -> Float:
+        """Draws that are enough at each input, (n,)."""
+        return self.loops.enough(self.sums, self.law[1], eps, self.y)
+
+    def least(self, eps: float) -> tuple[float, int]:
+        """Draws that Cramer's bound asks for, and the input that asks for them: a proposal."""
+        draws, row = self.loops.least_draws(*self.law, self.sums, self.enough(eps), eps, self.y)
+        return max(1.0, float(np.ceil(draws))), int(row)
+
+
+def _rows_of(instance: Instance, delta: float) -> _Rows | None:
+    return _Rows(instance, delta) if instance.shares.size >= FEW else None
+
+
 def _worst_cramer(
-    instance: Instance, m: float, delta: float, floor: float = 0.0
+    instance: Instance, m: float, delta: float, floor: float = 0.0, rows: _Rows | None = None
 ) -> tuple[float, int]:
     screen = bernstein_row_errors(instance, m, delta)
-    return worst_error(instance, screen, lambda part, _: cramer_row_errors(part, m, delta), floor)
+    still = None if rows is None else lambda worst: ~(rows.enough(worst) <= m)
+    return worst_error(
+        instance, screen, lambda part, _: cramer_row_errors(part, m, delta), floor, still
+    )
+
+
+def _fails(instance: Instance, row: int, m: float, delta: float, eps: float) -> bool:
+    """Whether one input's error is more than eps."""
+    one = Instance(instance.shares[row : row + 1], instance.probabilities)
+    return float(cramer_row_errors(one, m, delta)[0]) > eps
+
+
+def _confirmed(
+    instance: Instance, rows: _Rows, eps: float, delta: float, limit: float
+) -> float | None:
+    """Size that the loops propose, if the errors that are promised say the same; else None.
+
+    They fall as draws are added, so a size is the least if its errors hold and one draw less fails.
+    """
+    size, row = rows.least(eps)
+    if not size < nm.LARGEST_EXACT:
+        return None
+    if size > limit:
+        return np.inf if row >= 0 and _fails(instance, row, limit, delta, eps) else None
+    if size > 1 and not (row >= 0 and _fails(instance, row, size - 1, delta, eps)):
+        return None
+    open_ = np.flatnonzero(~(rows.enough(eps) <= size))
+    part = Instance(instance.shares[open_], instance.probabilities)
+    return None if open_.size and _worst_cramer(part, size, delta, eps)[1] >= 0 else size
 
 
 def cramer_error(
@@ -132,7 +188,8 @@ def cramer_error(
         return np.float64(0.0)
     if draws == 0:
         return np.float64(np.inf)
-    return np.float64(_worst_cramer(instance, draws, failure)[0])
+    rows = _rows_of(instance, failure)
+    return np.float64(_worst_cramer(instance, draws, failure, rows=rows)[0])
 
 
 def cramer_size(
@@ -171,9 +228,13 @@ def cramer_size(
     instance = draws_instance(shares, probabilities)
     if instance.shares.size == 0:
         return np.float64(0.0)
-    if np.isfinite(limit) and (
-        limit < 1 or _worst_cramer(instance, limit, failure, target)[1] >= 0
-    ):
+    if limit < 1:
+        return np.float64(np.inf)
+    rows = _rows_of(instance, failure)
+    size = None if rows is None else _confirmed(instance, rows, target, failure, limit)
+    if size is not None:
+        return np.float64(size)
+    if np.isfinite(limit) and _worst_cramer(instance, limit, failure, target)[1] >= 0:
         return np.float64(np.inf)
 
     def solve(row: int, low: float) -> float:

@@ -172,9 +172,9 @@ def draws_log_mgf(instance: Instance, side: float) -> LogMgf:
         # Where all tilts are small, ln of a sum near 1 has no digits left: the mean of the tilt is
         # 0, so K is ln(1 + mean of (e^t - 1 - t)), whose terms are all positive.
         if small.any():
-            k[small] = np.log1p(_exp_excess(mu[small, None] * deviation[small]) @ q) * (
-                1 + ROUNDING
-            )
+            excess = _exp_excess(mu[small, None] * deviation[small])
+            excess *= q  # and no product of matrices, which rounds as it is cut
+            k[small] = np.log1p(excess.sum(axis=1)) * (1 + ROUNDING)
         return k, first, np.maximum(second - first**2, 0.0)
 
     return moments

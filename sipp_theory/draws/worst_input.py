@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sipp_theory.draws.law_of_a_draw import Instance, draw_moments
 from sipp_theory.numeric import checks as nm
@@ -45,9 +46,12 @@ def bernstein_start(instance: Instance, eps: float, delta: float) -> float:
 
 
 def worst_error(
-    instance: Instance, screen: Float, row_errors: Callable[[Instance, float], Float], floor: float
-) -> tuple[float, int]:
+    instance: Instance, screen: Float, row_errors: Callable[[Instance, float], Float],
+    floor: float, still: Callable[[float], NDArray[np.bool_]] | None = None,
+) -> tuple[float, int]:  # fmt: skip
     """Find the largest error over the inputs, looking only at those that a screen does not clear.
+
+    `still` names the inputs, (n,), of which a dearer screen does not show an error to be small.
 
     Shapes: screen (n,).
 
@@ -65,6 +69,8 @@ def worst_error(
         if errors.max() > worst:
             worst, where = float(errors.max()), int(rows[errors.argmax()])
         start, width = start + width, min(2 * width + 6, 256)
+        if still is not None:
+            order, start, still = order[start:][still(worst)[order[start:]]], 0, None
     return worst, where
 
 

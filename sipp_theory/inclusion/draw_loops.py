@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from sipp_theory.draws.law_of_a_draw import ROUNDING
-from sipp_theory.inclusion.coin_loops import LOOSE, NEWTON_STEPS, TINY
+from sipp_theory.inclusion.coin_loops import NEWTON_STEPS
+from sipp_theory.inclusion.row_profiles import safe
 from sipp_theory.numeric.checks import UNIT
 from sipp_theory.numeric.compiling import compiled, compiled_leaf
 
@@ -85,7 +86,7 @@ def _least(side, value, q, cuts, times, variance, y, most):
         if not low < proposal < high:
             proposal = (low + high) / 2 if high < np.inf else 2 * mu
         mu = proposal
-    return np.nextafter(best * (1 + LOOSE) + TINY, np.inf)
+    return safe(best)
 
 
 @compiled

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import Float
+from sipp_theory.numeric.threads import blas_threads_for
 
 
 def _ellipsoid(points: Float, steps: int = 1000) -> Float:
@@ -20,15 +21,16 @@ def _ellipsoid(points: Float, steps: int = 1000) -> Float:
     """
     n, r = points.shape
     mass = np.full(n, 1 / n)
-    for _ in range(steps):
-        inner = np.linalg.inv(points.T @ (mass[:, None] * points))
-        heights = np.einsum("ni,ij,nj->n", points, inner, points)
-        worst = int(heights.argmax())
-        if heights[worst] <= r * 1.01:
-            break
-        step = (heights[worst] - r) / (r * (heights[worst] - 1))
-        mass *= 1 - step
-        mass[worst] += step
+    with blas_threads_for(points.size * r):
+        for _ in range(steps):
+            inner = np.linalg.inv(points.T @ (mass[:, None] * points))
+            heights = np.einsum("ni,ij,nj->n", points, inner, points)
+            worst = int(heights.argmax())
+            if heights[worst] <= r * 1.01:
+                break
+            step = (heights[worst] - r) / (r * (heights[worst] - 1))
+            mass *= 1 - step
+            mass[worst] += step
     inner = np.linalg.inv(points.T @ (mass[:, None] * points))
     return inner / np.einsum("ni,ij,nj->n", points, inner, points).max()
 

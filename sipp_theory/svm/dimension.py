@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import Float
+from sipp_theory.numeric.threads import blas_threads_for
 from sipp_theory.svm.problem import Instance, balanced, instance
 
 ROUNDS = 30
@@ -40,8 +41,9 @@ def lewis_weights(rows: ArrayLike) -> Float:
     flat = z @ basis
     live = np.linalg.norm(flat, axis=1) > 0
     w = np.where(live, 1.0, 0.0)
-    for _ in range(ROUNDS):
-        w[live] = np.sqrt(_leverage(flat[live], flat[live], w[live]))
+    with blas_threads_for(flat.size * flat.shape[1]):
+        for _ in range(ROUNDS):
+            w[live] = np.sqrt(_leverage(flat[live], flat[live], w[live]))
     return w
 
 
@@ -73,19 +75,20 @@ def logistic_dual(given: Instance) -> Float:
         return float((free * at * at).sum() / 2 + c @ np.logaddexp(0, 1 - V @ at))
 
     now = value(theta)
-    for _ in range(60):
-        p = 1 / (1 + np.exp(np.clip(V @ theta - 1, -700, 700)))
-        gradient = free * theta - V.T @ (c * p)
-        hessian = V.T @ (V * (c * p * (1 - p))[:, None]) + np.diag(free)
-        hessian[-1, -1] += 1e-12 * (1 + np.trace(hessian))
-        step = -np.linalg.solve(hessian, gradient)
-        if -float(gradient @ step) <= 1e-12 * now:
-            break
-        length = 1.0
-        while length > 1e-6 and value(theta + length * step) > now:
-            length /= 2
-        theta = theta + length * step
-        now = value(theta)
+    with blas_threads_for(V.size * V.shape[1]):
+        for _ in range(60):
+            p = 1 / (1 + np.exp(np.clip(V @ theta - 1, -700, 700)))
+            gradient = free * theta - V.T @ (c * p)
+            hessian = V.T @ (V * (c * p * (1 - p))[:, None]) + np.diag(free)
+            hessian[-1, -1] += 1e-12 * (1 + np.trace(hessian))
+            step = -np.linalg.solve(hessian, gradient)
+            if -float(gradient @ step) <= 1e-12 * now:
+                break
+            length = 1.0
+            while length > 1e-6 and value(theta + length * step) > now:
+                length /= 2
+            theta = theta + length * step
+            now = value(theta)
     return c / (1 + np.exp(np.clip(V @ theta - 1, -700, 700)))
 
 

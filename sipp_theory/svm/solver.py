@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sipp_theory.numeric.checks import Float
+from sipp_theory.numeric.threads import blas_threads_for
 from sipp_theory.svm.problem import (
     Instance,
     check_scale,
@@ -133,16 +134,22 @@ def minimise(
     """The (w, b) of least ||w||^2/2 + g . (w, b) + sum c max(0, t - V (w, b)), smoothed by tau."""
     work = Smoothed(V, t, c, g, start)
     now, settled = max(first, tau), 1e-6 * float(c.sum())
-    for _ in range(STEPS):
-        if work.step(now) <= settled * now:
-            if now <= tau:
-                break
-            now = max(now * SHRINK, tau)
+    with blas_threads_for(V.size * V.shape[1]):
+        for _ in range(STEPS):
+            if work.step(now) <= settled * now:
+                if now <= tau:
+                    break
+                now = max(now * SHRINK, tau)
     return work.theta
 
 
 def solve(given: Instance, tol: float, w: Float | None = None, b: float = 0.0) -> SvmSolution:
     """Solve an instance until F - D <= tol D, from (w, b) if given."""
+    with blas_threads_for(given.X.size * min(given.X.shape)):
+        return _solve(given, tol, w, b)
+
+
+def _solve(given: Instance, tol: float, w: Float | None, b: float) -> SvmSolution:
     X, y, c = given.X, given.y, given.c
     check_scale(X, c)
     n, d = X.shape

@@ -127,7 +127,8 @@ home = importlib.import_module("sipp_core.certificates.sparsest")
 looked, real = [], home.measure
 def measure(*given, **named):
     looked.append(1)
-    if os.environ["RANK"] == "1" and len(looked) == 2:
+    first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
+    if os.environ["RANK"] == "1" and len(looked) == 2 and first:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*given, **named)
 home.measure = measure
@@ -155,4 +156,22 @@ def test_a_search_whose_process_was_killed_ends_at_once_and_goes_on_alone(
     # One process goes on where two were stopped.
     again = ranks([*search, str(store)], environment, 1)[0]
     assert (again[0], again[1]) == (whole[0], whole[1]), again[2]
+    assert (tmp_path / "net").read_bytes() == expected
+
+
+def test_a_launcher_that_restarts_ends_with_the_same_network(
+    words: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    search = ["sparsest", *words[1:], "--method", "magnitude", "--keeps", "0.8,0.5,0.02"]
+    search += ["--drop", "0.15", "--json", "--out", str(tmp_path / "net")]
+    whole = ranks(search, environment, 1)[0]
+    expected = (tmp_path / "net").read_bytes()
+    (tmp_path / "net").unlink()
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launcher += ["--max-restarts", "1", str(script), *search, "--store", str(tmp_path / "store")]
+    code, out, err = finish(start([sys.executable, *launcher], environment))
+    assert code == 0, err
+    assert out == whole[1] and "another process of the group has ended" in err
     assert (tmp_path / "net").read_bytes() == expected

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proofs_check.draws.laws import instance
 from proofs_check.instances.strategies import share_rows
+from sipp_theory.draws import cramer
 from sipp_theory.draws.cramer import cramer_error, cramer_row_errors, cramer_size
 from sipp_theory.draws.law_of_a_draw import (
     draws_instance,
@@ -104,3 +105,60 @@ def test_one_number_at_a_time(name):
             cramer_size([1.0, 0.0], [0.5, 0.5], [0.1, 0.2], 0.05)
         else:
             cramer_size([1.0, 0.0], [0.5, 0.5], 0.1, [0.1, 0.2])
+
+
+def _rows(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of a random neuron, dense or sparse, plain or heavy-tailed, and probabilities."""
+    rng = np.random.default_rng(seed)
+    k, n = int(rng.choice([2, 7, 30, 300])), int(rng.choice([1, 5, 30]))
+    a = np.exp(rng.choice([0.1, 1, 3]) * rng.normal(size=(n, k))) * (rng.random((n, k)) < 0.8)
+    a[:, 0] += 1e-3
+    shares = a / a.sum(axis=1, keepdims=True)
+    q = shares.max(axis=0) * (np.exp(rng.normal(size=k)) if seed % 3 == 0 else 1)
+    return shares, q / q.sum()
+
+
+def test_sizes_that_loops_propose_are_those_of_the_plain_search(monkeypatch):
+    for seed in range(60):
+        shares, q = _rows(seed)
+        q = np.where((shares > 0).any(axis=0), q, 0)
+        q, eps = q / q.sum(), (0.9, 0.3, 0.05)[seed % 3]
+        for limit in (np.inf, 200.0, float(len(q))):
+            monkeypatch.setattr(cramer, "FEW", np.inf)
+            plain = cramer_size(shares, q, eps, 0.05, limit)
+            monkeypatch.setattr(cramer, "FEW", 0)
+            assert cramer_size(shares, q, eps, 0.05, limit) == plain
+        error = cramer_error(shares, q, 100, 0.05)
+        monkeypatch.setattr(cramer, "FEW", np.inf)
+        assert error == cramer_error(shares, q, 100, 0.05)
+
+
+@pytest.mark.parametrize("off", [-7, -1, 1, 40])
+def test_a_proposal_that_is_wrong_changes_nothing(monkeypatch, off):
+    shares, q = _rows(5)
+    plain = cramer_size(shares, q, 0.2, 0.05)
+    monkeypatch.setattr(cramer, "FEW", 0)
+    least = cramer._Rows.least
+
+    def wrong(rows, eps):
+        draws, row = least(rows, eps)
+        return draws + off, row
+
+    monkeypatch.setattr(cramer._Rows, "least", wrong)
+    assert cramer_size(shares, q, 0.2, 0.05) == plain
+    assert cramer_size(shares, q, 0.2, 0.05, limit=plain - 1) == np.inf
+
+
+def test_draws_that_moments_prove_enough_are_enough():
+    useful = 0
+    for seed in range(60):
+        shares, q = _rows(seed)
+        if (q == 0).any():
+            continue
+        eps, law = (0.9, 0.3, 0.05)[seed % 3], draws_instance(shares, q)
+        for m, row in zip(cramer._Rows(law, 0.05).enough(eps), range(len(law.shares)), strict=True):
+            one = type(law)(law.shares[row : row + 1], law.probabilities)
+            if np.isfinite(m):
+                assert cramer_row_errors(one, max(1.0, m), 0.05)[0] <= eps
+                useful += cramer_row_errors(one, max(1.0, m * 0.9), 0.05)[0] > eps
+    assert useful > 100

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import sipp_theory
-from sipp_theory.inclusion import coin_loops
+from sipp_theory.inclusion.coin_moments import moments
+from sipp_theory.inclusion.row_profiles import LANES
 
 
 def _coins(seed: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -21,7 +22,7 @@ def test_the_log_moment_is_rounded_up_by_little(k: int, mu: float) -> None:
     for seed in range(4):
         w, a, p = _coins(seed, k)
         size = float(np.abs(w * a).sum())
-        result = coin_loops.moments(1.0, mu / size, w / p, p, a, np.zeros((11, coin_loops.LANES)))
+        result = moments(1.0, mu / size, w / p, p, a, np.zeros((11, LANES)))
         with mpmath.workdps(60):
             true = mpmath.mpf(0)
             for x, y, q in zip(w.tolist(), a.tolist(), p.tolist(), strict=True):
