@@ -14,9 +14,9 @@ import numpy as np
 
 from sipp_theory.draws.law_of_a_draw import ROUNDING
 from sipp_theory.inclusion.coin_loops import NEWTON_STEPS
-from sipp_theory.inclusion.row_profiles import safe
+from sipp_theory.inclusion.row_profiles import LARGEST, cleared, safe
 from sipp_theory.numeric.checks import UNIT
-from sipp_theory.numeric.compiling import compiled, compiled_leaf
+from sipp_theory.numeric.compiling import compiled, compiled_leaf, compiled_unordered
 
 # Numbers that are added up before their sum is: less is lost than in one long sum.
 RUN = 64
@@ -133,3 +133,98 @@ def pair_errors(weight, scores, rows, size, logs, draws, neurons, at, first, las
                 _least(1.0, value, q, cuts, times, variance, logs[i], up),
                 _least(-1.0, value, q, cuts, times, variance, logs[i], down),
             )
+
+
+@compiled_leaf
+def _set_powers(side, weight, scores, peaks, powers):
+    """Write w, w^2/q, w^3/q^2 and w^4/q^3 of one sign's weights.
+
+    Whether their sums will be finite, and the largest |w/q| at rows of at most `peaks`.
+
+    Shapes: powers (4, k).
+    """
+    powers[:] = 0.0
+    total, top, reach = 0.0, 0.0, 0.0
+    for j in range(weight.size):
+        total += scores[j] if side * weight[j] > 0 and scores[j] > 0 else 0.0
+    for j in range(weight.size):
+        if side * weight[j] > 0 and scores[j] > 0:
+            w = weight[j]
+            v = w / (scores[j] / total)
+            powers[0, j], powers[1, j] = w, w * v
+            powers[2, j], powers[3, j] = w * v * v, w * v * v * v
+            reach = max(reach, abs(v) * peaks[j])
+            top = max(top, abs(powers[3, j]), abs(v))
+    return top < LARGEST, reach
+
+
+@compiled_unordered
+def _four(powers, row, sums):
+    """Sums of powers at a row. Shapes: powers (4, k), row (k,), sums (4,)."""
+    first, second, third, fourth = powers[0], powers[1], powers[2], powers[3]
+    one, two, three, four = 0.0, 0.0, 0.0, 0.0
+    for j in range(row.size):
+        a = row[j]
+        square = a * a
+        one += first[j] * a
+        two += second[j] * square
+        three += third[j] * (square * a)
+        four += fourth[j] * (square * square)
+    sums[0], sums[1], sums[2], sums[3] = one, two, three, four
+
+
+@compiled_leaf
+def _add_moments(raw, times, reach, size, count, sums):
+    """Add the central moments of a sign's draws, rounded up. Shapes: raw (4,), sums (5,)."""
+    lost = UNIT * (16 * count + 1024)
+    mean, two = raw[0] / size, raw[1] / size / size
+    three, four = raw[2] / size / size / size, raw[3] / size / size / size / size
+    far = reach / size
+    sums[0] += (max(two - mean * mean, 0.0) + 4 * lost * two) / times
+    sums[1] += (three - 3 * mean * two + 2 * mean**3) / times**2
+    central = four - 4 * mean * three + 6 * mean**2 * two - 3 * mean**4
+    sums[2] += (max(central, 0.0) + 32 * lost * far * far * two) / times**3
+    sums[3] += 16 * lost * far * two / times**2
+    sums[4] = max(sums[4], (far + abs(mean)) * (1 + lost) / times)
+
+
+@compiled
+def open_rows(weight, scores, rows, size, logs, draws, neurons, floors, first, last, open_):
+    """Write of which rows four moments do not show the errors to be at most a neuron's floor.
+
+    Shapes: as for `pair_errors`; neurons, floors (b,), open_ (b, n) bool.
+    """
+    powers, raw, sums = np.empty((2, 4, weight.shape[1])), np.empty(4), np.empty(5)
+    peaks, finite, reach = np.zeros(weight.shape[1]), np.ones(2, np.bool_), np.zeros(2)
+    for x in range(len(rows)):
+        for j in range(peaks.size):
+            peaks[j] = max(peaks[j], abs(rows[x, j]))
+    for b in range(first, last):
+        i, charge = neurons[b], 0.0
+        open_[b] = True
+        for s in range(2):
+            finite[s], reach[s] = True, 0.0
+            if np.isfinite(draws[s, b]):
+                finite[s], reach[s] = _set_powers(
+                    1.0 - 2.0 * s, weight[i], scores[i], peaks, powers[s]
+                )
+                charge += max(draws[s, b], 1.0)
+        charge *= 4 * (ROUNDING + UNIT * (RUN + weight.shape[1] / RUN))
+        if not (finite[0] and finite[1] and floors[b] > 0):
+            continue
+        for x in range(len(rows)):
+            if not size[i, x] > 0:
+                continue
+            sums[:] = 0.0
+            for s in range(2):
+                if reach[s] > 0:
+                    _four(powers[s], rows[x], raw)
+                    _add_moments(
+                        raw, max(draws[s, b], 1.0), reach[s], size[i, x], weight.shape[1], sums
+                    )
+            third, spare, mu = sums[1], sums[3], math.sqrt(2 * logs[i] / max(sums[0], 1e-300))
+            sums[1] = third + spare
+            up = cleared(1.0, sums, weight.shape[1], size[i, x], logs[i], floors[b], mu, charge)
+            sums[1] = third - spare
+            down = cleared(-1.0, sums, weight.shape[1], size[i, x], logs[i], floors[b], mu, charge)
+            open_[b, x] = not (up and down)

@@ -97,6 +97,10 @@ class Layer(ABC):
         """Least rates of all neurons, (out,), to a relative tolerance; None: search for them."""
         return None
 
+    def still_open(self, rate: Float, neurons: Index, floors: Float) -> NDArray[np.bool_]:
+        """Rows whose errors no cheap bound shows to be at most each neuron's floor, (b, n)."""
+        return np.ones((neurons.size, len(self.rows)), dtype=np.bool_)
+
     def screen(self, rate: Float, neurons: Index) -> Float:
         """Error of the neurons at every row by Bernstein, never below the others, (b, n)."""
         variance, largest = self.spread(rate, neurons)
@@ -144,6 +148,11 @@ class Layer(ABC):
                 if value > most[place]:
                     most[place], where[place] = value, row
             start, width = start + width, min(2 * width + 2, 64)
+            if start == 1:  # the likeliest row is known: of the others many need no look
+                np.put_along_axis(screen, rows, -1.0, axis=1)
+                screen = np.where(self.still_open(rate, neurons, most), screen, -1.0)
+                order, start = np.argsort(-screen, axis=1, kind="stable"), 0
+                width = 4
         return most, where
 
 
@@ -293,6 +302,18 @@ class Draws(Layer):
 
         in_threads(part, neurons.size, self.threads)
         return error
+
+    def still_open(self, rate: Float, neurons: Index, floors: Float) -> NDArray[np.bool_]:
+        """By four moments, in place of every look at Chernoff's bound."""
+        open_ = np.ones((neurons.size, len(self.rows)), dtype=np.bool_)
+        loops, layer = loops_of("draw_loops"), self._given()
+        draws = np.ascontiguousarray(self.draws(rate, neurons))
+
+        def part(first: int, last: int) -> None:
+            loops.open_rows(*layer, draws, neurons, floors, first, last, open_)
+
+        in_threads(part, neurons.size, self.threads)
+        return open_
 
     def tail(self, rate: float, neuron: int, row: int) -> float:
         """By convolution of the laws of a draw."""

@@ -163,7 +163,7 @@ def safe(error):
 
 
 @compiled_leaf
-def cleared(side, sums, count, size, y, eps, mu):
+def cleared(side, sums, count, size, y, eps, mu, charge=0.0):
     """Whether the sums of a row show that Chernoff's error of one side is at most eps.
 
     For a coin k(t) = ln(1 - p + p e^t) - p t has k'' = q (1 - q) at the tilted chance q, whose
@@ -171,7 +171,9 @@ def cleared(side, sums, count, size, y, eps, mu):
     p (1 - p) (t^2/2 + (1 - 2 p) t^3/6 + sum of |t|^n/n! from n = 4), and that sum is at most
     5 t^4/(24 (5 - T)) for |t| <= T < 5. So K has a bound at every tilt, and Newton's steps look for
     one where K + y <= mu eps. What `moments` adds for the rounding of so many coins is added, so
-    that its search sees it as well.
+    that its search sees it as well; `charge` is what it adds for draws.
+
+    A draw's k(t) = ln E e^(t dev) is at most E e^(t dev) - 1, with the same sum from n = 4.
 
     Shapes: sums (5,), of a row by `add_up`.
     """
@@ -188,6 +190,7 @@ def cleared(side, sums, count, size, y, eps, mu):
         k = square / 2 + cube / 6 + fourths * wide
         # A share of each sum, of the cubes' as much as squares times T; and what `moments` charges.
         k += lost * (1 + square * (1 + far) + fourths + mu * (1 + math.exp(far)))
+        k += charge * (1 + far)
         if (k + y) * (1 + SETTLED) <= mu * (eps - TINY):
             return True
         slope = (square + cube / 2 + fourths * wide * (4 + far / (5.0 - far))) / mu - eps

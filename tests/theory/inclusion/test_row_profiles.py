@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import sipp_theory
+from sipp_theory.inclusion.draw_loops import open_rows
 from sipp_theory.inclusion.row_profiles import add_up, cleared
 
 Y = float(np.log(2 / 0.05))
@@ -91,3 +92,39 @@ def test_the_worst_row_is_the_worst_of_rows_looked_at_alone() -> None:
     p = np.minimum(1.0, rate[:, None] * s)
     each = [sipp_theory.tail_error(w, a[x : x + 1], p, 0.05) for x in range(60)]
     np.testing.assert_allclose(sipp_theory.tail_error(w, a, p, 0.05), np.max(each, 0), rtol=1e-11)
+
+
+@pytest.mark.parametrize("k", [6, 60, 1500])
+def test_rows_of_draws_stay_open_below_their_error_and_not_above(k: int) -> None:
+    rng = np.random.default_rng(k)
+    w, rows = rng.normal(size=(2, k)), rng.normal(size=(5, k))
+    w, rows = w / np.abs(w).max(), rows / np.abs(rows).max()
+    s, size = np.abs(w) * (rng.random((2, k)) + 1), np.abs(w) @ np.abs(rows).T
+    for draws in (3.0, 40.0, 600.0):
+        given = np.full((2, 2), draws)
+        each = np.array([
+            sipp_theory.tail_draws_error(w, rows[x : x + 1], s, given, 0.05) for x in range(5)
+        ])  # fmt: skip
+        every = sipp_theory.tail_draws_error(w, rows, s, given, 0.05)
+        np.testing.assert_allclose(every, each.max(axis=0), rtol=1e-12)
+        for x in range(5):
+            for share, still in (
+                (1 - 1e-8, True),
+                (1.1, False if draws == 600 and k > 6 else None),
+            ):
+                open_ = np.ones((2, 5), dtype=np.bool_)
+                open_rows(w, s, rows, size, np.full(2, Y), given, np.arange(2), each[x] * share,
+                          0, 2, open_)  # fmt: skip
+                if still is not None:
+                    assert (open_[:, x] == still).all()
+
+
+def test_the_worst_row_of_draws_is_the_worst_of_rows_looked_at_alone() -> None:
+    rng = np.random.default_rng(8)
+    w, a = rng.normal(size=(3, 400)), np.maximum(rng.normal(size=(40, 400)), 0)
+    s = np.abs(w) * a.max(axis=0)
+    draws = sipp_theory.tail_draws(w, a, s, 0.3, 0.05)
+    each = [sipp_theory.tail_draws_error(w, a[x : x + 1], s, draws, 0.05) for x in range(40)]
+    error = sipp_theory.tail_draws_error(w, a, s, draws, 0.05)
+    np.testing.assert_allclose(error, np.max(each, axis=0), rtol=1e-12)
+    assert (error > 0.25).all() and (error <= 0.3).all()
