@@ -3,13 +3,14 @@
 ADMM soon tells which weights are 0 and which ceilings matter, and then takes long for the last
 digits. What is left is small: per neuron its candidate weights u (bounds -t <= u <= t, sum of t
 least) under its candidate ceilings B u <= v, all neurons together under one ball. Newton's matrix
-is block diagonal but for the ball, one border. Mehrotra's predictor-corrector;
-neurons are padded to one shape, so that every step is a batched product.
+is block diagonal but for the ball, one border. Mehrotra's predictor-corrector; neurons of
+like sizes are padded to one shape, so that every step is a few batched products.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from sipp_core.nettrim.program import Program
 
 STEP = 0.995
+ALIKE = 8  # neurons a group, padded to its largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,37 @@ class Point:
     iterations: int  # of the interior-point method
 
 
+class Grams:
+    """Gram matrices over the ball's inputs of each neuron, kept from one round to the next."""
+
+    def __init__(self, program: Program) -> None:
+        self.program, self._whole = program, program.inputs.T @ program.inputs
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def of(self, neuron: int, chosen: Tensor) -> Tensor:
+        """The matrix (s, s) of chosen weights, ascending."""
+        if neuron in self._kept:
+            columns, gram = self._kept[neuron]
+            place = torch.searchsorted(columns, chosen).clamp(max=len(columns) - 1)
+            if len(columns) and torch.equal(columns[place], chosen):
+                return gram[place][:, place]
+        mine, gram = self.program.inside[neuron], self._whole[chosen][:, chosen]
+        few = mine if 2 * int(mine.sum()) <= len(mine) else ~mine
+        some = self.program.inputs[few][:, chosen]
+        gram = some.T @ some if few is mine else gram - some.T @ some
+        self._kept[neuron] = chosen, gram
+        return gram
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Neurons of like sizes; s weights and k ceilings each, after padding."""
+
+    neurons: Tensor  # (m,) which
+    gram: Tensor  # (m, s, s) over the ball's inputs
+    facing: Tensor  # (m, k, s) inputs of the ceilings
+
+
 @dataclass(frozen=True, eq=False)
 class _Rows:
     """The restricted program: s weights and k ceilings a neuron, after padding."""
@@ -38,12 +71,35 @@ class _Rows:
     priced: Tensor  # (M, s) 1 if it counts in the objective
     rows: Tensor  # (M, k) which input
     held: Tensor  # (M, k) 1 if no padding
-    gram: Tensor  # (M, s, s) over the ball's inputs
+    groups: tuple[_Group, ...]
     pull: Tensor  # (M, s) X Y^T over the ball's inputs
-    facing: Tensor  # (M, k, s) inputs of the ceilings
     ceilings: Tensor  # (M, k)
     energy: float  # ||Y||^2 over the ball
     eps: float
+
+    def inward(self, u: Tensor) -> Tensor:
+        """Each neuron's Gram matrix times its weights, (M, s)."""
+        product = torch.zeros_like(u)
+        for group in self.groups:
+            s = group.gram.shape[2]
+            product[group.neurons, :s] = _apply(group.gram, u[group.neurons, :s])
+        return product
+
+    def facing(self, u: Tensor) -> Tensor:
+        """Outputs at the ceilings' inputs, (M, k)."""
+        product = torch.zeros_like(self.ceilings)
+        for group in self.groups:
+            k, s = group.facing.shape[1:]
+            product[group.neurons, :k] = _apply(group.facing, u[group.neurons, :s])
+        return product
+
+    def back(self, v: Tensor) -> Tensor:
+        """The transposed product: what multipliers (M, k) of the ceilings pull, (M, s)."""
+        product = torch.zeros_like(self.pull)
+        for group in self.groups:
+            k, s = group.facing.shape[1:]
+            product[group.neurons, :s] = _apply(group.facing.mT, v[group.neurons, :k])
+        return product
 
 
 def _packed(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,31 +109,32 @@ def _packed(mask: Tensor) -> tuple[Tensor, Tensor]:
     return order, mask.gather(1, order).to(torch.float64)
 
 
-def _restricted(program: Program, weights: Tensor, ceilings: Tensor) -> _Rows:
-    x, inside = program.inputs, program.inside
+def _restricted(grams: Grams, weights: Tensor, ceilings: Tensor) -> _Rows:
+    program = grams.program
+    x = program.inputs
     columns, live = _packed(weights)
     rows, held = _packed(ceilings)
-    facing = x[rows[:, :, None], columns[:, None, :]] * held[:, :, None] * live[:, None, :]
-    # An input that is 0 on all candidates cannot move: 0 <= v says nothing of them.
-    held = held * (facing != 0).any(dim=2)
-    whole = x.T @ x
-    gram = facing.new_zeros(len(columns), columns.shape[1], columns.shape[1])
-    for neuron, chosen in enumerate(columns):
-        mine, part = inside[neuron], whole[chosen][:, chosen]
-        few = mine if 2 * int(mine.sum()) <= len(mine) else ~mine
-        if few.any():
-            some = x[few][:, chosen]
-            part = some.T @ some if few is mine else part - some.T @ some
-        elif few is mine:
-            part = torch.zeros_like(part)
-        gram[neuron] = part * live[neuron] * live[neuron][:, None]
-    targets = torch.where(inside, program.targets, 0.0)
+    held = held.clone()
+    groups = []
+    for neurons in weights.sum(dim=1).argsort().split(ALIKE):
+        s, k = (max(int(part[neurons].sum(dim=1).max()), 1) for part in (weights, ceilings))
+        across, down = columns[neurons, :s], rows[neurons, :k]
+        facing = x[down[:, :, None], across[:, None, :]]
+        facing = facing * held[neurons, :k, None] * live[neurons, None, :s]
+        # An input that is 0 on all candidates cannot move: 0 <= v says nothing of them.
+        held[neurons, :k] *= (facing != 0).any(dim=2)
+        gram = facing.new_zeros(len(neurons), s, s)
+        for part, neuron in zip(gram, neurons.tolist(), strict=True):
+            chosen = columns[neuron, : int(live[neuron].sum())]
+            part[: len(chosen), : len(chosen)] = grams.of(neuron, chosen)
+        groups.append(_Group(neurons, gram, facing))
+    targets = torch.where(program.inside, program.targets, 0.0)
     pull = (targets @ x).gather(1, columns) * live
     high = torch.where(held > 0, program.ceilings.gather(1, rows), 1.0)
     priced = program.prices[columns] * live
     energy = float(targets.square().sum())
     return _Rows(
-        columns, live, priced, rows, held, gram, pull, facing, high, energy, program.eps
+        columns, live, priced, rows, held, tuple(groups), pull, high, energy, program.eps
     )  # fmt: skip
 
 
@@ -85,10 +142,16 @@ def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix @ vector[:, :, None])[:, :, 0]
 
 
-def _solve(factor: Tensor, vector: Tensor) -> Tensor:
-    # Several times faster than cholesky_solve for one right side.
-    half = torch.linalg.solve_triangular(factor, vector[:, :, None], upper=False)
-    return torch.linalg.solve_triangular(factor.mT, half, upper=True)[:, :, 0]
+def _solve(factors: Sequence[tuple[Tensor, Tensor]], vector: Tensor) -> Tensor:
+    """Solve for all neurons, from the factors of each group."""
+    solved = torch.zeros_like(vector)
+    for neurons, factor in factors:
+        s = factor.shape[2]
+        # Several times faster than cholesky_solve for one right side.
+        right = vector[neurons, :s, None]
+        half = torch.linalg.solve_triangular(factor, right, upper=False)
+        solved[neurons, :s] = torch.linalg.solve_triangular(factor.mT, half, upper=True)[:, :, 0]
+    return solved
 
 
 def _dot(one: Tensor, other: Tensor) -> float:
@@ -126,14 +189,14 @@ def _begin(r: _Rows, program: Program, point: Point, mu: float) -> _Iterate:
     low = torch.where(priced, half - u, 1.0)
     high = torch.where(priced, half + u, 1.0)
     force = (-point.multipliers.gather(1, r.rows)).clamp(min=0)
-    space = r.ceilings - _apply(r.facing, u)
+    space = r.ceilings - r.facing(u)
     typical = float(space.abs().mean()) or 1.0
     room = torch.where(r.held > 0, space.clamp(min=math.sqrt(mu * typical)), 1.0)
     z_room = torch.maximum(force, mu / room) * r.held
     ball_dual = torch.where(program.inside, point.multipliers, 0.0).norm()
     z_ball = float(ball_dual) / r.eps if r.eps > 0 else 1.0
     z_ball = max(z_ball, 1e-12)
-    spare = (r.eps**2 - _misfit(r, u, _apply(r.gram, u))) / 2
+    spare = (r.eps**2 - _misfit(r, u, r.inward(u))) / 2
     return _Iterate(
         u, low, high, room, max(spare, mu / z_ball), z_low * r.priced, z_high * r.priced, z_room,
         z_ball,
@@ -155,7 +218,7 @@ class _Newton:
     d_high: Tensor
     both: Tensor
     d_room: Tensor
-    factor: Tensor
+    factors: Sequence[tuple[Tensor, Tensor]]  # of each group
     gradient: Tensor
     border: Tensor
     gap: Tensor  # (M, k) by which the ceilings' slacks are off
@@ -172,9 +235,9 @@ class _Newton:
         e_room = (products[2] / at.room - at.z_room - self.d_room * self.gap) * r.held
         lean = torch.where(r.priced > 0, (self.d_low - self.d_high) / self.both, 0.0)
         rest = at.z_low - at.z_high + at.z_ball * self.gradient
-        rest = rest + _apply(r.facing.mT, at.z_room + e_room)
+        rest = rest + r.back(at.z_room + e_room)
         rest = rest + e_low - e_high - lean * (e_low + e_high)
-        along = _solve(self.factor, -rest * r.live)
+        along = _solve(self.factors, -rest * r.live)
         off = self.spare - bend
         d_ball = at.z_ball / at.ball
         e_ball = products[3] / at.ball - at.z_ball - d_ball * off
@@ -183,7 +246,7 @@ class _Newton:
         u = along - z_ball * self.border
         half = torch.where(r.priced > 0, (e_low + e_high) / self.both, 0.0) + lean * u
         low, high = (half - u) * r.priced, (half + u) * r.priced
-        moved = _apply(r.facing, u)
+        moved = r.facing(u)
         return _Iterate(
             u, low, high, self.gap - moved, off - _dot(self.gradient, u),
             e_low - self.d_low * low, e_high - self.d_high * high, e_room + self.d_room * moved,
@@ -196,23 +259,30 @@ def _factorised(r: _Rows, at: _Iterate) -> _Newton:
     d_low, d_high = at.z_low / at.low, at.z_high / at.high
     both = (d_low + d_high).clamp(min=1e-300)
     d_room = at.z_room / at.room
-    weighed = r.facing.mT * d_room[:, None, :]
-    matrix = torch.baddbmm(r.gram, weighed, r.facing, beta=at.z_ball)
-    diagonal = torch.where(r.priced > 0, 4 * d_low * d_high / both, 1.0)
-    tiny = 1e-12 * matrix.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True) + 1e-300
-    diagonal = torch.where(free, tiny.expand_as(diagonal), diagonal)
-    matrix.diagonal(dim1=1, dim2=2).add_(diagonal)
-    factor, info = torch.linalg.cholesky_ex(matrix)
-    if info.any():
-        scale = matrix.diagonal(dim1=1, dim2=2).amax(dim=1, keepdim=True)
-        matrix.diagonal(dim1=1, dim2=2).add_(1e-11 * scale)
+    factors = []
+    for group in r.groups:
+        k, s = group.facing.shape[1:]
+        mine = group.neurons
+        weighed = group.facing.mT * d_room[mine, None, :k]
+        matrix = torch.baddbmm(group.gram, weighed, group.facing, beta=at.z_ball)
+        sums = both[mine, :s]
+        diagonal = 4 * d_low[mine, :s] * d_high[mine, :s] / sums
+        diagonal = torch.where(r.priced[mine, :s] > 0, diagonal, 1.0)
+        tiny = 1e-12 * matrix.diagonal(dim1=1, dim2=2).mean(dim=1, keepdim=True) + 1e-300
+        diagonal = torch.where(free[mine, :s], tiny.expand_as(diagonal), diagonal)
+        matrix.diagonal(dim1=1, dim2=2).add_(diagonal)
         factor, info = torch.linalg.cholesky_ex(matrix)
-    inward = _apply(r.gram, at.u)
+        if info.any():
+            scale = matrix.diagonal(dim1=1, dim2=2).amax(dim=1, keepdim=True)
+            matrix.diagonal(dim1=1, dim2=2).add_(1e-11 * scale)
+            factor, info = torch.linalg.cholesky_ex(matrix)
+        factors.append((mine, factor))
+    inward = r.inward(at.u)
     gradient = inward - r.pull
-    gap = (r.ceilings - _apply(r.facing, at.u) - at.room) * r.held
+    gap = (r.ceilings - r.facing(at.u) - at.room) * r.held
     spare = (r.eps**2 - _misfit(r, at.u, inward)) / 2 - at.ball
-    border = _solve(factor, gradient)
-    return _Newton(r, at, d_low, d_high, both, d_room, factor, gradient, border, gap, spare)
+    border = _solve(factors, gradient)
+    return _Newton(r, at, d_low, d_high, both, d_room, factors, gradient, border, gap, spare)
 
 
 def _longest(at: _Iterate, step: _Iterate) -> float:
@@ -233,12 +303,12 @@ def _moved(at: _Iterate, step: _Iterate, by: float) -> _Iterate:
 
 
 def solve_restricted(
-    program: Program,
+    grams: Grams,
     point: Point,
     weights: Tensor,
     ceilings: Tensor,
     *,
-    accuracy: float = 1e-8,
+    accuracy: float,
     mu: float,
     iterations: int = 60,
 ) -> Point:
@@ -251,11 +321,15 @@ def solve_restricted(
         >>> one = layer_program(torch.ones(1, 1), None, torch.ones(1, 1), eps=0.5)
         >>> start = Point(one.start, torch.ones_like(one.targets), 0)
         >>> all_of_it = torch.ones(1, 1, dtype=torch.bool)
-        >>> point = solve_restricted(one, start, all_of_it, ~all_of_it, mu=0.1)
+        >>> grams = Grams(one)
+        >>> point = solve_restricted(
+        ...     grams, start, all_of_it, ~all_of_it, accuracy=1e-8, mu=0.1
+        ... )
         >>> round(float(point.weights), 6), round(float(point.multipliers), 6)
         (0.5, 1.0)
     """
-    r = _restricted(program, weights, ceilings)
+    program = grams.program
+    r = _restricted(grams, weights, ceilings)
     at = _begin(r, program, point, mu)
     count = 2 * int(r.priced.sum()) + int(r.held.sum()) + 1
     turn = 0
@@ -272,7 +346,7 @@ def solve_restricted(
             aim - guess.room * guess.z_room,
             aim - guess.ball * guess.z_ball,
         )
-        step = newton.toward(products, _dot(guess.u, _apply(r.gram, guess.u)) / 2)
+        step = newton.toward(products, _dot(guess.u, r.inward(guess.u)) / 2)
         length = _longest(at, step)
         new = _moved(at, step, length if length == 1 else STEP * length)
         if not math.isfinite(new.complementarity()) or length < 1e-8:

@@ -10,15 +10,18 @@ import torch
 from torch import Tensor
 
 from sipp_core.nettrim.admm import State, factorise, initial, iterate
-from sipp_core.nettrim.interior_point import Point, solve_restricted
+from sipp_core.nettrim.interior_point import Grams, Point, solve_restricted
 from sipp_core.nettrim.program import Program, layer_program
 from sipp_core.nettrim.scaling import centred, scaled
 from sipp_core.nettrim.solution import Trimmed, Unsolved, answer, certified, feasible
 from sipp_core.runtime.arguments import positive, whole
 
 # ADMM goes only so far before the exact solver takes over; less far does not name the candidates.
-FIRST = 5e-4
+FIRST = 2e-3
 ROUNDS = 12
+# How far a round goes: complementarity relative to the objective. The first only tells which
+# weights may be left out, those whose subgradient is not above NEAR.
+ROUGH, EXACT, NEAR = 1e-3, 1e-9, 0.9
 # Weights whose subgradient ADMM puts above this may turn out nonzero. A candidate too many costs
 # little; one too few costs a whole round.
 LIKELY = 0.6
@@ -91,20 +94,26 @@ def _finish(program: Program, state: State, tolerance: float) -> tuple[Point, Te
     best, gap, total = point.weights, math.inf, 0
     size = float(program.start.abs().mean())
     mu = 0.003 * size
-    for _ in range(ROUNDS):
-        point = solve_restricted(program, point, weights, ceilings, mu=mu)
+    grams = Grams(program)
+    for turn in range(ROUNDS):
+        accuracy = EXACT if turn else ROUGH
+        point = solve_restricted(grams, point, weights, ceilings, accuracy=accuracy, mu=mu)
         total += point.iterations
         best, gap = certified(program, point.weights, point.multipliers)
-        if not math.isfinite(gap) and feasible(program, point.weights):
+        if turn and not math.isfinite(gap) and feasible(program, point.weights):
             # A ball near 0 feels zeros that are not exact: solve for the other weights alone.
-            point = solve_restricted(program, point, best != 0, ceilings, mu=1e-4 * size)
+            point = solve_restricted(
+                grams, point, best != 0, ceilings, accuracy=EXACT, mu=1e-4 * size
+            )
             total += point.iterations
             best, gap = certified(program, point.weights, point.multipliers)
         slopes = (point.multipliers @ program.inputs).abs()
         above = (point.weights @ program.inputs.T - program.ceilings) * outside
         more_weights = ~weights & (slopes > 1 + tolerance / 100)
         more_ceilings = ~ceilings & (above > 1e-9 * float(program.targets.abs().max()))
-        if gap <= tolerance or not (more_weights.any() or more_ceilings.any()):
+        if turn == 0:
+            weights = weights & ((slopes > NEAR) | (program.prices == 0))
+        elif gap <= tolerance or not (more_weights.any() or more_ceilings.any()):
             break
         # The worst of each neuron are enough, ties by index: the others follow, or come next.
         worst = above.topk(min(above.shape[1], CEILINGS), dim=1).indices
