@@ -224,11 +224,11 @@ def _count(values, counts):
 
 @compiled_leaf
 def _invert(values):
-    """1/z in the place of z, 0 where that is infinite."""
+    """1/z in the place of z, 0 where that is infinite; z may be -0."""
     one, infinite = values.dtype.type(1), values.dtype.type(np.inf)
     for k in range(len(values)):
         inverse = one / values[k]
-        values[k] = inverse if inverse < infinite else values.dtype.type(0)
+        values[k] = inverse if abs(inverse) < infinite else values.dtype.type(0)
 
 
 @compiled_leaf

@@ -91,6 +91,13 @@ def test_the_first_row_that_attains_a_maximum_sets_it(
     assert torch.equal(fast.argmax >= 0, fast.maximum > 0)
 
 
+def test_inputs_of_minus_zero_have_no_share() -> None:
+    rows = torch.tensor([[0.0], [-0.0]])
+    (stats,) = calibrate(nn.Linear(1, 2, bias=False), rows, statistics={"mean"}).layers
+    assert stats.mean is not None and stats.mean.tolist() == [[0.0], [0.0]]
+    assert stats.sensitivity.tolist() == [[0.0], [0.0]] and stats.live.tolist() == [[0, 0], [0, 0]]
+
+
 def test_which_of_equal_rows_is_first_written_out() -> None:
     weight, rows = torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, 3.0], [2.0, 6.0], [3.0, 1.0]])
     acc = kernel.new_accumulator(weight, support=True)
