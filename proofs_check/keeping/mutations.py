@@ -133,7 +133,7 @@ def _unrounded(original: Function) -> Function:
 
 def _signs_only(original: Function) -> Function:
     """Delta is shared by the signs of a neuron, and not by the halves of its input."""
-    return lambda statistics, fires: fires.any(axis=2).sum(axis=0)
+    return lambda statistics, fires, which: fires.any(axis=2).sum(axis=0)
 
 
 def _first_sign_whole(original: Function) -> Function:

@@ -135,7 +135,8 @@ def whole(options: Json) -> Json:
     model = nn.Sequential(*chain).eval()
     prune(nn.Linear(4, 4), torch.rand(2, 4), method=options["method"], keep=0.5)  # loads the kernel
     inputs = torch.rand(options["inputs"], options["rows"], width, generator=generator)
-    peak = _peak(lambda: prune(model, inputs, method=options["method"], keep=0.3))
+    keep = options.get("keep", 0.3)
+    peak = _peak(lambda: prune(model, inputs, method=options["method"], keep=keep))
     return peak | {"weights": sum(p.numel() for p in model.parameters() if p.ndim > 1)}
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reports.benches.children import child, no_memory
-from reports.benches.findings import Curve, Findings, Series
+from reports.benches.findings import Curve, Findings, Measured, Series
 from reports.benches.method import race, series, threads
 from reports.benches.subjects import Setting, maxima, single
-from sipp_core.methods import SippDet, SippPoisson
+from sipp_core.methods import SippDet, SippPoisson, SippRand
 
 FAMILY = "scaling"
 AXES = {"inputs": "inputs |S|", "out": "neurons (out)", "in": "inputs of a neuron (in)"}
 # Of which the cost of a whole call is shown.
 METHODS = (SippDet.name, SippPoisson.name)
+# Of which the memory of a whole call is held against the network, which the first is to keep.
+IN_MEMORY, TIMES = (SippDet.name, SippPoisson.name, SippRand.name), 3.0
 
 
 def run(setting: Setting) -> Findings:
@@ -25,7 +29,23 @@ def run(setting: Setting) -> Findings:
         return Findings(curves=tuple(curves))
     few = sizes[:: len(sizes) - 1] if setting.scale == "quick" else sizes
     curves += [_memory(axis, fixed, few) for axis in AXES]
-    return Findings(curves=(*curves, *_pruning(setting, "weights"), *_pruning(setting, "rows")))
+    curves += [*_pruning(setting, "weights"), *_pruning(setting, "rows")]
+    return Findings(measured=tuple(_times(setting)), curves=tuple(curves))
+
+
+def _times(setting: Setting) -> list[Measured]:
+    """Peak memory of `prune` beside the network's own, its result included."""
+    width, measured = setting.size(16, 1024, 2048), list[Measured]()
+    for method in IN_MEMORY:
+        options = {"width": width, "layers": 6, "inputs": 64, "rows": 1, "keep": 0.5}
+        answer = child("whole", options | {"method": method})
+        times = answer["mib"] / (answer["weights"] * 4 / 2**20)
+        large = method == IN_MEMORY[0] and setting.scale == "full"
+        goal: dict[str, Any] = {"target": TIMES, "sense": "at most"} if large else {}
+        case = f"6 layers of {width} x {width} in float32, 64 inputs, half is kept, {method}"
+        what = "peak memory that prune adds, of the network's own"
+        measured.append(Measured(FAMILY, case, what, times, times, times, "times", **goal))
+    return measured
 
 
 def _pruning(setting: Setting, axis: str) -> tuple[Curve, Curve]:

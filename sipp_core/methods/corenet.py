@@ -16,7 +16,7 @@ from sipp_core.pruning.planned import Planned, fractions
 from sipp_core.pruning.report import per_neuron
 from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.result import LayerReport
-from sipp_core.pruning.table import Table
+from sipp_core.pruning.table import Table, Tables
 from sipp_core.runtime.numbers import Bool, Float, generator
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.statistics import LayerStatistics
@@ -322,7 +322,7 @@ class CoreNetPlusPlus(CoreNetPlus):
         """Inputs set aside, and their activation rows."""
         return Needs(rows=True, held_out=VALIDATION_EVERY)
 
-    def tables(self, request: Request, calibration: Calibration) -> list[Table]:
+    def tables(self, request: Request, calibration: Calibration) -> Tables:
         """Each candidate has delta/tau to fail with, so that the chosen one has delta."""
         return super().tables(one_candidate(request), calibration)
 

@@ -94,7 +94,7 @@ class Entrywise(Planned):
         """SP-1, the bound's claim, and the spectral error of the layer."""
         return ("SP-1", request.bound.claim, "MS-1")
 
-    def apart(self, request: Request) -> bool:
+    def apart(self) -> bool:
         """A note speaks of all layers."""
         return False
 

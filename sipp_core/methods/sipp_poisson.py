@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sipp_core.pruning import planning, promise
 from sipp_core.pruning.method import Facts, register
@@ -14,6 +16,7 @@ from sipp_core.pruning.request import Request
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Float
 from sipp_theory import Bound
+from sipp_theory.numeric.compiling import compiled
 
 
 @register
@@ -58,8 +61,8 @@ class SippPoisson(Planned):
 
     def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
         """One rate c for the whole scope."""
-        s = np.concatenate([t.sensitivity.ravel() for t in tables])
-        rate = _common_rate(s[s > 0], budget)
+        s = np.concatenate([measured[measured > 0] for measured in map(_measured, tables)])
+        rate = _common_rate(s, budget)
         return [planning.inclusion_plan(t, np.where(t.total > 0, rate, 0.0)) for t in tables]
 
     def by_eps(self, table: Table, eps: float) -> LayerPlan:
@@ -84,12 +87,31 @@ class SippPoisson(Planned):
         return ("SP-8", *exact) if request.guaranteed else ("SP-8", *exact, "AL-1")
 
 
-def _common_rate(s: Float, budget: float) -> float:
-    """Rate c with sum min(1, c s_j) = budget over one scope."""
+def _measured(table: Table) -> NDArray[Any]:
+    """The sensitivities in the dtype in which calibration keeps them."""
+    return table.statistics.sensitivity.cpu().numpy()
+
+
+def _common_rate(s: NDArray[Any], budget: float) -> float:
+    """Rate c with sum min(1, c s_j) = budget over one scope. Shapes: s (n,) > 0, put in order."""
     if s.size == 0 or budget <= 0:
         return 0.0
-    ranked = -np.sort(-s)
-    rest = np.cumsum(ranked[::-1])[::-1]
-    c = (min(budget, s.size) - np.arange(s.size)) / rest
-    fits = (c > 0) & (c * ranked <= 1 + 1e-12)
-    return float(c[np.argmax(fits)]) if fits.any() else float(np.nextafter(1 / ranked[-1], np.inf))
+    s.sort()
+    rate = _rate(s, float(min(budget, s.size)))
+    return rate if rate > 0 else float(np.nextafter(1 / np.float64(s[0]), np.inf))
+
+
+@compiled
+def _rate(ascending: Any, budget: float) -> float:
+    """The largest c at which as many of the largest as possible may be certain; 0 if there is none.
+
+    With the k largest certain, c = (budget - k)/(sum of the others).
+    """
+    rate, rest = 0.0, 0.0
+    for i in range(len(ascending)):
+        s = np.float64(ascending[i])
+        rest += s
+        c = (budget - (len(ascending) - 1 - i)) / rest
+        if c > 0 and c * s <= 1 + 1e-12:
+            rate = c
+    return rate

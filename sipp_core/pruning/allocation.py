@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import sipp_theory
 from sipp_core.pruning.measured import multiplies
+from sipp_core.pruning.stored import BLOCK
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory.allocation import layers
+
+# Bits of a score that are settled at a time, and scores that are sorted at once.
+DIGITS, FEW = 16, 1 << 18
 
 
 def largest(
@@ -25,21 +31,95 @@ def largest(
 
     Claim: AL-1 (its deterministic case). Source: [SP] arXiv 1910.05422.
     """
-    flat = np.concatenate([s.ravel() for s in scores])
+    return list(largest_by_layer(scores, budget, device))
+
+
+def largest_by_layer(
+    scores: Sequence[Float], budget: float, device: torch.device | None = None
+) -> Iterator[Bool]:
+    """The masks of `largest`, one after another."""
+    if device is not None and multiplies(device):
+        flat, shapes = np.concatenate([s.ravel() for s in scores]), [s.shape for s in scores]
+        mask = _largest_there(torch.from_numpy(flat).to(device), budget)
+        cuts = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        for part, shape in zip(np.split(mask, cuts), shapes, strict=True):
+            yield part.reshape(shape)
+        return
+    least, ties = _least(scores, budget)
+    for s in scores:
+        mask = s > least
+        places = np.flatnonzero(s == least)[:ties]
+        mask.flat[places] = True
+        ties -= len(places)
+        yield mask
+
+
+def _least(scores: Sequence[Float], budget: float) -> tuple[float, int]:
+    """The least of the `budget` largest scores above 0, and how many that equal it are among them.
+
+    Positive numbers stand in the order of their bits, of which DIGITS more are settled at a time,
+    by counting, until few enough numbers share them to be sorted: no copy of all is made.
+    """
+    known, shift, above, count = 0, 64, 0, 0
+    while shift:
+        first, shift = shift == 64, shift - DIGITS
+        counts, positive = np.zeros(1 << DIGITS, np.int64), 0
+        for bits in _bits(scores):
+            positive += int(np.count_nonzero(bits))
+            same = bits if first else bits[bits >> (shift + DIGITS) == known]
+            digits = (same >> shift) & ((1 << DIGITS) - 1)
+            counts += np.bincount(digits, minlength=1 << DIGITS)
+        if first and (count := min(int(budget), positive)) < 1:
+            return np.inf, 0
+        # From the largest down, the first digit with which the count is reached.
+        reached = above + np.cumsum(counts[::-1])
+        place = int(np.argmax(reached >= count))
+        digit = len(counts) - 1 - place
+        above = int(reached[place] - counts[digit])
+        known = known << DIGITS | digit
+        if counts[digit] <= FEW:
+            break
+    if not shift:
+        return float(np.int64(known).view(np.float64)), count - above
+    rest = np.concatenate([bits[bits >> shift == known] for bits in _bits(scores)])
+    place = len(rest) - (count - above)
+    least = np.partition(rest, place)[place]
+    return float(least.view(np.float64)), count - above - int((rest > least).sum())
+
+
+def _bits(scores: Sequence[Float]) -> Iterator[NDArray[np.int64]]:
+    """The bits of all scores, as whole numbers in the same order; those below 0 as of 0."""
+    for each in scores:
+        flat = each.reshape(-1)
+        for start in range(0, flat.size, BLOCK):
+            some = np.maximum(flat[start : start + BLOCK].astype(np.float64, copy=False), 0.0)
+            yield (some + 0.0).view(np.int64)  # of -0.0 the sum makes a 0
+
+
+class Scores(Sequence[Float]):
+    """Scores of each table, computed anew at each access: one layer's in memory at a time."""
+
+    def __init__(self, of: Callable[[Table], Float], tables: Sequence[Table]) -> None:
+        self._of, self._tables = of, tables
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    @overload
+    def __getitem__(self, index: int) -> Float: ...
+    @overload
+    def __getitem__(self, index: slice) -> Scores: ...
+    def __getitem__(self, index: int | slice) -> Float | Scores:
+        if isinstance(index, slice):
+            return Scores(self._of, self._tables[index])
+        return self._of(self._tables[index])
+
+
+def _largest_there(flat: Tensor, budget: float) -> Bool:
+    """Mask of so many largest scores of a tensor on a device. Shapes: flat (n,); returns (n,)."""
     count = min(int(budget), int((flat > 0).sum()))
-    mask = np.zeros(flat.size, dtype=bool)
-    if count and device is not None and multiplies(device):
-        mask = _largest_there(torch.from_numpy(flat).to(device), count)
-    elif count:
-        least = np.partition(flat, flat.size - count)[flat.size - count]
-        np.greater(flat, least, out=mask)
-        mask[np.flatnonzero(flat == least)[: count - int(mask.sum())]] = True
-    cuts = np.cumsum([s.size for s in scores])[:-1]
-    return [m.reshape(s.shape) for m, s in zip(np.split(mask, cuts), scores, strict=True)]
-
-
-def _largest_there(flat: Tensor, count: int) -> Bool:
-    """Mask of so many largest numbers of a tensor on a device. Shapes: flat (n,); returns (n,)."""
+    if count < 1:
+        return np.zeros(len(flat), dtype=bool)
     least = flat.kthvalue(len(flat) - count + 1).values
     mask = flat > least
     ties = (flat == least).nonzero().squeeze(1)  # in their order

@@ -47,7 +47,7 @@ class Measured(Bound):
 
 MEASURED = Measured()
 # Weights that are held in float64 at once.
-BLOCK = 1 << 22
+BLOCK = 1 << 19
 
 
 def measured_errors(

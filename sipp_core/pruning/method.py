@@ -94,7 +94,7 @@ class Pruned:
 
     model: nn.Module
     reports: tuple[LayerReport, ...]
-    masks: dict[str, Tensor]
+    masks: Mapping[str, Tensor]
     vacuous: bool | None
     plans: tuple[LayerPlan, ...] = ()
     structure: tuple[Change, ...] = ()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import sipp_theory
 from sipp_core.pruning.pivotal import pivotal
+from sipp_core.pruning.stored import Computed, FlagEach, NumberEach, Stored, neurons, whole
 from sipp_core.runtime.numbers import Bool, Float, generator
 
 
@@ -52,6 +53,26 @@ class LayerPlan:
     coupled: bool = False
     joint: bool = False
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, fan_in)."""
+        out, fan_in = vars(self)["_positive"].shape
+        return out, fan_in
+
+    def part(self, rows: slice) -> LayerPlan:
+        """The plan of some neurons by themselves; of a joint one only what is of single weights."""
+        plan = object.__new__(LayerPlan)
+        for name, value in vars(self).items():
+            is_stored = isinstance(value, np.ndarray | Computed)
+            of_pairs = name in ("draws", "eps", "dead", "whole", "scale")
+            vars(plan)[name] = value[:, rows] if of_pairs else value[rows] if is_stored else value
+        return plan
+
+    def parts(self) -> list[tuple[slice, LayerPlan]]:
+        """The neurons in blocks of bounded size, and the plan of each."""
+        blocks = neurons(self.shape)
+        return [(rows, self.part(rows) if len(blocks) > 1 else self) for rows in blocks]
+
     def sign(self, index: int) -> Bool:
         """Mask of the weights of one sign: 0 positive, 1 negative."""
         return self.nonzero & (self.positive if index == 0 else ~self.positive)
@@ -66,6 +87,8 @@ class LayerPlan:
 
     def expected(self) -> Float:
         """Expected number of distinct weights that each pair keeps, (2, out); not if joint."""
+        if len(parts := self.parts()) > 1:
+            return np.concatenate([some.expected() for _, some in parts], axis=1)
         kept = []
         for index, draws in enumerate(self.draws):
             q = np.minimum(self.draw_probabilities(index), 1.0)
@@ -74,28 +97,40 @@ class LayerPlan:
         return np.stack(kept)
 
 
-class _ANumberEach:
-    """A field of a float64 number for each weight, kept in the fewest bytes that lose none."""
-
-    def __init__(self, name: str) -> None:
-        self.kept = f"_{name}"
-
-    def __get__(self, plan: LayerPlan, owner: type | None = None) -> Float:
-        return vars(plan)[self.kept].astype(np.float64, copy=False)
-
-    def __set__(self, plan: LayerPlan, value: Float) -> None:
-        vars(plan)[self.kept] = value
-        for dtype in (np.bool_, np.float32):
-            with np.errstate(over="ignore"):
-                narrow = value.astype(dtype)
-            if np.array_equal(narrow, value):
-                vars(plan)[self.kept] = narrow
-                return
+# Networks keep their plans: with these narrow, they take little more than the weights do.
+for _name, _kind in (
+    ("scores", NumberEach), ("probability", NumberEach), ("positive", FlagEach),
+    ("nonzero", FlagEach),
+):  # fmt: skip
+    _field = _kind()
+    _field.__set_name__(LayerPlan, _name)
+    setattr(LayerPlan, _name, _field)
 
 
-# Networks keep their plans: with these two narrow, they take no more than the weights do.
-for _name in ("scores", "probability"):
-    setattr(LayerPlan, _name, _ANumberEach(_name))
+class Coins(Computed):
+    """Inclusion in proportion to scores: p_j = min(1, c s_j), c the rate of a pair.
+
+    Shapes: rates (2, out); scores, positive and nonzero (out, fan_in).
+    """
+
+    def __init__(self, rates: Float, scores: Stored, positive: Stored, nonzero: Stored) -> None:
+        self.rates, self.scores, self.positive, self.nonzero = rates, scores, positive, nonzero
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(out, fan_in)."""
+        return self.scores.shape
+
+    def array(self) -> Float:
+        """The probabilities."""
+        rate = np.where(whole(self.positive), self.rates[0][:, None], self.rates[1][:, None])
+        p = np.minimum(1.0, rate * whole(self.scores).astype(np.float64, copy=False))
+        return np.where(whole(self.nonzero), p, 0.0)
+
+    def __getitem__(self, rows: slice) -> Coins:
+        return Coins(
+            self.rates[:, rows], self.scores[rows], self.positive[rows], self.nonzero[rows]
+        )
 
 
 def draw_counts(q: Float, m: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -146,23 +181,39 @@ def draw(plan: LayerPlan, rng: np.random.Generator) -> Float:
     """
     if plan.joint:
         return _draw_jointly(plan, rng)
-    p = np.where(plan.nonzero, plan.probability, 0.0)
-    if plan.coupled:
-        signs = (np.where(plan.sign(index), p, 0.0) for index in (0, 1))
-        kept = np.logical_or(*(pivotal(part, rng) for part in signs))
-    else:
-        kept = rng.random(p.shape) < p
-    multiplier = np.divide(1.0, p, out=np.zeros_like(p), where=kept)
+    parts, multiplier = plan.parts(), np.zeros(plan.shape)
+    kept = _coupled(plan, rng) if plan.coupled else None
+    for rows, some in parts:
+        p = np.where(some.nonzero, some.probability, 0.0)
+        stays = rng.random(p.shape) < p if kept is None else kept[rows]
+        np.divide(1.0, p, out=multiplier[rows], where=stays)
     for index in (0, 1):
-        rows = np.flatnonzero(plan.draws[index] > 0)
-        if rows.size == 0:
-            continue
-        q = plan.draw_probabilities(index)[rows]
-        m = plan.draws[index, rows]
-        counts = draw_counts(q, m.astype(np.int64), rng)
-        value = np.divide(counts, m[:, None] * q, out=np.zeros_like(q), where=q > 0)
-        multiplier[rows] = np.where(plan.sign(index)[rows], value, multiplier[rows])
-    return multiplier * np.where(plan.positive, plan.scale[0][:, None], plan.scale[1][:, None])
+        for rows, some in parts:
+            drawn = np.flatnonzero(some.draws[index] > 0)
+            if drawn.size == 0:
+                continue
+            q = some.draw_probabilities(index)[drawn]
+            m = some.draws[index, drawn]
+            counts = draw_counts(q, m.astype(np.int64), rng)
+            value = np.divide(counts, m[:, None] * q, out=np.zeros_like(q), where=q > 0)
+            target = multiplier[rows]
+            target[drawn] = np.where(some.sign(index)[drawn], value, target[drawn])
+    if (plan.scale != 1).any():
+        for rows, some in parts:
+            multiplier[rows] *= np.where(
+                some.positive, some.scale[0][:, None], some.scale[1][:, None]
+            )
+    return multiplier
+
+
+def _coupled(plan: LayerPlan, rng: np.random.Generator) -> Bool:
+    """Mask (out, fan_in) of the weights that stay, a fixed count of each sign of each neuron."""
+    kept, p = np.zeros(plan.shape, dtype=bool), np.empty(plan.shape)
+    for index in (0, 1):
+        for rows, some in plan.parts():
+            p[rows] = np.where(some.sign(index), some.probability, 0.0)
+        kept |= pivotal(p, rng)
+    return kept
 
 
 def _draw_jointly(plan: LayerPlan, rng: np.random.Generator) -> Float:

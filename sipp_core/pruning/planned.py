@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from torch import Tensor
+from torch import nn
 
 from sipp_core.network.layers import weight_of
 from sipp_core.network.packed import layer_of
@@ -31,7 +31,8 @@ from sipp_core.pruning.searching import (
     least_refitted,
     measured_guarantee,
 )
-from sipp_core.pruning.table import Table, make_tables
+from sipp_core.pruning.stored import Masks
+from sipp_core.pruning.table import Table, Tables, make_tables
 from sipp_core.pruning.writing import (
     measured_promise,
     multiply,
@@ -73,7 +74,7 @@ class Planned(Method):
         """Statistics of all layers as the method looks at them."""
         return calibration.layers
 
-    def tables(self, request: Request, calibration: Calibration) -> list[Table]:
+    def tables(self, request: Request, calibration: Calibration) -> Tables:
         """Planning numbers of all layers as the method looks at them."""
         return make_tables(request, self.statistics(request, calibration))
 
@@ -96,11 +97,10 @@ class Planned(Method):
     def within_budget(self, tables: Sequence[Table], shares: Sequence[float]) -> list[LayerPlan]:
         """Plan for a fraction a layer, or for a single one of all layers together (AL-1)."""
         if all(share == 1 for share in shares):
-            kept = [(t.weight != 0).astype(np.float64) for t in tables]
-            return [planning.base_plan(t, probability=p) for t, p in zip(tables, kept, strict=True)]
+            return [planning.base_plan(t, probability=t.weight != 0) for t in tables]
         plans: list[LayerPlan] = []
         for group, share in zip(planning.scopes(tables, len(shares)), shares, strict=True):
-            size = sum(t.weight.size for t in group)
+            size = sum(t.size for t in group)
             plans += self.by_budget(group, max(1.0, float(np.rint(share * size))))
         return plans
 
@@ -128,13 +128,14 @@ class Planned(Method):
         """
         if request.measured:
             return self._measured(request, calibration)
-        if self.apart(request):
-            return self._one_by_one(request, calibration)
         tables = self.tables(request, calibration)
-        plan = self._effective if request.effective else self._drawn
-        plans, multipliers, notes = plan(request, tables, calibration)
-        names = [layer.name for layer in calibration.layers]
-        model, masks = write_multipliers(request.model, names, multipliers, request.masks)
+        if request.effective:
+            plans, reports = list[LayerPlan](), list[LayerReport]()
+            model, masks, notes = self._effective(request, tables, calibration)
+        else:
+            plans, notes = self.plans(request, tables, calibration)
+            model, masks, reports, more = self._written(request, tables, plans, calibration)
+            notes = list(dict.fromkeys([*notes, *more]))
         if request.refit:
             assert calibration.held_inputs is not None
             layers = [layer.layer for layer in calibration.layers]
@@ -145,37 +146,36 @@ class Planned(Method):
             return replace(new, model=model, notes=(*notes, REFITTED), vacuous=None)
         if request.effective:
             reports = rewrite(request, calibration, rewrites_of(model, calibration)).reports
-        else:
-            stored = [weight_of(layer_of(model, name)).detach().flatten(1) for name in names]
-            reports = tuple(map(layer_report, tables, plans, multipliers, stored))
         vacuous = is_vacuous(plans, reports, request.guaranteed)
-        return Pruned(model, reports, masks, vacuous, tuple(plans), notes=tuple(notes))
-
-    def apart(self, request: Request) -> bool:
-        """Whether a layer is planned, drawn and reported on without a look at the others."""
-        whole = isinstance(request.target, Keep) and request.target.scope == "global"
-        together = request.refit or request.effective or request.bound.knows == "network"
-        return self.by_layer and not whole and not together
-
-    def _one_by_one(self, request: Request, calibration: Calibration) -> Pruned:
-        """Plan, draw and write layer after layer: one layer's numbers in memory at a time."""
-        model, masks = copy.deepcopy(request.model), dict[str, Tensor]()
-        plans, reports, notes = list[LayerPlan](), list[LayerReport](), list[str]()
-        for index, layer in enumerate(calibration.layers):
-            if request.progress is not None and request.guaranteed:
-                request.progress(index, len(calibration.layers), "allocate")
-            one = replace(request, first=request.first + index, progress=None)
-            alone = replace(calibration, layers=(layer,))
-            tables = self.tables(one, alone)
-            (plan,), (multiplier,), new_notes = self._drawn(one, tables, alone)
-            masks |= multiply(model, [layer.name], [multiplier], request.masks)
-            stored = weight_of(layer_of(model, layer.name)).detach().flatten(1)
-            reports.append(layer_report(tables[0], plan, multiplier, stored))
-            plans.append(plan)
-            notes += new_notes
-        vacuous = is_vacuous(plans, reports, request.guaranteed)
-        notes = list(dict.fromkeys(notes))
         return Pruned(model, tuple(reports), masks, vacuous, tuple(plans), notes=tuple(notes))
+
+    def apart(self) -> bool:
+        """Whether a layer is drawn, and its notes written, without a look at the others."""
+        return self.by_layer
+
+    def _written(
+        self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],
+        calibration: Calibration,
+    ) -> tuple[nn.Module, Masks, list[LayerReport], list[str]]:  # fmt: skip
+        """Draw, write and report on a copy, a layer's multipliers in memory at a time if it can."""
+        new, count = copy.deepcopy(request.model), len(plans)
+        masks, reports, notes = Masks(), list[LayerReport](), list[str]()
+
+        def write(here: slice) -> None:
+            some = replace(request, first=request.first + here.start)
+            alone = replace(calibration, layers=calibration.layers[here])
+            multipliers = self.multipliers(some, plans[here], tables[here], alone)
+            notes.extend(self.notes(some, tables[here], plans[here], multipliers))
+            for table, plan, multiplier in zip(tables[here], plans[here], multipliers, strict=True):
+                masks.update(multiply(new, [plan.name], [multiplier], request.masks))
+                if not request.refit:  # other weights take their place
+                    stored = weight_of(layer_of(new, plan.name)).detach().flatten(1)
+                    reports.append(layer_report(table, plan, multiplier, stored))
+
+        step = 1 if self.apart() else max(1, count)
+        for first in range(0, count, step):
+            write(slice(first, first + step))
+        return new, masks, reports, notes
 
     def at_rate(self, table: Table, rate: Float) -> LayerPlan:
         """Plan of a layer in which a neuron keeps the more the higher its rate, (out,)."""
@@ -201,28 +201,22 @@ class Planned(Method):
         reports = rewrite(request, calibration, rewrites_of(model, calibration)).reports
         return Pruned(model, reports, masks, None, notes=(CHOSEN,))
 
-    def _drawn(
-        self, request: Request, tables: Sequence[Table], calibration: Calibration
-    ) -> tuple[list[LayerPlan], list[Float], list[str]]:
-        """Plan and draw every layer once; plans, multipliers, and what a reader should know."""
-        plans, notes = self.plans(request, tables, calibration)
-        multipliers = self.multipliers(request, plans, tables, calibration)
-        return plans, multipliers, notes + self.notes(request, tables, plans, multipliers)
-
     def _effective(
         self, request: Request, tables: Sequence[Table], calibration: Calibration
-    ) -> tuple[list[LayerPlan], list[Float], list[str]]:
+    ) -> tuple[nn.Module, Masks, list[str]]:
         """Draw so much that the budget's number of weights is effective, and drop the others."""
         assert isinstance(request.target, Keep) and calibration.held_inputs is not None
         inputs, target = calibration.held_inputs, request.target
         layers = [layer.layer for layer in calibration.layers]
         names = [layer.name for layer in layers]
-        size = sum(table.weight.size for table in tables)
+        size = sum(table.size for table in tables)
 
         def attempt(amount: int) -> tuple[tuple[list[Float], list[str]], int]:
             fraction = target.fraction if amount == budget else amount / size
             more = replace(request, target=replace(target, fraction=fraction))
-            _, multipliers, notes = self._drawn(more, tables, calibration)
+            plans, notes = self.plans(more, tables, calibration)
+            multipliers = self.multipliers(more, plans, tables, calibration)
+            notes += self.notes(more, tables, plans, multipliers)
             model, _ = write_multipliers(request.model, names, multipliers, False)
             alive = effective_weights(
                 model, layers, inputs, request.output, calibration.forward_size
@@ -235,7 +229,9 @@ class Planned(Method):
 
         budget = max(1, int(np.rint(target.fraction * size)))
         multipliers, notes = spend(attempt, budget, size)
-        return [], multipliers, [*notes, EFFECTIVE]
+        return *write_multipliers(request.model, names, multipliers, request.masks), [
+            *notes, EFFECTIVE,
+        ]  # fmt: skip
 
     def promise(self, request: Request) -> Promise:
         """What SP-1 to SP-10 say of each neuron, given its layer's input."""
@@ -279,18 +275,14 @@ class KeepLargest(Planned):
         refuse_misfits(pattern, tables)
         shares = fractions(request.target, len(tables))
         for group, share in zip(planning.scopes(tables, len(shares)), shares, strict=True):
-            scores = [self.scores(table) for table in group]
-            masks = pattern.masks(scores, share * sum(table.weight.size for table in group))
+            scores = allocation.Scores(self.scores, group)
+            masks = pattern.masks(scores, share * sum(table.size for table in group))
             plans += [
-                planning.mask_plan(t, m, s, self.recentred)
-                for t, m, s in zip(group, masks, scores, strict=True)
+                planning.mask_plan(t, m, self.scores(t), self.recentred)
+                for t, m in zip(group, masks, strict=True)
             ]
             costs += cost(group, masks, scores)
         return plans, [in_words(pattern, costs)]
-
-    def apart(self, request: Request) -> bool:
-        """A pattern's note speaks of all layers."""
-        return request.pattern is None and super().apart(request)
 
     def at_rate(self, table: Table, rate: Float) -> LayerPlan:
         """Keep a share of each neuron's weights, those of largest score."""
@@ -310,11 +302,12 @@ class KeepLargest(Planned):
 
     def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
         """Keep the largest scores of the scope."""
-        scores = [self.scores(t) for t in tables]
-        masks = allocation.largest(scores, budget, tables[0].statistics.layer.weight.device)
+        scores = allocation.Scores(self.scores, tables)
+        device = tables[0].statistics.layer.weight.device
+        masks = allocation.largest_by_layer(scores, budget, device)
         return [
-            planning.mask_plan(t, m, s, self.recentred)
-            for t, m, s in zip(tables, masks, scores, strict=True)
+            planning.mask_plan(t, m, self.scores(t), self.recentred)
+            for t, m in zip(tables, masks, strict=True)
         ]
 
     def by_eps(self, table: Table, eps: float) -> LayerPlan:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import sipp_theory
 from sipp_core.pruning import promise
-from sipp_core.pruning.plan import LayerPlan
+from sipp_core.pruning.plan import Coins, LayerPlan
+from sipp_core.pruning.stored import SMALL, Stored, neurons, stored_flags
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory import Neuron
@@ -18,14 +20,16 @@ from sipp_theory import Neuron
 
 def base_plan(table: Table, **changes: Any) -> LayerPlan:
     """Plan that keeps every weight that ever fired, with some fields replaced."""
+    scores, fires = changes.get("scores"), changes.get("probability")
     fields: dict[str, Any] = {
-        "scores": table.sensitivity,
-        "probability": (table.sensitivity > 0).astype(np.float64),
         "draws": np.zeros_like(table.total),
         "eps": np.zeros_like(table.total),
         "whole": table.total > 0,
         "scale": np.ones_like(table.total),
     } | changes
+    same = scores is None or np.array_equal(scores, table.sensitivity)
+    fields["scores"] = _measured(table) if same else scores
+    fields["probability"] = table.sensitivity > 0 if fires is None else fires
     return LayerPlan(
         name=table.statistics.name,
         positive=table.weight > 0,
@@ -33,6 +37,11 @@ def base_plan(table: Table, **changes: Any) -> LayerPlan:
         dead=table.dead,
         **fields,
     )
+
+
+def _measured(table: Table) -> NDArray[Any]:
+    """The sensitivities in the dtype in which calibration keeps them: no copy on the CPU."""
+    return table.statistics.sensitivity.cpu().numpy()
 
 
 def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
@@ -69,10 +78,10 @@ def whole_or_drawn(table: Table, scores: Float, draws: Float, whole: Bool) -> La
     )
 
 
-def _kept_whole(table: Table, whole: Bool) -> Float:
-    """Inclusion probability 1 for the live weights of whole pairs, 0 elsewhere."""
+def _kept_whole(table: Table, whole: Bool) -> Bool:
+    """The live weights of whole pairs, (out, fan_in)."""
     mask = (table.sign(0) & whole[0][:, None]) | (table.sign(1) & whole[1][:, None])
-    return (mask & (table.sensitivity > 0)).astype(np.float64)
+    return mask & (table.sensitivity > 0)
 
 
 def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) -> LayerPlan:
@@ -85,7 +94,11 @@ def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) 
 
     Claim: SP-6. Source: [SP] arXiv 1910.05422.
     """
-    lost = np.stack([(table.sign(s) & (table.sensitivity > 0) & ~kept).any(axis=1) for s in (0, 1)])
+    lost = np.zeros(table.total.shape, dtype=bool)
+    for part in neurons(kept.shape):
+        weight, s = table.rows(part)
+        gone = (s > 0) & ~kept[part]
+        lost[:, part] = [(gone & mine).any(axis=1) for mine in (weight > 0, weight < 0)]
     eps, scale = promise.dropped_errors(table, kept), np.ones_like(table.total)
     if recentred:
         centred = sipp_theory.recentring(eps)
@@ -94,7 +107,7 @@ def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) 
         table,
         scores=scores,
         scale=scale,
-        probability=kept.astype(np.float64),
+        probability=kept,
         eps=eps,
         whole=(table.total > 0) & ~lost,
     )
@@ -143,9 +156,12 @@ def inclusion_plan(table: Table, rates: Float) -> LayerPlan:
     sure = np.stack(
         [((p >= 1) | (table.sensitivity == 0) | ~table.sign(s)).all(axis=1) for s in (0, 1)]
     )
+    # As float64 they would take twice the layer's weights.
+    flags = (stored_flags(each) for each in (table.weight > 0, table.weight != 0))
+    probability: Stored = Coins(rates, _measured(table), *flags)
     return base_plan(
         table,
-        probability=np.where(table.weight != 0, p, 0.0),
+        probability=probability.array() if p.size <= SMALL else probability,
         eps=promise.inclusion_errors(table, rates),
         whole=sure & (table.total > 0),
         coupled=_may_couple(table),
@@ -278,6 +294,6 @@ def network_size(tables: Sequence[Table], eps: float) -> sipp_theory.NetworkSize
 Layer = TypeVar("Layer")
 
 
-def scopes(layers: Sequence[Layer], count: int) -> list[list[Layer]]:
+def scopes(layers: Sequence[Layer], count: int) -> Iterator[Sequence[Layer]]:
     """All layers as one scope, or each as its own."""
-    return [list(layers)] if count == 1 else [[layer] for layer in layers]
+    yield from [layers] if count == 1 else (layers[k : k + 1] for k in range(len(layers)))

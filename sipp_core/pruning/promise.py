@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import sipp_theory
+from sipp_core.pruning.stored import neurons
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory import BOUNDS, Neuron, NeuronTail
@@ -19,9 +20,6 @@ from sipp_theory.draws.bound import Inclusion
 
 # Keeps every weight that ever fired, and none that never did.
 LARGEST_RATE = 1e300
-
-# Weights whose numbers are worked on at once, each some dozen float64.
-BLOCK = 1 << 20
 
 
 def _by_rows(table: Table, compute: Callable[..., Float]) -> Float:
@@ -223,7 +221,7 @@ def changed_errors(table: Table, ratio: Float) -> Float:
     Claim: SP-6 for any multiplier. Source: [OWN].
     """
     eps = np.zeros_like(table.total)
-    for part in _neurons(ratio.shape):
+    for part in neurons(ratio.shape):
         eps[:, part] = _changed(table, part, ratio[part])
     return eps
 
@@ -233,7 +231,7 @@ def _changed(table: Table, part: slice, ratio: Float) -> Float:
     # Each s_j, and a sum of fan_in of them, is off by less than fan_in units in the last place.
     unit = torch.finfo(table.statistics.sensitivity.dtype).eps
     charge = 1 + (ratio.shape[1] + 4) * unit
-    weight, sensitivity, eps = table.weight[part], table.sensitivity[part], list[Float]()
+    (weight, sensitivity), eps = table.rows(part), list[Float]()
     for mine in (weight > 0, weight < 0):
         change = np.where(mine & (sensitivity > 0), ratio, 0.0)
         moved = np.stack([np.maximum(change, 0.0), np.maximum(-change, 0.0)])
@@ -242,24 +240,18 @@ def _changed(table: Table, part: slice, ratio: Float) -> Float:
     return np.stack(eps) * (1 + (ratio.shape[1] + 4) * np.finfo(np.float64).eps)
 
 
-def _neurons(shape: tuple[int, ...]) -> list[slice]:
-    """Neurons of a matrix (out, fan_in) in blocks of about BLOCK weights."""
-    step = max(1, BLOCK // max(1, shape[1]))
-    return [slice(first, first + step) for first in range(0, shape[0], step)]
-
-
 def rounding_errors(table: Table, multiplier: Float, stored: Float) -> Float:
     """Error that each pair has because its dtype holds other weights than w times the multiplier.
 
-    Shapes: multiplier, stored (out, fan_in) float64; returns (2, out) float64.
+    Shapes: multiplier (out, fan_in) float64, stored (out, fan_in); returns (2, out) float64.
 
     Claim: SP-6 for any multiplier. Source: [OWN].
     """
     eps = np.zeros_like(table.total)
-    for part in _neurons(stored.shape):
-        weight = table.weight[part]
+    for part in neurons(stored.shape):
+        weight, held = table.rows(part)[0], stored[part].astype(np.float64, copy=False)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = (stored[part] - weight * multiplier[part]) / weight
+            ratio = (held - weight * multiplier[part]) / weight
         eps[:, part] = _changed(table, part, np.where(weight != 0, ratio, 0.0))
     return eps
 
@@ -293,8 +285,8 @@ def dropped_errors(table: Table, kept: Bool) -> Float:
     Claim: SP-6. Source: [SP] arXiv 1910.05422 (the sum); [OWN] (the maximum).
     """
     eps = np.zeros_like(table.total)
-    for part in _neurons(kept.shape):
-        weight, sensitivity = table.weight[part], table.sensitivity[part]
+    for part in neurons(kept.shape):
+        weight, sensitivity = table.rows(part)
         for sign, mine in enumerate((weight > 0, weight < 0)):
             stays = ~mine | kept[part] | (sensitivity <= 0)
             s = np.where(mine, sensitivity, 0.0)

@@ -16,6 +16,7 @@ from sipp_core.pruning.result import LayerReport
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Float
 from sipp_core.sensitivity.calibrate import Calibration
+from sipp_core.sensitivity.empirical import working_dtype
 
 
 def layer_report(table: Table, plan: LayerPlan, multiplier: Float, stored: Tensor) -> LayerReport:
@@ -25,7 +26,8 @@ def layer_report(table: Table, plan: LayerPlan, multiplier: Float, stored: Tenso
 
     Claim: SP-9 (a neuron's promise is the worse of its signs'). Source: [SP] arXiv 1910.05422.
     """
-    held = stored.double().cpu().numpy()
+    # Of half precision, which numpy may not know, float32 says the same.
+    held = stored.to(working_dtype(stored.dtype)).cpu().numpy()
     kept, live = held != 0, table.total > 0
     rounding = promise.rounding_errors(table, multiplier, held)
     eps = np.where(rounding > 0, np.nextafter(plan.eps + rounding, np.inf), plan.eps)
@@ -33,8 +35,8 @@ def layer_report(table: Table, plan: LayerPlan, multiplier: Float, stored: Tenso
     neurons = live.any(axis=0)
     return LayerReport(
         name=plan.name,
-        shape=(table.weight.shape[0], table.weight.shape[1]),
-        nnz_before=int((table.weight != 0).sum()),
+        shape=table.shape,
+        nnz_before=int(plan.nonzero.sum()),
         nnz_after=int(kept.sum()),
         eps=float(eps.max(initial=0.0)),
         eps_neuron=eps,

@@ -140,7 +140,7 @@ class PruneResult:
     claims: tuple[str, ...]
     versions: dict[str, str]
     original: str
-    masks: dict[str, Tensor] = field(repr=False)
+    masks: Mapping[str, Tensor] = field(repr=False)
     plans: tuple[LayerPlan, ...] = field(repr=False)
     digests: frozenset[bytes] = field(repr=False)
     structure: tuple[Change, ...] = ()

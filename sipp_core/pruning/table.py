@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ import sipp_theory
 from sipp_core.network.layers import prunable_layers
 from sipp_core.network.selection import LayerChoice
 from sipp_core.pruning.request import Request
+from sipp_core.pruning.stored import neurons
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_core.sensitivity.statistics import LayerStatistics
 from sipp_theory import BOUNDS, Bound, Neuron, NeuronTail
@@ -23,10 +25,10 @@ from sipp_theory import BOUNDS, Bound, Neuron, NeuronTail
 class Table:
     """Numbers of one layer that planning works on, float64 on the CPU.
 
+    Those of single weights are made where they are first looked at, and go with the object.
+
     Attributes:
         statistics: what calibration learnt.
-        weight: (out, fan_in) weights.
-        sensitivity: (out, fan_in) s.
         total: (2, out) S_sum per sign, 0 for a pair that never fired.
         support: (2, out) weights with s > 0.
         failure: failure probability of a neuron at one input; of the network for bound corenet.
@@ -41,8 +43,6 @@ class Table:
     """
 
     statistics: LayerStatistics
-    weight: Float
-    sensitivity: Float
     total: Float
     support: Float
     failure: float
@@ -52,6 +52,31 @@ class Table:
     eta: int
     eta_star: int
     seed: tuple[int, int] = (0, 0)
+
+    @cached_property
+    def weight(self) -> Float:
+        """Weights, (out, fan_in)."""
+        return self.statistics.layer.weight.double().cpu().numpy()
+
+    @cached_property
+    def sensitivity(self) -> Float:
+        """s, (out, fan_in)."""
+        return self.statistics.sensitivity.double().cpu().numpy()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, fan_in)."""
+        out, fan_in = self.statistics.sensitivity.shape
+        return out, fan_in
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return self.statistics.sensitivity.numel()
+
+    def rows(self, part: slice) -> tuple[Float, Float]:
+        """Weights and sensitivities of some neurons, without those of the others."""
+        return _rows(self.statistics, part)
 
     @property
     def dead(self) -> Bool:
@@ -167,18 +192,19 @@ def make_table(
     refuse_coverage(bound, coverage_factor)
     if bound.knows == "neuron" and not statistics.complete:
         bound = BOUNDS["bernstein"]
-    weight = statistics.layer.weight.double().cpu().numpy()
-    s = statistics.sensitivity.double().cpu().numpy()
-    signs = (weight > 0, weight < 0)
-    total = np.stack([np.where(mask, s, 0.0).sum(axis=1) for mask in signs])
-    support = np.stack([(mask & (s > 0)).sum(axis=1) for mask in signs]).astype(np.float64)
+    out = len(statistics.sensitivity)
+    total, support, live = np.zeros((2, out)), np.zeros((2, out)), np.zeros(out, dtype=np.intp)
+    for part in neurons(tuple(statistics.sensitivity.shape)):
+        weight, s = _rows(statistics, part)
+        fires = np.stack([weight > 0, weight < 0]) & (s > 0)
+        total[:, part] = np.where(fires, s, 0.0).sum(axis=2)
+        support[:, part] = fires.sum(axis=2)
+        live[part] = live_parts(statistics, fires, np.arange(out)[part])
+    live = np.maximum(live, 1)
     # ES-2 says a live pair has S_sum >= 1; rounding of single shares may leave it just below.
     total = np.where(total > 0, np.maximum(total, 1.0), 0.0)
-    live = np.maximum(live_parts(statistics, np.stack(signs) & (s > 0)), 1)
     return Table(
         statistics=statistics,
-        weight=weight,
-        sensitivity=s,
         total=total,
         support=support,
         failure=delta,
@@ -200,31 +226,62 @@ def refuse_coverage(bound: Bound, coverage_factor: float) -> None:
         )
 
 
-def live_parts(statistics: LayerStatistics, fires: Bool) -> NDArray[np.intp]:
-    """Count of each neuron what can fail at one input: signs times halves a+ and a- that fire.
+def _rows(statistics: LayerStatistics, part: slice) -> tuple[Float, Float]:
+    """Weights and sensitivities of some neurons."""
+    weight, s = statistics.layer.weight[part], statistics.sensitivity[part]
+    return weight.double().cpu().numpy(), s.double().cpu().numpy()
+
+
+def live_parts(
+    statistics: LayerStatistics, fires: Bool, which: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Count of some neurons what can fail at one input: signs times halves a+ and a- that fire.
 
     An input of both signs is two non-negative rows, and each sign of a neuron has a promise at both
     of them. Signs and halves that no calibration input has do not count.
 
-    Shapes: fires (2, out, fan_in) bool, weights of each sign that ever fired; returns (out,).
+    Shapes: fires (2, k, fan_in) bool, weights of each sign that ever fired, of the k neurons
+    `which`; returns (k,).
 
     Claim: SP-9. Source: [OWN].
     """
     seen = statistics.peaks.cpu().numpy() > 0
-    rows = np.repeat(seen, fires.shape[1] // seen.shape[1], axis=1)
-    return np.sum([(fires & half).any(axis=2).sum(axis=0) for half in rows], axis=0)
+    group = which // (len(statistics.sensitivity) // seen.shape[1])
+    return np.sum([(fires & half[group]).any(axis=2).sum(axis=0) for half in seen], axis=0)
 
 
-def make_tables(request: Request, layers: Sequence[LayerStatistics]) -> list[Table]:
+class Tables(Sequence[Table]):
+    """Tables of several layers: each access makes an object of its own.
+
+    What it computes of single weights goes with it, so that a loop holds one layer's at a time.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = list(tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    @overload
+    def __getitem__(self, index: int) -> Table: ...
+    @overload
+    def __getitem__(self, index: slice) -> Tables: ...
+    def __getitem__(self, index: int | slice) -> Table | Tables:
+        if isinstance(index, slice):
+            return Tables(self._tables[index])
+        return replace(self._tables[index])
+
+
+def make_tables(request: Request, layers: Sequence[LayerStatistics]) -> Tables:
     """Collect the planning numbers of all layers."""
     eta, eta_star = _widths([tuple(layer.sensitivity.shape) for layer in layers])
-    return [
+    return Tables([
         make_table(
             layer, delta=request.delta, coverage_factor=request.coverage_factor,
             bound=request.bound, eta=eta, eta_star=eta_star, seed=(request.seed, index),
         )
         for index, layer in enumerate(layers, request.first)
-    ]  # fmt: skip
+    ])  # fmt: skip
 
 
 def _widths(shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from sipp_core.pruning.method import Method, Promise, Pruned
 from sipp_core.pruning.report import is_vacuous, per_neuron
 from sipp_core.pruning.request import Request
 from sipp_core.pruning.result import LayerReport
+from sipp_core.pruning.stored import Masks, neurons
 from sipp_core.pruning.table import Table, make_tables
 from sipp_core.runtime.numbers import Float
 from sipp_core.sensitivity.calibrate import Calibration
@@ -32,7 +33,7 @@ from sipp_core.sensitivity.calibrate import Calibration
 
 def write_multipliers(
     model: nn.Module, names: Sequence[str], multipliers: Sequence[Float], as_masks: bool
-) -> tuple[nn.Module, dict[str, Tensor]]:
+) -> tuple[nn.Module, Masks]:
     """Multiply the weights of layers in a deep copy; the copy, and masks of the kept weights."""
     new = copy.deepcopy(model)
     return new, multiply(new, names, multipliers, as_masks)
@@ -40,19 +41,21 @@ def write_multipliers(
 
 def multiply(
     model: nn.Module, names: Sequence[str], multipliers: Sequence[Float], as_masks: bool
-) -> dict[str, Tensor]:
+) -> Masks:
     """Multiply the weights of layers in place; masks of the kept weights."""
-    masks: dict[str, Tensor] = {}
+    masks = Masks()
     for name, multiplier in zip(names, multipliers, strict=True):
         module = layer_of(model, name)
         weight = weight_of(module)
-        old = weight.detach().double().cpu().numpy()
-        masks[name] = (
-            write_weight(name, weight, torch.from_numpy(old * multiplier.reshape(old.shape))) != 0
-        )
+        for rows in neurons(multiplier.shape):
+            old = weight[rows].detach().double().cpu().numpy()
+            new = torch.from_numpy(old * multiplier[rows].reshape(old.shape))
+            write_weight(name, weight[rows], new)
+        mask = weight.detach() != 0
+        masks.update({name: mask})
         if as_masks:
             with torch.no_grad():  # a weight that is no graph leaf could not be copied
-                torch_prune.custom_from_mask(module, "weight", masks[name])
+                torch_prune.custom_from_mask(module, "weight", mask)
     return masks
 
 
@@ -148,7 +151,7 @@ def rewrite(request: Request, calibration: Calibration, rewrites: Sequence[Rewri
 
     Claim: SP-6 for any multiplier. Source: [OWN].
     """
-    new, masks = copy.deepcopy(request.model), {}
+    new, masks = copy.deepcopy(request.model), Masks()
     changes = tuple(r.change for r in rewrites if r.change is not None)
     old_biases = {r.name: getattr(layer_of(new, r.name), "bias", None) for r in rewrites}
     new = restructure(new, changes)
@@ -159,7 +162,7 @@ def rewrite(request: Request, calibration: Calibration, rewrites: Sequence[Rewri
             for part, value in zip(parts, r.factors or (r.weight,), strict=True)
         ]
         if r.factors is None:
-            masks[r.name] = values[0] != 0
+            masks.update({r.name: values[0] != 0})
         bias = old_biases[r.name]
         if r.bias is not None:
             write_weight(r.name, parts[-1].get_parameter("bias"), torch.from_numpy(r.bias))

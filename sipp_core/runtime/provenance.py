@@ -25,7 +25,7 @@ def checksum(tensors: dict[str, Tensor], text: str = "") -> str:
         flat = tensor.reshape(-1)
         if flat.numel() == 1:  # of any stride, which a view of its bytes does not take
             flat = flat.as_strided((1,), (1,))
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
+        digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -25,6 +25,7 @@ from sipp_core.runtime.processes import processes
 from sipp_core.runtime.provenance import fingerprint
 from sipp_core.sensitivity import buffer
 from sipp_core.sensitivity.gradients import Loss, add_gradients
+from sipp_core.sensitivity.operands import Space
 from sipp_core.sensitivity.statistics import LayerStatistics, checked_names
 from sipp_core.sensitivity.stream import Stream, Watcher, refuse_uncalled
 
@@ -193,8 +194,8 @@ def calibrate(
         layers = list(layers)  # a one-shot iterator is read twice below
     model = uncompiled(model)
     prunable = prunable_layers(model, layers)
-    held = buffer.HELD // len(prunable)
-    watchers = [Watcher(layer, names, points, seed * 2, held) for layer in prunable]
+    held, space = buffer.HELD // len(prunable), Space()
+    watchers = [Watcher(layer, names, points, seed * 2, held, space) for layer in prunable]
     group = processes()
     if group is not None:
         group.agree(

@@ -104,11 +104,12 @@ def denominators(block: Matrix, activations: Tensor) -> Tensor:
     """
     n, out = len(activations), len(block.weight)
     z = activations.new_empty(n, 2 * out)
-    if min(n, out) >= TOGETHER and z.dtype == torch.float32:
-        torch.mm(activations, block.signs.T, out=z)
-    else:
-        for sign in (slice(0, out), slice(out, 2 * out)):
-            torch.mm(activations, block.signs[sign].T, out=z[:, sign])
+    with block.signs() as signs:
+        if min(n, out) >= TOGETHER and z.dtype == torch.float32:
+            torch.mm(activations, signs.T, out=z)
+        else:
+            for sign in (slice(0, out), slice(out, 2 * out)):
+                torch.mm(activations, signs[sign].T, out=z[:, sign])
     return z.unflatten(1, (2, out)).movedim(1, 0)
 
 

@@ -53,8 +53,11 @@ class Shares(Statistic):
     def value(self) -> tuple[Tensor, Tensor, int]:
         self.layer.settle()
         accumulators = self.layer.accumulators
-        maxima = torch.cat([acc.maximum for acc in accumulators])
-        return maxima, torch.cat([acc.live for acc in accumulators], dim=1), accumulators[0].rows
+        return (
+            _maxima(self.layer),
+            torch.cat([acc.live for acc in accumulators], dim=1),
+            accumulators[0].rows,
+        )
 
 
 @register_statistic
@@ -147,7 +150,13 @@ class PatchMean(Statistic):
         if not self.single:
             return self.largest.clamp(max=1)
         self.layer.settle()
-        return torch.cat([acc.maximum for acc in self.layer.accumulators])
+        return _maxima(self.layer)
+
+
+def _maxima(layer: MeasuredLayer) -> Tensor:
+    """The maxima of all groups, (out, fan_in); those of a single group are not copied."""
+    first, *others = (acc.maximum for acc in layer.accumulators)
+    return torch.cat([first, *others]) if others else first
 
 
 class Patches(Statistic):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,28 +15,60 @@ SAFE_LOW, SAFE_HIGH = 1e-9, 1e9
 PIECE = 2**20  # elements of which temporaries are made at once
 
 
+class Space:
+    """Memory for one temporary after another: freed and taken anew, they would leave holes."""
+
+    def __init__(self) -> None:
+        self._free: list[Tensor] = []
+
+    @contextmanager
+    def matrix(self, rows: int, columns: int, like: Tensor) -> Iterator[Tensor]:
+        """A matrix of a tensor's dtype and device, of any values, for the time of the block."""
+        buffer, size = self._free.pop() if self._free else like.new_empty(0), rows * columns
+        same = (buffer.dtype, buffer.device) == (like.dtype, like.device)
+        if not same or buffer.numel() < size:
+            buffer = like.new_empty(size)
+        yield buffer[:size].view(rows, columns)
+        self._free.append(buffer)
+
+
 @dataclass(frozen=True)
 class Matrix:
     """A block of weights, with what is the same for every batch of rows.
 
     Attributes:
         weight: (out, fan_in), any sign.
-        signs: (2 out, fan_in), its positive part and below it the size of its negative part.
         extreme: whether float32 could overflow or flush to zero whatever the activations.
+        kept: what `signs` gives, if it is kept.
+        space: where that is made whenever it is needed, otherwise.
     """
 
     weight: Tensor
-    signs: Tensor
     extreme: bool
+    kept: Tensor | None
+    space: Space
+
+    @contextmanager
+    def signs(self) -> Iterator[Tensor]:
+        """(2 out, fan_in), the positive part and below it the size of the negative part."""
+        if self.kept is not None:
+            yield self.kept
+            return
+        out, fan_in = self.weight.shape
+        with self.space.matrix(2 * out, fan_in, self.weight) as both:
+            torch.clamp(self.weight, min=0, out=both[:out])
+            torch.neg(self.weight, out=both[out:]).clamp_(min=0)
+            yield both
 
 
-def matrix(weight: Tensor) -> Matrix:
-    """Prepare a block of weights.
+def matrix(weight: Tensor, room: int = 0, space: Space | None = None) -> Matrix:
+    """Prepare a block of weights; its signs are kept if they are no more than `room` elements.
 
     Shapes: weight (out, fan_in).
     """
-    peak = float(weight.abs().amax()) if weight.numel() else 0.0
-    return Matrix(weight, torch.cat(halves(weight, signed=True)), extreme(weight, peak))
+    low, high = map(float, weight.aminmax()) if weight.numel() else (0.0, 0.0)
+    kept = torch.cat(halves(weight, signed=True)) if 2 * weight.numel() <= room else None
+    return Matrix(weight, extreme(weight, max(-low, high)), kept, space or Space())
 
 
 def extreme(values: Tensor, peak: float) -> bool:

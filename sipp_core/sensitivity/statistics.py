@@ -20,7 +20,7 @@ from sipp_core.runtime.processes import Processes
 from sipp_core.sensitivity import kernel
 from sipp_core.sensitivity.buffer import HELD, Waiting
 from sipp_core.sensitivity.empirical import working_dtype
-from sipp_core.sensitivity.operands import halves, matrix
+from sipp_core.sensitivity.operands import Space, halves, matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +93,11 @@ class MeasuredLayer:
         accumulators: the kernel's running statistics of each group.
     """
 
-    def __init__(self, layer: PrunableLayer, held: int = HELD) -> None:
+    def __init__(self, layer: PrunableLayer, held: int = HELD, space: Space | None = None) -> None:
         self.layer, self._held = layer, held
         self.weight = layer.weight.to(working_dtype(layer.weight.dtype))
         weights = self.weight.chunk(layer.groups)
-        self.blocks = [matrix(w) for w in weights]
+        self.blocks = [matrix(w, held // layer.groups, space) for w in weights]
         bias = layer.module.bias
         bias = (
             bias.detach().to(self.weight.dtype)

@@ -34,7 +34,7 @@ from sipp_core.runtime.provenance import digests
 from sipp_core.sensitivity import kernel_gpu
 from sipp_core.sensitivity.buffer import HELD
 from sipp_core.sensitivity.measures import Cancellation, Patches, Peaks, Sample, Shares
-from sipp_core.sensitivity.operands import beyond, extreme
+from sipp_core.sensitivity.operands import Space, beyond, extreme
 from sipp_core.sensitivity.origins import refuse_mixed, refuse_uneven
 from sipp_core.sensitivity.statistics import STATISTICS, LayerStatistics, MeasuredLayer, Rows
 
@@ -53,9 +53,9 @@ class Watcher:
 
     def __init__(
         self, layer: PrunableLayer, names: Sequence[str] = (), points: int = 0, seed: int = 0,
-        held: int = HELD,
+        held: int = HELD, space: Space | None = None,
     ) -> None:  # fmt: skip
-        self.layer, self.measured = layer, MeasuredLayer(layer, held)
+        self.layer, self.measured = layer, MeasuredLayer(layer, held, space)
         self.sample, self.aside = Sample(points, seed), Sample(points, seed + 1)
         chosen = [STATISTICS[name]() for name in names]
         # The maxima come last, as the kernel writes over the denominators.

@@ -1,0 +1,148 @@
+"""Arrays of one entry for each weight in the fewest bytes that lose none, and descriptors of them.
+
+A network keeps its plans, and while it is planned the plans of all layers are in memory: an entry
+is a bit, a float32 where float64 says no more, or computed from others where it is looked at.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sipp_core.runtime.numbers import Bool, Float
+
+# Entries of an array that is kept as it is: to unpack bits would take longer than it saves.
+SMALL = 1 << 14
+# Weights whose numbers are worked on at once, each some float64.
+BLOCK = 1 << 16
+
+
+def neurons(shape: tuple[int, ...], size: int = BLOCK) -> list[slice]:
+    """Neurons of a matrix (out, fan_in) in blocks of about `size` weights; one block at least."""
+    step = max(1, size // max(1, shape[1]))
+    return [slice(first, first + step) for first in range(0, max(1, shape[0]), step)]
+
+
+class Computed(ABC):
+    """An array that is computed whenever it is looked at; a part of its rows by itself."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+
+    @abstractmethod
+    def array(self) -> NDArray[Any]:
+        """The whole array."""
+
+    @abstractmethod
+    def __getitem__(self, rows: slice) -> Computed:
+        """Some of its rows."""
+
+
+class Bits(Computed):
+    """Flags, eight to a byte. Shapes: (out, fan_in) bool."""
+
+    def __init__(self, packed: NDArray[np.uint8], width: int) -> None:
+        self.packed, self.width = packed, width
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(out, fan_in)."""
+        return len(self.packed), self.width
+
+    def array(self) -> Bool:
+        """The flags."""
+        return np.unpackbits(self.packed, axis=1, count=self.width).view(np.bool_)
+
+    def __getitem__(self, rows: slice) -> Bits:
+        return Bits(self.packed[rows], self.width)
+
+
+Stored = NDArray[Any] | Computed
+
+
+def stored_flags(flags: Bool) -> Stored:
+    """Flags as bits, or as they are where they are few."""
+    if flags.size <= SMALL or flags.ndim != 2:
+        return flags
+    return Bits(np.packbits(flags, axis=1), flags.shape[1])
+
+
+def stored_numbers(values: NDArray[Any]) -> Stored:
+    """Numbers as bits, float32 or as they are. Narrower ones than float64 are taken as they are."""
+    if values.dtype == np.bool_:
+        return stored_flags(values)
+    if values.dtype != np.float64:
+        return values
+    flags = values.astype(np.bool_)
+    if np.array_equal(flags, values):
+        return stored_flags(flags)
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    return narrow if np.array_equal(narrow, values) else values
+
+
+def whole(stored: Stored) -> NDArray[Any]:
+    """What is stored, as an array."""
+    return stored.array() if isinstance(stored, Computed) else stored
+
+
+class NumberEach:
+    """A field of a float64 number for each weight."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.kept = f"_{name}"
+
+    def __get__(self, plan: object, owner: type | None = None) -> Float:
+        return whole(vars(plan)[self.kept]).astype(np.float64, copy=False)
+
+    def __set__(self, plan: object, value: Stored) -> None:
+        kept = value if isinstance(value, Computed) else stored_numbers(value)
+        vars(plan)[self.kept] = kept
+
+
+class FlagEach:
+    """A field of a bool for each weight."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.kept = f"_{name}"
+
+    def __get__(self, plan: object, owner: type | None = None) -> Bool:
+        return whole(vars(plan)[self.kept])
+
+    def __set__(self, plan: object, value: Bool) -> None:
+        vars(plan)[self.kept] = stored_flags(value)
+
+
+class Masks(Mapping[str, Tensor]):
+    """Masks of weights by layer name, kept as bits: each access makes a tensor of its own."""
+
+    def __init__(self, masks: Mapping[str, Tensor] | None = None) -> None:
+        self._kept: dict[str, tuple[Stored, torch.Size, torch.device]] = {}
+        self.update(masks or {})
+
+    def update(self, masks: Mapping[str, Tensor]) -> None:
+        """Take in others, or others of the same names."""
+        for name, mask in masks.items():
+            flags = stored_flags(mask.flatten(1).cpu().numpy())
+            self._kept[name] = flags, mask.shape, mask.device
+
+    def __getitem__(self, name: str) -> Tensor:
+        flags, shape, device = self._kept[name]
+        return torch.from_numpy(whole(flags).reshape(shape).copy()).to(device)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
