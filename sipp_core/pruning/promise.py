@@ -57,10 +57,11 @@ def least_rates(table: Table, inclusion: Inclusion, eps: float) -> Float:
             weight, rows, table.sensitivity[part], eps, delta, threads
         ),
     )
-    s = np.where([table.sign(0), table.sign(1)], table.sensitivity, 0.0)
-    least = np.where(s > 0, s, np.inf).min(axis=2, initial=np.inf)
-    rates = np.where(table.seen() | (rates > 0), np.minimum(rates, LARGEST_RATE), 2 / least)
-    return np.where(table.total > 0, rates, 0.0)
+    rates = np.where(table.total > 0, np.minimum(rates, LARGEST_RATE), 0.0)
+    for sign, neuron in np.argwhere((table.total > 0) & ~(table.seen() | (rates > 0))):
+        live = table.live(int(sign), int(neuron))
+        rates[sign, neuron] = 2 / table.sensitivity[neuron, live].min()
+    return rates
 
 
 def inclusion_by_rows(table: Table, inclusion: Inclusion, rates: Float) -> Float:
