@@ -208,9 +208,9 @@ def _from_openml(source: Source, folder: Path | None, fetch: bool) -> Parts:
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
             f"data set {source.name!r} is not here and could not be fetched. {looked_in} Either "
-            f"put {four} into a folder and name it with data_dir or the environment variable "
-            f"{DATA_DIR_VARIABLE}, or connect to a network, so that scikit-learn can fetch "
-            f"{source.openml!r} from OpenML ({error})"
+            f"put {four} into a folder and name it with data_dir (--data-dir) or the environment "
+            f"variable {DATA_DIR_VARIABLE}, or connect to a network, so that scikit-learn can "
+            f"fetch {source.openml!r} from OpenML ({error})"
         ) from error
     images, labels = _bytes(pixels).reshape(-1, 28, 28), _bytes(classes)
     cut = len(images) - 10_000
@@ -229,7 +229,7 @@ def _cifar10(source: Source, folder: Path | None, fetch: bool, seed: int) -> Par
             f"data set {source.name!r} is not here and is never fetched. {where} Put "
             f"{cifar10.ARCHIVE}, or the folders train and test with a folder of JPEGs for each "
             "class, into a folder and "
-            f"name it with data_dir or the environment variable {DATA_DIR_VARIABLE}"
+            f"name it with data_dir (--data-dir) or the environment variable {DATA_DIR_VARIABLE}"
         )
     train, test = cifar10.read(path)
     return (

@@ -109,7 +109,7 @@ def test_it_is_never_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(FileNotFoundError, match="never fetched. There is no cifar10-jpeg.zip in"):
         datasets.load("cifar10", tmp_path)
     monkeypatch.delenv(datasets.DATA_DIR_VARIABLE, raising=False)
-    with pytest.raises(FileNotFoundError, match="No folder was named.*SIPP_DATA_DIR"):
+    with pytest.raises(FileNotFoundError, match="No folder was named.*--data-dir.*SIPP_DATA_DIR"):
         datasets.load("cifar10")
 
 
