@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -12,8 +14,13 @@ from sipp_theory.numeric.threads import FEW_PRODUCTS, blas_threads_for, one_blas
 
 
 def threads() -> set[int]:
-    """Threads of each library of linear algebra."""
-    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+    """Threads of numpy's and scipy's linear algebra; other packages may bring their own."""
+    return {
+        one["num_threads"]
+        for one in threadpool_info()
+        if one["user_api"] == "blas"
+        and {"numpy.libs", "scipy.libs"} & set(Path(one["filepath"]).parts)
+    }
 
 
 def test_one_inside_and_the_users_again_outside() -> None:
