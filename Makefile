@@ -61,13 +61,12 @@ gpu:
 install: $(STAMP)
 
 $(STAMP): EXTRAS := [dev]
-# Python compiles what is imported, which is a small part of what is installed.
 $(STAMP) $(PLAIN): pyproject.toml constraints.txt $(if $(SOUND),,unsound)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "Python 3.11 or later is needed; name one with: make PYTHON=python3.11")'
 	$(if $(SOUND),,$(PYTHON) -m venv --clear $(VENV))
 	printf '%s\n' '$(HERE)' > $(HOME_FILE)
-	$(RUN) pip install --disable-pip-version-check --quiet --no-compile -c constraints.txt -e '.$(EXTRAS)'
+	$(RUN) pip install --disable-pip-version-check --quiet -c constraints.txt -e '.$(EXTRAS)'
 	touch $@
 
 # Not a file, so whatever depends on it is made anew.
