@@ -147,6 +147,8 @@ def refuse_misfits(pattern: Pattern, tables: Sequence[Table]) -> None:
 def cost(tables: Sequence[Table], masks: Sequence[Bool], scores: Sequence[Float]) -> list[str]:
     """Of each layer what its mask promises, beside as many weights chosen freely, in words.
 
+    Nothing is said of a layer in which neither promises an error below 1 of most neurons.
+
     Claim: SP-6. Source: [SP] arXiv 1910.05422.
     """
     parts = []
@@ -157,15 +159,20 @@ def cost(tables: Sequence[Table], masks: Sequence[Bool], scores: Sequence[Float]
         parts.append(
             f"{table.statistics.name} {worst[0]:.4g} against {worst[1]:.4g} (median neuron "
             f"{median[0]:.4g} against {median[1]:.4g})"
+            if min(median) < 1
+            else ""
         )
     return parts
 
 
 def in_words(pattern: Pattern, costs: Sequence[str]) -> str:
     """Say what a pattern costs."""
+    parts = [part for part in costs if part]
+    if silent := len(costs) - len(parts):
+        parts.append(f"in {silent} of {len(costs)} layers nothing of most neurons either way")
     return (
         f"pattern {pattern}: promised error of the worst neuron, against as many weights of the "
-        f"same layer without the pattern: {'; '.join(costs)}"
+        f"same layer without the pattern: {'; '.join(parts)}"
     )
 
 

@@ -79,6 +79,15 @@ def test_what_a_pattern_costs_is_said_and_is_a_cost() -> None:
         assert f"{bound.name} {bound.eps:.4g} against {best.eps:.4g}" in note
 
 
+def test_a_layer_of_which_nothing_is_promised_is_counted() -> None:
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Linear(64, 8))
+    # Each input is alone at some row: whatever goes is an error of 1 there.
+    alone = sipp_core.prune(layer, torch.eye(64), method="magnitude", pattern="2:4")
+    (note,) = (text for text in alone.notes if text.startswith("pattern 2:4"))
+    assert note.endswith("in 1 of 1 layers nothing of most neurons either way")
+
+
 def test_refits_and_masks_keep_a_pattern() -> None:
     result = sipp_core.prune(net(), inputs(), method="sipp-det", pattern="2:4", refit=True)
     kept = result.model.get_parameter("0.weight") != 0
