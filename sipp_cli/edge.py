@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
@@ -69,6 +70,17 @@ def interrupts() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Run a block without joblib's warning that it renews a worker that has grown.
+
+    Nothing is lost by it: what the worker was at is handed out again.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        yield
+
+
 def _is_usage(error: Exception) -> bool:
     # typer carries its parser's exceptions under a private name that differs between versions.
     return hasattr(error, "format_message") and hasattr(error, "exit_code")
@@ -82,7 +94,8 @@ class Edge(TyperGroup):
         together = False
         try:
             try:
-                with interrupts() as interrupted, render.json_alone(ctx.meta.get(AS_JSON, False)):
+                json = ctx.meta.get(AS_JSON, False)
+                with interrupts() as interrupted, render.json_alone(json), _quiet():
                     try:
                         ranks.check()
                         result = super().invoke(ctx)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,9 +38,7 @@ def run_ledger(
     if jobs is None:
         # A worker loads for seconds, in which some claims of the quick profile are done.
         jobs = 1 if claims and profile == "quick" else -1
-    with render.progress() as progress, warnings.catch_warnings():
-        # joblib renews workers that have grown; no check is lost by it.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+    with render.progress() as progress:
         return run(
             profile,  # pyright: ignore[reportArgumentType] - run refuses what it does not know
             claims=claims,

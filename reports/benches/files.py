@@ -14,6 +14,7 @@ from reports.benches.findings import Check, Findings, Measured
 from reports.benches.method import Spread, figure, race, seconds
 from reports.benches.subjects import Setting
 from sipp_core import compress, decompress, prune
+from sipp_core.methods import Magnitude
 from sipp_core.zoo import models
 
 FAMILY = "files"
@@ -115,7 +116,7 @@ def _saved(setting: Setting) -> Measured:
     """Bytes of a saved network for each byte of its sparse weights."""
     name = setting.size("digits-mlp", "resnet-20", "resnet-20")
     inputs = torch.rand(2, *models.input_shape(name), generator=setting.generator())
-    result = prune(models.build(name, setting.seed), inputs, method="magnitude", keep=KEEP)
+    result = prune(models.build(name, setting.seed), inputs, method=Magnitude.name, keep=KEEP)
     with tempfile.TemporaryDirectory() as folder:
         length = result.save(Path(folder) / "network").stat().st_size
     times = length / sparse_bytes(result.model)

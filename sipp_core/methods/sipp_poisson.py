@@ -61,7 +61,7 @@ class SippPoisson(Planned):
 
     def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
         """One rate c for the whole scope."""
-        s = np.concatenate([measured[measured > 0] for measured in map(_measured, tables)])
+        s = np.concatenate([s[s > 0] for s in (table.raw_sensitivity for table in tables)])
         rate = _common_rate(s, budget)
         return [planning.inclusion_plan(t, np.where(t.total > 0, rate, 0.0)) for t in tables]
 
@@ -85,11 +85,6 @@ class SippPoisson(Planned):
         own = request.bound.inclusion.independent or request.bound.knows == "neuron"
         exact = (request.bound.claim,) if own else ()
         return ("SP-8", *exact) if request.guaranteed else ("SP-8", *exact, "AL-1")
-
-
-def _measured(table: Table) -> NDArray[Any]:
-    """The sensitivities in the dtype in which calibration keeps them."""
-    return table.statistics.sensitivity.cpu().numpy()
 
 
 def _common_rate(s: NDArray[Any], budget: float) -> float:

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import sipp_theory
 from sipp_core.pruning import promise
@@ -28,7 +27,7 @@ def base_plan(table: Table, **changes: Any) -> LayerPlan:
         "scale": np.ones_like(table.total),
     } | changes
     same = scores is None or np.array_equal(scores, table.sensitivity)
-    fields["scores"] = _measured(table) if same else scores
+    fields["scores"] = table.raw_sensitivity if same else scores
     fields["probability"] = table.sensitivity > 0 if fires is None else fires
     return LayerPlan(
         name=table.statistics.name,
@@ -37,11 +36,6 @@ def base_plan(table: Table, **changes: Any) -> LayerPlan:
         dead=table.dead,
         **fields,
     )
-
-
-def _measured(table: Table) -> NDArray[Any]:
-    """The sensitivities in the dtype in which calibration keeps them: no copy on the CPU."""
-    return table.statistics.sensitivity.cpu().numpy()
 
 
 def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
@@ -158,7 +152,7 @@ def inclusion_plan(table: Table, rates: Float) -> LayerPlan:
     )
     # As float64 they would take twice the layer's weights.
     flags = (stored_flags(each) for each in (table.weight > 0, table.weight != 0))
-    probability: Stored = Coins(rates, _measured(table), *flags)
+    probability: Stored = Coins(rates, table.raw_sensitivity, *flags)
     return base_plan(
         table,
         probability=probability.array() if p.size <= SMALL else probability,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,11 @@ class Table:
     def sensitivity(self) -> Float:
         """s, (out, fan_in)."""
         return self.statistics.sensitivity.double().cpu().numpy()
+
+    @property
+    def raw_sensitivity(self) -> NDArray[Any]:
+        """Sensitivities in the dtype in which calibration keeps them: no copy on the CPU."""
+        return self.statistics.sensitivity.cpu().numpy()
 
     @property
     def shape(self) -> tuple[int, int]:
