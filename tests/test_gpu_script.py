@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,9 @@ import torch
 import sipp_core
 from reports import bench
 
-HEAVY = ("constriction", "cvxpy", "dask", "matplotlib", "sklearn")
+HEAVY = (
+    "constriction", "cvxpy", "dask", "joblib", "matplotlib", "pydantic", "rich", "sklearn", "typer",
+)  # fmt: skip
 SMALL = (20, 12, 6)
 
 
@@ -48,7 +51,7 @@ def test_without_a_gpu_it_says_what_it_would_run(repository: Path) -> None:
         "- processes:",
         "- end-to-end:",
         "test_kernel_gpu.py",
-        "--only gpu",
+        "--bench",
     ):
         assert word in done.stdout
 
@@ -66,7 +69,7 @@ def test_every_missing_package_is_named_with_what_it_brings(
     script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = importlib.util.find_spec
-    gone = {"triton", "typer", "sklearn"}
+    gone = {"triton", "hypothesis", "sklearn"}
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name in gone else real(name)
     )
@@ -74,7 +77,8 @@ def test_every_missing_package_is_named_with_what_it_brings(
     monkeypatch.setattr(script, "probe", lambda device: None)
     assert script.main() == 0
     message = capsys.readouterr().out
-    assert "missing: triton (the GPU kernel" in message and "missing: typer (sipp bench)" in message
+    assert "missing: triton (the GPU kernel" in message
+    assert "missing: hypothesis (the tests)" in message
     assert "missing: scikit-learn (the test" in message and "missing: torch" not in message
 
 
@@ -104,10 +108,20 @@ def test_what_cannot_run_says_why(script: Any, tmp_path: Path) -> None:
     result = script.perform(lacking, tmp_path, "key", 60)
     assert result["ended"] is None and result["why"] == "lacks nothing (a test)"
     slow = script.Step("slow", "a word", [sys.executable, "-c", "input()"], {}, 0)
-    slow.command[-1] = "import time; time.sleep(60)"
-    assert "took longer" in script.perform(slow, tmp_path, "key", 60)["why"]
+    slow.command[-1] = "import time; print('so far', flush=True); time.sleep(60)"
+    late = script.perform(replace(slow, most=1), tmp_path, "key", 60)
+    assert "took longer" in late["why"] and late["output"] == "so far\n"
     assert script.perform(slow, tmp_path, "other", 1)["why"] == "no time is left"
     assert list(script.rows("slow", result)) == [("slow", "not run", result["why"])]
+
+
+def test_packages_of_another_folder_are_seen_by_the_steps(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "carried.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    step = counting(script, tmp_path, "import carried, sipp_core")
+    assert script.perform(step, tmp_path, "key", 60)["ended"] == 0
 
 
 def test_figures_of_the_bench_and_of_the_run_stand_in_the_table(script: Any) -> None:
@@ -117,7 +131,11 @@ def test_figures_of_the_bench_and_of_the_run_stand_in_the_table(script: Any) -> 
     figures = {"measured": [{"case": "a", "what": "b", "value": 1.25, "unit": "s"}]}
     lines = list(script.rows("bench", done | {"output": json.dumps(figures)}))
     assert lines[1] == ("bench", "a: b", "1.25 s")
-    lines = list(script.rows("end-to-end", done | {"output": '{"agree": "yes", "gap": 0.5}'}))
+    broken = list(script.rows("bench", done | {"ended": 1, "output": "no JSON"}))
+    assert broken == [("bench", "FAILED (1)", "3 s"), ("bench", "last line", "no JSON")]
+    lines = list(
+        script.rows("end-to-end", done | {"output": 'a word\n{"agree": "yes", "gap": 0.5}'})
+    )
     assert lines[1:] == [("end-to-end", "agree", "yes"), ("end-to-end", "gap", "0.5")]
     assert script.table(lines).splitlines()[1] == "| --- | --- | --- |"
 
@@ -174,8 +192,9 @@ print(found["agree"])
 def test_nothing_is_imported_that_a_gpu_run_does_not_need(repository: Path) -> None:
     code = f"""
 import sys; sys.path.insert(0, "scripts")
-import gpu, sipp_cli.main, reports
-reports.bench(scale="tiny", only=["gpu"])
+import gpu
+run = gpu.measured("cpu", "tiny")
+assert run["skipped"] and run["agree"] == "yes"
 gpu.end_to_end("cpu", {SMALL}, 24)
 print(sorted(set(sys.modules) & set({HEAVY!r})))
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sipp_core.certificates import drawn_network
 from sipp_core.certificates.around import LocalCertificates, certify_around
 from sipp_core.certificates.attack import ascend
@@ -15,15 +17,6 @@ from sipp_core.certificates.layer_region import LayerWorstCase
 from sipp_core.certificates.measure import output_errors
 from sipp_core.certificates.onnx import OnnxNetwork
 from sipp_core.certificates.region import RegionCertificate, certify_region
-from sipp_core.certificates.saved import (
-    CertificateFile,
-    certificate_text,
-    differences,
-    read_certificate,
-    save_certificate,
-    sealed,
-    with_certificate,
-)
 from sipp_core.certificates.scores import (
     ClassChange,
     RelativeL2,
@@ -33,6 +26,18 @@ from sipp_core.certificates.scores import (
     find_score,
 )
 from sipp_core.certificates.sparsest import SparsestResult, sparsest
+from sipp_core.runtime import lazily
+
+if TYPE_CHECKING:
+    from sipp_core.certificates.saved import (
+        CertificateFile,
+        certificate_text,
+        differences,
+        read_certificate,
+        save_certificate,
+        sealed,
+        with_certificate,
+    )
 
 __all__ = [
     "Accuracy", "Certificate", "CertificateFile", "ClassChange", "Corruption", "Curve",
@@ -43,3 +48,12 @@ __all__ = [
     "find_score", "least_budget", "output_errors", "read_certificate", "save_certificate",
     "sealed", "sparsest", "with_certificate", "wrong",
 ]  # fmt: skip
+
+# Files are checked by pydantic, which certifying alone does not need.
+__getattr__ = lazily(
+    __name__,
+    {
+        "saved": "CertificateFile certificate_text differences read_certificate save_certificate "
+        "sealed with_certificate",
+    },
+)
