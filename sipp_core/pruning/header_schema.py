@@ -51,6 +51,44 @@ class ChangeEntry(_Strict):
         return self
 
 
+class FilterEntry(_Strict):
+    """What became of one layer's channels, but for which."""
+
+    zeroed: int = Field(ge=0)
+    eps: float
+    multiply_adds_before: int = Field(ge=0)
+    multiply_adds_after: int = Field(ge=0)
+    filters: int = Field(ge=0)
+    inputs: int = Field(ge=0)
+
+
+class GroupEntry(_Strict):
+    """Channels that competed, but for their sensitivities."""
+
+    producers: list[str]
+    consumers: list[str]
+    units: int = Field(ge=1)
+    kept: int = Field(ge=0)
+    dead: int = Field(ge=0)
+    sensitivity_sum: float
+    draws: int = Field(ge=0)
+    events: int = Field(ge=0)
+    eps: float
+    frozen: list[str]
+    error: float | None
+    region_error: float | None
+
+
+class ChannelsEntry(_Strict):
+    """What became of the channels of a network."""
+
+    groups: list[GroupEntry] = Field(max_length=MANY)
+    whole: dict[str, str]
+    multiply_adds_before: int = Field(ge=0)
+    multiply_adds_after: int = Field(ge=0)
+    layers: dict[str, FilterEntry]
+
+
 class Report(_Strict):
     """The report of a saved network."""
 
@@ -79,6 +117,7 @@ class Report(_Strict):
     arguments: dict[str, Any] = {}
     implied: list[str] = []
     extra: dict[str, Any] = {}
+    channels: ChannelsEntry | None = None
 
     @model_validator(mode="after")
     def _every_name_once(self) -> Report:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import custom_from_mask
 
+from sipp_core.filters.result import FilterReport
 from sipp_core.network.layers import weight_of
 from sipp_core.network.packed import layer_of
 from sipp_core.network.selection import places
@@ -32,6 +33,7 @@ from sipp_core.pruning.header import (
 )
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.result import LayerReport, PruneResult
+from sipp_core.pruning.saved_channels import read_channels
 from sipp_core.pruning.together import take_apart
 from sipp_core.runtime.arguments import refuse_no_module
 from sipp_core.runtime.execution import uncompiled
@@ -104,7 +106,8 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
         _refuse_larger(report, model)
         new = restructure(copy.deepcopy(model), changes)
         masks = _fill(new, tensors, report)
-        layers, plans = _layers(tensors, report)
+        channels, by_layer = read_channels(report.get("channels"), tensors, model, new, changes)
+        layers, plans = _layers(tensors, report, by_layer)
         digests = _digests(tensors)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         fault = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
@@ -121,6 +124,7 @@ def load(path: str | PathLike[str], model: nn.Module) -> PruneResult:
         digests=digests,
         structure=changes,
         arguments=report.get("arguments", {}),
+        channels=channels,
     )
 
 
@@ -198,7 +202,7 @@ def _fill(
 
 
 def _layers(
-    tensors: Mapping[str, Tensor], report: Mapping[str, Any]
+    tensors: Mapping[str, Tensor], report: Mapping[str, Any], channels: Mapping[str, FilterReport]
 ) -> tuple[tuple[LayerReport, ...], tuple[LayerPlan, ...]]:
     layers, plans = [], []
     for entry in report["layers"]:
@@ -210,7 +214,10 @@ def _layers(
             dtype = np.dtype(np.int64 if field == "budgets" else np.float64)
             key = f"report/{name}/{field}"
             arrays[field] = widen_array(key, tensors[key], shape, dtype)
-        layers.append(LayerReport(**entry | {"shape": (out, fan_in)}, **arrays))
+        shape = (out, fan_in)
+        layers.append(
+            LayerReport(**entry | {"shape": shape}, **arrays, channels=channels.get(name))
+        )
         if f"plan/{name}/scores" not in tensors:
             continue  # new weights were written, or the plans were not saved
         parts = []

@@ -119,7 +119,8 @@ class PruneResult:
         structure: layers that have another shape than in the network that was pruned.
         arguments: the other arguments of the call, the parameters of the method among them; empty
             for a file of an older release.
-        channels: what became of whole channels, where the method removes them; not in the file.
+        channels: what became of whole channels, where the method removes them; None in files of
+            earlier releases.
     """
 
     model: nn.Module

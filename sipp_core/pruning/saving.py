@@ -28,6 +28,7 @@ from sipp_core.pruning.header import (
     SCALARS,
 )
 from sipp_core.pruning.plan import LayerPlan
+from sipp_core.pruning.saved_channels import channels_parts
 from sipp_core.pruning.together import put_together
 from sipp_core.runtime.files import write_atomically
 from sipp_core.runtime.isolation import isolated
@@ -78,6 +79,8 @@ def save(result: Any, path: str | PathLike[str], *, plans: bool = False) -> Path
         for name in (*REPORT_ARRAYS, *known):
             array = narrow_array(np.asarray(getattr(report, name)))
             tensors[f"report/{report.name}/{name}"] = torch.from_numpy(array)
+    channels, arrays = channels_parts(result)
+    tensors |= arrays
     marks = np.frombuffer(b"".join(sorted(result.digests)), dtype=np.uint8).reshape(-1, 8)
     digests = torch.from_numpy(marks.copy())
     # safetensors refuses tensors that share memory; a state_dict of views would.
@@ -85,8 +88,10 @@ def save(result: Any, path: str | PathLike[str], *, plans: bool = False) -> Path
     # The mark by which readers tell a saved network from other tensors stands by itself.
     tensors = put_together(tensors) | {"calibration/digests": digests}
     kept = result.plans if plans else ()
-    report = json.dumps(_report(result, kept, masked, implied, extra), sort_keys=True,
-                        separators=(",", ":"))  # fmt: skip
+    fields = _report(result, kept, masked, implied, extra)
+    if channels is not None:
+        fields["channels"] = channels
+    report = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     header = {"format": FORMAT, "report": report, "sha256": checksum(tensors, report)}
     # One key only: several are written in no fixed order, and equal results make equal files.
     content = to_bytes(tensors, metadata={"sipp": json.dumps(header, sort_keys=True)})

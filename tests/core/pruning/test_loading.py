@@ -8,6 +8,8 @@ import math
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +183,24 @@ def test_narrow_arrays_come_back_bit_for_bit(array: np.ndarray) -> None:
     assert again.tobytes() == array.tobytes() and again.flags.writeable
 
 
+@pytest.mark.parametrize("method", ["filters-det", "filters-rand", "neurons-omp", "neurons-mussay"])
+def test_what_became_of_channels_comes_back(method: str, tmp_path: Path) -> None:
+    result = prune(convolutional(), torch.rand(20, 1, 6, 6), method=method, keep=0.5)
+    model = load(result.save(tmp_path / "net"), convolutional())
+    ours, theirs = model.channels, result.channels
+    assert ours is not None and theirs is not None and len(ours.shapes) > 1
+    assert model.summary() == result.summary()
+    pairs = [*zip(ours.groups, theirs.groups, strict=True)]
+    pairs += [(a.channels, b.channels) for a, b in zip(model.layers, result.layers, strict=True)]
+    for mine, other in pairs:
+        assert mine is not None and other is not None
+        for name, value in vars(other).items():
+            assert type(getattr(mine, name)) is type(value)
+            assert np.array_equal(getattr(mine, name), value)
+    again = model.save(tmp_path / "again")
+    assert again.read_bytes() == (tmp_path / "net").read_bytes()
+
+
 # ---- forged files ------------------------------------------------------------------------------
 
 Tensors = dict[str, Tensor]
@@ -215,17 +235,27 @@ def test_a_file_with_each_tensor_by_itself_is_read_too(tmp_path: Path) -> None:
 VALUES = (None, -1, 0, 10**400, 0.5, math.nan, "x", True, [], {}, [[]], ["x"], {"x": 1})
 
 
-def test_an_odd_report_is_refused_or_says_the_same(tmp_path: Path) -> None:
-    path = forged(tmp_path, lambda *_: None)
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("sipp-rand", [(), ("layers", 0)]),
+        ("filters-det", [("channels",), ("channels", "groups", 0), ("channels", "layers", "3")]),
+    ],
+)
+def test_an_odd_report_is_refused_or_says_the_same(
+    source: str, parts: list[tuple[str | int, ...]], tmp_path: Path
+) -> None:
+    path = forged(tmp_path, lambda *_: None, source)
     content = path.read_bytes()
     tensors = read_safetensors(content, "it")
     report = json.loads(json.loads(metadata_of(content, "it")["sipp"])["report"])
-    places: list[tuple[str, ...]] = [(key,) for key in report]
-    places += [("layers", key) for key in report["layers"][0]]
+    places: list[tuple[Any, ...]] = [
+        (*above, key) for above in parts for key in reduce(getitem, above, report)
+    ]
     for place in places:
         for value in (*VALUES, ...):
             other = copy.deepcopy(report)
-            part = other["layers"][0] if len(place) == 2 else other
+            part = reduce(getitem, place[:-1], other)
             if value is ...:
                 del part[place[-1]]
             else:
@@ -259,6 +289,17 @@ def test_an_odd_report_is_refused_or_says_the_same(tmp_path: Path) -> None:
         ("sipp-rand", lambda t, _: t.update({"dense/strange": torch.ones(2)})),
         ("sipp-rand", lambda _, r: r.update(masked=["0"])),
         ("sipp-rand", lambda _, r: r.update(implied=["no"])),
+        ("filters-det", lambda _, r: r["channels"]["groups"][0].update(units=10**9)),
+        ("filters-det", lambda _, r: r["channels"].update(groups=r["channels"]["groups"] * 10**3)),
+        ("filters-det", lambda _, r: r["channels"]["groups"][0]["producers"].append("no")),
+        ("filters-det", lambda _, r: r["channels"]["groups"][0]["producers"].append("1")),
+        ("filters-det", lambda _, r: r["channels"]["groups"][0].pop("eps")),
+        ("filters-det", lambda _, r: r["channels"]["layers"]["0"].update(filters=10**9)),
+        ("filters-det", lambda _, r: r["channels"]["layers"].update({"4": {}})),
+        ("filters-det", lambda t, _: t.pop("report/3/multiplier")),
+        ("filters-det", lambda t, _: t.pop("group/0/sensitivity")),
+        ("filters-det", lambda t, _: t["report/0/kept_filters"].add_(9)),
+        ("filters-det", lambda t, _: t["report/3/kept_inputs"].zero_()),
     ],
 )
 def test_a_file_that_asks_for_more_than_the_model_has_is_refused_at_once(
