@@ -65,14 +65,18 @@ def _mean_over_rows(original: Function) -> Function:
 def _shared_coin(original: Function) -> Function:
     """One coin for a whole row keeps the marginals and nothing else."""
 
-    def sample(probability: np.ndarray, rng: np.random.Generator) -> Bool:
+    def sample(
+        probability: np.ndarray, rng: np.random.Generator, first: Bool | None = None
+    ) -> Bool:
         return rng.random((probability.shape[1] + 1, len(probability)))[0][:, None] < probability
 
     return sample
 
 
 def _own_coins(original: Function) -> Function:
-    def sample(probability: np.ndarray, rng: np.random.Generator) -> Bool:
+    def sample(
+        probability: np.ndarray, rng: np.random.Generator, first: Bool | None = None
+    ) -> Bool:
         return probability > rng.random((probability.shape[1] + 1, len(probability)))[1:].T
 
     return sample

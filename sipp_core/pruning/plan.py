@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ import sipp_theory
 from sipp_core.pruning.pivotal import pivotal
 from sipp_core.pruning.stored import Computed, FlagEach, NumberEach, Stored, neurons, whole
 from sipp_core.runtime.numbers import Bool, Float, generator
+from sipp_theory.numeric.compiling import compiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,14 +125,25 @@ class Coins(Computed):
 
     def array(self) -> Float:
         """The probabilities."""
-        rate = np.where(whole(self.positive), self.rates[0][:, None], self.rates[1][:, None])
-        p = np.minimum(1.0, rate * whole(self.scores).astype(np.float64, copy=False))
-        return np.where(whole(self.nonzero), p, 0.0)
+        p = whole(self.scores).astype(np.float64)
+        _in_proportion(self.rates, whole(self.positive), whole(self.nonzero), p)
+        return p
 
     def __getitem__(self, rows: slice) -> Coins:
         return Coins(
             self.rates[:, rows], self.scores[rows], self.positive[rows], self.nonzero[rows]
         )
+
+
+@compiled
+def _in_proportion(rates: Any, positive: Any, nonzero: Any, p: Any) -> None:
+    """Turn scores into min(1, c s_j)."""
+    rows, k = p.shape
+    for i in range(rows):
+        up, down = rates[0, i], rates[1, i]
+        for j in range(k):
+            chance = (up if positive[i, j] else down) * p[i, j]
+            p[i, j] = 0.0 if not nonzero[i, j] else 1.0 if chance > 1.0 else chance
 
 
 def draw_counts(q: Float, m: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -208,12 +221,10 @@ def draw(plan: LayerPlan, rng: np.random.Generator) -> Float:
 
 def _coupled(plan: LayerPlan, rng: np.random.Generator) -> Bool:
     """Mask (out, fan_in) of the weights that stay, a fixed count of each sign of each neuron."""
-    kept, p = np.zeros(plan.shape, dtype=bool), np.empty(plan.shape)
-    for index in (0, 1):
-        for rows, some in plan.parts():
-            p[rows] = np.where(some.sign(index), some.probability, 0.0)
-        kept |= pivotal(p, rng)
-    return kept
+    p = np.empty(plan.shape)
+    for rows, some in plan.parts():
+        p[rows] = np.where(some.nonzero, some.probability, 0.0)
+    return pivotal(p, rng, plan.positive)
 
 
 def _draw_jointly(plan: LayerPlan, rng: np.random.Generator) -> Float:

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from proofs_check.inclusion.exact_laws import (
@@ -107,6 +108,28 @@ def test_edges_and_reproducibility():
     assert pivotal(p, make()).dtype == np.bool_
     # Ten tenths add up to a hair less than 1 in float64: still one kept weight.
     assert (pivotal(np.full((500, 10), 0.1), make()).sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("bits", [np.random.Philox, np.random.PCG64])
+@pytest.mark.parametrize("shape", [(3, 5), (40, 130), (2000, 1500), (0, 4), (4, 0)], ids=str)
+def test_two_groups_are_two_samples_in_a_row(shape: tuple[int, int], bits: type) -> None:
+    """In one pass as in two, whatever of the stream was used before, with any number of threads."""
+    numbers = np.random.default_rng(5)
+    p = np.minimum(1.0, 1.5 * numbers.random(shape) ** 3) * (numbers.random(shape) < 0.8)
+    first = numbers.random(shape) < 0.4
+    for used in (0, 3):
+        one, two, three = (np.random.Generator(bits(7)) for _ in range(3))
+        for rng in (one, two, three):
+            rng.random(used)
+        apart = pivotal(np.where(first, p, 0.0), one) | pivotal(np.where(first, 0.0, p), one)
+        assert (pivotal(p, two, first) == apart).all()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            assert (pivotal(p, three, first) == apart).all()
+        finally:
+            torch.set_num_threads(threads)
+        assert one.random() == two.random() == three.random()
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, np.nan, np.inf])
