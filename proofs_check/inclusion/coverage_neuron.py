@@ -22,16 +22,23 @@ from sipp_core.runtime import generator
 STREAM, EQUAL = 57, 400
 
 
-def _needed(eps: float, delta: float) -> float:
-    """Rate at which EQUAL weights, half of them negative, fail with delta, by two binomials."""
+def _fails(p: float, eps: float) -> float:
+    """Chance that EQUAL weights, half of them negative, miss eps at a rate, by two binomials."""
     half = EQUAL // 2
-    for p in np.geomspace(0.05, 1, 400)[:-1]:
-        law = stats.binom.pmf(np.arange(half + 1), half, p)
-        difference = np.convolve(law, law[::-1])
-        error = np.abs(np.arange(-half, half + 1)) / (EQUAL * p)
-        if difference[error > eps + TIE].sum() <= delta:
-            return float(p)
-    return 1.0
+    law = stats.binom.pmf(np.arange(half + 1), half, p)
+    difference = np.convolve(law, law[::-1])
+    return float(difference[np.abs(np.arange(-half, half + 1)) / (EQUAL * p) > eps + TIE].sum())
+
+
+def _needed(eps: float, delta: float) -> float:
+    """Least rate of a grid at which they fail with at most delta, then between it and the last."""
+    rates = np.geomspace(0.05, 1, 400)
+    first = next(i for i, p in enumerate(rates) if _fails(p, eps) <= delta)
+    low, high = float(rates[max(first - 1, 0)]), float(rates[first])
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _fails(middle, eps) <= delta else (middle, high)
+    return high
 
 
 def _coins(h: np.ndarray, p: np.ndarray, eps: float, seed: int, stream: tuple[int, ...],
