@@ -115,8 +115,8 @@ def _looseness(summary: Json) -> list[str]:
     if not sized:
         return []
     text = (
-        f"For {count(len(sized))} of them what is promised was held against what is needed: 1 "
-        "would be perfect."
+        f"For {count(len(sized))} of all claims what is promised was held against what is needed: "
+        "1 would be perfect."
     )
     loose = [claim for claim in sized if not _ours(claim) and _largest(claim) > 2]
     if loose:
