@@ -16,6 +16,7 @@ from sipp_core.pruning.planned import Planned, fractions
 from sipp_core.pruning.report import per_neuron
 from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.result import LayerReport
+from sipp_core.pruning.stored import Stored
 from sipp_core.pruning.table import Table, Tables
 from sipp_core.runtime.numbers import Bool, Float, generator
 from sipp_core.sensitivity.calibrate import Calibration
@@ -367,7 +368,7 @@ class CoreNetPlusPlus(CoreNetPlus):
 
     def notes(
         self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],
-        multipliers: Sequence[Float],
+        multipliers: Sequence[Stored],
     ) -> list[str]:  # fmt: skip
         """What the choice among candidates means for a promise."""
         tau = int(sipp_theory.candidates(request.delta))

@@ -19,6 +19,7 @@ from sipp_core.pruning.method import Facts, register
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.planned import Planned
 from sipp_core.pruning.request import Request
+from sipp_core.pruning.stored import Stored, numbers
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Float
 
@@ -100,7 +101,7 @@ class Entrywise(Planned):
 
     def notes(
         self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],
-        multipliers: Sequence[Float],
+        multipliers: Sequence[Stored],
     ) -> list[str]:  # fmt: skip
         """Each layer's spectral error, promised and observed."""
         note = spectral_note(tables, plans, multipliers, request.delta)
@@ -131,7 +132,7 @@ def joint_plan(table: Table, p: Float, m: float) -> LayerPlan:
 
 
 def spectral_note(
-    tables: Sequence[Table], plans: Sequence[LayerPlan], multipliers: Sequence[Float], delta: float
+    tables: Sequence[Table], plans: Sequence[LayerPlan], multipliers: Sequence[Stored], delta: float
 ) -> str:
     """Say what matrix Bernstein promises for the draws of each layer, and what they came to.
 
@@ -150,7 +151,7 @@ def spectral_note(
                 moments.variance, moments.span, moments.dimension, m, delta
             )
         )  # fmt: skip
-        error = np.linalg.norm(table.weight * (multiplier - 1), 2) / moments.norm
+        error = np.linalg.norm(table.weight * (numbers(multiplier) - 1), 2) / moments.norm
         vacuous = " (vacuous)" if promised >= 1 else ""
         parts.append(
             f"{plan.name or 'the layer'}: m = {m:.6g} draws, promised {promised:.3g}{vacuous}, "

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from sipp_core.pruning.method import Facts, register
 from sipp_core.pruning.planned import KeepLargest
+from sipp_core.pruning.stored import Sizes, Stored
 from sipp_core.pruning.table import Table
-from sipp_core.runtime.numbers import Float
 
 
 @register
@@ -26,6 +24,6 @@ class Magnitude(KeepLargest):
         "arXiv 1506.02626",
     )
 
-    def scores(self, table: Table) -> Float:
+    def scores(self, table: Table) -> Stored:
         """The magnitudes."""
-        return np.abs(table.weight)
+        return Sizes(table.raw_weight)

@@ -13,8 +13,8 @@ from sipp_core.pruning.method import Facts, Needs, register
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.planned import KeepLargest
 from sipp_core.pruning.request import Request
+from sipp_core.pruning.stored import Stored
 from sipp_core.pruning.table import Table
-from sipp_core.runtime.numbers import Float
 
 RANKS = ("patch-mean", "max", "mean")
 Rank = Literal["patch-mean", "max", "mean"]
@@ -71,10 +71,10 @@ class SippDet(KeepLargest):
         needed = needed and (request.measured or not request.guaranteed)
         return Needs(statistics=frozenset({self.rank} if needed else ()))
 
-    def scores(self, table: Table) -> Float:
+    def scores(self, table: Table) -> Stored:
         """What weights of a budget are ranked by."""
         if self.rank == "max" or (self.rank == "patch-mean" and table.statistics.patches == 1):
-            return table.sensitivity
+            return table.raw_sensitivity
         known = {"mean": table.statistics.mean, "patch-mean": table.statistics.patch_mean}
         mean = known[self.rank]
         assert mean is not None, f"calibrated without statistics={{{self.rank!r}}}"
@@ -85,11 +85,11 @@ class SippDet(KeepLargest):
 
     def by_eps(self, table: Table, eps: float) -> LayerPlan:
         """Keep the fewest weights of largest maximum with which SP-6 promises eps."""
-        return planning.dropping(table, table.sensitivity, eps, self.recentred)
+        return planning.dropping(table, table.raw_sensitivity, eps, self.recentred)
 
     def notes(
         self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],
-        multipliers: Sequence[Float],
+        multipliers: Sequence[Stored],
     ) -> list[str]:  # fmt: skip
         """What the mean means for the promise."""
         return [NOTE] if self.rank == "mean" else []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sipp_core.pruning.method import Facts, Needs, register
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.planned import KeepLargest
 from sipp_core.pruning.request import Request
+from sipp_core.pruning.stored import Divided
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Float
 
@@ -46,4 +46,7 @@ class Snip(KeepLargest):
         """Plans whose scores are the paper's: divided by their sum over the scope."""
         total = sum(float(self.scores(t).sum()) for t in tables) or 1.0
         plans = super().by_budget(tables, budget)
-        return [replace(plan, scores=plan.scores / total) for plan in plans]
+        return [
+            plan.with_scores(Divided(self.scores(table), total))
+            for plan, table in zip(plans, tables, strict=True)
+        ]

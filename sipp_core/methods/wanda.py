@@ -12,6 +12,7 @@ from sipp_core.pruning.method import Facts, Needs, register
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.planned import KeepLargest
 from sipp_core.pruning.request import Request
+from sipp_core.pruning.stored import Sizes, Stored, flags_by_rows, neurons, numbers
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Float
 
@@ -39,21 +40,34 @@ class Wanda(KeepLargest):
         """The sums of a_j^2."""
         return Needs(statistics=frozenset({"energy"}))
 
-    def scores(self, table: Table) -> Float:
+    def scores(self, table: Table) -> Stored:
         """|w_ij| ||a_j||_2, the norm over all rows of calibration."""
         energy = table.statistics.energy
         assert energy is not None, "calibrated without statistics={'energy'}"
         norms = np.sqrt(energy.cpu().numpy())
-        return np.abs(table.weight) * np.repeat(norms, table.weight.shape[0] // len(norms), axis=0)
+        group = np.repeat(np.arange(len(norms)), table.shape[0] // len(norms))
+        return Sizes(table.raw_weight, norms, group)
 
     def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
         """Keep the same share of every row."""
-        scores = [self.scores(t) for t in tables]
-        widths = np.concatenate([np.full(len(s), s.shape[1]) for s in scores]).astype(np.float64)
-        room = np.concatenate([(s > 0).sum(axis=1) for s in scores])
-        sizes = sipp_theory.round_allocation(budget * widths / widths.sum(), room, budget)
-        rows = np.split(sizes, np.cumsum([len(s) for s in scores])[:-1])
+        scores, room = [self.scores(table) for table in tables], list[Float]()
+        for each in scores:
+            blocks = neurons(each.shape)
+            room += [(numbers(each, rows) > 0).sum(axis=1) for rows in blocks]
+        widths = np.concatenate([np.full(t.shape[0], t.shape[1], np.float64) for t in tables])
+        sizes = sipp_theory.round_allocation(
+            budget * widths / widths.sum(), np.concatenate(room), budget
+        )
+        cuts = np.cumsum([table.shape[0] for table in tables])[:-1]
         return [
-            planning.mask_plan(t, allocation.largest_per_row(s, n), s)
-            for t, s, n in zip(tables, scores, rows, strict=True)
+            planning.mask_plan(table, _largest(each, some), each)
+            for table, each, some in zip(tables, scores, np.split(sizes, cuts), strict=True)
         ]
+
+
+def _largest(scores: Stored, sizes: Float) -> Stored:
+    """Mask of each row's largest scores. Shapes: scores (out, fan_in), sizes (out,)."""
+    out, fan_in = scores.shape
+    return flags_by_rows(
+        (out, fan_in), lambda rows: allocation.largest_per_row(numbers(scores, rows), sizes[rows])
+    )

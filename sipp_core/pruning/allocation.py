@@ -13,7 +13,7 @@ from torch import Tensor
 
 import sipp_theory
 from sipp_core.pruning.measured import multiplies
-from sipp_core.pruning.stored import BLOCK
+from sipp_core.pruning.stored import Stored, flags_by_rows, neurons, numbers, whole
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory.allocation import layers
@@ -31,30 +31,38 @@ def largest(
 
     Claim: AL-1 (its deterministic case). Source: [SP] arXiv 1910.05422.
     """
-    return list(largest_by_layer(scores, budget, device))
+    return [whole(mask) for mask in largest_by_layer(scores, budget, device)]
 
 
 def largest_by_layer(
-    scores: Sequence[Float], budget: float, device: torch.device | None = None
-) -> Iterator[Bool]:
+    scores: Sequence[Stored], budget: float, device: torch.device | None = None
+) -> Iterator[Stored]:
     """The masks of `largest`, one after another."""
     if device is not None and multiplies(device):
-        flat, shapes = np.concatenate([s.ravel() for s in scores]), [s.shape for s in scores]
+        flat = np.concatenate([numbers(s).ravel() for s in scores])
+        shapes = [s.shape for s in scores]
         mask = _largest_there(torch.from_numpy(flat).to(device), budget)
         cuts = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
         for part, shape in zip(np.split(mask, cuts), shapes, strict=True):
             yield part.reshape(shape)
         return
     least, ties = _least(scores, budget)
-    for s in scores:
-        mask = s > least
-        places = np.flatnonzero(s == least)[:ties]
-        mask.flat[places] = True
+
+    def kept(rows: slice) -> Bool:
+        nonlocal ties
+        values = numbers(score, rows)
+        above = values > least
+        places = np.flatnonzero(values == least)[:ties]
+        above.flat[places] = True
         ties -= len(places)
-        yield mask
+        return above
+
+    for score in scores:
+        out, fan_in = score.shape
+        yield flags_by_rows((out, fan_in), kept)
 
 
-def _least(scores: Sequence[Float], budget: float) -> tuple[float, int]:
+def _least(scores: Sequence[Stored], budget: float) -> tuple[float, int]:
     """The least of the `budget` largest scores above 0, and how many that equal it are among them.
 
     Positive numbers stand in the order of their bits, of which DIGITS more are settled at a time,
@@ -87,29 +95,28 @@ def _least(scores: Sequence[Float], budget: float) -> tuple[float, int]:
     return float(least.view(np.float64)), count - above - int((rest > least).sum())
 
 
-def _bits(scores: Sequence[Float]) -> Iterator[NDArray[np.int64]]:
+def _bits(scores: Sequence[Stored]) -> Iterator[NDArray[np.int64]]:
     """The bits of all scores, as whole numbers in the same order; those below 0 as of 0."""
     for each in scores:
-        flat = each.reshape(-1)
-        for start in range(0, flat.size, BLOCK):
-            some = np.maximum(flat[start : start + BLOCK].astype(np.float64, copy=False), 0.0)
+        for rows in neurons(each.shape):
+            some = np.maximum(numbers(each, rows).reshape(-1), 0.0)
             yield (some + 0.0).view(np.int64)  # of -0.0 the sum makes a 0
 
 
-class Scores(Sequence[Float]):
+class Scores(Sequence[Stored]):
     """Scores of each table, computed anew at each access: one layer's in memory at a time."""
 
-    def __init__(self, of: Callable[[Table], Float], tables: Sequence[Table]) -> None:
+    def __init__(self, of: Callable[[Table], Stored], tables: Sequence[Table]) -> None:
         self._of, self._tables = of, tables
 
     def __len__(self) -> int:
         return len(self._tables)
 
     @overload
-    def __getitem__(self, index: int) -> Float: ...
+    def __getitem__(self, index: int) -> Stored: ...
     @overload
     def __getitem__(self, index: slice) -> Scores: ...
-    def __getitem__(self, index: int | slice) -> Float | Scores:
+    def __getitem__(self, index: int | slice) -> Stored | Scores:
         if isinstance(index, slice):
             return Scores(self._of, self._tables[index])
         return self._of(self._tables[index])

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 import sipp_theory
 from sipp_core.pruning.pivotal import pivotal
-from sipp_core.pruning.stored import Computed, FlagEach, NumberEach, Stored, neurons, whole
+from sipp_core.pruning.stored import (
+    Computed,
+    FlagEach,
+    NumberEach,
+    Stored,
+    flags_by_rows,
+    neurons,
+    whole,
+)
 from sipp_core.runtime.numbers import Bool, Float, generator
 from sipp_theory.numeric.compiling import compiled
 
@@ -68,6 +76,19 @@ class LayerPlan:
             is_stored = isinstance(value, np.ndarray | Computed)
             of_pairs = name in ("draws", "eps", "dead", "whole", "scale")
             vars(plan)[name] = value[:, rows] if of_pairs else value[rows] if is_stored else value
+        return plan
+
+    def with_scores(self, scores: Stored) -> LayerPlan:
+        """The same plan with other scores; the other fields stay as they are kept."""
+        plan = object.__new__(LayerPlan)
+        vars(plan).update(vars(self) | {"_scores": scores})
+        return plan
+
+    def owned(self) -> LayerPlan:
+        """The same plan, which keeps nothing that is written where a network is."""
+        plan = object.__new__(LayerPlan)
+        for name, value in vars(self).items():
+            vars(plan)[name] = value.owned() if isinstance(value, Computed) else value
         return plan
 
     def parts(self) -> list[tuple[slice, LayerPlan]]:
@@ -192,31 +213,84 @@ def draw(plan: LayerPlan, rng: np.random.Generator) -> Float:
         >>> draw(plan, generator(0))
         array([[1., 1.]])
     """
+    return whole(drawn(plan, rng))
+
+
+class Multipliers(Computed):
+    """What a draw makes of a plan, computed whenever it is looked at.
+
+    Shapes: stays (out, fan_in) flags of included weights; counts (out, fan_in) whole, how often
+    each was drawn, None where nothing is drawn.
+    """
+
+    def __init__(self, plan: LayerPlan, stays: Stored, counts: NDArray[Any] | None) -> None:
+        self.plan, self.stays, self.counts = plan, stays, counts
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(out, fan_in)."""
+        return self.plan.shape
+
+    def array(self) -> Float:
+        """The multipliers."""
+        multiplier = np.zeros(self.shape)
+        for rows, plan in self.plan.parts():
+            p, target = np.where(plan.nonzero, plan.probability, 0.0), multiplier[rows]
+            np.divide(1.0, p, out=target, where=whole(self.stays[rows]))
+            if self.counts is not None:
+                _write_drawn(plan, self.counts[rows], target)
+            if (plan.scale != 1).any():
+                target *= np.where(plan.positive, plan.scale[0][:, None], plan.scale[1][:, None])
+        return multiplier
+
+    def __getitem__(self, rows: slice) -> Multipliers:
+        counts = None if self.counts is None else self.counts[rows]
+        return Multipliers(self.plan.part(rows), self.stays[rows], counts)
+
+
+def _write_drawn(plan: LayerPlan, counts: NDArray[Any], multiplier: Float) -> None:
+    """Write N_j/(m q_j) where weights are drawn. Shapes: counts, multiplier (out, fan_in)."""
+    for index in (0, 1):
+        pairs = np.flatnonzero(plan.draws[index] > 0)
+        if pairs.size:
+            q, m = plan.draw_probabilities(index)[pairs], plan.draws[index, pairs]
+            value = np.divide(counts[pairs], m[:, None] * q, out=np.zeros_like(q), where=q > 0)
+            multiplier[pairs] = np.where(plan.sign(index)[pairs], value, multiplier[pairs])
+
+
+def drawn(plan: LayerPlan, rng: np.random.Generator) -> Stored:
+    """What `draw` draws, in few bytes: (out, fan_in) multipliers."""
     if plan.joint:
         return _draw_jointly(plan, rng)
-    parts, multiplier = plan.parts(), np.zeros(plan.shape)
-    kept = _coupled(plan, rng) if plan.coupled else None
-    for rows, some in parts:
-        p = np.where(some.nonzero, some.probability, 0.0)
-        stays = rng.random(p.shape) < p if kept is None else kept[rows]
-        np.divide(1.0, p, out=multiplier[rows], where=stays)
+    if plan.coupled:
+        stays: Stored = _coupled(plan, rng)
+    else:
+
+        def coins(rows: slice) -> Bool:
+            some = plan.part(rows)
+            return rng.random(some.shape) < np.where(some.nonzero, some.probability, 0.0)
+
+        stays = flags_by_rows(plan.shape, coins)
+    return Multipliers(plan, stays, _counts(plan, rng))
+
+
+def _counts(plan: LayerPlan, rng: np.random.Generator) -> NDArray[Any] | None:
+    """How often each weight is drawn, (out, fan_in); None where nothing is."""
+    if not (plan.draws > 0).any():
+        return None
+    drawn = np.zeros(plan.shape, np.uint8)
     for index in (0, 1):
-        for rows, some in parts:
-            drawn = np.flatnonzero(some.draws[index] > 0)
-            if drawn.size == 0:
+        for rows, some in plan.parts():
+            pairs = np.flatnonzero(some.draws[index] > 0)
+            if pairs.size == 0:
                 continue
-            q = some.draw_probabilities(index)[drawn]
-            m = some.draws[index, drawn]
-            counts = draw_counts(q, m.astype(np.int64), rng)
-            value = np.divide(counts, m[:, None] * q, out=np.zeros_like(q), where=q > 0)
-            target = multiplier[rows]
-            target[drawn] = np.where(some.sign(index)[drawn], value, target[drawn])
-    if (plan.scale != 1).any():
-        for rows, some in parts:
-            multiplier[rows] *= np.where(
-                some.positive, some.scale[0][:, None], some.scale[1][:, None]
-            )
-    return multiplier
+            q = some.draw_probabilities(index)[pairs]
+            counts = draw_counts(q, some.draws[index, pairs].astype(np.int64), rng)
+            kind = np.promote_types(drawn.dtype, np.min_scalar_type(counts.max()))
+            drawn = drawn.astype(kind, copy=False)
+            target = drawn[rows]
+            target[pairs] = np.where(some.sign(index)[pairs], counts, target[pairs])
+    return drawn
 
 
 def _coupled(plan: LayerPlan, rng: np.random.Generator) -> Bool:

@@ -20,7 +20,7 @@ from sipp_core.pruning import allocation, planning, promise
 from sipp_core.pruning.effective import EFFECTIVE, count, effective_weights, spend
 from sipp_core.pruning.method import Method, Promise, Pruned
 from sipp_core.pruning.patterns import cost, in_words, pattern_of, refuse_misfits
-from sipp_core.pruning.plan import LayerPlan, draw
+from sipp_core.pruning.plan import LayerPlan, drawn
 from sipp_core.pruning.refit import REFITTED, refit
 from sipp_core.pruning.report import is_vacuous, layer_report, per_neuron
 from sipp_core.pruning.request import Keep, Request
@@ -31,7 +31,7 @@ from sipp_core.pruning.searching import (
     least_refitted,
     measured_guarantee,
 )
-from sipp_core.pruning.stored import Masks
+from sipp_core.pruning.stored import Masks, Stored, numbers
 from sipp_core.pruning.table import Table, Tables, make_tables
 from sipp_core.pruning.writing import (
     measured_promise,
@@ -97,7 +97,7 @@ class Planned(Method):
     def within_budget(self, tables: Sequence[Table], shares: Sequence[float]) -> list[LayerPlan]:
         """Plan for a fraction a layer, or for a single one of all layers together (AL-1)."""
         if all(share == 1 for share in shares):
-            return [planning.base_plan(t, probability=t.weight != 0) for t in tables]
+            return [planning.whole_plan(table) for table in tables]
         plans: list[LayerPlan] = []
         for group, share in zip(planning.scopes(tables, len(shares)), shares, strict=True):
             size = sum(t.size for t in group)
@@ -107,16 +107,16 @@ class Planned(Method):
     def multipliers(
         self, request: Request, plans: Sequence[LayerPlan], tables: Sequence[Table],
         calibration: Calibration,
-    ) -> list[Float]:  # fmt: skip
+    ) -> Sequence[Stored]:  # fmt: skip
         """Draw every layer once: (out, fan_in) multipliers, one array a layer."""
         return [
-            draw(plan, generator(request.seed, index, 0))
+            drawn(plan, generator(request.seed, index, 0))
             for index, plan in enumerate(plans, request.first)
         ]
 
     def notes(
         self, request: Request, tables: Sequence[Table], plans: Sequence[LayerPlan],
-        multipliers: Sequence[Float],
+        multipliers: Sequence[Stored],
     ) -> list[str]:  # fmt: skip
         """What a reader should know of the draws."""
         return []
@@ -215,7 +215,9 @@ class Planned(Method):
             fraction = target.fraction if amount == budget else amount / size
             more = replace(request, target=replace(target, fraction=fraction))
             plans, notes = self.plans(more, tables, calibration)
-            multipliers = self.multipliers(more, plans, tables, calibration)
+            multipliers = [
+                numbers(each) for each in self.multipliers(more, plans, tables, calibration)
+            ]
             notes += self.notes(more, tables, plans, multipliers)
             model, _ = write_multipliers(request.model, names, multipliers, False)
             alive = effective_weights(
@@ -275,7 +277,7 @@ class KeepLargest(Planned):
         refuse_misfits(pattern, tables)
         shares = fractions(request.target, len(tables))
         for group, share in zip(planning.scopes(tables, len(shares)), shares, strict=True):
-            scores = allocation.Scores(self.scores, group)
+            scores = [numbers(self.scores(table)) for table in group]
             masks = pattern.masks(scores, share * sum(table.size for table in group))
             plans += [
                 planning.mask_plan(t, m, self.scores(t), self.recentred)
@@ -290,14 +292,14 @@ class KeepLargest(Planned):
 
     def whole_rate(self, table: Table) -> Float:
         """All of them."""
-        return np.ones(len(table.weight))
+        return np.ones(table.shape[0])
 
     def rescales(self) -> bool:
         """Kept weights are multiplied where they are recentred."""
         return self.recentred
 
     @abstractmethod
-    def scores(self, table: Table) -> Float:
+    def scores(self, table: Table) -> Stored:
         """(out, fan_in) scores >= 0; zeros are never kept."""
 
     def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:

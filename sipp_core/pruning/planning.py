@@ -11,7 +11,15 @@ import torch
 import sipp_theory
 from sipp_core.pruning import promise
 from sipp_core.pruning.plan import Coins, LayerPlan
-from sipp_core.pruning.stored import SMALL, Stored, neurons, stored_flags
+from sipp_core.pruning.stored import (
+    SMALL,
+    Stored,
+    flags_by_rows,
+    neurons,
+    numbers,
+    stored_flags,
+    whole,
+)
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory import Neuron
@@ -26,16 +34,28 @@ def base_plan(table: Table, **changes: Any) -> LayerPlan:
         "whole": table.total > 0,
         "scale": np.ones_like(table.total),
     } | changes
-    same = scores is None or np.array_equal(scores, table.sensitivity)
-    fields["scores"] = table.raw_sensitivity if same else scores
-    fields["probability"] = table.sensitivity > 0 if fires is None else fires
+    s, weight = table.raw_sensitivity, table.raw_weight
+    same = scores is None or (
+        isinstance(scores, np.ndarray)
+        and all(np.array_equal(scores[rows], s[rows]) for rows in neurons(table.shape))
+    )
+    fields["scores"] = s if same else scores
+    if fires is None:
+        fields["probability"] = flags_by_rows(table.shape, lambda rows: s[rows] > 0)
+    fields["positive"] = flags_by_rows(table.shape, lambda rows: weight[rows] > 0)
+    fields["nonzero"] = flags_by_rows(table.shape, lambda rows: weight[rows] != 0)
     return LayerPlan(
         name=table.statistics.name,
-        positive=table.weight > 0,
-        nonzero=table.weight != 0,
         dead=table.dead,
         **fields,
     )
+
+
+def whole_plan(table: Table) -> LayerPlan:
+    """Plan that keeps every weight, those that never fired included."""
+    weight = table.raw_weight
+    kept = flags_by_rows(table.shape, lambda rows: weight[rows] != 0)
+    return base_plan(table, probability=kept)
 
 
 def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
@@ -78,7 +98,7 @@ def _kept_whole(table: Table, whole: Bool) -> Bool:
     return mask & (table.sensitivity > 0)
 
 
-def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) -> LayerPlan:
+def mask_plan(table: Table, kept: Stored, scores: Stored, recentred: bool = False) -> LayerPlan:
     """Plan that keeps a fixed set of weights, unchanged or recentred.
 
     Dropping loses between 0 and G_D z; a factor 1/(1 - G_D/2) on what is kept puts that range
@@ -89,9 +109,9 @@ def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) 
     Claim: SP-6. Source: [SP] arXiv 1910.05422.
     """
     lost = np.zeros(table.total.shape, dtype=bool)
-    for part in neurons(kept.shape):
+    for part in neurons(table.shape):
         weight, s = table.rows(part)
-        gone = (s > 0) & ~kept[part]
+        gone = (s > 0) & ~whole(kept[part])
         lost[:, part] = [(gone & mine).any(axis=1) for mine in (weight > 0, weight < 0)]
     eps, scale = promise.dropped_errors(table, kept), np.ones_like(table.total)
     if recentred:
@@ -107,14 +127,14 @@ def mask_plan(table: Table, kept: Bool, scores: Float, recentred: bool = False) 
     )
 
 
-def share_plan(table: Table, scores: Float, rate: Float, recentred: bool = False) -> LayerPlan:
+def share_plan(table: Table, scores: Stored, rate: Float, recentred: bool = False) -> LayerPlan:
     """Plan that keeps a share of each neuron's live weights, those of largest score.
 
     Shapes: scores (out, fan_in), rate (out,).
 
     Claim: SP-6. Source: [SP] arXiv 1910.05422.
     """
-    live = np.where(table.sensitivity > 0, scores, 0.0)
+    live = np.where(table.sensitivity > 0, numbers(scores), 0.0)
     place = np.argsort(np.argsort(-live, axis=1, kind="stable"), axis=1)
     count = np.ceil(rate * (live > 0).sum(axis=1))
     return mask_plan(table, (place < count[:, None]) & (live > 0), live, recentred)
@@ -226,32 +246,38 @@ def draw_sizes(table: Table, scores: Float, eps: float, joint: bool = False) -> 
     return sizes
 
 
-def dropping(table: Table, scores: Float, eps: float, recentred: bool = False) -> LayerPlan:
+def dropping(table: Table, scores: Stored, eps: float, recentred: bool = False) -> LayerPlan:
     """Drop the weights of least score, per pair, as long as SP-6 promises eps.
 
     Shapes: scores (out, fan_in).
 
     Claim: SP-6. Source: [SP] arXiv 1910.05422.
     """
-    kept = np.zeros(scores.shape, dtype=bool)
-    for sign in (0, 1):
-        mask = table.sign(sign) & (table.sensitivity > 0)
-        order = np.argsort(np.where(mask, scores, np.inf), axis=1, kind="stable")
-        for neuron in np.flatnonzero(table.total[sign] > 0):
-            columns = order[neuron, : int(mask[neuron].sum())]
-            if table.by_shares:
-                shares = table.shares(sign, int(neuron), columns)
-                # A pair that lives only on rows that were not kept has nothing to go by: all stays.
-                unseen = 0.0 if len(shares) else np.inf
-                lost = np.cumsum(shares, axis=1).max(axis=0, initial=unseen)
-            else:
-                lost = np.cumsum(table.sensitivity[neuron, columns]) * table.coverage_factor
-            # Recentring promises G/(2 - G), so G may go up to 2 eps/(1 + eps).
-            target = 2 * eps / (1 + eps) if recentred else eps
-            # The promise is recomputed in another order of summation, so a little slack is needed.
-            spare = int(np.searchsorted(lost, target * (1 - 1e-9), side="right"))
-            kept[neuron, columns[spare:]] = True
-    return mask_plan(table, kept, scores, recentred)
+    # Recentring promises G/(2 - G), so G may go up to 2 eps/(1 + eps).
+    target = 2 * eps / (1 + eps) if recentred else eps
+    # The promise is recomputed in another order of summation, so a little slack is needed.
+    most = target * (1 - 1e-9)
+
+    def kept(part: slice) -> Bool:
+        weight, s = table.rows(part)
+        score, stays = numbers(scores, part), np.zeros(s.shape, dtype=bool)
+        for sign, signed in enumerate((weight > 0, weight < 0)):
+            mask = signed & (s > 0)
+            order = np.argsort(np.where(mask, score, np.inf), axis=1, kind="stable")
+            for row in np.flatnonzero(table.total[sign, part] > 0):
+                columns = order[row, : int(mask[row].sum())]
+                if table.by_shares:
+                    shares = table.shares(sign, part.start + int(row), columns)
+                    # A pair that lives only on rows that were not kept has nothing to go by: all
+                    # stays.
+                    unseen = 0.0 if len(shares) else np.inf
+                    lost = np.cumsum(shares, axis=1).max(axis=0, initial=unseen)
+                else:
+                    lost = np.cumsum(s[row, columns]) * table.coverage_factor
+                stays[row, columns[int(np.searchsorted(lost, most, side="right")) :]] = True
+        return stays
+
+    return mask_plan(table, flags_by_rows(table.shape, kept), scores, recentred)
 
 
 def even_draws(tables: Sequence[Table], scale: float) -> list[LayerPlan]:

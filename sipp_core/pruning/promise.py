@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import sipp_theory
-from sipp_core.pruning.stored import neurons
+from sipp_core.pruning.stored import Stored, neurons, numbers, whole
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory import BOUNDS, Neuron, NeuronTail
@@ -241,7 +241,7 @@ def _changed(table: Table, part: slice, ratio: Float) -> Float:
     return np.stack(eps) * (1 + (ratio.shape[1] + 4) * np.finfo(np.float64).eps)
 
 
-def rounding_errors(table: Table, multiplier: Float, stored: Float) -> Float:
+def rounding_errors(table: Table, multiplier: Stored, stored: Float) -> Float:
     """Error that each pair has because its dtype holds other weights than w times the multiplier.
 
     Shapes: multiplier (out, fan_in) float64, stored (out, fan_in); returns (2, out) float64.
@@ -252,7 +252,7 @@ def rounding_errors(table: Table, multiplier: Float, stored: Float) -> Float:
     for part in neurons(stored.shape):
         weight, held = table.rows(part)[0], stored[part].astype(np.float64, copy=False)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = (held - weight * multiplier[part]) / weight
+            ratio = (held - weight * numbers(multiplier, part)) / weight
         eps[:, part] = _changed(table, part, np.where(weight != 0, ratio, 0.0))
     return eps
 
@@ -275,7 +275,7 @@ def before_rounding(table: Table, eps: float) -> float:
     return eps if unit == 0 else float((eps - unit) / (1 + unit))
 
 
-def dropped_errors(table: Table, kept: Bool) -> Float:
+def dropped_errors(table: Table, kept: Stored) -> Float:
     """Error promised to each pair when the weights outside `kept` are dropped.
 
     G_D = max_x sum_{j in D} g_j(x) with an instance-exact bound, else the sum of s_j times C; at
@@ -286,15 +286,15 @@ def dropped_errors(table: Table, kept: Bool) -> Float:
     Claim: SP-6. Source: [SP] arXiv 1910.05422 (the sum); [OWN] (the maximum).
     """
     eps = np.zeros_like(table.total)
-    for part in neurons(kept.shape):
+    for part in neurons(table.shape):
         weight, sensitivity = table.rows(part)
         for sign, mine in enumerate((weight > 0, weight < 0)):
-            stays = ~mine | kept[part] | (sensitivity <= 0)
+            stays = ~mine | whole(kept[part]) | (sensitivity <= 0)
             s = np.where(mine, sensitivity, 0.0)
             eps[sign, part] = sipp_theory.dropped_share_bound(s, stays, table.coverage_factor)
     for sign in (0, 1) if table.by_shares else ():
         mine = table.sign(sign)
-        dropped = mine & ~kept & (table.sensitivity > 0)
+        dropped = mine & ~whole(kept) & (table.sensitivity > 0)
         for neuron in np.flatnonzero((table.total[sign] > 0) & dropped.any(axis=1)):
             columns = mine[neuron]
             shares = table.shares(sign, int(neuron), columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import nn
 
@@ -188,6 +189,10 @@ def prune(
         group.agree({"pruned network": fingerprint(new.model)})
     remember(new.model, Provenance(stats.digests, request.seed))
     promise, target = new.promise or rule.promise(request), request.target
+    notes = (*new.notes, *notes_on(request, stats, new.reports))
+    # Sensitivities go before what plans keep of the network's own weights is copied.
+    stats = replace(stats, layers=())
+    plans = tuple(plan.owned() for plan in new.plans)
     return PruneResult(
         model=new.model,
         layers=reports,
@@ -203,12 +208,12 @@ def prune(
         distinct=stats.distinct,
         vacuous=nothing_holds(reports) if new.vacuous is None else new.vacuous,
         holds_for=promise.holds_for + (f"; {LEFT_OUT}" if stats.mask is not None else ""),
-        notes=(*new.notes, *notes_on(request, stats, new.reports)),
+        notes=notes,
         claims=promise.claims,
         versions=provenance.versions(),
         original=stats.original,
         masks=new.masks,
-        plans=new.plans,
+        plans=plans,
         digests=stats.digests,
         structure=new.structure,
         arguments={

@@ -13,13 +13,14 @@ from sipp_core.pruning import promise
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.request import Request
 from sipp_core.pruning.result import LayerReport
+from sipp_core.pruning.stored import Stored, neurons
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Float
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.empirical import working_dtype
 
 
-def layer_report(table: Table, plan: LayerPlan, multiplier: Float, stored: Tensor) -> LayerReport:
+def layer_report(table: Table, plan: LayerPlan, multiplier: Stored, stored: Tensor) -> LayerReport:
     """Report what pruning did to one layer, with what its weights' dtype rounds.
 
     Shapes: multiplier, stored (out, fan_in).
@@ -27,24 +28,28 @@ def layer_report(table: Table, plan: LayerPlan, multiplier: Float, stored: Tenso
     Claim: SP-9 (a neuron's promise is the worse of its signs'). Source: [SP] arXiv 1910.05422.
     """
     # Of half precision, which numpy may not know, float32 says the same.
-    held = stored.to(working_dtype(stored.dtype)).cpu().numpy()
-    kept, live = held != 0, table.total > 0
+    held, live = stored.to(working_dtype(stored.dtype)).cpu().numpy(), table.total > 0
     rounding = promise.rounding_errors(table, multiplier, held)
     eps = np.where(rounding > 0, np.nextafter(plan.eps + rounding, np.inf), plan.eps)
     eps = np.where(live, eps, 0.0).max(axis=0)
-    neurons = live.any(axis=0)
+    alive = live.any(axis=0)
+    before, after, budgets = 0, 0, np.zeros(table.total.shape, np.int64)
+    for rows, some in plan.parts():
+        kept = held[rows] != 0
+        before, after = before + int(some.nonzero.sum()), after + int(kept.sum())
+        budgets[:, rows] = [(kept & some.sign(s)).sum(axis=1) for s in (0, 1)]
     return LayerReport(
         name=plan.name,
         shape=table.shape,
-        nnz_before=int(plan.nonzero.sum()),
-        nnz_after=int(kept.sum()),
+        nnz_before=before,
+        nnz_after=after,
         eps=float(eps.max(initial=0.0)),
         eps_neuron=eps,
-        budgets=np.stack([(kept & plan.sign(s)).sum(axis=1) for s in (0, 1)]),
+        budgets=budgets,
         draws=plan.draws,
         sensitivity_sum=table.total,
-        whole=int((neurons & (plan.whole | ~live).all(axis=0)).sum()),
-        dead=int((~neurons).sum()),
+        whole=int((alive & (plan.whole | ~live).all(axis=0)).sum()),
+        dead=int((~alive).sum()),
         removed=0,
         vacuous_neurons=int((eps >= 1).sum()),
     )
@@ -111,10 +116,13 @@ def _unreached(stats: Calibration) -> str | None:
     """How many weights no calibration input reached, and where, if there are any."""
     counts, total = dict[str, str](), 0
     for each in stats.layers:
-        live = each.layer.weight != 0
-        count = int((live & (each.sensitivity.to(live.device) == 0)).sum())
+        count = alive = 0
+        for rows in neurons(tuple(each.sensitivity.shape)):
+            live = each.layer.weight[rows] != 0
+            alive += int(live.sum())
+            count += int((live & (each.sensitivity[rows].to(live.device) == 0)).sum())
         if count:
-            counts[each.name] = f"{count:,} of {int(live.sum()):,}"
+            counts[each.name] = f"{count:,} of {alive:,}"
             total += count
     if not counts:
         return None

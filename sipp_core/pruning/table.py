@@ -17,6 +17,7 @@ from sipp_core.network.selection import LayerChoice
 from sipp_core.pruning.request import Request
 from sipp_core.pruning.stored import neurons
 from sipp_core.runtime.numbers import Bool, Float
+from sipp_core.sensitivity.empirical import working_dtype
 from sipp_core.sensitivity.statistics import LayerStatistics
 from sipp_theory import BOUNDS, Bound, Neuron, NeuronTail
 
@@ -67,6 +68,12 @@ class Table:
     def raw_sensitivity(self) -> NDArray[Any]:
         """Sensitivities in the dtype in which calibration keeps them: no copy on the CPU."""
         return self.statistics.sensitivity.cpu().numpy()
+
+    @property
+    def raw_weight(self) -> NDArray[Any]:
+        """Weights in the dtype in which they are measured: the network's own on the CPU."""
+        weight = self.statistics.layer.weight
+        return weight.to(working_dtype(weight.dtype)).cpu().numpy()
 
     @property
     def shape(self) -> tuple[int, int]:

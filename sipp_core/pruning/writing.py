@@ -25,14 +25,14 @@ from sipp_core.pruning.method import Method, Promise, Pruned
 from sipp_core.pruning.report import is_vacuous, per_neuron
 from sipp_core.pruning.request import Request
 from sipp_core.pruning.result import LayerReport
-from sipp_core.pruning.stored import Masks, neurons
+from sipp_core.pruning.stored import Masks, Stored, neurons, numbers
 from sipp_core.pruning.table import Table, make_tables
 from sipp_core.runtime.numbers import Float
 from sipp_core.sensitivity.calibrate import Calibration
 
 
 def write_multipliers(
-    model: nn.Module, names: Sequence[str], multipliers: Sequence[Float], as_masks: bool
+    model: nn.Module, names: Sequence[str], multipliers: Sequence[Stored], as_masks: bool
 ) -> tuple[nn.Module, Masks]:
     """Multiply the weights of layers in a deep copy; the copy, and masks of the kept weights."""
     new = copy.deepcopy(model)
@@ -40,7 +40,7 @@ def write_multipliers(
 
 
 def multiply(
-    model: nn.Module, names: Sequence[str], multipliers: Sequence[Float], as_masks: bool
+    model: nn.Module, names: Sequence[str], multipliers: Sequence[Stored], as_masks: bool
 ) -> Masks:
     """Multiply the weights of layers in place; masks of the kept weights."""
     masks = Masks()
@@ -49,7 +49,7 @@ def multiply(
         weight = weight_of(module)
         for rows in neurons(multiplier.shape):
             old = weight[rows].detach().double().cpu().numpy()
-            new = torch.from_numpy(old * multiplier[rows].reshape(old.shape))
+            new = torch.from_numpy(old * numbers(multiplier, rows).reshape(old.shape))
             write_weight(name, weight[rows], new)
         mask = weight.detach() != 0
         masks.update({name: mask})

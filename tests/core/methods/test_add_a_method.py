@@ -66,7 +66,7 @@ def example(repository: Path) -> str:
     """The class that CONTRIBUTING shows, below the imports of a method of its kind."""
     text = (repository / "CONTRIBUTING.md").read_text("utf-8").partition("## Add a method")[2]
     shown = text[text.index("    @register") :].partition("\n1. ")[0]
-    source = (repository / "sipp_core" / "methods" / "magnitude.py").read_text("utf-8")
+    source = (repository / "sipp_core" / "methods" / "random_mask.py").read_text("utf-8")
     return source.partition("@register")[0] + textwrap.dedent(shown)
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipp_core.pruning import allocation
+from sipp_core.pruning import allocation, stored
 
 
 def test_largest_breaks_ties_by_position_and_never_takes_zeros() -> None:
@@ -29,10 +29,10 @@ def test_largest_breaks_ties_by_position_and_never_takes_zeros() -> None:
 def test_the_largest_are_those_of_a_stable_sort(
     rows: list[list[float]], budget: float, few: int
 ) -> None:
-    scores = [np.array([row]) for row in rows]
+    scores = [np.array(row)[:, None] for row in rows]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(allocation, "FEW", few)  # else all are sorted at once
-        patched.setattr(allocation, "BLOCK", 4)
+        patched.setattr(stored, "BLOCK", 4)
         masks = allocation.largest(scores, budget)
     flat = np.concatenate(rows)
     order = np.argsort(-flat, kind="stable")[: min(int(budget), int((flat > 0).sum()))]

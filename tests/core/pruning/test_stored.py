@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from sipp_core.methods import Method, SippDet, SippPoisson, SippRand
+from sipp_core.methods import Magnitude, Method, SippDet, SippHybrid, SippPoisson, SippRand, Wanda
 from sipp_core.pruning import plan as plans
 from sipp_core.pruning import stored
 from sipp_core.pruning.plan import LayerPlan, draw
@@ -75,6 +76,51 @@ def test_a_plan_is_the_plan_of_its_parts(
     monkeypatch.undo()
     assert np.array_equal(cut, draw(plan, generator(3)))
     assert np.array_equal(expected, plan.expected())
+
+
+METHODS = [SippDet(), SippPoisson(), SippRand(), SippHybrid(), Magnitude(), Wanda()]
+TARGETS: list[dict[str, Any]] = [{"keep": 0.4}, {"eps": 0.5, "delta": 0.1}]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_cut_into_neurons_changes_a_bit(
+    method: Method, target: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    net, inputs = nn.Sequential(nn.Linear(19, 13), nn.ReLU(), nn.Linear(13, 7)), torch.rand(20, 19)
+    results = []
+    for block in (stored.BLOCK, 40):
+        monkeypatch.setattr(stored, "BLOCK", block)
+        results.append(prune(net, inputs, method=method, **target))
+    one, cut = results
+    for a, b in zip(one.model.state_dict().values(), cut.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(one.layers, cut.layers, strict=True):
+        assert a.summary() == b.summary() and np.array_equal(a.budgets, b.budgets)
+        assert np.array_equal(a.eps_neuron, b.eps_neuron)
+    for a, b in zip(one.plans, cut.plans, strict=True):
+        assert all(np.array_equal(getattr(a, field), getattr(b, field)) for field in FIELDS)
+
+
+@pytest.mark.parametrize("method", [Magnitude(), Wanda()])
+def test_a_plan_keeps_nothing_that_training_writes_to(method: Method) -> None:
+    net, inputs = nn.Linear(19, 13), torch.rand(20, 19)
+    plan = prune(net, inputs, method=method, keep=0.4).plans[0]
+    before = plan.scores
+    with torch.no_grad():
+        net.weight.add_(1.0)
+    assert np.array_equal(plan.scores, before)
+
+
+def test_sizes_are_the_products_that_they_stand_for() -> None:
+    values, factors = np.array([[-2.0, 3.0], [4.0, -5.0]], np.float32), np.array([[0.1, 1], [7, 0]])
+    sizes = stored.Sizes(values, factors, np.array([1, 0]))
+    expected = np.array([[14.0, 0.0], [0.4, 5.0]])
+    assert np.array_equal(whole(sizes), expected)
+    assert np.array_equal(stored.numbers(sizes, slice(1, 2)), expected[1:])
+    assert np.array_equal(whole(stored.Divided(sizes, 2.0)[:1]), expected[:1] / 2)
+    assert np.array_equal(whole(stored.Sizes(values)), np.abs(values))
 
 
 def test_a_plan_of_a_poisson_sample_keeps_rates_and_not_probabilities() -> None:
