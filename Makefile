@@ -27,8 +27,14 @@ SOUND := $(and $(FOUND),$(findstring $(WANTED),$(FOUND)),$(findstring :$(HERE):,
 report: $(if $(wildcard $(STAMP)),$(STAMP),$(PLAIN))
 	$(RUN) sipp_cli report $(REPORT_ARGS)
 
-test: lint
-	$(RUN) pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+# pyright, which has one thread, runs beside the tests; what it says comes last.
+test: $(STAMP)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	@$(RUN) pyright > $(VENV)/pyright.log & types=$$!; \
+	$(RUN) pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS); tested=$$?; \
+	wait $$types; typed=$$?; cat $(VENV)/pyright.log; \
+	[ $$tested -ne 0 ] || tested=$$typed; exit $$tested
 
 # Networks of torchvision, timm and transformers, and the pages that use these; installs them first.
 test-zoo: $(STAMP)
@@ -66,7 +72,10 @@ $(STAMP) $(PLAIN): pyproject.toml constraints.txt $(if $(SOUND),,unsound)
 	  "Python 3.11 or later is needed; name one with: make PYTHON=python3.11")'
 	$(if $(SOUND),,$(PYTHON) -m venv --clear $(VENV))
 	printf '%s\n' '$(HERE)' > $(HOME_FILE)
-	$(RUN) pip install --disable-pip-version-check --quiet -c constraints.txt -e '.$(EXTRAS)'
+	$(RUN) pip install --disable-pip-version-check --quiet --no-compile -c constraints.txt \
+	  -e '.$(EXTRAS)'
+# On every core, where pip has one; files that are no Python of this version are passed over.
+	-$(RUN) compileall -qq -j 0 -x '/tests?/' $(VENV)/lib
 	touch $@
 
 # Not a file, so whatever depends on it is made anew.

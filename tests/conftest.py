@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
@@ -41,6 +44,27 @@ ROOT = Path(__file__).resolve().parent.parent
 def repository() -> Path:
     """Root of the repository."""
     return ROOT
+
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Let the first worker that needs a folder fill it, and all others read it."""
+    base = tmp_path_factory.getbasetemp()
+    place = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        path = place / name
+        with FileLock(f"{path}.lock"):
+            if not path.is_dir():
+                filled = tmp_path_factory.mktemp(name)
+                fill(filled)
+                filled.rename(path)
+        return path
+
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +103,12 @@ def cifar_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 source.extract(name, folder)
                 taken[part] += 1
     return folder
+
+
+def pytest_collection_finish() -> None:
+    """Keep the tests themselves from the garbage collector, which looks at them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from sipp_core.runtime.batch import Batch, kind_of
@@ -92,12 +93,19 @@ def order_p_value(values: Float, seed: int = 0) -> float:
     means = ranks[:kept].reshape(-1, size).mean(axis=1)
     means -= means.mean()
     places = np.arange(len(means)) - (len(means) - 1) / 2
-    rng = generator(seed, STREAM)
-    orders = np.vstack([means, *(means[rng.permutation(len(means))] for _ in range(PERMUTATIONS))])
+    orders = means[_permutations(len(means), seed)]
     trend = np.abs(orders @ places)
     alike = (orders[:, 1:] * orders[:, :-1]).sum(axis=1)
     least = min(float((s >= s[0] - 1e-9 * abs(s[0])).mean()) for s in (trend, alike))
     return min(1.0, 2 * least)
+
+
+@lru_cache(maxsize=1)
+def _permutations(n: int, seed: int) -> NDArray[np.int16]:
+    """(PERMUTATIONS + 1, n) the order as it is, and random ones."""
+    rng = generator(seed, STREAM)
+    drawn = (rng.permutation(n) for _ in range(PERMUTATIONS))
+    return np.vstack([np.arange(n), *drawn]).astype(np.int16)
 
 
 def notes_on(held: HeldOut, errors: Float, labels: Tensor | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import weakref
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -143,8 +144,13 @@ def versions() -> dict[str, str]:
         >>> sorted(versions())
         ['numpy', 'sipp-theory', 'torch']
     """
+    return {"sipp-theory": _own_version(), "torch": str(torch.__version__), "numpy": np.__version__}
+
+
+@cache
+def _own_version() -> str:
+    """This package's version; reading it takes a tenth of a small certificate's time."""
     try:
-        own = importlib.metadata.version("sipp-theory")
+        return importlib.metadata.version("sipp-theory")
     except importlib.metadata.PackageNotFoundError:
-        own = "not installed"
-    return {"sipp-theory": own, "torch": str(torch.__version__), "numpy": np.__version__}
+        return "not installed"

@@ -17,7 +17,7 @@ from proofs_check.ledger.claim import public_name
 from proofs_check.ledger.evidence import Evidence
 from proofs_check.ledger.performing import perform
 from proofs_check.ledger.registry import Setting, all_checks, checks_of, name_of
-from proofs_check.ledger.sequential import run_serially, verdict
+from proofs_check.ledger.sequential import FAMILY, run_serially, verdict
 
 SECTIONS = {"ES": 6, "SP": 10, "NW": 7, "AL": 2, "CT": 8, "PF": 2, "NT": 4, "MS": 5, "GN": 4}
 SECTIONS["NC"] = 10
@@ -163,6 +163,12 @@ def test_every_probabilistic_claim_loses_a_mutation_to_trials_or_an_exact_law(
     for entry in quick.entries:
         if entry.claim.probabilistic and entry.claim.id in IDS:
             assert any(map(by_probability, entry.evidence)), entry.claim.id
+
+
+def test_the_family_is_large_enough_for_the_ledger(quick: LedgerRun) -> None:
+    counted = [e for entry in quick.entries for e in entry.evidence if e.kind == "coverage"]
+    # The full profile looks at two networks instead of one.
+    assert 0 < 2 * len(counted) <= FAMILY
 
 
 def ratios(found: list[Evidence]) -> list[float]:

@@ -1,12 +1,19 @@
-"""A small hand-made summary of a ledger run, and the text of a page."""
+"""A small hand-made summary of a ledger run, one quick report, and the text of a page."""
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from reports import BuildResult, build
+from reports.overview import experiment
+from tests.conftest import Once
 
 Json = dict[str, Any]
 
@@ -53,6 +60,37 @@ def counted(claim: str, promised: float, needed: float = 100.0) -> Json:
         claim, "coverage", "consistent", trials=5432, failures=21, delta=0.05, low=0.0023,
         high=0.0061, p_value=0.77, promised=promised, needed=needed, tightness=promised / needed,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def built(once: Once) -> BuildResult:
+    """A report in its quick form, and where it was written; for reading only."""
+
+    def make(folder: Path) -> None:
+        done = build("digits", folder / "out", quick=True)
+        marks = {"vacuous": done.vacuous, "violated": done.violated}
+        (folder / "marks.json").write_text(json.dumps(marks))
+
+    folder = once("quick-report", make)
+    marks = json.loads((folder / "marks.json").read_text())
+    return BuildResult(folder / "out" / "index.html", folder / "out" / "results.json", **marks)
+
+
+@pytest.fixture(scope="session")
+def quick_results(built: BuildResult) -> Json:
+    """All that it says; no word of it is NaN or infinite."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"results.json holds {constant}")
+
+    return json.loads(built.results.read_text("utf-8"), parse_constant=refuse)
+
+
+@pytest.fixture
+def computed(quick_results: Json, monkeypatch: pytest.MonkeyPatch) -> Json:
+    """Spare a report all of its computations: its results are those of another."""
+    monkeypatch.setattr(experiment, "run", lambda *_, **__: copy.deepcopy(quick_results))
+    return quick_results
 
 
 class Text(HTMLParser):

@@ -150,6 +150,7 @@ def test_the_files_and_the_links_of_a_report(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("computed")
 def test_a_report_with_benchmarks_links_to_their_page(tmp_path: Path) -> None:
     done = build("digits", tmp_path, quick=True, bench=made())
     html = done.index.read_text("utf-8")

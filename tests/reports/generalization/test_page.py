@@ -269,6 +269,7 @@ def test_digits_come_last_and_the_least_bound_first(
     assert [one.bound for one in load(tmp_path)] == [0.2, 0.9, 0.1]
 
 
+@pytest.mark.usefixtures("computed")
 def test_the_reports_pages_link_each_other(tiny: Generalization, tmp_path: Path) -> None:
     built = build("digits", tmp_path, quick=True, generalization=[tiny])
     index = built.index.read_text()

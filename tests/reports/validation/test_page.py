@@ -128,6 +128,7 @@ def test_files_are_written_whole_and_are_the_same_again(tmp_path: Path) -> None:
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
+@pytest.mark.usefixtures("computed")
 def test_the_reports_pages_link_each_other(tmp_path: Path) -> None:
     built = build("digits", tmp_path, quick=True, validation=results(broken=True))
     assert built.violated
