@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence, Set
 from dataclasses import replace
 
@@ -151,14 +152,14 @@ class CoreNet(Planned):
 
     def by_budget(self, tables: Sequence[Table], budget: float) -> list[LayerPlan]:
         """Draws in proportion to S_sum that leave the budget; nothing is kept deterministically."""
-        plans = [planning.base_plan(t) for t in tables]
-        q = [np.stack([p.draw_probabilities(s) for s in (0, 1)]) for p in plans]
+        plans, known = [planning.base_plan(t) for t in tables], dict[bytes, float]()
 
         def kept(scale: float) -> float:
-            return sum(
-                float(sipp_theory.expected_distinct(qq, np.ceil(scale * t.total)).sum())
-                for qq, t in zip(q, tables, strict=True)
-            )
+            draws = [np.ceil(scale * table.total) for table in tables]
+            key = hashlib.blake2b(b"".join(each.tobytes() for each in draws)).digest()
+            if key not in known:  # in the end whole numbers do not change any more
+                known[key] = sum(float(each.sum()) for each in map(_distinct, plans, draws))
+            return known[key]
 
         low, high = -30.0, 40.0
         for _ in range(60):
@@ -169,7 +170,7 @@ class CoreNet(Planned):
         scale = 2.0 ** (low if budget - below <= above - budget else high)
         plans = planning.even_draws(tables, scale)
         return [
-            replace(plan, eps=promise.draws_error(table, table.sensitivity, plan.draws))
+            plan.changed(eps=promise.draws_error(table, table.raw_sensitivity, plan.draws))
             for plan, table in zip(plans, tables, strict=True)
         ]
 
@@ -185,7 +186,7 @@ class CoreNet(Planned):
             return super().plans(request, tables, calibration)
         size = planning.network_size(tables, request.target.eps)
         plans = [
-            planning.as_plan(t, t.sensitivity, np.asarray(m))
+            planning.as_plan(t, t.raw_sensitivity, np.asarray(m))
             for t, m in zip(tables, size.sizes, strict=True)
         ]
         return plans, [_network_note(tables, size)]
@@ -223,6 +224,16 @@ class CoreNet(Planned):
             "the network's output at a fresh input, entrywise, with probability 1 - delta over "
             "draws and calibration, under assumptions A1 and A2 (ES-4, NW-4)",
         )
+
+
+def _distinct(plan: LayerPlan, draws: Float) -> Float:
+    """Expected distinct weights of so many draws of each pair. Shapes: draws, returns (2, out)."""
+    expected = np.zeros_like(draws)
+    for rows, some in plan.parts():
+        for sign in (0, 1):
+            q = some.draw_probabilities(sign)
+            expected[sign, rows] = sipp_theory.expected_distinct(q, draws[sign, rows])
+    return expected
 
 
 @register

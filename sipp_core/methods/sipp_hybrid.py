@@ -11,7 +11,9 @@ from sipp_core.pruning.method import Facts, register
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.planned import Planned
 from sipp_core.pruning.request import Request
+from sipp_core.pruning.stored import Stored, neurons, whole
 from sipp_core.pruning.table import Table
+from sipp_core.runtime.numbers import Float
 from sipp_theory.allocation import layers
 
 # The authors' C, by which they multiply the sum of the sensitivities that are dropped.
@@ -44,22 +46,22 @@ class SippHybrid(Planned):
         """AL-3's numbers of weights; pair by pair drawn or the largest."""
         plans = []
         for table, sizes in zip(tables, allocation.shares_of_budget(tables, budget), strict=True):
-            s = table.sensitivity
+            s = table.raw_sensitivity
             kept = allocation.top_per_pair(table, s, sizes)
-            lost = [np.where(table.sign(k) & ~kept, s, 0.0).sum(axis=1) for k in (0, 1)]
+            lost = _lost(table, kept)
             estimate = allocation.estimated_error(table, sizes)
             plans.append(
                 planning.merge(
                     table, planning.draws_plan(table, s, sizes),
                     planning.mask_plan(table, kept, s),
-                    DROPPED_FACTOR * np.stack(lost) > estimate,
+                    DROPPED_FACTOR * lost > estimate,
                 )
             )  # fmt: skip
         return plans
 
     def by_eps(self, table: Table, eps: float) -> LayerPlan:
         """Per pair whichever of draws and dropping leaves fewer weights in expectation."""
-        s = table.sensitivity
+        s = table.raw_sensitivity
         drawn = planning.as_plan(table, s, planning.draw_sizes(table, s, eps))
         dropped = planning.dropping(table, s, eps)
         return planning.merge(table, drawn, dropped, drawn.expected() < dropped.expected())
@@ -68,3 +70,13 @@ class SippHybrid(Planned):
         """Draws and dropping side by side."""
         both = ("SP-1", request.bound.claim, "SP-6", "SP-7")
         return both if request.guaranteed else (*both, "AL-3")
+
+
+def _lost(table: Table, kept: Stored) -> Float:
+    """Sensitivity that is dropped of each pair, (2, out). Shapes: kept (out, fan_in)."""
+    lost = np.zeros_like(table.total)
+    for rows in neurons(table.shape):
+        (weight, s), stays = table.rows(rows), whole(kept[rows])
+        for sign, mine in enumerate((weight > 0, weight < 0)):
+            lost[sign, rows] = np.where(mine & ~stays, s, 0.0).sum(axis=1)
+    return lost

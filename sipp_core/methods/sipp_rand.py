@@ -8,6 +8,7 @@ from sipp_core.pruning.allocation import shares_of_budget
 from sipp_core.pruning.method import Facts, register
 from sipp_core.pruning.planned import DrawInProportion
 from sipp_core.pruning.request import Request
+from sipp_core.pruning.stored import Stored
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Float
 
@@ -33,9 +34,9 @@ class SippRand(DrawInProportion):
 
     default_scope = "global"
 
-    def scores(self, table: Table) -> Float:
+    def scores(self, table: Table) -> Stored:
         """The sensitivities."""
-        return table.sensitivity
+        return table.raw_sensitivity
 
     def sizes(self, tables: Sequence[Table], budget: float) -> list[Float]:
         """AL-3, on the authors' estimate of the error."""

@@ -47,6 +47,6 @@ class Snip(KeepLargest):
         total = sum(float(self.scores(t).sum()) for t in tables) or 1.0
         plans = super().by_budget(tables, budget)
         return [
-            plan.with_scores(Divided(self.scores(table), total))
+            plan.changed(scores=Divided(self.scores(table), total))
             for plan, table in zip(plans, tables, strict=True)
         ]

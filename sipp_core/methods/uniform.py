@@ -10,6 +10,7 @@ from sipp_core.pruning import planning
 from sipp_core.pruning.method import Facts, register
 from sipp_core.pruning.plan import LayerPlan
 from sipp_core.pruning.planned import DrawInProportion
+from sipp_core.pruning.stored import Stored, flags_by_rows, neurons
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Float
 
@@ -29,13 +30,14 @@ class Uniform(DrawInProportion):
         "arXiv 1804.05345",
     )
 
-    def scores(self, table: Table) -> Float:
+    def scores(self, table: Table) -> Stored:
         """The same for every weight."""
-        return (table.weight != 0).astype(np.float64)
+        weight = table.raw_weight
+        return flags_by_rows(table.shape, lambda rows: weight[rows] != 0)
 
     def sizes(self, tables: Sequence[Table], budget: float) -> list[Float]:
         """The same share of every pair, one weight at least."""
-        counts = [np.stack([t.sign(s).sum(axis=1) for s in (0, 1)]).astype(float) for t in tables]
+        counts = [_counts(table) for table in tables]
         total = sum(c.sum() for c in counts)
         share = min(1.0, budget / total) if total else 0.0
         sizes = [np.minimum(c, np.maximum(np.rint(share * c), c > 0)) for c in counts]
@@ -43,5 +45,14 @@ class Uniform(DrawInProportion):
 
     def by_eps(self, table: Table, eps: float) -> LayerPlan:
         """Fewest draws among weights that ever fired; M = max_j s_j/q_j takes S_sum's place."""
-        scores = (table.sensitivity > 0).astype(np.float64)
+        s = table.raw_sensitivity
+        scores = flags_by_rows(table.shape, lambda rows: s[rows] > 0)
         return planning.as_plan(table, scores, planning.draw_sizes(table, scores, eps))
+
+
+def _counts(table: Table) -> Float:
+    """Weights of each pair, (2, out)."""
+    counts, weight = np.zeros_like(table.total), table.raw_weight
+    for rows in neurons(table.shape):
+        counts[:, rows] = [(weight[rows] > 0).sum(axis=1), (weight[rows] < 0).sum(axis=1)]
+    return counts

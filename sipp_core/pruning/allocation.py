@@ -149,18 +149,23 @@ def largest_per_row(scores: Float, sizes: Float) -> Bool:
     return (place < sizes[:, None]) & (scores > 0)
 
 
-def top_per_pair(table: Table, scores: Float, sizes: Float) -> Bool:
+def top_per_pair(table: Table, scores: Stored, sizes: Float) -> Stored:
     """Mask of each pair's largest scores, `sizes` of them, among its weights of one sign.
 
     Shapes: scores (out, fan_in), sizes (2, out).
 
     Claim: SP-6. Source: [SP] arXiv 1910.05422.
     """
-    kept = np.zeros(scores.shape, dtype=bool)
-    for sign in (0, 1):
-        ranked = np.where(table.sign(sign), scores, -1.0)
-        kept |= largest_per_row(ranked, sizes[sign]) & table.sign(sign)
-    return kept
+    weight = table.raw_weight
+
+    def kept(rows: slice) -> Bool:
+        score, mask = numbers(scores, rows), np.zeros(weight[rows].shape, dtype=bool)
+        for sign, mine in enumerate((weight[rows] > 0, weight[rows] < 0)):
+            ranked = np.where(mine, score, -1.0)
+            mask |= largest_per_row(ranked, sizes[sign, rows]) & mine
+        return mask
+
+    return flags_by_rows(table.shape, kept)
 
 
 # Steps of a bisection: beyond them no pair's whole number changes.
@@ -178,14 +183,14 @@ def shares_of_budget(tables: Sequence[Table], budget: float) -> list[Float]:
         return np.repeat(np.asarray(values, np.float64), sizes)
 
     capacity = np.concatenate([t.support.ravel() for t in tables])
-    neurons = each([t.weight.shape[0] for t in tables])
+    outputs = each([t.shape[0] for t in tables])
     patches = each([t.statistics.patches for t in tables])
     kernel = each([kernel_size(t) for t in tables])
     total = np.concatenate([t.total.ravel() for t in tables])
 
     def rounded_up(amount: float) -> Float:
         real = sipp_theory.allocate_by_layer(
-            total, capacity, neurons, amount, patches=patches, kernel=kernel
+            total, capacity, outputs, amount, patches=patches, kernel=kernel
         )
         return np.ceil(real.sizes)
 

@@ -78,10 +78,12 @@ class LayerPlan:
             vars(plan)[name] = value[:, rows] if of_pairs else value[rows] if is_stored else value
         return plan
 
-    def with_scores(self, scores: Stored) -> LayerPlan:
-        """The same plan with other scores; the other fields stay as they are kept."""
+    def changed(self, **fields: Any) -> LayerPlan:
+        """The same plan with other fields; what stays does so as it is kept."""
         plan = object.__new__(LayerPlan)
-        vars(plan).update(vars(self) | {"_scores": scores})
+        vars(plan).update(vars(self))
+        for name, value in fields.items():
+            object.__setattr__(plan, name, value)
         return plan
 
     def owned(self) -> LayerPlan:

@@ -343,20 +343,20 @@ class DrawInProportion(Planned):
 
     def at_rate(self, table: Table, rate: Float) -> LayerPlan:
         """Draw from each sign in proportion to the sum of its scores, whole where that is more."""
-        scores = np.where(table.sensitivity > 0, self.scores(table), 0.0)
+        scores = np.where(table.sensitivity > 0, numbers(self.scores(table)), 0.0)
         parts = [np.where(table.sign(sign), scores, 0.0) for sign in (0, 1)]
         draws = np.ceil(rate * np.stack([part.sum(axis=1) for part in parts]))
         return planning.as_plan(table, scores, draws)
 
     def whole_rate(self, table: Table) -> Float:
         """As many draws from each sign as it has weights."""
-        scores = np.where(table.sensitivity > 0, self.scores(table), 0.0)
+        scores = np.where(table.sensitivity > 0, numbers(self.scores(table)), 0.0)
         parts = np.stack([np.where(table.sign(sign), scores, 0.0).sum(axis=1) for sign in (0, 1)])
         ratio = np.divide(table.support, parts, out=np.zeros_like(parts), where=parts > 0)
         return ratio.max(axis=0) * (1 + 1e-9)
 
     @abstractmethod
-    def scores(self, table: Table) -> Float:
+    def scores(self, table: Table) -> Stored:
         """(out, fan_in) scores >= 0 that draws are proportional to."""
 
     @abstractmethod

@@ -58,24 +58,25 @@ def whole_plan(table: Table) -> LayerPlan:
     return base_plan(table, probability=kept)
 
 
-def draws_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
+def draws_plan(table: Table, scores: Stored, sizes: Float) -> LayerPlan:
     """Plan draws with replacement that leave `sizes` distinct weights in expectation.
 
     Shapes: scores (out, fan_in), sizes (2, out).
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
     """
-    whole = (sizes >= table.support) & (table.total > 0)
+    kept = (sizes >= table.support) & (table.total > 0)
+    # A pair without a weight, or that never fired, is drawn from no more than a whole one.
+    distinct = np.where(kept | (table.total == 0), 0.0, sizes)
     draws = np.zeros_like(table.total)
-    plan = base_plan(table, scores=scores)
-    for sign in (0, 1):
-        # A pair without a weight, or that never fired, is drawn from no more than a whole one.
-        distinct = np.where(whole[sign] | (table.total[sign] == 0), 0.0, sizes[sign])
-        draws[sign] = sipp_theory.draws_for_distinct(plan.draw_probabilities(sign), distinct)
-    return whole_or_drawn(table, scores, draws, whole)
+    for rows, some in base_plan(table, scores=scores).parts():
+        for sign in (0, 1):
+            q = some.draw_probabilities(sign)
+            draws[sign, rows] = sipp_theory.draws_for_distinct(q, distinct[sign, rows])
+    return whole_or_drawn(table, scores, draws, kept)
 
 
-def whole_or_drawn(table: Table, scores: Float, draws: Float, whole: Bool) -> LayerPlan:
+def whole_or_drawn(table: Table, scores: Stored, draws: Float, whole: Bool) -> LayerPlan:
     """Plan that keeps some pairs whole and draws the others with replacement.
 
     Shapes: scores (out, fan_in), draws (2, out), whole (2, out) bool.
@@ -92,10 +93,20 @@ def whole_or_drawn(table: Table, scores: Float, draws: Float, whole: Bool) -> La
     )
 
 
-def _kept_whole(table: Table, whole: Bool) -> Bool:
+def _kept_whole(table: Table, whole: Bool) -> Stored:
     """The live weights of whole pairs, (out, fan_in)."""
-    mask = (table.sign(0) & whole[0][:, None]) | (table.sign(1) & whole[1][:, None])
-    return mask & (table.sensitivity > 0)
+    weight, s = table.raw_weight, table.raw_sensitivity
+
+    def kept(rows: slice) -> Bool:
+        first, second = whole[:, rows, None]
+        return (((weight[rows] > 0) & first) | ((weight[rows] < 0) & second)) & (s[rows] > 0)
+
+    return flags_by_rows(table.shape, kept)
+
+
+def no_weights(table: Table) -> Stored:
+    """Probabilities of 0 throughout, (out, fan_in)."""
+    return flags_by_rows(table.shape, lambda rows: np.zeros(table.raw_weight[rows].shape, bool))
 
 
 def mask_plan(table: Table, kept: Stored, scores: Stored, recentred: bool = False) -> LayerPlan:
@@ -141,16 +152,22 @@ def share_plan(table: Table, scores: Stored, rate: Float, recentred: bool = Fals
 
 
 def merge(table: Table, first: LayerPlan, second: LayerPlan, use_first: Bool) -> LayerPlan:
-    """Take each pair's plan from one of two plans.
+    """Take each pair's plan from one of two plans, none of which throws coins.
 
     Shapes: use_first (2, out) bool.
 
     Claim: SP-7. Source: [SP] arXiv 1910.05422.
     """
-    weights = np.where(table.weight > 0, use_first[0][:, None], use_first[1][:, None])
+    weight = table.raw_weight
+
+    def kept(rows: slice) -> Bool:
+        up, down = use_first[:, rows, None]
+        chosen = np.where(weight[rows] > 0, up, down)
+        return np.where(chosen, *(plan.part(rows).probability > 0 for plan in (first, second)))
+
     return base_plan(
         table,
-        probability=np.where(weights, first.probability, second.probability),
+        probability=flags_by_rows(table.shape, kept),
         draws=np.where(use_first, first.draws, second.draws),
         eps=np.where(use_first, first.eps, second.eps),
         whole=np.where(use_first, first.whole, second.whole),
@@ -193,7 +210,7 @@ def _may_couple(table: Table) -> bool:
     return not (table.bound.inclusion and table.bound.inclusion.independent)
 
 
-def as_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
+def as_plan(table: Table, scores: Stored, sizes: Float) -> LayerPlan:
     """Turn sample sizes into a plan: whole pairs where the size reaches the number of weights.
 
     Shapes: scores (out, fan_in), sizes (2, out).
@@ -206,7 +223,7 @@ def as_plan(table: Table, scores: Float, sizes: Float) -> LayerPlan:
     return whole_or_drawn(table, scores, draws, whole)
 
 
-def draw_sizes(table: Table, scores: Float, eps: float, joint: bool = False) -> Float:
+def draw_sizes(table: Table, scores: Stored, eps: float, joint: bool = False) -> Float:
     """Draws that each pair needs for eps; +inf where its whole support would not be enough.
 
     Shapes: scores (out, fan_in); returns (2, out) float64.
@@ -216,7 +233,8 @@ def draw_sizes(table: Table, scores: Float, eps: float, joint: bool = False) -> 
     if table.tail is not None:
         return np.concatenate([
             sipp_theory.tail_draws(
-                table.weight[part], rows, scores[part], eps, table.failure, exact=table.tail.exact,
+                table.rows(part)[0], rows, numbers(scores, part), eps, table.failure,
+                exact=table.tail.exact,
                 threads=torch.get_num_threads(),
             )
             for part, rows in table.groups()
@@ -227,7 +245,7 @@ def draw_sizes(table: Table, scores: Float, eps: float, joint: bool = False) -> 
         sizes = table.bound.size(table.neuron(finite), eps, table.failures)
         return np.where(np.isfinite(sums), sizes, np.inf)
     sizes = np.zeros_like(table.total)
-    pairs = np.argwhere(table.total > 0)
+    pairs, scores = np.argwhere(table.total > 0), numbers(scores)
     if joint:  # the pair that is likely to ask for most comes first
         pairs = pairs[np.argsort(-sums[table.total > 0], kind="stable")]
     for sign, neuron in pairs:
@@ -289,7 +307,7 @@ def even_draws(tables: Sequence[Table], scale: float) -> list[LayerPlan]:
         base_plan(
             table,
             draws=np.where(table.total > 0, np.ceil(scale * table.total), 0.0),
-            probability=np.zeros_like(table.sensitivity),
+            probability=no_weights(table),
             whole=np.zeros_like(table.dead),
         )
         for table in tables

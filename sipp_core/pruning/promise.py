@@ -94,7 +94,7 @@ def inclusion_by_rows(table: Table, inclusion: Inclusion, rates: Float) -> Float
     return eps
 
 
-def tail_of_draws(table: Table, tail: NeuronTail, scores: Float, draws: Float) -> Float:
+def tail_of_draws(table: Table, tail: NeuronTail, scores: Stored, draws: Float) -> Float:
     """Error promised to each neuron by draws from its signs, +inf draws for one that is whole.
 
     A sign without a draw is lost, which is an error of 1 at most on top of the other's.
@@ -107,8 +107,8 @@ def tail_of_draws(table: Table, tail: NeuronTail, scores: Float, draws: Float) -
     given = np.where(lost, np.inf, draws)
     eps = np.concatenate([
         sipp_theory.tail_draws_error(
-            table.weight[part], rows, scores[part], given[:, part], table.failure, exact=tail.exact,
-            threads=torch.get_num_threads(),
+            table.rows(part)[0], rows, numbers(scores, part), given[:, part], table.failure,
+            exact=tail.exact, threads=torch.get_num_threads(),
         )
         for part, rows in table.groups()
     ])  # fmt: skip
@@ -118,7 +118,7 @@ def tail_of_draws(table: Table, tail: NeuronTail, scores: Float, draws: Float) -
 
 
 def draws_error(
-    table: Table, scores: Float, draws: Float, joint: bool = False, whole: Bool | None = None
+    table: Table, scores: Stored, draws: Float, joint: bool = False, whole: Bool | None = None
 ) -> Float:
     """Error promised to each pair for its number of draws in proportion to scores.
 
@@ -138,6 +138,7 @@ def draws_error(
     live = (table.total > 0) & (draws > 0) & ~biased
     eps = np.where(table.total > 0, np.where(biased & (draws > 0), np.inf, 1.0), 0.0)
     if table.by_shares:
+        scores = numbers(scores)
         for sign, neuron in np.argwhere(live):
             shares, q = outcomes(table, scores, sign, neuron, joint)
             if len(shares):
@@ -172,7 +173,7 @@ def outcomes(
     return shares, np.append(chance, max(0.0, 1 - float(chance.sum())))
 
 
-def span(table: Table, scores: Float, joint: bool = False) -> Float:
+def span(table: Table, scores: Stored, joint: bool = False) -> Float:
     """Largest value of one draw over z, per pair and before C: max_j s_j/q_j; S_sum if q = s/S.
 
     Shapes: scores (out, fan_in); returns (2, out) float64.
@@ -180,13 +181,14 @@ def span(table: Table, scores: Float, joint: bool = False) -> Float:
     Claim: SP-1. Source: [SP] arXiv 1910.05422; any other q [OWN].
     """
     result = np.zeros_like(table.total)
-    whole = np.where(table.weight != 0, scores, 0.0).sum()
-    for sign in (0, 1):
-        mask = table.sign(sign) & (table.sensitivity > 0)
-        part = np.where(table.sign(sign), scores, 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(mask, table.sensitivity / part, 0.0).max(axis=1, initial=0.0)
-            result[sign] = ratio * (whole if joint else part.sum(axis=1))
+    all_scores = np.where(table.weight != 0, numbers(scores), 0.0).sum() if joint else 0.0
+    for rows in neurons(table.shape):
+        (weight, s), score = table.rows(rows), numbers(scores, rows)
+        for sign, mine in enumerate((weight > 0, weight < 0)):
+            part = np.where(mine, score, 0.0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.where(mine & (s > 0), s / part, 0.0).max(axis=1, initial=0.0)
+                result[sign, rows] = ratio * (all_scores if joint else part.sum(axis=1))
     return np.where(table.total > 0, np.maximum(result, 1.0), 0.0)
 
 

@@ -23,9 +23,12 @@ SMALL = 1 << 14
 BLOCK = 1 << 16
 
 
-def neurons(shape: tuple[int, ...]) -> list[slice]:
-    """Neurons of a matrix (out, fan_in) in blocks of about BLOCK weights; one block at least."""
-    step = max(1, BLOCK // max(1, shape[1]))
+def neurons(shape: tuple[int, ...], size: int | None = None) -> list[slice]:
+    """Neurons of a matrix (out, fan_in) in blocks of about `size` weights, BLOCK unless given.
+
+    One block at least.
+    """
+    step = max(1, (size or BLOCK) // max(1, shape[1]))
     return [slice(first, first + step) for first in range(0, max(1, shape[0]), step)]
 
 
