@@ -75,7 +75,7 @@ $(STAMP) $(PLAIN): pyproject.toml constraints.txt $(if $(SOUND),,unsound)
 	$(RUN) pip install --disable-pip-version-check --quiet --no-compile -c constraints.txt \
 	  -e '.$(EXTRAS)'
 # On every core, where pip has one; files that are no Python of this version are passed over.
-	-$(RUN) compileall -qq -j 0 -x '/tests?/' $(VENV)/lib
+	$(RUN) compileall -qq -j 0 -x "/tests?/" $(VENV)/lib || true
 	touch $@
 
 # Not a file, so whatever depends on it is made anew.

@@ -1,4 +1,4 @@
-"""What each process of `test_distributed` runs: `python many_processes.py folder size rank`.
+"""What each process of `test_processes` runs: `main(folder, size, rank)`.
 
 Every scenario leaves what a caller would see, a digest of all bits or the refusal. Size 0 is one
 process without a group.
@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -257,7 +256,3 @@ def main(folder: Path, size: int, rank: int) -> None:
         dist.destroy_process_group()
         # Threads of gloo that outlive their group abort a process that ends (pytorch#190489).
         os._exit(0)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

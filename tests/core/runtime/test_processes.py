@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +13,28 @@ import torch
 
 from sipp_core.runtime import exact_sum
 from sipp_core.runtime.processes import processes
+from tests import forked
+from tests.core.runtime import many_processes
 
 Seen = dict[str, dict[str, Any]]
 SIZES = (1, 2, 3)  # processes in the group; 0 stands for one without a group
 
 
-def run(repository: Path, folder: Path, sizes: list[int]) -> Seen:
+def run(folder: Path, sizes: list[int]) -> Seen:
     """Start the processes of several groups side by side; what each of them saw."""
-    script = repository / "tests" / "core" / "runtime" / "many_processes.py"
-    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
     who = [(size, rank) for size in sizes for rank in range(max(1, size))]
     started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", str(script), str(folder), str(size), str(rank)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for size, rank in who
+        forked.start(folder, os.environ, many_processes.main, folder, *one, strict=True)
+        for one in who
     ]
     try:
-        for process, (size, rank) in zip(started, who, strict=True):
-            _, message = process.communicate()
+        for one, (size, rank) in zip(started, who, strict=True):
+            code, _, message = one.finish()
             # The last of three kills itself in the end.
-            assert process.returncode == (-9 if (size, rank) == (3, 2) else 0), message
+            assert code == (-9 if (size, rank) == (3, 2) else 0), message
     finally:
-        for process in started:
-            process.kill()
+        for one in started:
+            one.process.kill()
     return {f"{s}-{r}": json.loads((folder / f"seen-{s}-{r}.json").read_text()) for s, r in who}
 
 
@@ -51,8 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def seen(repository: Path, folder: Path) -> Seen:
-    return run(repository, folder, [0, *SIZES])
+def seen(folder: Path) -> Seen:
+    return run(folder, [0, *SIZES])
 
 
 SAME = (
