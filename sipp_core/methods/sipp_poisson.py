@@ -69,15 +69,7 @@ class SippPoisson(Planned):
         """Least inclusion rate of each pair that promises eps."""
         inclusion = table.bound.inclusion
         assert inclusion is not None
-        if table.by_shares or table.tail is not None:
-            return planning.inclusion_plan(table, promise.least_rates(table, inclusion, eps))
-        rates = np.zeros_like(table.total)
-        for sign, neuron in np.argwhere(table.total > 0):
-            rates[sign, neuron] = inclusion.rate(
-                table.sensitivity[neuron, table.live(sign, neuron)], eps,
-                float(table.delta[sign, neuron]), coverage_factor=table.coverage_factor,
-            )  # fmt: skip
-        return planning.inclusion_plan(table, rates)
+        return planning.inclusion_plan(table, promise.least_rates(table, inclusion, eps))
 
     def claims(self, request: Request) -> tuple[str, ...]:
         """SP-8, and the law of independent weights where it is what promises."""

@@ -297,9 +297,9 @@ def _counts(plan: LayerPlan, rng: np.random.Generator) -> NDArray[Any] | None:
 
 def _coupled(plan: LayerPlan, rng: np.random.Generator) -> Bool:
     """Mask (out, fan_in) of the weights that stay, a fixed count of each sign of each neuron."""
-    p = np.empty(plan.shape)
+    p = np.zeros(plan.shape)
     for rows, some in plan.parts():
-        p[rows] = np.where(some.nonzero, some.probability, 0.0)
+        np.copyto(p[rows], some.probability, where=some.nonzero)
     return pivotal(p, rng, plan.positive)
 
 

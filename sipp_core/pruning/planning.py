@@ -182,19 +182,21 @@ def inclusion_plan(table: Table, rates: Float) -> LayerPlan:
 
     Claim: SP-8. Source: [OWN].
     """
-    rate = np.where(table.weight > 0, rates[0][:, None], rates[1][:, None])
-    p = np.minimum(1.0, rate * table.sensitivity)
-    sure = np.stack(
-        [((p >= 1) | (table.sensitivity == 0) | ~table.sign(s)).all(axis=1) for s in (0, 1)]
-    )
+    least = np.full(table.total.shape, np.inf)
+    raw, signed = table.raw_sensitivity, table.raw_weight
+    for part in neurons(table.shape):
+        s, w = raw[part], signed[part]
+        for sign, mine in enumerate((w > 0, w < 0)):
+            least[sign, part] = np.where(mine & (s > 0), s, np.inf).min(axis=1, initial=np.inf)
+    sure = rates * np.where(table.total > 0, least, 0.0) >= 1
     # As float64 they would take twice the layer's weights.
-    flags = (stored_flags(each) for each in (table.weight > 0, table.weight != 0))
-    probability: Stored = Coins(rates, table.raw_sensitivity, *flags)
+    flags = (stored_flags(each) for each in (signed > 0, signed != 0))
+    probability: Stored = Coins(rates, raw, *flags)
     return base_plan(
         table,
-        probability=probability.array() if p.size <= SMALL else probability,
+        probability=probability.array() if table.size <= SMALL else probability,
         eps=promise.inclusion_errors(table, rates),
-        whole=sure & (table.total > 0),
+        whole=sure,
         coupled=_may_couple(table),
     )
 

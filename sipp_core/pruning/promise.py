@@ -7,9 +7,11 @@ Instance-exact bounds look at the activation rows kept by calibration.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import sipp_theory
 from sipp_core.pruning.stored import Stored, neurons, numbers, whole
@@ -17,7 +19,11 @@ from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory import BOUNDS, Neuron, NeuronTail
 from sipp_theory.draws.bound import Inclusion
+from sipp_theory.numeric.compiling import compiled
+from sipp_theory.numeric.threads import in_threads
 
+# Weights of the neurons that a bound is asked about at once.
+ROWS = 1 << 20
 # Keeps every weight that ever fired, and none that never did.
 LARGEST_RATE = 1e300
 
@@ -44,13 +50,20 @@ def _by_rows(table: Table, compute: Callable[..., Float]) -> Float:
 
 
 def least_rates(table: Table, inclusion: Inclusion, eps: float) -> Float:
-    """Least rates with which a bound that looks at activation rows promises eps, (2, out).
+    """Least rates with which a bound on inclusion promises eps, (2, out).
 
-    A pair that lives only on rows that were not kept stays whole.
+    A pair that lives only on rows that were not kept stays whole, where the bound looks at rows.
 
     Claim: SP-8, SP-11. Source: [OWN].
     """
     threads = torch.get_num_threads()
+    if not (table.by_shares or table.tail is not None):
+        return _by_signs(
+            table,
+            lambda s, sign, part: inclusion.rates(
+                s, eps, table.delta[sign, part], coverage_factor=table.coverage_factor
+            ),
+        )
     rates = _by_rows(
         table,
         lambda weight, rows, part, delta: inclusion.layer_rates(
@@ -203,13 +216,49 @@ def inclusion_errors(table: Table, rates: Float) -> Float:
     assert inclusion is not None
     if table.by_shares or table.tail is not None:
         return inclusion_by_rows(table, inclusion, rates)
-    eps = np.where(table.total > 0, 1.0, 0.0)
-    drawn = (table.total > 0) & (rates > 0)
-    sensitivities = (table.sensitivity[i, table.live(s, i)] for s, i in np.argwhere(drawn))
-    eps[drawn] = inclusion.errors(
-        sensitivities, rates[drawn], table.delta[drawn], coverage_factor=table.coverage_factor
+    eps = _by_signs(
+        table,
+        lambda s, sign, part: inclusion.errors(
+            s, rates[sign, part], table.delta[sign, part], coverage_factor=table.coverage_factor
+        ),
     )
-    return eps
+    return np.where((table.total > 0) & (rates == 0), 1.0, eps)
+
+
+def _by_signs(table: Table, compute: Callable[[NDArray[Any], int, slice], Float]) -> Float:
+    """What a bound that looks at sensitivities says of each pair, (2, out): ask(s, sign, neurons).
+
+    Some neurons at a time, those of several threads side by side.
+    """
+    result, raw, weight = np.zeros_like(table.total), table.raw_sensitivity, table.raw_weight
+
+    def answer(part: slice) -> None:
+        signs = np.empty((2, *raw[part].shape), raw.dtype)
+        _by_sign(weight[part], raw[part], signs)
+        for sign, s in enumerate(signs):
+            result[sign, part] = compute(s, sign, part)
+
+    blocks = neurons(table.shape, ROWS)
+
+    def answers(first: int, last: int) -> None:
+        for part in blocks[first:last]:
+            answer(part)
+
+    in_threads(answers, len(blocks), torch.get_num_threads())
+    return result
+
+
+@compiled
+def _by_sign(weight: Any, s: Any, signs: Any) -> None:
+    """Numbers of weights above 0, then of those below, from the front of each row on."""
+    for i in range(len(s)):
+        first = second = 0
+        for j in range(s.shape[1]):  # written for both signs, and over what is not counted
+            signs[0, i, first] = signs[1, i, second] = s[i, j]
+            first += weight[i, j] > 0
+            second += weight[i, j] < 0
+        signs[0, i, first:] = 0
+        signs[1, i, second:] = 0
 
 
 def changed_errors(table: Table, ratio: Float) -> Float:

@@ -10,12 +10,12 @@ registered by the file that computes it; to add one, put such a file into this f
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sipp_theory.numeric.checks import Float
 
@@ -76,14 +76,32 @@ class Inclusion(ABC):
     ) -> np.float64:  # fmt: skip
         """Error promised at rate c, rounded up; see `inclusion_error`."""
 
-    def errors(
-        self, sensitivities: Iterable[ArrayLike], rates: Float, deltas: Float, *,
+    def rates(
+        self, sensitivity: NDArray[Any], eps: float, deltas: ArrayLike, *,
         coverage_factor: float = 1.0,
     ) -> Float:  # fmt: skip
-        """Errors of many neurons, each with its sensitivities, rate and delta, as `error` each."""
-        given = zip(sensitivities, rates.tolist(), deltas.tolist(), strict=True)
-        errors = [self.error(s, c, d, coverage_factor=coverage_factor) for s, c, d in given]
-        return np.array(errors, dtype=np.float64)
+        """Least rates of many neurons, as `rate` each, by a bound that looks at no shares, (n,).
+
+        Shapes: sensitivity (n, k), 0 for weights that are none of a neuron's, deltas () or (n,).
+        """
+        factor = coverage_factor
+        each = zip(_live(sensitivity), _each(deltas, len(sensitivity)), strict=True)
+        return np.array(
+            [self.rate(s, eps, d, coverage_factor=factor) if s.size else 0.0 for s, d in each],
+            np.float64,
+        )
+
+    def errors(
+        self, sensitivity: NDArray[Any], rates: Float, deltas: ArrayLike, *,
+        coverage_factor: float = 1.0,
+    ) -> Float:  # fmt: skip
+        """Errors of many neurons at their rates (n,), as `error` each; shapes as for `rates`."""
+        factor = coverage_factor
+        each = zip(_live(sensitivity), rates.tolist(), _each(deltas, len(rates)), strict=True)
+        return np.array(
+            [self.error(s, c, d, coverage_factor=factor) if s.size else 0.0 for s, c, d in each],
+            np.float64,
+        )
 
     def layer_rates(
         self, weight: Float, rows: Float, scores: Float, eps: float, delta: ArrayLike,
@@ -100,6 +118,15 @@ class Inclusion(ABC):
     ) -> Float:
         """Errors of the neurons of a layer, (out,); shapes as for `layer_rates`."""
         raise NotImplementedError  # a bound that looks at no rows
+
+
+def _live(sensitivity: NDArray[Any]) -> Iterator[Float]:
+    """Of each row what is above 0."""
+    return (row[row > 0].astype(np.float64) for row in sensitivity)
+
+
+def _each(deltas: ArrayLike, count: int) -> list[float]:
+    return np.broadcast_to(np.asarray(deltas, np.float64), count).tolist()
 
 
 class Bound(ABC):

@@ -7,8 +7,6 @@ weights or draws of each sign. A law answers for many pairs (neuron, row) at onc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
@@ -20,26 +18,16 @@ from sipp_theory.draws.exact import draws_tail
 from sipp_theory.inclusion.poisson_tail import coins_tail
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import UNIT, Float
+from sipp_theory.numeric.threads import in_threads
 
 Index = NDArray[np.intp]
 # Numbers that one step may hold at once.
 BLOCK = 2**21
 
-Part = Callable[[int, int], None]
-
 
 def loops_of(name: str) -> ModuleType:
     """Compiled loops, loaded when they are first used: a compiler takes its time."""
     return import_module(f"sipp_theory.inclusion.{name}")
-
-
-def in_threads(part: Part, count: int, threads: int) -> None:
-    """Call part(first, last) on blocks of neurons, each of which is worked on by itself."""
-    if threads <= 1 or count < 2:
-        return part(0, count)
-    cuts = np.linspace(0, count, min(count, 8 * threads) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(part, cuts[:-1], cuts[1:]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,13 @@ the shares at the given inputs and come from `at_inputs`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sipp_theory.draws.bernstein import SLACK
 from sipp_theory.draws.bound import BOUNDS, Inclusion, Names
@@ -186,6 +188,33 @@ class Checked(Inclusion):
         return table
 
 
+def _loops() -> ModuleType:
+    """The compiled loops, loaded when they are first used: a compiler takes its time."""
+    return import_module("sipp_theory.inclusion.closed_loops")
+
+
+def _rows(
+    sensitivity: NDArray[Any], deltas: ArrayLike, coverage_factor: float
+) -> tuple[NDArray[Any], Float, float]:
+    """Validate neurons, a row each, 0 for a weight that is none of its; with ln(2/delta) and C."""
+    factor = one_number("coverage_factor", nm.at_least("coverage_factor", coverage_factor, 1.0))
+    s = sensitivity
+    if not isinstance(s, np.ndarray) or s.dtype not in (np.float32, np.float64):
+        s = nm.numbers("sensitivity", s)
+    if s.ndim != 2:
+        raise ValueError(f"sensitivity must be (n, k), a neuron each row; found shape {s.shape}")
+    if not (s.min(initial=0.0) >= 0 and s.max(initial=0.0) <= 1 + PREMISE_TOLERANCE):
+        nm.at_least("sensitivity", s, 0.0)
+        raise ValueError(f"sensitivity must not exceed 1; found {float(s.max())!r}")
+    total = s.sum(axis=1, dtype=np.float64)
+    if (wrong := (total > 0) & (total < 1 - PREMISE_TOLERANCE)).any():
+        raise ValueError(
+            f"sensitivity must add up to 0 or at least 1 (ES-2); found {float(total[wrong][0])!r}"
+        )
+    logs = nm.log_over(2.0, nm.probability("delta", deltas))
+    return s, np.broadcast_to(logs, len(s)), factor
+
+
 def _random_share(s: Float, p: Float, shares: Float | None, coverage_factor: float) -> float:
     """G_R: from the shares where they are given, else from the sensitivities (and at most 1)."""
     moving = p < 1
@@ -203,29 +232,66 @@ class Bernstein(Checked):
         return nm.up(_bernstein(share, scale))
 
     def errors(
-        self, sensitivities: Iterable[ArrayLike], rates: Float, deltas: Float, *,
+        self, sensitivity: NDArray[Any], rates: Float, deltas: ArrayLike, *,
         coverage_factor: float = 1.0,
     ) -> Float:  # fmt: skip
         """Errors of many neurons: the random share of each, and then one solution for all."""
-        share, scale = np.zeros(rates.size), np.zeros(rates.size)
-        given = zip(sensitivities, rates.tolist(), deltas.tolist(), strict=True)
-        for k, (s, rate, delta) in enumerate(given):
-            check_rate(rate)
-            weights = self._weights(s, delta, None, coverage_factor)
-            p = inclusion_probabilities(weights.s, rate)
-            share[k] = _random_share(weights.s, p, None, weights.factor)
-            scale[k] = weights.factor * weights.log / rate if rate else np.inf
+        s, logs, factor = _rows(sensitivity, deltas, coverage_factor)
+        rates = np.asarray(rates, np.float64)
+        check_rate(float(np.min(rates, initial=np.inf)))
+        share = np.empty(len(s))
+        _loops().moving_shares(s, rates, factor, share)
+        with np.errstate(over="ignore"):
+            scale = np.divide(factor * logs, rates, out=np.full(len(s), np.inf), where=rates > 0)
         errors = np.where(share > 0, np.inf, 0.0)
         solved = (share > 0) & (scale < ENDLESS)
         errors[solved] = self.closed_error(share[solved], scale[solved])
         return errors
 
-    def needed_rate(self, share: Float, eps: float, log: float, factor: float) -> Float:
+    def rates(
+        self, sensitivity: NDArray[Any], eps: float, deltas: ArrayLike, *,
+        coverage_factor: float = 1.0,
+    ) -> Float:  # fmt: skip
+        """Least rates of many neurons: with the m least weights left to chance, m as many as can.
+
+        Where fewer are, the rate is above that of the weight that becomes certain, so that the
+        most is the least rate; and whether the bound asks for too much to leave m grows with m.
+        """
+        target = one_number("eps", nm.probability("eps", eps))
+        s, logs, factor = _rows(sensitivity, deltas, coverage_factor)
+        live, counts = np.empty((len(s), s.shape[1] + 1), s.dtype), np.empty(len(s), np.intp)
+        _loops().live_first(s, live, counts)
+        for row, count in zip(live, counts.tolist(), strict=True):
+            row[:count].sort()
+        sums, each = np.empty(live.shape), np.arange(len(s))
+        _loops().sums_from_the_least(live, counts, sums)
+        starts, ends = np.empty(len(s)), np.empty(len(s))
+
+        def needed(m: NDArray[np.intp]) -> Float:
+            _loops().thresholds(live, counts, m, starts, ends)
+            share = np.minimum(factor * sums[each, m], 1.0)
+            return self.needed_rate(share, target, logs, factor) * CLOSED_SLACK
+
+        most, beyond = np.zeros(len(s), np.intp), counts + 1
+        while (beyond - most > 1).any():
+            middle = (most + beyond) // 2
+            fits = (middle == 0) | (needed(middle) < ends)
+            most, beyond = np.where(fits, middle, most), np.where(fits, beyond, middle)
+        _loops().leave_ties(live, counts, most)
+        rates = needed(most)
+        return np.where(counts > 0, np.where(most > 0, np.maximum(rates, starts), starts), 0.0)
+
+    def needed_rate(self, share: Float, eps: float, log: ArrayLike, factor: float) -> Float:
         """Rate that the inequality asks for where the random share is that."""
-        return 2 * factor * (share + eps / 3) * log / eps**2
+        return 2 * factor * (share + eps / 3) * np.asarray(log) / eps**2
 
     def promised(self, weights: Weights, rate: float) -> float:
         """Error at a rate above 0."""
+        if weights.shares is None:
+            one, factor = weights.s[None], weights.factor
+            return float(
+                self.errors(one, np.array([rate]), weights.delta, coverage_factor=factor)[0]
+            )
         p = inclusion_probabilities(weights.s, rate)
         share = _random_share(weights.s, p, weights.shares, weights.factor)
         if not share:
@@ -236,10 +302,12 @@ class Bernstein(Checked):
     def least_rate(self, weights: Weights, eps: float) -> float:
         """Least c: between two thresholds 1/s_j the set R, so G_R, is constant."""
         s, factor = weights.s, weights.factor
+        if weights.shares is None:
+            return float(self.rates(s[None], eps, weights.delta, coverage_factor=factor)[0])
         ranked = np.sort(s[s > 0])[::-1]
         k = ranked.size
         tail = factor * np.concatenate([np.cumsum(ranked[::-1])[::-1], [0.0]])
-        if weights.shares is not None and weights.shares.shape[0]:
+        if weights.shares.shape[0]:
             order = np.argsort(-s, kind="stable")[:k]
             seen = np.cumsum(weights.shares[:, order][:, ::-1], axis=1)[:, ::-1].max(axis=0)
             tail = np.minimum(tail, np.concatenate([seen, [0.0]]))
@@ -266,10 +334,12 @@ class Bennett(Bernstein):
             )
         )
 
-    def needed_rate(self, share: Float, eps: float, log: float, factor: float) -> Float:
+    def needed_rate(self, share: Float, eps: float, log: ArrayLike, factor: float) -> Float:
         """Rate that the inequality asks for where the random share is that."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return factor * log / (share * excess(eps / np.where(share > 0, share, 1.0)))
+            return (
+                factor * np.asarray(log) / (share * excess(eps / np.where(share > 0, share, 1.0)))
+            )
 
 
 def _bernstein(share: Float, scale: Float) -> Float:

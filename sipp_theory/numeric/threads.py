@@ -1,11 +1,15 @@
-"""Threads of numpy's and scipy's linear algebra, which may be two libraries."""
+"""Threads of numpy's and scipy's linear algebra, which may be two libraries, and our own."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -38,3 +42,12 @@ def blas_threads_for(products: int) -> AbstractContextManager[Any]:
     It depends on shapes alone, so that the same work rounds alike beside any other.
     """
     return one_blas_thread() if products < FEW_PRODUCTS else nullcontext()
+
+
+def in_threads(part: Callable[[int, int], None], count: int, threads: int) -> None:
+    """Call part(first, last) on blocks of so many things, each of which is worked on by itself."""
+    if threads <= 1 or count < 2:
+        return part(0, count)
+    cuts = np.linspace(0, count, min(count, 8 * threads) + 1).astype(int).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(part, cuts[:-1], cuts[1:]))

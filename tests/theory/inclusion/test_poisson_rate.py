@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 import sipp_theory
 from sipp_theory.inclusion.poisson_rate import (
+    CLOSED_SLACK,
     INCLUSION_BOUNDS,
+    Bennett,
+    Bernstein,
     expected_kept,
     inclusion_error,
     inclusion_probabilities,
@@ -139,7 +142,8 @@ def test_errors_of_many_neurons_are_those_of_each(
 ) -> None:
     inclusion = sipp_theory.BOUNDS[bound].inclusion
     assert inclusion is not None
-    sensitivities = [np.array([1.0, 0.5, 0.25, 0.1, 0.0, 0.0][:k]) for k, *_ in neurons]
+    weights = np.array([1.0, 0.5, 0.25, 0.1, 0.0, 0.0])
+    sensitivities = np.array([weights * (np.arange(6) < k) for k, *_ in neurons]).reshape(-1, 6)
     rates, deltas = (np.array([each[i] for each in neurons], dtype=float) for i in (1, 2))
     result = inclusion.errors(sensitivities, rates, deltas, coverage_factor=factor)
     each = [
@@ -147,5 +151,59 @@ def test_errors_of_many_neurons_are_those_of_each(
         for s, c, d in zip(sensitivities, rates, deltas, strict=True)
     ]
     assert result.tolist() == each
-    dead = inclusion.errors([np.zeros(3)] * 2, np.array([0.0, 2.0]), np.array([0.1, 0.1]))
+    dead = inclusion.errors(np.zeros((2, 3)), np.array([0.0, 2.0]), np.array([0.1, 0.1]))
     assert dead.tolist() == [0.0, 0.0]
+
+
+def plain_rate(s: np.ndarray, form: Bernstein, eps: float, delta: float, factor: float) -> float:
+    """Least rate over every number of certain weights, one neuron by itself."""
+    ranked = np.sort(s[s > 0].astype(np.float64))[::-1]
+    share = np.minimum(factor * np.append(np.cumsum(ranked[::-1])[::-1], 0.0), 1.0)
+    needed = form.needed_rate(share, eps, float(np.log(2 / delta)), factor) * CLOSED_SLACK
+    certain = np.nextafter(np.nextafter(1 / ranked, np.inf), np.inf)
+    starts, ends = np.append(0.0, certain), np.append(certain, np.inf)
+    rates = np.where(share > 0, np.maximum(needed, starts), starts)
+    return float(rates[rates < ends].min())
+
+
+@pytest.mark.parametrize("form", [Bernstein("bernstein"), Bennett("kl")], ids=lambda f: f.name)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_layer_is_answered_as_each_of_its_neurons(form: Bernstein, dtype: type) -> None:
+    rng = np.random.default_rng(4)
+    for trial in range(60):
+        shape = (int(rng.integers(1, 6)), int(rng.integers(2, 700)))
+        s = rng.random(shape) ** rng.integers(1, 6)
+        s = (np.ceil(8 * s) / 8 if trial % 3 == 0 else s) * (rng.random(shape) < 0.7)  # ties
+        s[:, 0] = 1.0
+        s = s.astype(dtype)
+        if trial % 4 == 0:
+            s[0] = 0.0
+        live = s.any(axis=1)
+        eps, delta, factor = float(rng.uniform(0.02, 0.9)), float(10 ** -rng.uniform(0.1, 6)), 1.5
+        rates = form.rates(s, eps, delta, coverage_factor=factor)
+        plain = [plain_rate(row, form, eps, delta, factor) if row.any() else 0.0 for row in s]
+        assert rates.tolist() == plain
+        assert (form.errors(s, rates, delta, coverage_factor=factor) <= eps).all()
+        rates[live] *= rng.choice([0.5, 1.0, 2.0])
+        together = form.errors(s, rates, delta, coverage_factor=factor)
+        # One neuron by itself, without the weights that do not count, by a sum of its own.
+        for row, rate, error in zip(s, rates, together, strict=True):
+            mine = row[row > 0].astype(np.float64)
+            share = min(1.0, float(mine[rate * mine < 1].sum()) * factor)
+            scale = factor * np.log(2 / delta) / rate if rate else np.inf
+            closed = form.closed_error(np.array(share), np.array(scale)) if share else 0.0
+            assert error == closed
+            if len(mine):
+                alone = form.error(mine, rate, delta, coverage_factor=factor)
+                assert error == alone
+
+
+@pytest.mark.parametrize("value", [-0.1, np.nan, np.inf, 1.1])
+def test_a_layer_of_impossible_sensitivities_is_refused(value: float) -> None:
+    s = np.array([[1.0, 0.5], [value, 1.0]])
+    with pytest.raises(ValueError, match="sensitivity must"):
+        Bernstein("bernstein").rates(s, 0.1, 0.1)
+    with pytest.raises(ValueError, match="at least 1"):
+        Bernstein("bernstein").errors(np.array([[0.2, 0.3]]), np.ones(1), 0.1)
+    with pytest.raises(ValueError, match="rate must"):
+        Bernstein("bernstein").errors(np.ones((1, 1)), np.array([np.nan]), 0.1)
