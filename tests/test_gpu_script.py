@@ -175,8 +175,8 @@ def prune(*given, **named):
     if ran:
         kernel.kernel_for = lambda *anything: "gpu"
         raised = kernel.kernel_gpu.raise_maxima
-        def noted(*given):
-            ran.append("gpu"); raised(*given)
+        def noted(*given, **named):
+            ran.append("gpu"); raised(*given, **named)
         kernel.kernel_gpu.raise_maxima = noted
     ran.append("prune")
     return real(*given, **named)

@@ -38,11 +38,20 @@ class Waiting:
         self.held = 0
         self._rows = self._z = self._origin = block.weight.new_empty(0)
 
-    def add(self, rows: Tensor, z: Tensor, origin: Tensor | None) -> None:
-        """Take in ordinary rows (n, fan_in) >= 0, their (2, n, out) denominators, and origins."""
-        if len(rows) > min(self.room // 2, SMALL // self.row):
+    def waits(self, rows: int) -> bool:
+        """Whether so many rows at once are kept for later."""
+        return rows <= min(self.room // 2, SMALL // self.row)
+
+    def add(
+        self, rows: Tensor, z: Tensor, origin: Tensor | None, panels: Tensor | None = None
+    ) -> None:
+        """Take in ordinary rows (n, fan_in) >= 0, their (2, n, out) denominators, and origins.
+
+        Rows that do not wait may be given in panels too, as `kernel_gpu.pack` lays them out.
+        """
+        if not self.waits(len(rows)):
             self.flush()
-            self._fold(rows, z, origin)
+            self._fold(rows, z, origin, panels)
             return
         if self.held + len(rows) > self.room:
             self.flush()
@@ -68,7 +77,9 @@ class Waiting:
         self.flush()
         self._rows = self._z = self._origin = self.block.weight.new_empty(0)
 
-    def _fold(self, rows: Tensor, z: Tensor, origin: Tensor | None) -> None:
+    def _fold(
+        self, rows: Tensor, z: Tensor, origin: Tensor | None, panels: Tensor | None = None
+    ) -> None:
         with threads_for(len(rows), self.block.weight):
             kernel.count(self.acc, z)
-            kernel.fold(self.acc, self.block, rows, z, origin)
+            kernel.fold(self.acc, self.block, rows, z, origin, panels)

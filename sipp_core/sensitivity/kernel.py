@@ -147,7 +147,7 @@ def update_extreme(
 def count(acc: Accumulator, z: Tensor) -> None:
     """Count rows, and those in which something flows.
 
-    Shapes: z (2, n, out), >= 0; n at most 2^24, which float32 counts without rounding.
+    Shapes: z (2, n, out), >= 0.
 
     Example:
         >>> acc = new_accumulator(torch.ones(1, 2), support=False)
@@ -159,18 +159,20 @@ def count(acc: Accumulator, z: Tensor) -> None:
     if z.device.type == "cpu" and z.dtype in kernel_cpu.KINDS:
         kernel_cpu.count_positive(z, acc.live)
     else:
-        acc.live += z.sign().sum(dim=1).long()
+        acc.live += z.count_nonzero(dim=1)
 
 
 def fold(
-    acc: Accumulator, block: Matrix, activations: Tensor, z: Tensor, origin: Tensor | None
-) -> None:
+    acc: Accumulator, block: Matrix, activations: Tensor, z: Tensor, origin: Tensor | None,
+    panels: Tensor | None = None,
+) -> None:  # fmt: skip
     """Take in the shares of all rows, neurons and signs whose z is not 0.
 
     All but `rows` and `live` of the accumulator are changed.
 
     Shapes: activations (n, fan_in), >= 0; z (2, n, out) denominators, positive sign first, inside
-    the range of 1/z, overwritten; origin as for `update`.
+    the range of 1/z, overwritten; origin as for `update`; panels the activations as
+    `kernel_gpu.pack` lays them out, if it did.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
 
@@ -180,13 +182,17 @@ def fold(
         >>> acc.maximum.tolist()
         [[0.5, 0.5]]
     """
+    if acc.total is None and kernel_for(acc, block.weight, z, activations, origin) == "gpu":
+        # It inverts as it reads.
+        kernel_gpu.raise_maxima(acc.maximum, block.weight, z, activations, panels, invert=True)
+        return
     inverse = _inverted(z)
     if acc.total is not None:
         totals = inverse.contiguous().mT @ activations
         total = torch.where(block.weight > 0, totals[0], totals[1]).mul_(block.weight.abs())
         # A weight of 0 bounds no a/z, and 0 times an overflow would be NaN.
         acc.total += total.masked_fill_(block.weight == 0, 0.0).to(acc.total.dtype)
-    update_maxima(acc, block.weight, inverse, activations, origin)
+    update_maxima(acc, block.weight, inverse, activations, origin, panels)
 
 
 def _inverted(z: Tensor) -> Tensor:
@@ -197,15 +203,16 @@ def _inverted(z: Tensor) -> Tensor:
 
 
 def update_maxima(
-    acc: Accumulator, weight: Tensor, inverse: Tensor, activations: Tensor, origin: Tensor | None
-) -> None:
+    acc: Accumulator, weight: Tensor, inverse: Tensor, activations: Tensor, origin: Tensor | None,
+    panels: Tensor | None = None,
+) -> None:  # fmt: skip
     """Raise the running maxima by |w_ij| max_x a_j(x) r_i(x), by the kernel that fits the device.
 
     The first row to attain a maximum sets it; a later one that equals it does not.
 
     Shapes: weight (out, fan_in), any sign; inverse (2, n, out), 1/z_i^s(x), 0 where z is 0, so
     small that times any activation it is finite, positive sign first; activations (n, fan_in),
-    >= 0, of the weight's dtype; origin as for `update`.
+    >= 0, of the weight's dtype; origin as for `update`, panels as for `fold`.
 
     Claim: ES-1. Source: [SP] arXiv 1910.05422.
 
@@ -219,7 +226,7 @@ def update_maxima(
     if chosen == "chunks":
         maxima_in_chunks(acc, weight, inverse, activations, origin)
     elif chosen == "gpu":
-        kernel_gpu.raise_maxima(acc.maximum, weight, inverse, activations)
+        kernel_gpu.raise_maxima(acc.maximum, weight, inverse, activations, panels)
     elif acc.argmax is None or origin is None:
         kernel_cpu.raise_maxima(acc.maximum, weight, inverse, activations)
     else:
@@ -246,7 +253,7 @@ def kernel_for(
         return "cpu"
     # Which row sets a maximum is seldom measured (ES-5), and would double the kernel's work: each
     # share must be rounded as it is kept before rows are compared, and parts of the rows joined.
-    if track or not kernel_gpu.available(weight.device):
+    if track or not kernel_gpu.fits(weight):
         return "chunks"
     # The reference multiplies 1/z by a first, and by |w| then: in the dtype of 1/z, if that is the
     # widest of the three.

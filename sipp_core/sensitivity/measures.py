@@ -34,8 +34,10 @@ class Shares(Statistic):
                 for part in rows.parts[k]:
                     kernel.update_extreme(acc, block, part, inputs)
             else:
-                for part, each in zip(rows.parts[k], z, strict=True):
-                    waiting.add(part, each, inputs)
+                laid = None if rows.packed is None else rows.packed.parts(rows.signed)
+                panels = [None] * len(z) if laid is None else laid[k]
+                for part, each, laid_out in zip(rows.parts[k], z, panels, strict=True):
+                    waiting.add(part, each, inputs, laid_out)
 
     def merge(self, group: Processes) -> None:
         self.layer.settle()
@@ -222,9 +224,11 @@ class Peaks(Statistic):
                 peaks = (each.numpy() for each in self.peaks[:, k])
                 kernel_cpu.raise_peaks(values.contiguous().numpy(), rows.signed, *peaks)
             return
-        self.peaks[0] = torch.maximum(self.peaks[0], rows.values.amax(dim=1))
+        ends = rows.packed
+        self.peaks[0] = torch.maximum(self.peaks[0], ends.highs if ends else rows.values.amax(1))
         if rows.signed:
-            self.peaks[1] = torch.maximum(self.peaks[1], -rows.values.amin(dim=1))
+            lows = ends.lows if ends else rows.values.amin(dim=1)
+            self.peaks[1] = torch.maximum(self.peaks[1], -lows)
 
     def merge(self, group: Processes) -> None:
         self.peaks = group.maximum(self.peaks)

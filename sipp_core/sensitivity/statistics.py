@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sipp_core.network.layers import PrunableLayer
 from sipp_core.runtime.processes import Processes
-from sipp_core.sensitivity import kernel
+from sipp_core.sensitivity import kernel, kernel_gpu
 from sipp_core.sensitivity.buffer import HELD, Waiting
 from sipp_core.sensitivity.empirical import working_dtype
 from sipp_core.sensitivity.operands import Space, halves, matrix
@@ -113,6 +113,19 @@ class MeasuredLayer:
         pairs = zip(self.accumulators, self.blocks, strict=True)
         return [Waiting(acc, block, self._held // self.layer.groups) for acc, block in pairs]
 
+    def pack(self, rows: Tensor, signed: bool, wide: bool = False) -> kernel_gpu.Packed | None:
+        """Rows (groups, n, fan_in) as the GPU kernel reads them, and their ends, where it runs."""
+        if not kernel_gpu.available(rows.device):
+            return None
+        plain = not wide and self.weight.dtype == torch.float32
+        panels = plain and all(
+            not block.extreme and acc.argmax is None and not waiting.waits(rows.shape[1])
+            for block, acc, waiting in zip(
+                self.blocks, self.accumulators, self.waiting, strict=True
+            )
+        )  # fmt: skip
+        return kernel_gpu.pack(rows, len(self.weight) // self.layer.groups, signed, panels)
+
     def settle(self) -> None:
         """Fold all rows that wait."""
         for waiting in self.waiting:
@@ -137,6 +150,7 @@ class Rows:
         origins: first row here among those of the call, rows an input has, and index of the call's
             first input in the stream.
         patches: rows that each image of a convolution gives, in order; 1 for a linear layer.
+        packed: the same rows as the GPU kernel reads them, and their ends, where it runs.
     """
 
     layer: MeasuredLayer
@@ -146,6 +160,7 @@ class Rows:
     batch: int
     origins: tuple[int, int, int]
     patches: int = 1
+    packed: kernel_gpu.Packed | None = None
 
     @cached_property
     def parts(self) -> list[tuple[Tensor, ...]]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from sipp_core.network.layers import PrunableLayer
+from sipp_core.network.packed import is_dense
 from sipp_core.network.patches import is_unbatched, masked, patches_an_image, row_count, tiles
 from sipp_core.network.selection import leaving_out
 from sipp_core.runtime.arguments import first_nonfinite
@@ -66,6 +67,7 @@ class Watcher:
         self.ordered = any(each.ordered for each in chosen)
         self.calls = self.positions = self.inputs = 0
         self._last: Part | None = None
+        self._signed = False  # whether the last call had a negative value
 
     def see(self, given: Tensor, part: Part) -> None:
         """Take in what one call of the layer received."""
@@ -81,15 +83,20 @@ class Watcher:
         per_input = max(1, count // max(1, part.size))
         patches = max(1, patches_an_image(self.layer, given))
         # Settled for the whole call, so that no count depends on where a tile ends.
+        whole = None if part.aside else self._packed(given, count)
         with threads_for(count, weight):
-            signed, wide = self._range(given, part.first)
+            signed, wide = self._range(given, part.first, whole)
+        self._signed = signed
         for tile in tiles(self.layer, given):
             if tile.shape[1] == 0:  # an expert that no token was sent to
                 continue
             origins = first, per_input, part.first
             with full_precision(tile.device), threads_for(tile.shape[1], weight):
+                packed = whole
+                if packed is None and not part.aside:
+                    packed = self.measured.pack(tile, signed, wide)
                 tile = tile.to(weight.dtype)
-                rows = Rows(self.measured, tile, signed, wide, part.batch, origins, patches)
+                rows = Rows(self.measured, tile, signed, wide, part.batch, origins, patches, packed)
                 for statistic in [self.aside] if part.aside else self.statistics:
                     statistic.add(rows)
             first += tile.shape[1]
@@ -97,11 +104,22 @@ class Watcher:
         if first and part is not self._last:
             self.inputs, self._last = self.inputs + part.size, part
 
-    def _range(self, given: Tensor, first_input: int) -> tuple[bool, bool]:
+    def _packed(self, given: Tensor, count: int) -> kernel_gpu.Packed | None:
+        """A call as the GPU kernel reads it, if one tile is all of it: its range comes with it."""
+        # Patches repeat what they are made of, and may leave some of it out.
+        dense = is_dense(self.layer.module) and given.numel() > 0
+        if not (dense and kernel_gpu.available(given.device)):
+            return None
+        tile = next(tiles(self.layer, given))
+        return self.measured.pack(tile, self._signed) if tile.shape[1] == count else None
+
+    def _range(
+        self, given: Tensor, first_input: int, packed: kernel_gpu.Packed | None
+    ) -> tuple[bool, bool]:
         """Whether some value is negative, and whether the rows need float64; else refuse."""
         if given.numel() == 0:
             return False, False
-        ends = kernel_gpu.span(given)
+        ends = kernel_gpu.span(given) if packed is None else packed.span
         low, high = ends[:2] if ends else (float(end) for end in given.aminmax())
         limit = torch.finfo(self.measured.weight.dtype).max
         if not (-limit <= low <= high <= limit):

@@ -10,11 +10,10 @@ import copy
 import importlib.util
 import json
 import os
-import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,33 +83,13 @@ def expected(weight: Tensor, inverse: Tensor, rows: Tensor, start: Tensor | None
 
 
 @pytest.fixture(scope="module")
-def interpreted() -> Iterator[Run]:
+def interpreted(interpreter: Run) -> Run:
     """`raise_maxima` in Triton's interpreter; returns the maxima."""
-    script = Path(__file__).with_name("interpreted_kernel.py")
-    root = str(script.parents[3])
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
-    # Triton 3.6 reads numbers so; numpy refuses it from 2.4 on.
-    old = "ignore:Conversion of an array with ndim:DeprecationWarning"
-    command = [sys.executable, "-W", "error", "-W", old, str(script)]
-    with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as child:
-        stdin, stdout = child.stdin, child.stdout
-        assert stdin is not None and stdout is not None
 
-        def run(
-            *tensors: Tensor, changes: tuple[tuple[str, str], ...] = (), most: int = 0
-        ) -> Tensor:
-            pickle.dump((tensors, most, list(changes)), stdin)
-            stdin.flush()
-            answer = pickle.load(stdout)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
+    def run(*tensors: Tensor, **how: Any) -> Tensor:
+        return interpreter("raise_maxima", *tensors, **how)
 
-        yield run
-        stdin.close()
-        assert child.wait(60) == 0
+    return run
 
 
 @needs_triton
@@ -202,45 +181,112 @@ COMPILED = {
     "blackwell, mixed edges": ("fp32", 100, 32, 64),
     "hopper, float64": ("fp64", 90, 32, 32),
 }
+PROCESSORS = (80, 90, 100)
 COMPILE = """
-import json, sys, triton
+import json, re, subprocess, sys, tempfile, triton
+from pathlib import Path
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from sipp_core.sensitivity import _gpu_span, _gpu_tile, kernel_gpu
-made = {}
+from sipp_core.sensitivity import _gpu_panels, _gpu_span, _gpu_tile, kernel_gpu
+made, used = {}, {}
+tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+def compiled(name, function, kinds, fixed, processor, aligned=()):
+    kinds = kinds | dict.fromkeys(fixed, "constexpr")
+    names = list(kinds)
+    marks = {(names.index(k),): [["tt.divisibility", 16]] for k in aligned}
+    source, options = ASTSource(function, kinds, fixed, marks), {"num_warps": kernel_gpu.WARPS}
+    done = triton.compile(source, GPUTarget("cuda", processor, 32), options)
+    made[name] = done.asm["ptx"]
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        Path(file.name).write_bytes(done.asm["cubin"])
+        command = [str(tools / "cuobjdump"), "-res-usage", file.name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    used[name] = {k: int(re.search(k + r":(\\d+)", text)[1]) for k in ("REG", "STACK", "LOCAL")}
+    used[name]["SHARED"] = done.metadata.shared
 for kind in ("fp32", "bf16", "fp16"):
     kinds = dict(values="*" + kind, lows="*fp32", highs="*fp32", leasts="*fp32", n="i32")
-    fixed = {"BLOCK": kernel_gpu.SPAN}
-    source = ASTSource(_gpu_span.span, kinds | {"BLOCK": "constexpr"}, fixed)
-    options = {"num_warps": kernel_gpu.WARPS}
-    made["span " + kind] = triton.compile(source, GPUTarget("cuda", 90, 32), options).asm["ptx"]
+    compiled("span " + kind, _gpu_span.span, kinds, {"BLOCK": kernel_gpu.SPAN}, 90)
+for processor in json.loads(sys.argv[2]):
+    for kind in ("fp32", "bf16", "fp64"):
+        to = "*fp64" if kind == "fp64" else "*fp32"
+        kinds = dict(values="*" + kind, above=to, below=to, lows="*fp32", highs="*fp32",
+            leasts="*fp32", n="i32", columns="i32", padded="i32", to_group="i64", to_row="i32")
+        fixed = dict(WIDTH=32 if kind == "fp64" else 64, BLOCK=kernel_gpu.BLOCK, PACK=True,
+            SIGNED=kind == "bf16", ENDS=kind != "fp64")
+        compiled(f"pack {kind} {processor}", _gpu_panels.pack, kinds, fixed, processor,
+            ("values", "above", "below", "lows", "highs", "columns", "to_group", "to_row"))
+    for kind in ("fp32", "fp64"):
+        wide = kind == "fp64"
+        kinds = dict(z="*" + kind, choice="*fp64" if wide else "*i64", n="i32", out="i32",
+            padded="i32", to_sign="i32", to_row="i32")
+        # Neurons lie side by side; triton knows a stride of 1 when it compiles.
+        fixed = dict(to_neuron=1, WIDTH=32 if wide else 64, BLOCK=kernel_gpu.CHOICES, WIDE=wide,
+            INVERT=True)
+        compiled(f"choose {kind} {processor}", _gpu_panels.choose, kinds, fixed, processor,
+            ("z", "choice", "out", "to_sign", "to_row"))
 for name, (kind, processor, out, fan_in) in json.loads(sys.argv[1]).items():
     wide = kind == "fp64"
     kinds = dict(maximum="*" + kind, weight="*" + kind, positive="*i16",
         choice="*fp64" if wide else "*i64", activations="*" + kind, out="i32", fan_in="i32",
         rows="i32", span="i32")
     fixed = dict(OUT=out, IN=fan_in, ROWS=kernel_gpu.ROWS[max(out, fan_in)], WIDE=wide)
-    kinds |= dict.fromkeys(fixed, "constexpr")
-    aligned = {(k,): [["tt.divisibility", 16]] for k in range(5)}
-    source = ASTSource(_gpu_tile.maxima, kinds, fixed, aligned)
-    target = GPUTarget("cuda", processor, 32)
-    made[name] = triton.compile(source, target, {"num_warps": kernel_gpu.WARPS}).asm["ptx"]
-print(json.dumps(made))
+    compiled(name, _gpu_tile.maxima, kinds, fixed, processor, list(kinds)[:5])
+print(json.dumps([made, used]))
 """
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> dict[str, str]:
-    """PTX by name; what ptxas would not take raises too."""
+def compiling(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> list[dict[str, Any]]:
+    """PTX by name, and what each uses of a processor; what ptxas would not take raises too."""
     cleared = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     folder = str(tmp_path_factory.mktemp("triton"))
     environment = cleared | {"TRITON_CACHE_DIR": folder, "PYTHONPATH": str(repository)}
     done = subprocess.run(
-        [sys.executable, "-c", COMPILE, json.dumps(COMPILED)],
+        [sys.executable, "-c", COMPILE, json.dumps(COMPILED), json.dumps(PROCESSORS)],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def compiled(compiling: list[dict[str, Any]]) -> dict[str, str]:
+    return compiling[0]
+
+
+@needs_triton
+def test_nothing_is_spilled_and_several_programs_fit_a_processor(
+    compiling: list[dict[str, Any]],
+) -> None:
+    for name, used in compiling[1].items():
+        assert used["STACK"] == used["LOCAL"] == 0, (name, used)
+        # 65,536 registers and at least 100 KiB of shared memory a processor: two programs or more.
+        assert 2 * used["REG"] * 32 * kernel_gpu.WARPS <= 65536, (name, used)
+        assert 2 * used["SHARED"] <= 100 * 1024, (name, used)
+
+
+@needs_triton
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_panels_compile_into_one_read_and_a_quotient_that_rounds(
+    compiled: dict[str, str], processor: int
+) -> None:
+    for kind, bits in (("fp32", 32), ("bf16", 16), ("fp64", 64)):
+        code = compiled[f"pack {kind} {processor}"]
+        assert ".ftz" not in code
+        width = 32 if kind == "fp64" else 64
+        assert loaded(code) == bits * kernel_gpu.BLOCK * width // (32 * kernel_gpu.WARPS)
+    for kind, bits, width in (("fp32", 32, 64), ("fp64", 64, 32)):
+        code = compiled[f"choose {kind} {processor}"]
+        assert f"div.rn.f{bits}" in code and ".ftz" not in code and "div.full" not in code
+        assert loaded(code) == 2 * bits * kernel_gpu.CHOICES * width // (32 * kernel_gpu.WARPS)
+
+
+def loaded(code: str) -> int:
+    """Bits that a thread loads."""
+    return sum(
+        int(match[1] or 1) * int(match[2])
+        for match in re.finditer(r"ld\.global\S*?(?:\.v(\d))?\.[bf](\d+)", code)
+    )
 
 
 @needs_triton
@@ -250,12 +296,7 @@ def test_the_ends_compile_into_one_read(compiled: dict[str, str], kind: str) -> 
     assert ".ftz" not in code  # the least size may be subnormal
     # Each thread loads its part once, and no other read follows.
     width = {"fp32": 4, "bf16": 2, "fp16": 2}[kind] * 8
-    loaded = [
-        int(found[1] or 1) * int(found[2])
-        for found in re.finditer(r"ld\.global\S*?(?:\.v(\d))?\.[bf](\d+)", code)
-    ]
-    threads = 32 * kernel_gpu.WARPS
-    assert sum(loaded) == width * kernel_gpu.SPAN // threads
+    assert loaded(code) == width * kernel_gpu.SPAN // (32 * kernel_gpu.WARPS)
 
 
 @needs_triton
@@ -326,20 +367,19 @@ def test_what_is_chosen_is_called_and_its_errors_surface(monkeypatch: pytest.Mon
 def test_what_does_not_fit_is_named(
     change: dict[str, Tensor], error: type[Exception], message: str
 ) -> None:
-    right = {
+    right: dict[str, Any] = {
         "maximum": torch.zeros(2, 3),
         "weight": torch.ones(2, 3),
         "inverse": torch.ones(2, 4, 2),
         "activations": torch.ones(4, 3),
     }
     with pytest.raises(error, match=message):
-        kernel_gpu.raise_maxima(**(right | change))
+        kernel_gpu.raise_maxima(**(right | change))  # pyright: ignore[reportArgumentType]
 
 
 SPANS = """
 import torch
-from sipp_core import calibrate
-from sipp_core.sensitivity import kernel_gpu, stream
+from sipp_core.sensitivity import kernel_gpu
 from sipp_core.sensitivity.operands import beyond, extreme
 kernel_gpu.available = lambda device: True
 torch.manual_seed(0)
@@ -360,23 +400,7 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16):
                 peak = max(-low, high)
                 assert beyond(peak, least) == extreme(values, peak), (dtype, n, odd)
 assert kernel_gpu.span(torch.ones(3).double()) is kernel_gpu.span(torch.ones(2, 3).T) is None
-model = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.ReLU(), torch.nn.Linear(30, 5))
-x = torch.randn(60, 40)
-x[3, 4] = 1e-12
-found, real = [], kernel_gpu.span
-kernel_gpu.span = lambda values: found.append(real(values)) or found[-1]
-kernel_gpu.available = lambda device: bool(on)
-both = []
-for on in (False, True):
-    both.append([each.sensitivity for each in calibrate(model, x).layers])
-assert found[:2] == [None, None] and None not in found[2:] and len(found) == 4
-assert all(torch.equal(a, b) for a, b in zip(*both, strict=True))
-x[5, 6] = float("nan")
-try:
-    calibrate(model, x)
-except ValueError as error:
-    assert "not finite: nan at row 5, input 6" in str(error), error
-    print("as torch")
+print("as torch")
 """
 
 
@@ -384,13 +408,8 @@ except ValueError as error:
 def test_the_ends_of_activations_in_tritons_interpreter() -> None:
     root = str(Path(__file__).parents[3])
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
-    # The kernel of the maxima is tested above; here the CPU's takes its place.
-    code = SPANS.replace(
-        "torch.manual_seed(0)", "from sipp_core.sensitivity import kernel\n"
-        "kernel.kernel_for = lambda *_: 'cpu'\ntorch.manual_seed(0)", 1,
-    )  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True,
+        [sys.executable, "-W", "ignore", "-c", SPANS], env=environment, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
     assert done.stdout.strip() == "as torch", done.stderr
