@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from proofs_check.ledger.refusals import require_chance, require_counts
 from proofs_check.monte_carlo.neuron_check import CLAIMS, NeuronCheck, check_neuron
 from sipp_core import calibrate
 from sipp_core.pruning import Table, make_table
-from sipp_core.runtime import digests
+from sipp_core.runtime import digests, mapped, one_thread
 
 Progress = Callable[[int, int, str], None]
 
@@ -102,6 +103,7 @@ def first_check(
     trials: int = 20_000,
     seed: int = 0,
     rows: int = LARGEST_ROWS,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> FirstCheck:
     """Ask SP-2 to SP-8 for their sizes at real neurons; find what is needed; judge each promise.
@@ -126,6 +128,8 @@ def first_check(
         trials: pruned versions per verdict, >= 1; at all rows at once as many as the power needs.
         seed: seed of every draw, >= 0.
         rows: largest number of activation rows kept per layer, >= 1; a uniform sample beyond.
+        jobs: processes, >= 1, or -1 for every core; None for what joblib's context says, else 1.
+            They change no number.
         progress: callback (pairs done, pairs, "first check").
 
     Returns:
@@ -150,7 +154,7 @@ def first_check(
     news = calibrate(model, fresh, points=rows, seed=seed)
     shapes = [tuple(layer.sensitivity.shape) for layer in stats.layers]
     eta, eta_star = sum(out for out, _ in shapes), max(fan_in for _, fan_in in shapes)
-    work: list[tuple[Table, Table, int, int, int]] = []
+    work: list[tuple[Table, Table, int, int, float, float, int, int]] = []
     for index, (old, new) in enumerate(zip(stats.layers, news.layers, strict=True)):
         tables = [
             make_table(
@@ -159,16 +163,21 @@ def first_check(
             for layer in (old, new)
         ]
         for sign, neuron in _chosen(tables[0], neurons_per_layer):
-            work.append((tables[0], tables[1], index, sign, neuron))
+            stream = seed + 7919 * (index + 1) + 2 * neuron + sign
+            work.append((tables[0], tables[1], sign, neuron, eps, delta, trials, stream))
     if not work:
         raise ValueError("no neuron has a sign with two live weights: nothing can be checked")
     checks: list[NeuronCheck] = []
-    for table, new, index, sign, neuron in work:
-        stream = seed + 7919 * (index + 1) + 2 * neuron + sign
-        checks.append(check_neuron(table, new, sign, neuron, eps, delta, trials, stream))
+    for check in mapped(_check_neuron, work, jobs):
+        checks.append(check)
         if progress is not None:
             progress(len(checks), len(work), "first check")
     return FirstCheck(tuple(checks), eps, delta, trials, seed, eta, eta_star)
+
+
+def _check_neuron(*given: Any) -> NeuronCheck:
+    with one_thread():
+        return check_neuron(*given)
 
 
 def _chosen(table: Table, count: int) -> list[tuple[int, int]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 import sipp_theory
 from reports.generalization.figures_of_bounds import PRINTED
@@ -148,9 +150,7 @@ def _contours(axes: Axes, facts: Json) -> None:
     errors = np.unique(np.round(np.linspace(max(low, 0), high, 40) * facts["n"]))
     paid = sum(charge["bits"] for charge in facts["budget"] if kind(charge) == "search")
     for risk in _LEVELS:
-        bits = sipp_theory.bits_allowed(
-            "binomial", errors=errors, n=facts["n"], risk=risk, delta=facts["delta"]
-        ) - paid  # fmt: skip
+        bits = _bits_allowed(tuple(errors), facts["n"], risk, facts["delta"]) - paid
         there = np.isfinite(bits) & (bits >= left) & (bits <= right)
         if there.sum() < 2:
             continue
@@ -162,6 +162,16 @@ def _contours(axes: Axes, facts: Json) -> None:
                   color=style.SOFT, ha="center", va="center",
                   bbox={"facecolor": "white", "linewidth": 0, "pad": 0.8})  # fmt: skip
     axes.set(xlim=(left, right), ylim=(low, high))
+
+
+@lru_cache(maxsize=64)
+def _bits_allowed(
+    errors: tuple[float, ...], n: int, risk: float, delta: float
+) -> NDArray[np.float64]:
+    """The narrow form asks for what the wide one did."""
+    return np.asarray(
+        sipp_theory.bits_allowed("binomial", errors=np.array(errors), n=n, risk=risk, delta=delta)
+    )
 
 
 def _candidates_alt(facts: Json) -> str:

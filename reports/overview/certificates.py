@@ -12,7 +12,7 @@ import sipp_core
 from reports.overview.settings import SIMULATED, Settings
 from reports.overview.splits import Splits
 from sipp_core.pruning import find_method
-from sipp_core.runtime import shuffled
+from sipp_core.runtime import mapped, one_thread, shuffled
 
 Progress = Callable[[int, int, str], None]
 Json = dict[str, Any]
@@ -52,7 +52,12 @@ def chosen(
 
 
 def searches(
-    model: nn.Module, splits: Splits, plan: Settings, seed: int, progress: Progress | None
+    model: nn.Module,
+    splits: Splits,
+    plan: Settings,
+    seed: int,
+    progress: Progress | None,
+    jobs: int | None = None,
 ) -> Json:
     """Search the sparsest certified network per method (CT-3), all statements holding at once.
 
@@ -60,31 +65,12 @@ def searches(
     them together have the confidence of the report.
     """
     each = 1 - (1 - plan.confidence) / len(plan.methods)
+    given = model, splits.calibration_pairs, splits.certificate_inputs, plan, each, seed
     rows = []
-    for done, method in enumerate(plan.methods):
+    for done, row in enumerate(mapped(_search, [(*given, one) for one in plan.methods], jobs)):
+        rows.append(row)
         if progress is not None:
-            progress(done, len(plan.methods), f"certify {method}")
-        search = sipp_core.sparsest(
-            model, splits.calibration_pairs, splits.certificate_inputs, eps=plan.target_eps,
-            delta=plan.target_delta, confidence=each, method=method, seed=seed,
-            allow_repeats=True,
-        )  # fmt: skip
-        certificate = search.certificate
-        accepted = certificate is not None and search.result is not None
-        rows.append(
-            {
-                "method": method,
-                "found": accepted,
-                "curve": asdict(certificate.curve) if certificate and accepted else None,
-                "keep": search.result.keep if search.result else None,
-                "kept": search.result.kept if search.result else None,
-                "violations": certificate.violations if certificate else None,
-                "tested": [
-                    {"keep": k, "violations": v}
-                    for k, v in zip(search.keeps, search.violations, strict=True)
-                ],
-            }
-        )
+            progress(done + 1, len(plan.methods), f"certify {row['method']}")
     # Three curves are distinct in a figure; as all lines hold at once, they may be chosen now.
     drawn = sorted((row for row in rows if row["found"]), key=lambda row: row["kept"])[:CURVES]
     for row in rows:
@@ -96,6 +82,37 @@ def searches(
     }  # fmt: skip
 
 
+def _search(
+    model: nn.Module,
+    calibration: Any,
+    held_out: Tensor,
+    plan: Settings,
+    confidence: float,
+    seed: int,
+    method: str,
+) -> Json:
+    """The sparsest certified network of one method."""
+    with one_thread():
+        search = sipp_core.sparsest(
+            model, calibration, held_out, eps=plan.target_eps, delta=plan.target_delta,
+            confidence=confidence, method=method, seed=seed, allow_repeats=True,
+        )  # fmt: skip
+    certificate = search.certificate
+    accepted = certificate is not None and search.result is not None
+    return {
+        "method": method,
+        "found": accepted,
+        "curve": asdict(certificate.curve) if certificate and accepted else None,
+        "keep": search.result.keep if search.result else None,
+        "kept": search.result.kept if search.result else None,
+        "violations": certificate.violations if certificate else None,
+        "tested": [
+            {"keep": k, "violations": v}
+            for k, v in zip(search.keeps, search.violations, strict=True)
+        ],
+    }
+
+
 def sentences(
     model: nn.Module,
     inputs: Tensor,
@@ -103,6 +120,7 @@ def sentences(
     plan: Settings,
     seed: int,
     progress: Progress | None,
+    jobs: int | None = None,
 ) -> Json:
     """What CoreNet's sentence about the network truly needs (CT-8), all lines holding at once.
 
@@ -111,16 +129,31 @@ def sentences(
     """
     inputs = shuffled(inputs, plan.simulated_on, seed)[0]
     each = 1 - (1 - plan.confidence) / len(SIMULATED)
+    given = model, inputs, splits.certificate_inputs[: plan.pairs], plan, each, seed
     rows = []
-    for done, method in enumerate(SIMULATED):
+    for done, row in enumerate(mapped(_sentence, [(*given, one) for one in SIMULATED], jobs)):
+        rows.append(row)
         if progress is not None:
-            progress(done, len(SIMULATED), f"simulate {method}")
-        budget = sipp_core.least_budget(
-            model, inputs, splits.certificate_inputs[: plan.pairs], eps=plan.eps,
-            delta=plan.delta, confidence=each, method=method, seed=seed, allow_repeats=True,
-        )  # fmt: skip
-        rows.append({"label": find_method(method).facts.label} | budget.summary())
+            progress(done + 1, len(SIMULATED), f"simulate {SIMULATED[done]}")
     return {
         "eps": plan.eps, "delta": plan.delta, "confidence": plan.confidence,
         "confidence_each": each, "n": rows[0]["n"], "inputs": len(inputs), "rows": rows,
     }  # fmt: skip
+
+
+def _sentence(
+    model: nn.Module,
+    inputs: Tensor,
+    held_out: Tensor,
+    plan: Settings,
+    confidence: float,
+    seed: int,
+    method: str,
+) -> Json:
+    """The least budget with which it is true of one method."""
+    with one_thread():
+        budget = sipp_core.least_budget(
+            model, inputs, held_out, eps=plan.eps, delta=plan.delta, confidence=confidence,
+            method=method, seed=seed, allow_repeats=True,
+        )  # fmt: skip
+    return {"label": find_method(method).facts.label} | budget.summary()

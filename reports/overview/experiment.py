@@ -68,22 +68,24 @@ def run(
     with clock.part("certificates"):
         choice = curves.choose(rows, network["figure_accuracy"], plan.tolerance)
         certified, certificate = certificates.chosen(model, splits, plan, choice)
-        searched = certificates.searches(model, splits, plan, seed, progress)
+        searched = certificates.searches(model, splits, plan, seed, progress, jobs)
     with clock.part("network by simulation"):
-        simulated = certificates.sentences(model, data.train_inputs, splits, plan, seed, progress)
+        simulated = certificates.sentences(
+            model, data.train_inputs, splits, plan, seed, progress, jobs
+        )
     with clock.part("bounds"):
         theory = bounds.theory(
             model, splits.calibration_inputs, data.train_inputs[: plan.tail_inputs], plan
         )
     with clock.part("promises"):
-        compared = promises.compare(model, splits, plan, seed, progress)
+        compared = promises.compare(model, splits, plan, seed, progress, jobs)
     with clock.part("guarantee mode"):
         guaranteed = promises.guarantees(model, splits, plan, seed, progress, jobs)
     with clock.part("first check"):
         check = proofs_check.first_check(
             model, splits.calibration_inputs, splits.figure_inputs, eps=plan.eps,
             delta=plan.delta, neurons_per_layer=plan.neurons, trials=plan.trials, seed=seed,
-            progress=progress,
+            progress=progress, jobs=jobs,
         )  # fmt: skip
     clock.seconds["total"] = round(time.perf_counter() - start, 2)
     return {

@@ -25,54 +25,71 @@ ROUNDING = 1e-6
 
 
 def compare(
-    model: nn.Module, splits: Splits, plan: Settings, seed: int, progress: Progress | None
+    model: nn.Module,
+    splits: Splits,
+    plan: Settings,
+    seed: int,
+    progress: Progress | None,
+    jobs: int | None = None,
 ) -> Json:
     """Per neuron: the error promised on calibration inputs, and the one observed there."""
-    inputs = splits.calibration_inputs
-    stats = sipp_core.calibrate(model, inputs, points=len(inputs))
-    methods = []
-    for done, name in enumerate(PROMISED):
+    looks = [(_promised, name) for name in PROMISED] + [(_beside, name) for name in BESIDE]
+    found = []
+    for done, row in enumerate(
+        mapped(_look, [(look, model, splits, plan, name, seed) for look, name in looks], jobs)
+    ):
+        found.append(row)
         if progress is not None:
-            progress(done, len(PROMISED), f"promises of {name}")
-        method = find_method(name)
-        result = sipp_core.prune(
-            model, inputs, method=method, keep=plan.promise_keep, delta=plan.delta, seed=seed
-        )
-        copies = plan.promise_draws if method.random else 1
-        layers = [
-            _layer(layer, report, draws, method.certain)
-            for layer, report, draws in (
-                (s, r, draw_many(p, seed, index, copies))
-                for index, (s, r, p) in enumerate(
-                    zip(stats.layers, result.layers, result.plans, strict=True)
-                )
-            )
-        ]
-        methods.append(
-            {
-                "method": name,
-                "certain": method.certain,
-                "draws": copies,
-                "layers": layers,
-                "neurons": sum(len(e["promised"]) for e in layers),
-                "vacuous": sum(p >= 1 for e in layers for p in e["promised"]),
-                "exceeding": sum(e["exceeding"] for e in layers),
-                "ratio": float(
-                    np.median(
-                        np.concatenate([e["promised"] for e in layers])
-                        / np.maximum(np.concatenate([e["observed"] for e in layers]), 1e-12)
-                    )
-                ),
-            }
-        )
+            progress(done + 1, len(looks), f"promises of {looks[done][1]}")
+    methods = found[: len(PROMISED)]
     return {
         "keep": plan.promise_keep,
         "delta": plan.delta,
-        "inputs": len(inputs),
+        "inputs": len(splits.calibration_inputs),
         "methods": methods,
-        "beside": [_beside(model, splits, plan, name, seed) for name in BESIDE],
+        "beside": found[len(PROMISED) :],
         # Only a promise without chance can be broken by a single sample.
         "violated": any(m["exceeding"] > 0 for m in methods if m["certain"]),
+    }
+
+
+def _look(look: Callable[..., Json], *given: Any) -> Json:
+    with one_thread():
+        return look(*given)
+
+
+def _promised(model: nn.Module, splits: Splits, plan: Settings, name: str, seed: int) -> Json:
+    """One method: what it promises of neurons, and what many draws of it do."""
+    inputs = splits.calibration_inputs
+    stats = sipp_core.calibrate(model, inputs, points=len(inputs))
+    method = find_method(name)
+    result = sipp_core.prune(
+        model, inputs, method=method, keep=plan.promise_keep, delta=plan.delta, seed=seed
+    )
+    copies = plan.promise_draws if method.random else 1
+    layers = [
+        _layer(layer, report, draws, method.certain)
+        for layer, report, draws in (
+            (s, r, draw_many(p, seed, index, copies))
+            for index, (s, r, p) in enumerate(
+                zip(stats.layers, result.layers, result.plans, strict=True)
+            )
+        )
+    ]
+    return {
+        "method": name,
+        "certain": method.certain,
+        "draws": copies,
+        "layers": layers,
+        "neurons": sum(len(e["promised"]) for e in layers),
+        "vacuous": sum(p >= 1 for e in layers for p in e["promised"]),
+        "exceeding": sum(e["exceeding"] for e in layers),
+        "ratio": float(
+            np.median(
+                np.concatenate([e["promised"] for e in layers])
+                / np.maximum(np.concatenate([e["observed"] for e in layers]), 1e-12)
+            )
+        ),
     }
 
 
