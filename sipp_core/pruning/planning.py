@@ -22,7 +22,7 @@ from sipp_core.pruning.stored import (
 )
 from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
-from sipp_theory import Neuron
+from sipp_theory.numeric.threads import in_threads
 
 
 def base_plan(table: Table, **changes: Any) -> LayerPlan:
@@ -246,23 +246,31 @@ def draw_sizes(table: Table, scores: Stored, eps: float, joint: bool = False) ->
         finite = np.where(np.isfinite(sums), sums, 0.0)
         sizes = table.bound.size(table.neuron(finite), eps, table.failures)
         return np.where(np.isfinite(sums), sizes, np.inf)
-    sizes = np.zeros_like(table.total)
-    pairs, scores = np.argwhere(table.total > 0), numbers(scores)
-    if joint:  # the pair that is likely to ask for most comes first
-        pairs = pairs[np.argsort(-sums[table.total > 0], kind="stable")]
-    for sign, neuron in pairs:
-        shares, q = promise.outcomes(table, scores, sign, neuron, joint)
-        if len(shares) == 0:  # live only on rows that were not kept: nothing to go by
-            sizes[sign, neuron] = np.inf
-            continue
+    sizes, scores = np.zeros_like(table.total), numbers(scores)
+
+    def size(sign: int, neuron: int) -> float:
+        pair = promise.outcomes(table, scores, sign, neuron, joint)
+        if pair is None:  # live only on rows that were not kept: nothing to go by
+            return np.inf
         failure = float(table.delta[sign, neuron])
         # A size of the whole support or more is of no use: the pair is then kept whole.
         support = (table.weight != 0).sum() if joint else table.support[sign, neuron]
-        most = float(support) - 1
-        pair = Neuron(shares=shares, probabilities=q)
-        sizes[sign, neuron] = table.bound.size(pair, eps, failure, limit=most)
-        if joint and np.isinf(sizes[sign, neuron]):  # one m for all: nothing more to learn
-            break
+        return float(table.bound.size(pair, eps, failure, limit=float(support) - 1))
+
+    pairs = np.argwhere(table.total > 0).tolist()
+    if joint:  # the pair that is likely to ask for most comes first
+        for at in np.argsort(-sums[table.total > 0], kind="stable"):
+            sign, neuron = pairs[at]
+            sizes[sign, neuron] = size(sign, neuron)
+            if np.isinf(sizes[sign, neuron]):  # one m for all: nothing more to learn
+                break
+        return sizes
+
+    def some(first: int, last: int) -> None:
+        for sign, neuron in pairs[first:last]:
+            sizes[sign, neuron] = size(sign, neuron)
+
+    in_threads(some, len(pairs), torch.get_num_threads())
     return sizes
 
 

@@ -19,6 +19,7 @@ from sipp_core.pruning.table import Table
 from sipp_core.runtime.numbers import Bool, Float
 from sipp_theory import BOUNDS, Neuron, NeuronTail
 from sipp_theory.draws.bound import Inclusion
+from sipp_theory.draws.law_of_a_draw import instance_of
 from sipp_theory.numeric.compiling import compiled
 from sipp_theory.numeric.threads import in_threads
 
@@ -151,13 +152,16 @@ def draws_error(
     live = (table.total > 0) & (draws > 0) & ~biased
     eps = np.where(table.total > 0, np.where(biased & (draws > 0), np.inf, 1.0), 0.0)
     if table.by_shares:
-        scores = numbers(scores)
-        for sign, neuron in np.argwhere(live):
-            shares, q = outcomes(table, scores, sign, neuron, joint)
-            if len(shares):
-                pair = Neuron(shares=shares, probabilities=q)
-                m, delta = float(draws[sign, neuron]), table.delta[sign, neuron]
-                eps[sign, neuron] = table.bound.error(pair, m, delta)
+        scores, pairs = numbers(scores), np.argwhere(live).tolist()
+
+        def promised_to(first: int, last: int) -> None:
+            for sign, neuron in pairs[first:last]:
+                pair = outcomes(table, scores, sign, neuron, joint)
+                if pair is not None:
+                    m, delta = float(draws[sign, neuron]), table.delta[sign, neuron]
+                    eps[sign, neuron] = table.bound.error(pair, m, delta)
+
+        in_threads(promised_to, len(pairs), torch.get_num_threads())
         return eps
     promised = table.bound.error(
         table.neuron(np.where(live, spans, 0.0)), np.maximum(draws, 1), table.failures
@@ -167,23 +171,34 @@ def draws_error(
 
 def outcomes(
     table: Table, scores: Float, sign: int, neuron: int, joint: bool = False
-) -> tuple[Float, Float]:
+) -> Neuron | None:
     """Shares of what a draw may bring one pair at the kept points, and with what chance.
 
-    Shapes: scores (out, fan_in); returns (n, k).
+    None if it lives only on rows that were not kept.
+
+    Shapes: scores (out, fan_in).
 
     Claim: SP-5, SP-5x. Source: [OWN].
     """
-    mine = table.weight[neuron] > 0 if sign == 0 else table.weight[neuron] < 0
+    weight = table.rows(slice(neuron, neuron + 1))[0][0]
+    mine = weight > 0 if sign == 0 else weight < 0
     columns = mine & (scores[neuron] > 0)
-    shares, chance = table.shares(sign, neuron, columns), scores[neuron, columns]
+    chance = scores[neuron, columns]
+    if not joint and columns.any():
+        index = np.flatnonzero(columns)
+        law = instance_of(table.columns(neuron), index, np.abs(weight[index]), chance)
+        if law is not None:
+            return Neuron(shares=law, probabilities=law.probabilities)
+    shares = table.shares(sign, neuron, columns)
     if not joint:
-        return shares, chance / chance.sum()
+        q = chance / chance.sum()
+        return Neuron(shares=shares, probabilities=q) if len(shares) else None
     if (mine & (table.sensitivity[neuron] > 0) & ~columns).any():  # never drawn: nothing to say
-        shares = shares[:0]
+        return None
     chance = chance / np.where(table.weight != 0, scores, 0.0).sum()
     shares = np.column_stack([shares, np.zeros(len(shares))])
-    return shares, np.append(chance, max(0.0, 1 - float(chance.sum())))
+    q = np.append(chance, max(0.0, 1 - float(chance.sum())))
+    return Neuron(shares=shares, probabilities=q) if len(shares) else None
 
 
 def span(table: Table, scores: Stored, joint: bool = False) -> Float:

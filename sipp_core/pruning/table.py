@@ -152,15 +152,17 @@ class Table:
         """Kept points of each group, those of one weight side by side, (fan_in, n)."""
         return [np.ascontiguousarray(rows.numpy().T) for rows in self.statistics.points]
 
+    def columns(self, neuron: int) -> NDArray[np.floating]:
+        """Kept points of a neuron's group, those of one weight side by side, (fan_in, n)."""
+        return self._columns[neuron // (self.shape[0] // len(self._columns))]
+
     def shares(self, sign: int, neuron: int, columns: Bool | NDArray[np.intp]) -> Float:
         """Shares g_j(x) of one pair's weights at the kept points, live rows only.
 
         No rows are left if the pair lives only on activation rows that were not kept.
         """
-        points = self.statistics.points
-        group = neuron // (self.weight.shape[0] // points.shape[0])
         weight = np.abs(self.weight[neuron, columns])
-        rows = (self._columns[group][columns] * weight[:, None]).T
+        rows = (self.columns(neuron)[columns] * weight[:, None]).T
         sums = rows.sum(axis=1)
         return rows[sums > 0] / sums[sums > 0, None]
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sipp_theory.numeric import checks as nm
 from sipp_theory.numeric.checks import Float
@@ -35,6 +36,10 @@ class Instance:
 
     shares: Float
     probabilities: Float
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Float:
+        """The shares, where an array is asked for."""
+        return np.array(self.shares, dtype=dtype, copy=copy)
 
 
 def checked_shares(shares: ArrayLike) -> Float:
@@ -74,7 +79,8 @@ def _checked(shares: ArrayLike, probabilities: ArrayLike) -> tuple[Float, Float]
 def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
     """Validate the input of a bound on draws with replacement; drop what is never drawn.
 
-    A share outside the support of the probabilities is refused: the estimate would be biased.
+    A share outside the support of the probabilities is refused: the estimate would be biased. An
+    `Instance` is taken as it is.
 
     Claim: SP-1. Source: [SP] arXiv 1910.05422.
 
@@ -82,12 +88,45 @@ def draws_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:
         >>> draws_instance([[0.5, 0.5, 0.0]], [0.5, 0.5, 0.0]).shares.shape
         (1, 2)
     """
+    if isinstance(shares, Instance):
+        return shares
     table, chance = _checked(shares, probabilities)
     if table.shape[0] and abs(chance.sum() - 1) > 1e-6:
         raise ValueError(f"probabilities must add up to 1; found {float(chance.sum())!r}")
     _refuse_outside_support(table, chance)
     support = chance > 0
     return Instance(table[:, support], chance[support] / max(chance.sum(), 1e-300))
+
+
+def instance_of(
+    columns: NDArray[Any], index: NDArray[np.intp], weight: Float, chance: Float
+) -> Instance | None:
+    """`draws_instance` of what some weights pass on at all inputs, with the same bits.
+
+    None where that is for others to look at: a single input, of which sums are added in another
+    order, one at which none of the weights fires, or a number that is out of range.
+
+    Shapes: columns (inputs of the layer, n) >= 0, activations of one weight side by side; index
+    (k,) of the weights, weight (k,) their sizes, chance (k,) > 0 in proportion to probabilities.
+
+    Claim: SP-1. Source: [SP] arXiv 1910.05422.
+
+    Example:
+        >>> law = instance_of(np.ones((3, 2)), np.array([0, 2]), np.array([1.0, 3.0]), np.ones(2))
+        >>> law.shares.tolist(), law.probabilities.tolist()
+        ([[0.25, 0.75], [0.25, 0.75]], [0.5, 0.5])
+    """
+    if columns.shape[1] == 1:
+        return None
+    from sipp_theory.draws import share_loops  # here: a compiler takes its time to load
+
+    shares, sums = np.empty((index.size, columns.shape[1])), np.empty((2, columns.shape[1]))
+    share_loops.shares_of(columns, index, weight, shares, sums)
+    q = chance / chance.sum()
+    usual = (sums[0] > 0) & np.isfinite(sums[0]) & (np.abs(sums[1] - 1) <= ROW_SUM_TOLERANCE)
+    if not (usual.all() and (q > 0).all() and np.isfinite(q).all()):
+        return None
+    return Instance(shares.T, q / max(q.sum(), 1e-300))
 
 
 def inclusion_instance(shares: ArrayLike, probabilities: ArrayLike) -> Instance:

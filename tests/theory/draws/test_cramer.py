@@ -14,6 +14,7 @@ from sipp_theory.draws.law_of_a_draw import (
     draws_instance,
     inclusion_instance,
     inclusion_log_mgf,
+    instance_of,
 )
 from sipp_theory.draws.worst_input import bernstein_row_errors
 
@@ -162,3 +163,30 @@ def test_draws_that_moments_prove_enough_are_enough():
                 assert cramer_row_errors(one, max(1.0, m), 0.05)[0] <= eps
                 useful += cramer_row_errors(one, max(1.0, m * 0.9), 0.05)[0] > eps
     assert useful > 100
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_shares_made_of_activations_are_those_that_are_checked(dtype):
+    """The same bits in the same order in memory, or None where there is something to refuse."""
+    rng = np.random.default_rng(2)
+    for k, n in ((4, 1), (1, 5), (5, 2), (6, 3), (130, 9), (700, 64), (1025, 17)):
+        columns = rng.random((2 * k, n)).astype(dtype) * 10.0 ** rng.integers(-3, 4)
+        columns[rng.random(columns.shape) < 0.3] = 0.0
+        index = np.sort(rng.permutation(2 * k)[:k])
+        columns[index[0]] += dtype(0.5)
+        weight, chance = rng.random(k) + 1e-6, rng.random(k) ** 3 + 1e-9
+        law = instance_of(columns, index, weight, chance)
+        rows = (columns[index] * weight[:, None]).T
+        sums = rows.sum(axis=1)
+        plain = draws_instance(rows[sums > 0] / sums[sums > 0, None], chance / chance.sum())
+        if n == 1:
+            assert law is None
+            continue
+        assert law is not None and np.array_equal(law.shares, plain.shares)
+        assert np.array_equal(law.probabilities, plain.probabilities)
+        if k > 1:  # sums along an axis depend on it
+            assert law.shares.strides == plain.shares.strides
+        ours, theirs = (cramer_error(x, x.probabilities, 50, 0.1) for x in (law, plain))
+        assert ours == theirs
+        columns[:, 0] = 0.0
+        assert instance_of(columns, index, weight, chance) is None
