@@ -23,6 +23,8 @@ CHUNK = 2**22
 # Rows and neurons from which one float32 product serves both signs, a quarter faster: of fewer, and
 # in float64, MKL rounds it otherwise than one product a sign.
 TOGETHER = 12
+# Weights whose parts by sign are made at once, and neurons of them at least.
+PIECE, LEAST = 2**21, 256
 RAISED = 2.0**500  # brings subnormal float64 into range; its square is still finite
 
 
@@ -104,13 +106,26 @@ def denominators(block: Matrix, activations: Tensor) -> Tensor:
     """
     n, out = len(activations), len(block.weight)
     z = activations.new_empty(n, 2 * out)
-    with block.signs() as signs:
-        if min(n, out) >= TOGETHER and z.dtype == torch.float32:
-            torch.mm(activations, signs.T, out=z)
-        else:
-            for sign in (slice(0, out), slice(out, 2 * out)):
-                torch.mm(activations, signs[sign].T, out=z[:, sign])
+    together = min(n, out) >= TOGETHER and z.dtype == torch.float32
+    if block.kept is not None and together:
+        torch.mm(activations, block.kept.T, out=z)
+    elif block.kept is not None:
+        for sign in (slice(0, out), slice(out, 2 * out)):
+            torch.mm(activations, block.kept[sign].T, out=z[:, sign])
+    else:
+        for rows in _pieces(block.weight) if together else [slice(0, out)]:
+            for index in (0, 1):
+                with block.sign(index, rows) as part:
+                    columns = slice(index * out + rows.start, index * out + rows.stop)
+                    torch.mm(activations, part.T, out=z[:, columns])
     return z.unflatten(1, (2, out)).movedim(1, 0)
+
+
+def _pieces(weight: Tensor) -> list[slice]:
+    """Neurons in blocks of about PIECE weights, of sizes that products do not round otherwise."""
+    out, fan_in = weight.shape
+    count = max(1, out // max(LEAST, PIECE // fan_in)) if weight.device.type == "cpu" else 1
+    return [slice(k * out // count, (k + 1) * out // count) for k in range(count)]
 
 
 def update_extreme(

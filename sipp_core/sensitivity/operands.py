@@ -39,8 +39,9 @@ class Matrix:
     Attributes:
         weight: (out, fan_in), any sign.
         extreme: whether float32 could overflow or flush to zero whatever the activations.
-        kept: what `signs` gives, if it is kept.
-        space: where that is made whenever it is needed, otherwise.
+        kept: (2 out, fan_in) the positive part and below it the size of the negative part, or None
+            where these are made whenever they are needed.
+        space: where they are made then.
     """
 
     weight: Tensor
@@ -49,16 +50,11 @@ class Matrix:
     space: Space
 
     @contextmanager
-    def signs(self) -> Iterator[Tensor]:
-        """(2 out, fan_in), the positive part and below it the size of the negative part."""
-        if self.kept is not None:
-            yield self.kept
-            return
-        out, fan_in = self.weight.shape
-        with self.space.matrix(2 * out, fan_in, self.weight) as both:
-            torch.clamp(self.weight, min=0, out=both[:out])
-            torch.neg(self.weight, out=both[out:]).clamp_(min=0)
-            yield both
+    def sign(self, index: int, rows: slice) -> Iterator[Tensor]:
+        """The size of one sign's part of some neurons, (k, fan_in): 0 positive, 1 negative."""
+        own = self.weight[rows]
+        with self.space.matrix(own.shape[0], own.shape[1], self.weight) as part:
+            yield torch.clamp(own if index == 0 else torch.neg(own, out=part), min=0, out=part)
 
 
 def matrix(weight: Tensor, room: int = 0, space: Space | None = None) -> Matrix:

@@ -183,3 +183,17 @@ def test_what_is_not_finite_is_named_with_its_index(bad: float) -> None:
 def test_gradients_do_not_flow_through() -> None:
     weight = torch.ones(1, 2, requires_grad=True)
     assert not empirical_sensitivity(weight, torch.ones(1, 2)).requires_grad
+
+
+@pytest.mark.parametrize("rows", [3, 12, 40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_parts_by_sign_that_are_made_of_some_neurons_at_a_time_change_no_bit(
+    rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    weight, activations = torch.randn(600, 70, dtype=dtype), torch.rand(rows, 70, dtype=dtype)
+    whole = kernel.denominators(operands.matrix(weight, room=2 * weight.numel()), activations)
+    assert torch.equal(kernel.denominators(operands.matrix(weight), activations), whole)
+    monkeypatch.setattr(kernel, "PIECE", 70 * 150)
+    monkeypatch.setattr(kernel, "LEAST", 150)
+    assert torch.equal(kernel.denominators(operands.matrix(weight), activations), whole)
