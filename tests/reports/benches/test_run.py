@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from reports import BenchRun, bench
 from reports.benches import (
+    child,
     children,
     gpu,
     kernel,
@@ -30,6 +33,7 @@ from reports.benches import (
 from reports.benches.findings import Check, Findings, Measured, read
 from reports.benches.run import FAMILIES
 from sipp_core.sensitivity import kernel as core
+from tests import forked
 
 TINY = subjects.Setting("tiny")
 
@@ -328,9 +332,25 @@ def test_a_process_that_fails_is_named() -> None:
         children.child("measure", {})
 
 
+class ForkedChild:
+    """A process that was forked, with what `children` asks of one that was started."""
+
+    def __init__(self, process: forked.Forked) -> None:
+        self.process, self.returncode = process, -1
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        self.returncode, out, err = self.process.finish()
+        return out, err
+
+
 @pytest.mark.skipif(not children.tells_memory(), reason="no /proc to read the peak from")
 @pytest.mark.parametrize("family", ["monte-carlo", "convolution", "sharded", "svm"])
-def test_peak_memory_is_told(family: str) -> None:
+def test_peak_memory_is_told(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(task: str, options: Any, *_: Any) -> Any:
+        return ForkedChild(forked.start(tmp_path, os.environ, child.main, task, dict(options)))
+
+    # `processes` and a process that fails are started as they are in a bench.
+    monkeypatch.setattr(children, "start", start)
     result = FAMILIES[family](TINY)
     sound(result)
     assert any(one.unit == "MiB" for one in result.measured)
