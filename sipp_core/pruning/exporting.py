@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sipp_core.network.masks import unmask
 from sipp_core.runtime.batch import Batch, Given
-from sipp_core.runtime.execution import evaluating
+from sipp_core.runtime.execution import evaluating, model_device
 from sipp_core.runtime.files import write_atomically
 from sipp_core.runtime.isolation import isolated
 
@@ -127,12 +127,13 @@ def _onnx(model: nn.Module, example: Given | None) -> tuple[bytes, list[str]]:
     if not isinstance(example, Tensor):
         raise ValueError("form 'onnx' needs example=, a tensor (n, ...) of inputs of the model")
     file: Any = io.BytesIO()
+    some = example[:2].to(model_device(model))
     with evaluating(model), warnings.catch_warnings():
         # That exporter is an old one, and folds fewer constants of strided slices than it could.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", "Constant folding")
         torch.onnx.export(
-            model, (example[:2],), file, dynamo=False, input_names=["inputs"],
+            model, (some,), file, dynamo=False, input_names=["inputs"],
             output_names=["outputs"], dynamic_axes={"inputs": {0: "n"}, "outputs": {0: "n"}},
         )  # fmt: skip
     return file.getvalue(), [
