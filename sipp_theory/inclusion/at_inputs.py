@@ -77,7 +77,7 @@ class ExactTail(Cramer):
         one = np.zeros(1, np.intp)
 
         def holds(rate: float, row: int) -> bool:
-            return bool(law.errors(np.array([rate]), one, one + row, eps)[0] <= eps)
+            return bool(law.errors(np.array([rate]), one, one + row, np.full(1, eps))[0] <= eps)
 
         def failing(rate: float) -> int:
             return int(law.worst(np.array([rate]), one, eps)[1][0])

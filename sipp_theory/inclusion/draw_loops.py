@@ -60,20 +60,37 @@ def _moments(mu, value, q, begin, end):
 
 
 @compiled_leaf
-def _least(side, value, q, cuts, times, variance, y, most):
-    """Least (K + y)/mu that Newton's steps see, at most `most`."""
+def _both(side, mu, value, q, cuts, times):
+    """K of one side of both signs together, and its derivatives."""
+    k, first, second = 0.0, 0.0, 0.0
+    for s in range(2):
+        if cuts[s] < cuts[s + 1]:
+            one, mean, square = _moments(side * mu, value, q, cuts[s], cuts[s + 1])
+            k += times[s] * one
+            first += times[s] * side * mean
+            second += times[s] * square
+    return k, first, second
+
+
+@compiled_leaf
+def _least(side, value, q, cuts, times, variance, y, most, floor, usual):
+    """Least (K + y)/mu that Newton's steps see, at most `most`, and its mu in units of the first.
+
+    No better than `floor` asks for, if the usual mu shows as much.
+    """
+    if safe(most) <= floor:
+        return safe(most), usual
     best, low, high = most, 0.0, np.inf
     mu = math.sqrt(2 * y / variance)
+    unit, at = mu, 1.0
+    if floor > 0:
+        seen = (_both(side, usual * unit, value, q, cuts, times)[0] + y) / (usual * unit)
+        if safe(seen) <= floor:
+            return safe(seen), usual
     for _ in range(NEWTON_STEPS):
-        k, first, second = 0.0, 0.0, 0.0
-        for s in range(2):
-            if cuts[s] < cuts[s + 1]:
-                one, mean, square = _moments(side * mu, value, q, cuts[s], cuts[s + 1])
-                k += times[s] * one
-                first += times[s] * side * mean
-                second += times[s] * square
+        k, first, second = _both(side, mu, value, q, cuts, times)
         if (k + y) / mu < best:
-            best = (k + y) / mu
+            best, at = (k + y) / mu, mu / unit
         residual = mu * first - k - y
         step = residual / (mu * second)
         if residual < 0:
@@ -86,53 +103,78 @@ def _least(side, value, q, cuts, times, variance, y, most):
         if not low < proposal < high:
             proposal = (low + high) / 2 if high < np.inf else 2 * mu
         mu = proposal
-    return safe(best)
+    return safe(best), at
+
+
+@compiled_leaf
+def _drawn(weight, scores, draws, index, q, cuts, times):
+    """Weights of either sign that are drawn, with what chance, and how often.
+
+    Shapes: weight and scores (k,), draws (2,) with inf for a sign that is whole.
+    """
+    for sign in range(2):
+        side, begin = 1.0 - 2.0 * sign, cuts[sign]
+        filled = begin
+        if np.isfinite(draws[sign]):
+            times[sign] = max(draws[sign], 1.0)
+            for j in range(weight.size):
+                if side * weight[j] > 0 and scores[j] > 0:
+                    q[filled], index[filled] = scores[j], j
+                    filled += 1
+            total = _sum(q, begin, filled)
+            for j in range(begin, filled):
+                q[j] /= total
+        cuts[sign + 1] = filled
 
 
 @compiled
-def pair_errors(weight, scores, rows, size, logs, draws, neurons, at, first, last, errors):
+def pair_errors(weight, scores, rows, size, logs, draws, neurons, at, floors, first, last, errors):
     """Write the errors of pairs first to last, (neuron, row), for given draws.
 
+    Of a pair whose error is at most its floor no more than that is found out.
+
     Shapes: weight, scores (out, k), rows (n, k), size (out, n), logs (out,), draws (2, b) with inf
-    for a sign that is whole; neurons, at, found (b,).
+    for a sign that is whole; neurons, at, floors, errors (b,).
     """
     value, q = np.empty(weight.shape[1]), np.empty(weight.shape[1])
-    cuts, times = np.zeros(3, np.intp), np.ones(2)
+    index, cuts = np.empty(weight.shape[1], np.intp), np.zeros(3, np.intp)
+    times, usual = np.ones(2), np.ones(2)
     for b in range(first, last):
         i, x = neurons[b], at[b]
-        w, s, a, z = weight[i], scores[i], rows[x], size[i, x]
+        w, a, z = weight[i], rows[x], size[i, x]
         errors[b], variance, dust, up, down = 0.0, 0.0, 0.0, 0.0, 0.0
+        if b == first or not (
+            i == neurons[b - 1]
+            and draws[0, b] == draws[0, b - 1]
+            and draws[1, b] == draws[1, b - 1]
+        ):
+            usual[:] = 1.0
+            _drawn(w, scores[i], draws[:, b], index, q, cuts, times)
         if not z > 0:
             continue
         for sign in range(2):
-            side, filled = 1.0 - 2.0 * sign, cuts[sign]
-            begin = filled
-            if np.isfinite(draws[sign, b]):
-                times[sign] = max(draws[sign, b], 1.0)
-                for j in range(w.size):
-                    if side * w[j] > 0 and s[j] > 0:
-                        q[filled], value[filled] = s[j], w[j] * a[j] / z
-                        filled += 1
-                total, mean = _sum(q, begin, filled), _sum(value, begin, filled)
-                for j in range(begin, filled):
-                    q[j] /= total
-                    value[j] /= q[j]
-                top, bottom, square, far = 0.0, 0.0, 0.0, 0.0
-                for j in range(begin, filled):
-                    v = (value[j] - mean) / times[sign]
-                    value[j] = v
-                    square += q[j] * v * v
-                    top, bottom, far = max(top, v), max(bottom, -v), max(far, abs(v))
-                variance += times[sign] * square
-                up += times[sign] * top
-                down += times[sign] * bottom
-                dust = max(dust, far * times[sign])
-            cuts[sign + 1] = filled
+            begin, end = cuts[sign], cuts[sign + 1]
+            for j in range(begin, end):
+                value[j] = w[index[j]] * a[index[j]] / z
+            mean = _sum(value, begin, end)
+            top, bottom, square, far = 0.0, 0.0, 0.0, 0.0
+            for j in range(begin, end):
+                v = (value[j] / q[j] - mean) / times[sign]
+                value[j] = v
+                square += q[j] * v * v
+                top, bottom, far = max(top, v), max(bottom, -v), max(far, abs(v))
+            variance += times[sign] * square
+            up += times[sign] * top
+            down += times[sign] * bottom
+            dust = max(dust, far * times[sign])
         if variance > 0 and dust >= DUST:
-            errors[b] = max(
-                _least(1.0, value, q, cuts, times, variance, logs[i], up),
-                _least(-1.0, value, q, cuts, times, variance, logs[i], down),
+            one, usual[0] = _least(
+                1.0, value, q, cuts, times, variance, logs[i], up, floors[b], usual[0]
             )
+            other, usual[1] = _least(
+                -1.0, value, q, cuts, times, variance, logs[i], down, floors[b], usual[1]
+            )
+            errors[b] = max(one, other)
 
 
 @compiled_leaf

@@ -60,15 +60,19 @@ def _solve(
     lo, hi, now = low[neurons].copy(), certain[neurons].copy(), rate[neurons].copy()
     index = np.concatenate([np.full(len(seen[i]), p) for p, i in enumerate(neurons)] or [[]])
     rows = np.concatenate([seen[i] for i in neurons] or [[]]).astype(np.intp)
-    index = index.astype(np.intp)
+    index, known = index.astype(np.intp), dict[tuple[float, ...], float]()
     for step in range(STEPS):
         going = (hi > lo * (1 + tolerance)) & (hi > 0)
         pair = going[index]
         if not pair.any():
             break
         error = np.zeros(neurons.size)
-        errors = law.errors(now[index[pair]], neurons[index[pair]], rows[pair], 0.0)
-        np.maximum.at(error, index[pair], errors)
+        at, here, its = now[index[pair]], neurons[index[pair]], rows[pair]
+        looks = list(zip(here, its, *law.means(at, here), strict=True))
+        new = np.array([place for place, look in enumerate(looks) if look not in known], np.intp)
+        errors = law.errors(at[new], here[new], its[new], np.zeros(new.size))
+        known.update((looks[place], float(e)) for place, e in zip(new, errors, strict=True))
+        np.maximum.at(error, index[pair], [known[look] for look in looks])
         holds = error <= eps
         hi, lo = np.where(going & holds, now, hi), np.where(going & ~holds, now, lo)
         # The error falls about like the root of the rate; every third step halves the bracket.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from types import ModuleType
 
@@ -74,8 +75,8 @@ class Layer(ABC):
         """Variance of z^/z~ at each row, and a bound on one centred term, (b, n) each."""
 
     @abstractmethod
-    def chernoff(self, rate: Float, neurons: Index, rows: Index) -> Float:
-        """Error of pairs by the Chernoff bound, (b,)."""
+    def chernoff(self, rate: Float, neurons: Index, rows: Index, floors: Float) -> Float:
+        """Error of pairs by the Chernoff bound, (b,), no better than their floors ask for."""
 
     @abstractmethod
     def tail(self, rate: float, neuron: int, row: int) -> float:
@@ -84,6 +85,10 @@ class Layer(ABC):
     def least_rates(self, eps: float, tolerance: float) -> Float | None:
         """Least rates of all neurons, (out,), to a relative tolerance; None: search for them."""
         return None
+
+    def means(self, rate: Float, neurons: Index) -> Float:
+        """All that an error knows of the rates of some neurons, (1 or 2, b)."""
+        return rate[None]
 
     def still_open(self, rate: Float, neurons: Index, floors: Float) -> NDArray[np.bool_]:
         """Rows whose errors no cheap bound shows to be at most each neuron's floor, (b, n)."""
@@ -97,14 +102,14 @@ class Layer(ABC):
         error = nm.up((linear + np.sqrt(linear**2 + 2 * variance * log)) * (1 + 1e-12))
         return np.where((self.size[neurons] > 0) & (variance > 0), error, 0.0)
 
-    def errors(self, rate: Float, neurons: Index, rows: Index, floor: float = 0.0) -> Float:
-        """Error of pairs, no better than Chernoff's where that is at most the floor, (b,)."""
+    def errors(self, rate: Float, neurons: Index, rows: Index, floors: Float) -> Float:
+        """Error of pairs, no better than their floors, (b,), ask for."""
         step = max(1, BLOCK // self.weight.shape[1])
         parts = [slice(start, start + step) for start in range(0, neurons.size, step)]
-        errors = [self.chernoff(rate[p], neurons[p], rows[p]) for p in parts]
+        errors = [self.chernoff(rate[p], neurons[p], rows[p], floors[p]) for p in parts]
         error = np.concatenate(errors) if errors else np.zeros(0)
         if self.exact:
-            for pair in np.flatnonzero(error > floor):
+            for pair in np.flatnonzero(error > floors):
                 one = self.tail(float(rate[pair]), int(neurons[pair]), int(rows[pair]))
                 error[pair] = min(error[pair], one)
         return error
@@ -131,7 +136,7 @@ class Layer(ABC):
             if pair.size == 0:
                 break
             at = rows[pair[:, 0], pair[:, 1]]
-            error = self.errors(rate[pair[:, 0]], neurons[pair[:, 0]], at, floor)
+            error = self.errors(rate[pair[:, 0]], neurons[pair[:, 0]], at, most[pair[:, 0]])
             for (place, _), row, value in zip(pair, at, error, strict=True):
                 if value > most[place]:
                     most[place], where[place] = value, row
@@ -168,8 +173,8 @@ class Coins(Layer):
         jump = np.abs(weight) * np.where(p < 1, np.maximum(odds, 1.0), 0.0)
         return variance, _largest(jump, np.abs(self.rows)) / size
 
-    def chernoff(self, rate: Float, neurons: Index, rows: Index) -> Float:
-        """Both tails at ln(2/delta)."""
+    def chernoff(self, rate: Float, neurons: Index, rows: Index, floors: Float) -> Float:
+        """Both tails at ln(2/delta), whatever the floors."""
         error = np.empty(neurons.size)
         loops_of("coin_loops").pair_errors(*self._given(), rate, neurons, rows, error)
         return error
@@ -217,12 +222,26 @@ class Draws(Layer):
 
     def draws(self, rate: Float, neurons: Index) -> Float:
         """(2, b) draws, +inf for a whole sign, 0 for one without weights."""
-        sizes = []
-        for s in (self._part(neurons, sign) for sign in (0, 1)):
-            with np.errstate(over="ignore", invalid="ignore"):
-                m = np.ceil(rate * s.sum(axis=1))
-            sizes.append(np.where(m >= (s > 0).sum(axis=1), np.inf, np.maximum(m, 0.0)))
-        return np.stack(sizes)
+        sums, counts = self._totals
+        with np.errstate(over="ignore", invalid="ignore"):
+            m = np.ceil(rate * sums[:, neurons])
+        return np.where(m >= counts[:, neurons], np.inf, np.maximum(m, 0.0))
+
+    def means(self, rate: Float, neurons: Index) -> Float:
+        """Its draws: many rates ask for the same."""
+        return self.draws(rate, neurons)
+
+    @cached_property
+    def _totals(self) -> tuple[Float, NDArray[np.intp]]:
+        """Sums of the scores of each sign, and how many are above 0, (2, out) each."""
+        out = len(self.weight)
+        sums, counts = np.zeros((2, out)), np.zeros((2, out), np.intp)
+        step = max(1, BLOCK // max(1, self.weight.shape[1]))
+        for some in (np.arange(first, min(first + step, out)) for first in range(0, out, step)):
+            for sign in (0, 1):
+                part = self._part(some, sign)
+                sums[sign, some], counts[sign, some] = part.sum(axis=1), (part > 0).sum(axis=1)
+        return sums, counts
 
     def _part(self, neurons: Index, sign: int) -> Float:
         weight = self.weight[neurons]
@@ -236,14 +255,9 @@ class Draws(Layer):
 
     def certain(self) -> Float:
         """Where each sign asks for as many draws as it has weights."""
-        everyone = np.arange(len(self.weight))
-        shares = []
-        for sign in (0, 1):
-            s = self._part(everyone, sign)
-            total = s.sum(axis=1)
-            count = (s > 0).sum(axis=1)
-            shares.append(np.divide(count, total, out=np.zeros(len(s)), where=total > 0))
-        return nm.up(nm.up(np.max(shares, axis=0)))
+        total, count = self._totals
+        shares = np.divide(count, total, out=np.zeros(total.shape), where=total > 0)
+        return nm.up(nm.up(shares.max(axis=0)))
 
     def spread(self, rate: Float, neurons: Index) -> tuple[Float, Float]:
         """Of the signs that are drawn from."""
@@ -276,17 +290,17 @@ class Draws(Layer):
             laws.append((np.where(q > 0, value - mean, 0.0) / times[:, None], q, times))
         return laws
 
-    def chernoff(self, rate: Float, neurons: Index, rows: Index) -> Float:
+    def chernoff(self, rate: Float, neurons: Index, rows: Index, floors: Float) -> Float:
         """Both tails at ln(2/delta)."""
-        return self.at(self.draws(rate, neurons), neurons, rows)
+        return self.at(self.draws(rate, neurons), neurons, rows, floors)
 
-    def at(self, m: Float, neurons: Index, rows: Index) -> Float:
+    def at(self, m: Float, neurons: Index, rows: Index, floors: Float) -> Float:
         """Error of pairs for given numbers of draws, (b,)."""
         error = np.empty(neurons.size)
         loops, layer, m = loops_of("draw_loops"), self._given(), np.ascontiguousarray(m)
 
         def part(first: int, last: int) -> None:
-            loops.pair_errors(*layer, m, neurons, rows, first, last, error)
+            loops.pair_errors(*layer, m, neurons, rows, floors, first, last, error)
 
         in_threads(part, neurons.size, self.threads)
         return error
