@@ -14,7 +14,7 @@ from sipp_core.network.patches import tiles
 from sipp_core.pruning.method import Facts, Needs, register
 from sipp_core.pruning.request import Keep, Request
 from sipp_core.pruning.surroundings import Call, Surroundings, look_around, watch
-from sipp_core.pruning.writing import Rewrite, Rewriting, rewrites_of
+from sipp_core.pruning.writing import Rewriting
 from sipp_core.runtime.arguments import positive, whole
 from sipp_core.runtime.batch import Given
 from sipp_core.runtime.inputs import inputs_a_forward
@@ -59,8 +59,8 @@ class OptimalBrainSurgeon(Rewriting):
         """The inputs, which every layer is given again."""
         return Needs(inputs=True)
 
-    def rewrites(self, request: Request, calibration: Calibration) -> list[Rewrite]:
-        """The swept weights of every layer."""
+    def rewrites(self, request: Request, calibration: Calibration) -> nn.Module:
+        """A copy with the swept weights of every layer."""
         assert isinstance(request.target, Keep) and calibration.held_inputs is not None
         inputs, keep = calibration.held_inputs, request.target.fraction
         new = copy.deepcopy(request.model)
@@ -77,7 +77,7 @@ class OptimalBrainSurgeon(Rewriting):
                 for part, gram in zip(weight.chunk(len(grams)), grams, strict=True)
             ]
             write_weight(own.layer.name, weight_of(own.layer.module), torch.cat(swept))
-        return rewrites_of(new, calibration)
+        return new
 
 
 def _grams(model: nn.Module, place: Surroundings, inputs: Given, size: int | None) -> Tensor:
@@ -106,8 +106,9 @@ def sweep(weight: Tensor, gram: Tensor, keep: float, block: int, ridge: float) -
     """
     new, fan_in = weight.clone(), weight.shape[1]
     scale = float(gram.diagonal().mean())
-    eye = torch.eye(fan_in, dtype=gram.dtype, device=gram.device)
-    inverse = torch.linalg.inv(gram + ridge * (scale if scale > 0 else 1.0) * eye)
+    raised = gram.clone()
+    raised.diagonal().add_(ridge * (scale if scale > 0 else 1.0))
+    inverse = torch.linalg.inv(raised)
     upper = torch.linalg.cholesky((inverse + inverse.mT) / 2, upper=True)
     budgets = np.rint(keep * len(weight) * np.minimum(np.arange(0, fan_in + block, block), fan_in))
     for number, first in enumerate(range(0, fan_in, block)):

@@ -27,7 +27,7 @@ from sipp_core.pruning.searching import (
 )
 from sipp_core.pruning.surroundings import Surroundings, look_around
 from sipp_core.pruning.table import Table, make_tables
-from sipp_core.pruning.writing import measured_promise, rewrite, rewrites_of, write_multipliers
+from sipp_core.pruning.writing import measured_promise, rewritten, write_multipliers
 from sipp_core.runtime.arguments import positive, whole
 from sipp_core.runtime.batch import Given, run
 from sipp_core.runtime.execution import model_device, watching
@@ -129,11 +129,11 @@ class SippNetwork(Method):
             new, notes = self._measured(request, calibration, scores), (CHOSEN,)
         else:
             new, notes = self._in_rounds(request, calibration, around, some)
-        pruned = rewrite(request, calibration, rewrites_of(new, calibration))
+        pruned = rewritten(request, calibration, new)
         changed = request.target != Keep(1.0, self.default_scope)
         solved = (REFITTED,) if self.refit and changed else ()
         notes = (*pruned.notes, *notes, *solved)
-        return replace(pruned, model=new, notes=notes, vacuous=None)
+        return replace(pruned, notes=notes, vacuous=None)
 
     def _measured(
         self, request: Request, calibration: Calibration, scores: Sequence[Float]

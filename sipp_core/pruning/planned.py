@@ -36,8 +36,7 @@ from sipp_core.pruning.table import Table, Tables, make_tables
 from sipp_core.pruning.writing import (
     measured_promise,
     multiply,
-    rewrite,
-    rewrites_of,
+    rewritten,
     write_multipliers,
 )
 from sipp_core.runtime.numbers import Float, generator
@@ -142,10 +141,10 @@ class Planned(Method):
             refit(request.model, model, layers, masks, calibration.held_inputs,
                   size=calibration.forward_size, mask=calibration.mask,
                   progress=request.progress)  # fmt: skip
-            new = rewrite(request, calibration, rewrites_of(model, calibration))
-            return replace(new, model=model, notes=(*notes, REFITTED), vacuous=None)
+            new = rewritten(request, calibration, model)
+            return replace(new, notes=(*notes, REFITTED), vacuous=None)
         if request.effective:
-            reports = rewrite(request, calibration, rewrites_of(model, calibration)).reports
+            reports = rewritten(request, calibration, model).reports
         vacuous = is_vacuous(plans, reports, request.guaranteed)
         return Pruned(model, tuple(reports), masks, vacuous, tuple(plans), notes=tuple(notes))
 
@@ -193,12 +192,12 @@ class Planned(Method):
         tables = self.tables(replace(request, bound=BOUNDS["bernstein"]), calibration)
         if request.refit:
             new = least_refitted(request, tables, calibration, self.at_rate, self.whole_rate)
-            pruned = rewrite(request, calibration, rewrites_of(new, calibration))
-            return replace(pruned, model=new, notes=(CHOSEN, REFITTED), vacuous=None)
+            pruned = rewritten(request, calibration, new)
+            return replace(pruned, notes=(CHOSEN, REFITTED), vacuous=None)
         chosen = least_multipliers(request, tables, calibration, self.at_rate, self.whole_rate)
         names = [layer.name for layer in calibration.layers]
         model, masks = write_multipliers(request.model, names, chosen, request.masks)
-        reports = rewrite(request, calibration, rewrites_of(model, calibration)).reports
+        reports = rewritten(request, calibration, model).reports
         return Pruned(model, reports, masks, None, notes=(CHOSEN,))
 
     def _effective(

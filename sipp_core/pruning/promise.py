@@ -289,11 +289,11 @@ def changed_errors(table: Table, ratio: Float) -> Float:
     """
     eps = np.zeros_like(table.total)
     for part in neurons(ratio.shape):
-        eps[:, part] = _changed(table, part, ratio[part])
+        eps[:, part] = changed_part(table, part, ratio[part])
     return eps
 
 
-def _changed(table: Table, part: slice, ratio: Float) -> Float:
+def changed_part(table: Table, part: slice, ratio: Float) -> Float:
     """`changed_errors` of some neurons. Shapes: ratio (k, fan_in); returns (2, k)."""
     # Each s_j, and a sum of fan_in of them, is off by less than fan_in units in the last place.
     unit = torch.finfo(table.statistics.sensitivity.dtype).eps
@@ -319,7 +319,7 @@ def rounding_errors(table: Table, multiplier: Stored, stored: Float) -> Float:
         weight, held = table.rows(part)[0], stored[part].astype(np.float64, copy=False)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = (held - weight * numbers(multiplier, part)) / weight
-        eps[:, part] = _changed(table, part, np.where(weight != 0, ratio, 0.0))
+        eps[:, part] = changed_part(table, part, np.where(weight != 0, ratio, 0.0))
     return eps
 
 

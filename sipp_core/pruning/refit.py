@@ -41,8 +41,10 @@ REFITTED = (
     "solved for again on the calibration inputs (AL-5): nothing is promised before, and what the "
     "weights do there is measured (SP-12)"
 )
-# Numbers in the blocks that are factorised at once.
-BLOCK = 2**24
+# Numbers in the blocks that have one width, and in those of them that are factorised at once.
+BLOCK, AT_ONCE = 2**24, 2**20
+# Rows of a layer's moments that are centred at once.
+FEW = 256
 # Rows of a layer that are looked at, at most: so many, or so many for each of its inputs.
 ROWS, ROWS_AN_INPUT = 2**13, 16
 ROW_STREAM = 63
@@ -203,7 +205,7 @@ def _refit_layer(
     for number, batch in enumerate(batches):  # noqa: B007 (done reads the number)
         watch(pruned, {name: own}, batch, done, last=name)
     inputs = sum(len(batch) for batch in batches)
-    weight, bias = moments.solve(own.layer.weight.double(), mask.flatten(1), ridge, inputs)
+    weight, bias = moments.solve(own.layer.weight, mask.flatten(1), ridge, inputs)
     write_weight(name, weight_of(own.layer.module), weight)
     if bias is not None:
         own.shift_to(place, bias)
@@ -238,18 +240,21 @@ class _Moments:
     ) -> tuple[Tensor, Tensor | None]:
         """Weights (out, fan_in) with zeros outside the mask, and biases (out,) if there are any."""
         n = max(1, self.rows)
-        gram, cross = self.gram / n, self.cross / n
+        # In place, as each may be twice a layer: moments are solved for once.
+        gram, cross = self.gram.div_(n), self.cross.div_(n)
         mean, target = self.first / n, self.target / n
         if self.intercept:
-            gram = gram - mean[:, :, None] * mean[:, None, :]
-            cross = cross - mean[:, :, None] * target[:, None, :]
+            for k in range(0, mean.shape[1], FEW):
+                some = mean[:, k : k + FEW, None]
+                gram[:, k : k + FEW] -= some * mean[:, None, :]
+                cross[:, k : k + FEW] -= some * target[:, None, :]
         groups, fan_in = mean.shape
         weights = []
         for g in range(groups):
             rows = slice(g * cross.shape[2], (g + 1) * cross.shape[2])
             strength = _estimated(gram[g], inputs) if ridge is None else ridge
             weights.append(_solved(gram[g], cross[g].mT, old[rows], mask[rows], strength))
-        weight = torch.cat(weights)
+        weight = torch.cat(weights) if groups > 1 else weights[0]
         if not self.intercept:
             return weight, None
         shift = torch.einsum("gof,gf->go", weight.reshape(groups, -1, fan_in), mean)
@@ -277,10 +282,10 @@ def _estimated(gram: Tensor, inputs: int) -> float:
 def _solved(gram: Tensor, cross: Tensor, old: Tensor, mask: Tensor, ridge: float) -> Tensor:
     """Ridge regression of each neuron on its kept inputs.
 
-    Shapes: gram (fan_in, fan_in), cross, old, mask (out, fan_in).
+    Shapes: gram (fan_in, fan_in), cross, old (of any float type), mask (out, fan_in).
     """
     variance = gram.diagonal()
-    new = torch.where(mask, old, 0.0)
+    new = torch.where(mask, old, 0.0).double()
     if not float(variance.mean()) > 0:
         return new
     pull = ridge * (variance + FLOOR * variance.mean())
@@ -290,15 +295,17 @@ def _solved(gram: Tensor, cross: Tensor, old: Tensor, mask: Tensor, ridge: float
     while len(order):
         width = int(counts[order[-1]])
         step = max(1, BLOCK // width**2)
-        rows, order = order[-step:], order[:-step]
-        # The kept columns of each row first; what is beyond them is padded with an identity.
-        columns = torch.argsort(~mask[rows], dim=1, stable=True)[:, :width]
-        kept = torch.gather(mask[rows], 1, columns)
-        block = gram[columns[:, :, None], columns[:, None, :]]
-        block = torch.where(kept[:, :, None] & kept[:, None, :], block, 0.0)
-        block.diagonal(dim1=1, dim2=2).add_(torch.where(kept, pull[columns], 1.0))
-        right = torch.gather(cross[rows] + pull * old[rows], 1, columns)
-        right = torch.where(kept, right, 0.0)[:, :, None]
-        values = torch.cholesky_solve(right, torch.linalg.cholesky(block))[:, :, 0]
-        new[rows] = torch.zeros_like(new[rows]).scatter(1, columns, torch.where(kept, values, 0.0))
+        many, order = order[-step:], order[:-step]
+        for rows in many.split(max(1, AT_ONCE // width**2)):
+            # The kept columns of each row first; beyond them it is padded with an identity.
+            columns = torch.argsort(~mask[rows], dim=1, stable=True)[:, :width]
+            kept = torch.gather(mask[rows], 1, columns)
+            block = gram[columns[:, :, None], columns[:, None, :]]
+            block.masked_fill_(~(kept[:, :, None] & kept[:, None, :]), 0.0)
+            block.diagonal(dim1=1, dim2=2).add_(torch.where(kept, pull[columns], 1.0))
+            right = torch.gather(cross[rows] + pull * old[rows].double(), 1, columns)
+            right = torch.where(kept, right, 0.0)[:, :, None]
+            values = torch.cholesky_solve(right, torch.linalg.cholesky(block))[:, :, 0]
+            values = torch.where(kept, values, 0.0)
+            new[rows] = torch.zeros_like(new[rows]).scatter(1, columns, values)
     return new

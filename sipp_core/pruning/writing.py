@@ -11,10 +11,12 @@ import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.utils.prune as torch_prune
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sipp_core.network.layers import PrunableLayer, weight_of, write_weight
@@ -29,6 +31,7 @@ from sipp_core.pruning.stored import Masks, Stored, neurons, numbers
 from sipp_core.pruning.table import Table, make_tables
 from sipp_core.runtime.numbers import Float
 from sipp_core.sensitivity.calibrate import Calibration
+from sipp_core.sensitivity.empirical import working_dtype
 
 
 def write_multipliers(
@@ -94,24 +97,27 @@ class Rewrite:
     notes: tuple[str, ...] = ()
 
 
-def rewritten_errors(table: Table, weight: Float) -> Float:
+def rewritten_errors(table: Table, weight: NDArray[Any]) -> Float:
     """Error promised to each pair when its weights become others.
 
     See `promise.changed_errors`; dropping weights is D = -W on them, and gives SP-6. A weight that
     was 0 and no longer is has no share that the calibration bounds: nothing is promised to its
     neuron, unless its input never fired.
 
-    Shapes: weight (out, fan_in) float64; returns (2, out) float64.
+    Shapes: weight (out, fan_in) of any float type; returns (2, out) float64.
 
     Claim: SP-6 for any multiplier. Source: [OWN].
     """
-    old = table.weight
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = np.where((old != 0) & (table.sensitivity > 0), (weight - old) / old, 0.0)
     fires = table.statistics.input_peak.double().cpu().numpy() > 0
-    fires = np.repeat(fires, len(old) // len(fires), axis=0)
-    unbounded = ((old == 0) & (weight != 0) & fires).any(axis=1)
-    return np.where(unbounded, np.inf, promise.changed_errors(table, ratio))
+    group = np.repeat(np.arange(len(fires)), table.shape[0] // len(fires))
+    eps = list[Float]()
+    for rows in neurons(table.shape):
+        (old, s), new = table.rows(rows), numbers(weight, rows)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = np.where((old != 0) & (s > 0), (new - old) / old, 0.0)
+        unbounded = ((old == 0) & (new != 0) & fires[group[rows]]).any(axis=1)
+        eps.append(np.where(unbounded, np.inf, promise.changed_part(table, rows, ratio)))
+    return np.concatenate(eps, axis=1)
 
 
 def measured_promise() -> Promise:
@@ -134,12 +140,18 @@ class Rewriting(Method):
     certain = True
 
     @abstractmethod
-    def rewrites(self, request: Request, calibration: Calibration) -> list[Rewrite]:
-        """New weights, one entry a layer of the calibration, in its order."""
+    def rewrites(self, request: Request, calibration: Calibration) -> list[Rewrite] | nn.Module:
+        """New weights, one entry a layer of the calibration, in its order, or a copy that has them.
+
+        A copy's layers have the shapes that they had.
+        """
 
     def run(self, request: Request, calibration: Calibration) -> Pruned:
         """Write the new weights into a copy and say what they promise."""
-        return rewrite(request, calibration, self.rewrites(request, calibration))
+        new = self.rewrites(request, calibration)
+        if isinstance(new, nn.Module):
+            return rewritten(request, calibration, new)
+        return rewrite(request, calibration, new)
 
     def promise(self, request: Request) -> Promise:
         """What SP-6 says of any multiplier."""
@@ -170,26 +182,27 @@ def rewrite(request: Request, calibration: Calibration, rewrites: Sequence[Rewri
             with torch.no_grad():
                 parts[-1].get_parameter("bias").copy_(bias)
     tables = make_tables(request, calibration.layers)
-    reports = tuple(_report(t, r, _parts(new, r)) for t, r in zip(tables, rewrites, strict=True))
+    reports = tuple(
+        _report(t, r.name, _parts(new, r), r.bias is not None)
+        for t, r in zip(tables, rewrites, strict=True)
+    )
     vacuous = is_vacuous((), reports, request.guaranteed)
     notes = tuple(note for r in rewrites for note in r.notes)
     return Pruned(new, reports, masks, vacuous, structure=changes, notes=notes)
 
 
-def rewrites_of(model: nn.Module, calibration: Calibration) -> list[Rewrite]:
-    """The weights and biases that the layers of a pruned copy have now."""
-    rewrites = []
-    for layer in calibration.layers:
-        module = layer_of(model, layer.name)
-        bias = module.bias
-        rewrites.append(
-            Rewrite(
-                layer.name,
-                weight_of(module).detach().flatten(1).double().cpu().numpy(),
-                bias=bias.detach().double().cpu().numpy() if isinstance(bias, Tensor) else None,
-            )
-        )
-    return rewrites
+def rewritten(request: Request, calibration: Calibration, new: nn.Module) -> Pruned:
+    """What weights and biases promise that were written into a copy already.
+
+    Claim: SP-6 for any multiplier. Source: [OWN].
+    """
+    masks, reports = Masks(), list[LayerReport]()
+    for table in make_tables(request, calibration.layers):
+        name = table.statistics.name
+        module = layer_of(new, name)
+        masks.update({name: weight_of(module).detach() != 0})
+        reports.append(_report(table, name, [module], isinstance(module.bias, Tensor)))
+    return Pruned(new, tuple(reports), masks, is_vacuous((), reports, request.guaranteed))
 
 
 def _parts(model: nn.Module, rewrite: Rewrite) -> list[nn.Module]:
@@ -198,35 +211,48 @@ def _parts(model: nn.Module, rewrite: Rewrite) -> list[nn.Module]:
     return [module] if rewrite.factors is None else list(module.children())
 
 
-def _product(first: Float, second: Float, groups: int) -> Float:
+def _product(first: NDArray[Any], second: NDArray[Any], groups: int) -> Float:
     """The one matrix that two thin layers amount to."""
-    pairs = zip(np.split(first, groups), np.split(second, groups), strict=True)
-    return np.concatenate([outer @ inner for inner, outer in pairs])
+    wide = (np.split(part.astype(np.float64), groups) for part in (first, second))
+    return np.concatenate([outer @ inner for inner, outer in zip(*wide, strict=True)])
 
 
-def _report(table: Table, rewrite: Rewrite, parts: Sequence[nn.Module]) -> LayerReport:
-    """What the new weights, as the layer's dtype holds them, did to one layer (SP-9)."""
-    held = [weight_of(part).detach().flatten(1).double().cpu().numpy() for part in parts]
-    layer = table.statistics.layer
+def _report(table: Table, name: str, parts: Sequence[nn.Module], with_bias: bool) -> LayerReport:
+    """What the new weights, as the layer's dtype holds them, did to one layer (SP-9).
+
+    `with_bias` says that its bias may be another.
+    """
+    held = [_numbers(weight_of(part)) for part in parts]
+    layer, live = table.statistics.layer, (table.total > 0).any(axis=0)
     dense = held[0] if len(held) == 1 else _product(held[0], held[1], layer.groups)
-    live = (table.total > 0).any(axis=0)
     eps = rewritten_errors(table, dense).max(axis=0)
-    if rewrite.bias is not None:
+    if with_bias:
         # Its error does not shrink with the pre-activation: no relative promise covers it.
         old, new = (m.get_parameter("bias").detach().cpu() for m in (layer.module, parts[-1]))
         eps = np.where((old == new).numpy(), eps, np.inf)
+    before, same, budgets = 0, np.zeros(table.shape[0], bool), np.zeros(table.total.shape, np.int64)
+    for rows in neurons(table.shape):
+        weight, some = table.rows(rows)[0], dense[rows]
+        before, same[rows] = before + int((weight != 0).sum()), (some == weight).all(axis=1)
+        budgets[:, rows] = [((some != 0) & w).sum(axis=1) for w in (weight > 0, weight < 0)]
     return LayerReport(
-        name=rewrite.name,
-        shape=(dense.shape[0], dense.shape[1]),
-        nnz_before=int((table.weight != 0).sum()),
+        name=name,
+        shape=table.shape,
+        nnz_before=before,
         nnz_after=sum(int(np.count_nonzero(part)) for part in held),
         eps=float(eps.max(initial=0.0)),
         eps_neuron=eps,
-        budgets=np.stack([((dense != 0) & table.sign(s)).sum(axis=1) for s in (0, 1)]),
+        budgets=budgets,
         draws=np.zeros_like(table.total),
         sensitivity_sum=table.total,
-        whole=int((live & (dense == table.weight).all(axis=1)).sum()),
+        whole=int((live & same).sum()),
         dead=int((~live).sum()),
         removed=0,
         vacuous_neurons=int((eps >= 1).sum()),
     )
+
+
+def _numbers(weight: Tensor) -> NDArray[Any]:
+    """A weight as a matrix, in the dtype that it is measured in."""
+    flat = weight.detach().flatten(1)
+    return flat.to(working_dtype(flat.dtype)).cpu().numpy()

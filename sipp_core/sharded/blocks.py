@@ -26,7 +26,7 @@ from sipp_core.pruning.refit import REFITTED, refit
 from sipp_core.pruning.report import with_measured, with_rows
 from sipp_core.pruning.request import Request
 from sipp_core.pruning.result import LayerReport
-from sipp_core.pruning.writing import rewrite, rewrites_of
+from sipp_core.pruning.writing import rewritten
 from sipp_core.runtime.batch import Batch, Given
 from sipp_core.runtime.inputs import whole_stream
 from sipp_core.runtime.padding import Mask
@@ -184,5 +184,5 @@ def _refitted(
         one = replace(stats, layers=(layer,))
         alone = _alone(layer.name, layer.layer.module)
         given = replace(plain, model=alone)
-        fresh += rewrite(given, one, rewrites_of(new, one)).reports
+        fresh += rewritten(given, one, new).reports
     return fresh
