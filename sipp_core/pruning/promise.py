@@ -315,11 +315,16 @@ def rounding_errors(table: Table, multiplier: Stored, stored: Float) -> Float:
     Claim: SP-6 for any multiplier. Source: [OWN].
     """
     eps = np.zeros_like(table.total)
-    for part in neurons(stored.shape):
-        weight, held = table.rows(part)[0], stored[part].astype(np.float64, copy=False)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = (held - weight * numbers(multiplier, part)) / weight
-        eps[:, part] = changed_part(table, part, np.where(weight != 0, ratio, 0.0))
+    blocks = neurons(stored.shape)
+
+    def some(first: int, last: int) -> None:
+        for part in blocks[first:last]:
+            weight, held = table.rows(part)[0], stored[part].astype(np.float64, copy=False)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                ratio = (held - weight * numbers(multiplier, part)) / weight
+            eps[:, part] = changed_part(table, part, np.where(weight != 0, ratio, 0.0))
+
+    in_threads(some, len(blocks), torch.get_num_threads())
     return eps
 
 

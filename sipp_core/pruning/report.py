@@ -15,6 +15,7 @@ from sipp_core.pruning.request import Request
 from sipp_core.pruning.result import LayerReport
 from sipp_core.pruning.stored import Stored, neurons
 from sipp_core.pruning.table import Table
+from sipp_core.runtime.execution import some_threads
 from sipp_core.runtime.numbers import Float
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.empirical import working_dtype
@@ -117,10 +118,11 @@ def _unreached(stats: Calibration) -> str | None:
     counts, total = dict[str, str](), 0
     for each in stats.layers:
         count = alive = 0
-        for rows in neurons(tuple(each.sensitivity.shape)):
-            live = each.layer.weight[rows] != 0
-            alive += int(live.sum())
-            count += int((live & (each.sensitivity[rows].to(live.device) == 0)).sum())
+        with some_threads(1):
+            for rows in neurons(tuple(each.sensitivity.shape)):
+                live = each.layer.weight[rows] != 0
+                alive += int(live.sum())
+                count += int((live & (each.sensitivity[rows].to(live.device) == 0)).sum())
         if count:
             counts[each.name] = f"{count:,} of {alive:,}"
             total += count

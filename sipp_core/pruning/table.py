@@ -243,7 +243,9 @@ def refuse_coverage(bound: Bound, coverage_factor: float) -> None:
 def _rows(statistics: LayerStatistics, part: slice) -> tuple[Float, Float]:
     """Weights and sensitivities of some neurons."""
     weight, s = statistics.layer.weight[part], statistics.sensitivity[part]
-    return weight.double().cpu().numpy(), s.double().cpu().numpy()
+    # numpy turns them into float64 in this thread: torch's others take longer to wait for.
+    held = weight.to(working_dtype(weight.dtype)).cpu().numpy()
+    return held.astype(np.float64), s.cpu().numpy().astype(np.float64)
 
 
 def live_parts(

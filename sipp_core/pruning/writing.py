@@ -29,6 +29,7 @@ from sipp_core.pruning.request import Request
 from sipp_core.pruning.result import LayerReport
 from sipp_core.pruning.stored import Masks, Stored, neurons, numbers
 from sipp_core.pruning.table import Table, make_tables
+from sipp_core.runtime.execution import some_threads
 from sipp_core.runtime.numbers import Float
 from sipp_core.sensitivity.calibrate import Calibration
 from sipp_core.sensitivity.empirical import working_dtype
@@ -50,12 +51,13 @@ def multiply(
     for name, multiplier in zip(names, multipliers, strict=True):
         module = layer_of(model, name)
         weight = weight_of(module)
-        for rows in neurons(multiplier.shape):
-            old = weight[rows].detach().double().cpu().numpy()
-            new = torch.from_numpy(old * numbers(multiplier, rows).reshape(old.shape))
-            write_weight(name, weight[rows], new)
-        mask = weight.detach() != 0
-        masks.update({name: mask})
+        with some_threads(1):  # blocks are small: to wait for a thread takes longer than to do it
+            for rows in neurons(multiplier.shape):
+                old = weight[rows].detach().double().cpu().numpy()
+                new = torch.from_numpy(old * numbers(multiplier, rows).reshape(old.shape))
+                write_weight(name, weight[rows], new)
+            mask = weight.detach() != 0
+            masks.update({name: mask})
         if as_masks:
             with torch.no_grad():  # a weight that is no graph leaf could not be copied
                 torch_prune.custom_from_mask(module, "weight", mask)
