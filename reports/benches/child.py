@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from reports.benches import decoder, subjects
-from sipp_core import calibrate, prune, prune_sharded
-from sipp_core.methods import SippPoisson
+from sipp_core import calibrate, certify, load, prune, prune_sharded
+from sipp_core.compression import compress
+from sipp_core.methods import SippDet, SippPoisson
 from sipp_core.sharded import on_meta
 
 Json = dict[str, Any]
@@ -128,16 +130,47 @@ def rank(options: Json) -> Json:
     return {"seconds": times, "bytes": sorted(saved), "mib": mib}
 
 
+def _dense(options: Json) -> nn.Module:
+    """A chain of square dense layers, or one layer of other outputs than inputs."""
+    width = options["width"]
+    sizes = [(width, options.get("out", width))] * options["layers"]
+    chain = [m for a, b in sizes for m in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*chain).eval()
+
+
 def whole(options: Json) -> Json:
-    """Prune a chain of dense layers, and what that adds to the process's memory at its highest."""
-    width, generator = options["width"], torch.Generator().manual_seed(0)
-    chain = [m for _ in range(options["layers"]) for m in (nn.Linear(width, width), nn.ReLU())]
-    model = nn.Sequential(*chain).eval()
-    prune(nn.Linear(4, 4), torch.rand(2, 4), method=options["method"], keep=0.5)  # loads the kernel
-    inputs = torch.rand(options["inputs"], options["rows"], width, generator=generator)
-    keep = options.get("keep", 0.3)
-    peak = _peak(lambda: prune(model, inputs, method=options["method"], keep=keep))
-    return peak | {"weights": sum(p.numel() for p in model.parameters() if p.ndim > 1)}
+    """Prune dense layers, and what that adds to the process's memory at its highest."""
+    model, generator = _dense(options), torch.Generator().manual_seed(0)
+    more: Json = {"method": options["method"], "refit": options.get("refit", False)}
+    prune(nn.Linear(4, 4), torch.rand(2, 4), keep=0.5, **more)  # loads the kernel
+    shape = options["inputs"], options["rows"], options["width"]
+    inputs, keep = torch.rand(shape, generator=generator), options.get("keep", 0.3)
+    peak = _peak(lambda: prune(model, inputs, keep=keep, **more))
+    return peak | {"weights": _weights(model)}
+
+
+def _weights(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters() if p.ndim > 1)
+
+
+def afterwards(options: Json) -> Json:
+    """What is done with a pruned chain of dense layers adds to the process's memory."""
+    model, inputs = _dense(options), torch.rand(options["inputs"], options["width"])
+    small, few = nn.Sequential(nn.Linear(4, 4)), torch.rand(9, 4)
+    with tempfile.TemporaryDirectory() as place:
+        for net, given, file in ((small, few, "small"), (model, inputs, "large")):
+            result = prune(net, given[: len(given) // 2], method=SippDet(), keep=0.3)
+            rest, path = given[len(given) // 2 :], Path(place) / file
+            result.save(path)
+            tasks: dict[str, Callable[[], object]] = {
+                "certify": partial(certify, net, result.model, rest, delta=0.1, confidence=0.9),
+                "save": partial(result.save, path),
+                "load": partial(load, path, net),
+                "compress": partial(compress, result.model),
+            }
+            if net is small:
+                tasks[options["what"]]()
+        return _peak(tasks[options["what"]]) | {"weights": _weights(model)}
 
 
 def sharded(options: Json) -> Json:
@@ -178,7 +211,7 @@ def svm_mapped(options: Json) -> Json:
 TASKS: dict[str, Callable[[Json], Json]] = {
     "measure": measure, "coverage": coverage, "first": first, "rank": rank, "svm": svm_solver,
     "svm_mapped": svm_mapped,
-    "sharded": sharded, "whole": whole,
+    "sharded": sharded, "whole": whole, "afterwards": afterwards,
 }  # fmt: skip
 
 

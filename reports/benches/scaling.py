@@ -8,14 +8,24 @@ from reports.benches.children import child, no_memory
 from reports.benches.findings import Curve, Findings, Measured, Series
 from reports.benches.method import race, series, threads
 from reports.benches.subjects import Setting, maxima, single
-from sipp_core.methods import SippDet, SippPoisson, SippRand
+from sipp_core.methods import (
+    CoreNet,
+    Magnitude,
+    SippDet,
+    SippHybrid,
+    SippPoisson,
+    SippRand,
+    Wanda,
+)
 
 FAMILY = "scaling"
 AXES = {"inputs": "inputs |S|", "out": "neurons (out)", "in": "inputs of a neuron (in)"}
 # Of which the cost of a whole call is shown.
 METHODS = (SippDet.name, SippPoisson.name)
-# Of which the memory of a whole call is held against the network, which the first is to keep.
+# Of which the memory of a whole call is held against the network, and more of them in full.
 IN_MEMORY, TIMES = (SippDet.name, SippPoisson.name, SippRand.name), 3.0
+MORE = (SippHybrid.name, CoreNet.name, Magnitude.name, Wanda.name)
+AFTERWARDS = ("certify", "save", "load", "compress")
 
 
 def run(setting: Setting) -> Findings:
@@ -34,17 +44,34 @@ def run(setting: Setting) -> Findings:
 
 
 def _times(setting: Setting) -> list[Measured]:
-    """Peak memory of `prune` beside the network's own, its result included."""
-    width, measured = setting.size(16, 1024, 2048), list[Measured]()
-    for method in IN_MEMORY:
-        options = {"width": width, "layers": 6, "inputs": 64, "rows": 1, "keep": 0.5}
-        answer = child("whole", options | {"method": method})
+    """Peak memory of `prune`, and of what follows it, beside the network's own."""
+    full, width = setting.scale == "full", setting.size(16, 1024, 2048)
+    six = {"width": width, "layers": 6, "inputs": 64, "rows": 1, "keep": 0.5}
+    measured = list[Measured]()
+
+    def add(task: str, options: dict[str, Any], case: str, target: float | None = None) -> None:
+        answer = child(task, options)
         times = answer["mib"] / (answer["weights"] * 4 / 2**20)
-        large = method == IN_MEMORY[0] and setting.scale == "full"
-        goal: dict[str, Any] = {"target": TIMES, "sense": "at most"} if large else {}
-        case = f"6 layers of {width} x {width} in float32, 64 inputs, half is kept, {method}"
-        what = "peak memory that prune adds, of the network's own"
-        measured.append(Measured(FAMILY, case, what, times, times, times, "times", **goal))
+        goal: dict[str, Any] = {} if target is None else {"target": target, "sense": "at most"}
+        what = f"peak memory that {'prune' if task == 'whole' else options['what']} adds, of the "
+        measured.append(
+            Measured(FAMILY, case, f"{what}network's own", times, times, times, "times", **goal)
+        )
+
+    net = f"6 layers of {width} x {width} in float32, 64 inputs"
+    for method in (*IN_MEMORY, *(MORE if full else ())):
+        case = f"{net}, half is kept, {method}"
+        add("whole", six | {"method": method}, case, TIMES if full else None)
+    if full:
+        one = {"width": 4096, "out": 11008, "layers": 1, "method": SippDet.name}
+        case = f"one layer of 4096 x 11008, 64 inputs, half is kept, {SippDet.name}"
+        add("whole", six | one, case, TIMES)
+        solved = {"method": SippDet.name, "refit": True, "keep": 0.1}
+        add("whole", six | solved, f"{net}, a tenth is kept, {SippDet.name}, refit=True")
+        for what in AFTERWARDS:
+            layers = 2 if what == "compress" else 6
+            options = {"width": width, "layers": layers, "inputs": 2000, "what": what}
+            add("afterwards", options, f"{layers} layers of {width} x {width}, 30% is left")
     return measured
 
 

@@ -8,7 +8,7 @@ it down, or to a `Reader`, which answers from the stream and looks at no value t
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ __all__ = [
 Stream = tuple[State, Words]
 # Shares of a bit that sums of parts are exact in.
 GRAIN = 1 << 20
+# Decisions whose bits are worked out at once.
+AT_ONCE = 1 << 18
 SAID = {BROKEN: "its stream breaks off", BEYOND: "it holds a number beyond all bounds"}
 
 
@@ -240,15 +242,31 @@ class Recorder(Coder):
 
     def parts(self) -> list[tuple[str, str, float]]:
         """Bits of each part, in whole GRAIN-ths."""
-        raw = self._taken < 0
-        costs = np.zeros(self._size + 1)
-        costs[1:][~raw] = self._costs(self._taken[~raw])
-        costs, raws = np.cumsum(costs), np.concatenate([[0], np.cumsum(raw)])
+        ends = [start for *_, start in self._parts] + [self._size]
+        bits, raws = self._until(ends)
         result = []
-        for (layer, part, start), (*_, end) in pairwise([*self._parts, ("", "", self._size)]):
-            bits = float(costs[end] - costs[start]) + WORD_BITS * int(raws[end] - raws[start])
-            result.append((layer, part, round(bits * GRAIN) / GRAIN))
+        for at, (layer, part, _) in enumerate(self._parts):
+            some = bits[at + 1] - bits[at] + WORD_BITS * (raws[at + 1] - raws[at])
+            result.append((layer, part, round(some * GRAIN) / GRAIN))
         return result
+
+    def _until(self, ends: Sequence[int]) -> tuple[list[float], list[int]]:
+        """Bits of all decisions before each place, and words before it; places in order."""
+        marks, total, words = list(ends), 0.0, 0
+        bits, raws = list[float](), list[int]()
+        for first in range(0, self._size + 1, AT_ONCE):
+            some = self._taken[first : first + AT_ONCE]
+            raw = some < 0
+            costs = np.zeros(len(some) + 1)
+            costs[1:][~raw] = self._costs(some[~raw])
+            costs[0] = total  # one sum from the front, whatever the pieces
+            sums, counts = np.cumsum(costs), np.concatenate([[0], np.cumsum(raw)])
+            while marks and marks[0] <= first + len(some):
+                at = marks.pop(0) - first
+                bits.append(float(sums[at]))
+                raws.append(words + int(counts[at]))
+            total, words = float(sums[-1]), words + int(counts[-1])
+        return bits, raws
 
     def content(self) -> bytes:
         """The stream, cut to the fewest bytes that still say the same when zeros follow."""

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipp_core.compression import magnitudes, positions
+from sipp_core.compression import magnitudes, positions, range_coder
 from sipp_core.compression.adaptive import ContextModels, choose, number
 from sipp_core.compression.layout import usual
 from sipp_core.compression.loops import LONGEST, START, adapt, decide, logistic
@@ -101,7 +101,11 @@ def test_the_cost_is_that_of_the_probabilities(found: list[tuple[int, int]]) -> 
     assert recorder.cost() == pytest.approx(exact, rel=1e-12)
 
 
-def test_parts_are_what_they_hold_also_those_taken_over() -> None:
+@pytest.mark.parametrize("at_once", [1, 2, range_coder.AT_ONCE])
+def test_parts_are_what_they_hold_also_those_taken_over(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(range_coder, "AT_ONCE", at_once)
     recorder, other = Recorder(), Recorder()
     recorder.part("a", "x")
     flag(recorder, 1)

@@ -28,6 +28,7 @@ from reports.benches import (
     processes,
     pruning,
     references,
+    scaling,
     subjects,
 )
 from reports.benches.findings import Check, Findings, Measured, read
@@ -354,6 +355,13 @@ def test_peak_memory_is_told(family: str, tmp_path: Path, monkeypatch: pytest.Mo
     result = FAMILIES[family](TINY)
     sound(result)
     assert any(one.unit == "MiB" for one in result.measured)
+
+
+@pytest.mark.skipif(not children.tells_memory(), reason="no /proc to read the peak from")
+@pytest.mark.parametrize("what", scaling.AFTERWARDS)
+def test_what_follows_pruning_is_measured_too(what: str) -> None:
+    answer = child.TASKS["afterwards"]({"width": 8, "layers": 2, "inputs": 300, "what": what})
+    assert answer["weights"] == 128 and answer["seconds"] > 0 and answer["mib"] >= 0
 
 
 @pytest.mark.parametrize("family", ["monte-carlo", "convolution", "sharded", "scaling", "svm"])
