@@ -31,7 +31,7 @@ def _numpy_mean(original: Function) -> Function:
 
 def _torch_mean(original: Function) -> Function:
     def update_maxima(
-        acc: Accumulator, weight: Tensor, inverse: Tensor, rows: Tensor, origin: Tensor | None
+        acc: Accumulator, weight: Tensor, inverse: Tensor, rows: Tensor, *_: Tensor | None
     ) -> None:
         for part, r in zip((weight.clamp(min=0), (-weight).clamp(min=0)), inverse, strict=True):
             acc.maximum += (part * (r.T @ rows) / len(rows)).clamp(max=1)
