@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -193,6 +194,6 @@ def test_a_launcher_that_restarts_ends_with_the_same_network(
     launcher += ["--max-restarts", "1", str(script), *search, "--store", str(tmp_path / "store")]
     code, out, err = finish(start([sys.executable, *launcher], environment))
     assert code == 0, err
-    # The launcher may end the other process before that one can say what happened.
-    assert out == whole[1] and "exitcode: -9" in err
+    # The launcher names whom it sees first: the killed one, or the other, which ends too.
+    assert out == whole[1] and re.search(r"failed \(exitcode: (-9|2)\)", err), err
     assert (tmp_path / "net").read_bytes() == expected
