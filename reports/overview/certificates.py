@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -11,11 +10,10 @@ from torch import Tensor, nn
 import sipp_core
 from reports.overview.settings import SIMULATED, Settings
 from reports.overview.splits import Splits
+from reports.overview.tasks import Json, Progress, told
 from sipp_core.pruning import find_method
-from sipp_core.runtime import mapped, one_thread, shuffled
+from sipp_core.runtime import one_thread, shuffled
 
-Progress = Callable[[int, int, str], None]
-Json = dict[str, Any]
 # Sparsest certified networks whose whole curve is kept.
 CURVES = 3
 
@@ -66,11 +64,8 @@ def searches(
     """
     each = 1 - (1 - plan.confidence) / len(plan.methods)
     given = model, splits.calibration_pairs, splits.certificate_inputs, plan, each, seed
-    rows = []
-    for done, row in enumerate(mapped(_search, [(*given, one) for one in plan.methods], jobs)):
-        rows.append(row)
-        if progress is not None:
-            progress(done + 1, len(plan.methods), f"certify {row['method']}")
+    calls = [(*given, one) for one in plan.methods]
+    rows = told(_search, calls, jobs, progress, lambda i: f"certify {plan.methods[i]}")
     # Three curves are distinct in a figure; as all lines hold at once, they may be chosen now.
     drawn = sorted((row for row in rows if row["found"]), key=lambda row: row["kept"])[:CURVES]
     for row in rows:
@@ -130,11 +125,8 @@ def sentences(
     inputs = shuffled(inputs, plan.simulated_on, seed)[0]
     each = 1 - (1 - plan.confidence) / len(SIMULATED)
     given = model, inputs, splits.certificate_inputs[: plan.pairs], plan, each, seed
-    rows = []
-    for done, row in enumerate(mapped(_sentence, [(*given, one) for one in SIMULATED], jobs)):
-        rows.append(row)
-        if progress is not None:
-            progress(done + 1, len(SIMULATED), f"simulate {SIMULATED[done]}")
+    calls = [(*given, one) for one in SIMULATED]
+    rows = told(_sentence, calls, jobs, progress, lambda i: f"simulate {SIMULATED[i]}")
     return {
         "eps": plan.eps, "delta": plan.delta, "confidence": plan.confidence,
         "confidence_each": each, "n": rows[0]["n"], "inputs": len(inputs), "rows": rows,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor, nn
@@ -11,13 +10,11 @@ from torch import Tensor, nn
 import sipp_core
 from reports.overview.settings import Settings
 from reports.overview.splits import Splits
+from reports.overview.tasks import Json, Progress, told
 from reports.site.methods import calibrations
 from sipp_core.pruning import find_method
-from sipp_core.runtime import mapped, one_thread
+from sipp_core.runtime import one_thread
 from sipp_core.zoo import training
-
-Progress = Callable[[int, int, str], None]
-Json = dict[str, Any]
 
 
 def grid(
@@ -37,13 +34,11 @@ def grid(
     }
     figures = splits.figure_inputs, splits.figure_targets
     calls = [(model, figures, ready[m], m, keep, seeds[m]) for m, keep in cells]
-    rows = []
-    for done, runs in enumerate(mapped(_cell, calls, jobs)):
-        method, keep = cells[done]
-        rows.append({"method": method, "keep": keep, "runs": runs} | summary(runs))
-        if progress is not None:
-            progress(done + 1, len(cells), f"prune by {method}")
-    return rows
+    runs_of = told(_cell, calls, jobs, progress, lambda i: f"prune by {cells[i][0]}")
+    return [
+        {"method": method, "keep": keep, "runs": runs} | summary(runs)
+        for (method, keep), runs in zip(cells, runs_of, strict=True)
+    ]
 
 
 def _cell(

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 import sipp_core
 from reports.overview.settings import BESIDE, PROMISED, Settings
 from reports.overview.splits import Splits
+from reports.overview.tasks import Json, Progress, told
 from sipp_core.methods import Method
 from sipp_core.pruning import draw_many, find_method, measured_errors
-from sipp_core.runtime import mapped, one_thread
+from sipp_core.runtime import one_thread
 from sipp_theory import BOUNDS, Bound
 
-Progress = Callable[[int, int, str], None]
-Json = dict[str, Any]
 Float = np.ndarray
 
 # Float32 weights against float64 promises.
@@ -34,20 +33,15 @@ def compare(
 ) -> Json:
     """Per neuron: the error promised on calibration inputs, and the one observed there."""
     looks = [(_promised, name) for name in PROMISED] + [(_beside, name) for name in BESIDE]
-    found = []
-    for done, row in enumerate(
-        mapped(_look, [(look, model, splits, plan, name, seed) for look, name in looks], jobs)
-    ):
-        found.append(row)
-        if progress is not None:
-            progress(done + 1, len(looks), f"promises of {looks[done][1]}")
-    methods = found[: len(PROMISED)]
+    calls = [(look, model, splits, plan, name, seed) for look, name in looks]
+    rows = told(_look, calls, jobs, progress, lambda i: f"promises of {looks[i][1]}")
+    methods = rows[: len(PROMISED)]
     return {
         "keep": plan.promise_keep,
         "delta": plan.delta,
         "inputs": len(splits.calibration_inputs),
         "methods": methods,
-        "beside": found[len(PROMISED) :],
+        "beside": rows[len(PROMISED) :],
         # Only a promise without chance can be broken by a single sample.
         "violated": any(m["exceeding"] > 0 for m in methods if m["certain"]),
     }
@@ -155,11 +149,8 @@ def guarantees(
     pairs = sorted(plan.guarantees, key=lambda pair: plan.methods.index(pair[0]))
     cells = [(m, b, e) for m, b in pairs for e in plan.guarantee_eps]
     given = model, splits.calibration_pairs, splits.figure_inputs, plan, seed
-    rows = []
-    for done, row in enumerate(mapped(_guarantee, [(*given, *cell) for cell in cells], jobs)):
-        rows.append(row)
-        if progress is not None:
-            progress(done + 1, len(cells), "{} with bound {}".format(*cells[done]))
+    calls = [(*given, *cell) for cell in cells]
+    rows = told(_guarantee, calls, jobs, progress, lambda i: "{} with bound {}".format(*cells[i]))
     return {
         "delta": plan.delta, "points": plan.points, "eps": list(plan.guarantee_eps), "rows": rows,
     }  # fmt: skip
