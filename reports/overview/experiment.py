@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
-from typing import Any
 
 import matplotlib
 import scipy
@@ -19,13 +18,11 @@ import proofs_check
 from reports.overview import bounds, certificates, curves, promises
 from reports.overview.settings import Settings, settings
 from reports.overview.splits import Splits, calibration_count, split, widths
+from reports.overview.tasks import Json, Progress
 from reports.site.methods import claims
 from sipp_core.pruning import find_method
 from sipp_core.runtime import versions
 from sipp_core.zoo import Dataset, datasets, models, training
-
-Progress = Callable[[int, int, str], None]
-Json = dict[str, Any]
 
 SCHEMA = 1
 
