@@ -83,6 +83,7 @@ class There(Tensor):
         if id(self) not in memo:
             copied = There(self.held.clone()).requires_grad_(self.requires_grad)
             if hasattr(self, "_is_param"):
+                # By its name, as torch does: the type has no such attribute to assign to.
                 setattr(copied, "_is_param", True)  # noqa: B010
             memo[id(self)] = copied
         return memo[id(self)]

@@ -82,7 +82,7 @@ def test_what_is_mixed_is_refused(there: torch.device) -> None:
         net(X)
     with pytest.raises(RuntimeError, match="same device"):
         X.add_(bias[0:1])
-    with pytest.raises((TypeError, RuntimeError, NotImplementedError), match="numpy|meta"):
+    with pytest.raises(RuntimeError, match="numpy.. is not supported"):
         weight.detach().numpy()
     copied = copy.deepcopy(net)
     with torch.no_grad():
